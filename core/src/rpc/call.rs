@@ -1,0 +1,115 @@
+//! One call, as the calling side sees it.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::{Metadata, OutMessage, Status};
+
+/// What a call begins with.
+#[derive(Clone, Debug)]
+pub struct CallHead {
+    /// `/package.Service/Method`.
+    pub path: Cow<'static, str>,
+    /// The caller's metadata.
+    pub metadata: Metadata,
+    /// How long the call may take from its start, if limited.
+    pub timeout: Option<Duration>,
+    /// When the call must be done, if limited: a deadline inherited from the call that this one
+    /// is made for. With a timeout too, the earlier of both counts.
+    pub deadline: Option<Instant>,
+}
+
+impl CallHead {
+    /// A call of `path` without metadata or deadline.
+    pub fn new(path: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            path: path.into(),
+            metadata: Metadata::new(),
+            timeout: None,
+            deadline: None,
+        }
+    }
+
+    /// When the call must be done if it starts `now`.
+    #[must_use]
+    pub fn deadline_from(&self, now: Instant) -> Option<Instant> {
+        // A timeout past the end of time is no limit.
+        let own = self.timeout.and_then(|timeout| now.checked_add(timeout));
+        match (own, self.deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// Messages on their way to the peer. An `Err` ends the call with that status: on the client by
+/// cancelling it, on the server by sending it.
+pub type MessageStream = Pin<Box<dyn Stream<Item = Result<OutMessage, Status>> + Send>>;
+
+/// The answer of a call with exactly one response message.
+#[derive(Clone, Debug, Default)]
+pub struct Reply<M> {
+    /// The message.
+    pub message: M,
+    /// The metadata sent before the message.
+    pub headers: Metadata,
+    /// The metadata sent after it.
+    pub trailers: Metadata,
+}
+
+impl<M> Reply<M> {
+    /// A reply without metadata.
+    pub fn new(message: M) -> Self {
+        Self {
+            message,
+            headers: Metadata::new(),
+            trailers: Metadata::new(),
+        }
+    }
+}
+
+/// A streaming call in progress, seen by its caller.
+///
+/// Dropping it before its end cancels the call on the wire. All polls are cancel-safe. The task
+/// that polled last is woken.
+pub trait Call: Send {
+    /// Ready when the response headers have come. A peer may send them only with the first
+    /// message (grpc-go does), so nobody should wait for them without need.
+    ///
+    /// # Errors
+    /// The call's status, if it ended without headers.
+    fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>>;
+
+    /// The next response message; `None` after the call ended well; the status, once, if it did
+    /// not, then `None`.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>>;
+
+    /// The trailing metadata, once the call ended well.
+    fn trailers(&self) -> Option<&Metadata>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_of_timeout_and_deadline_counts() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut head = CallHead::new("/a.B/C");
+        assert_eq!(head.deadline_from(now), None);
+        head.timeout = Some(second);
+        assert_eq!(head.deadline_from(now), Some(now + second));
+        head.deadline = Some(now + second / 2);
+        assert_eq!(head.deadline_from(now), Some(now + second / 2));
+        head.timeout = Some(Duration::MAX);
+        assert_eq!(head.deadline_from(now), Some(now + second / 2));
+        head.deadline = None;
+        assert_eq!(head.deadline_from(now), None);
+    }
+}

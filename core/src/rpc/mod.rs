@@ -1,0 +1,33 @@
+//! What a transport offers and what generated code asks for: the call model shared by gRPC over
+//! HTTP/2, frames over pipes and whatever comes next. Traits and plain data; no transport is in
+//! here.
+//!
+//! A *message* is the encoded bytes of one protobuf (or other) message. A *call* has a
+//! [`CallHead`], messages in both directions, and ends in a [`Status`]. Of the four kinds
+//! ([`MethodKind`]), unary has a path of its own everywhere ([`Connection::unary`],
+//! [`Service::unary`]): it is what most calls are, and the place where microseconds count. The
+//! three streaming kinds share one shape: a stream of messages each way.
+
+mod call;
+mod channel;
+mod message;
+mod metadata;
+mod service;
+mod status;
+mod streaming;
+mod transport;
+
+pub use self::call::{Call, CallHead, MessageStream, Reply};
+pub use self::channel::{CallOptions, Channel};
+pub use self::message::OutMessage;
+pub use self::metadata::{Metadata, MetadataError, MetadataValue};
+pub use self::service::{
+    CallContext, DuplicateService, Extensions, MethodDescriptor, MethodKind, Route, Router,
+    Service, ServiceDescriptor, StreamReply,
+};
+pub use self::status::{Code, Status};
+pub use self::streaming::{StreamSender, Streaming};
+pub use self::transport::{
+    Connection, ConnectionConfig, DEFAULT_MAX_MESSAGE_SIZE, LostHook, ServerConfig, Serving,
+    SubChannels, Transport,
+};

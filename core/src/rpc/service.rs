@@ -1,0 +1,266 @@
+//! Services and the table a server looks calls up in.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
+use crate::rt::BoxFuture;
+
+/// Which side sends how many messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MethodKind {
+    /// One request, one response.
+    Unary,
+    /// Many requests, one response.
+    ClientStreaming,
+    /// One request, many responses.
+    ServerStreaming,
+    /// Many of both, in any order.
+    Bidirectional,
+}
+
+/// A method of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodDescriptor {
+    /// `Method`.
+    pub name: &'static str,
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// Its kind.
+    pub kind: MethodKind,
+}
+
+/// What a service is, as generated from its `.proto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceDescriptor {
+    /// `package.Service`.
+    pub name: &'static str,
+    /// Its methods; calls name them by their index here.
+    pub methods: &'static [MethodDescriptor],
+    /// An encoded `google.protobuf.FileDescriptorSet` with the file of the service and everything
+    /// it imports, for server reflection. May be empty.
+    pub file_descriptor_set: &'static [u8],
+}
+
+/// What a handler knows of the call it answers.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// The caller's metadata.
+    pub metadata: Metadata,
+    /// When the caller stops waiting, on the clock of the server's runtime.
+    pub deadline: Option<Instant>,
+    /// What the driver adds, such as the broker of the connection the call came on.
+    pub extensions: Extensions,
+}
+
+/// The answer of a streaming handler: headers, then messages. A handler of a client-streaming
+/// method yields exactly one message.
+pub struct StreamReply {
+    /// The messages; an `Err` item ends the call with that status.
+    pub messages: MessageStream,
+    /// The metadata sent before the messages.
+    pub headers: Metadata,
+    /// The metadata sent after them, asked for when the stream ended well.
+    pub trailers: Option<Box<dyn FnOnce() -> Metadata + Send>>,
+}
+
+impl StreamReply {
+    /// A reply of these messages without metadata.
+    #[must_use]
+    pub fn new(messages: MessageStream) -> Self {
+        Self {
+            messages,
+            headers: Metadata::new(),
+            trailers: None,
+        }
+    }
+}
+
+impl fmt::Debug for StreamReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReply")
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An implementation of a service, as a transport calls it. Generated code implements this; users
+/// implement the generated trait.
+///
+/// A transport drops the returned future, and the streams it made, when the caller cancels or the
+/// connection is lost.
+pub trait Service: Send + Sync + 'static {
+    /// What the service is.
+    fn descriptor(&self) -> &'static ServiceDescriptor;
+
+    /// Answers a call of a method whose kind is [`MethodKind::Unary`]. `method` is an index into
+    /// the descriptor's methods.
+    fn unary(
+        &self,
+        method: usize,
+        context: CallContext,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>>;
+
+    /// Answers a call of any other method. `call` gives the request messages.
+    fn streaming(
+        &self,
+        method: usize,
+        context: CallContext,
+        call: Box<dyn Call>,
+    ) -> BoxFuture<'static, Result<StreamReply, Status>>;
+}
+
+/// Values by type, shared by all calls of a connection.
+#[derive(Clone, Default)]
+pub struct Extensions {
+    entries: Option<Arc<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
+}
+
+impl Extensions {
+    /// No values.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { entries: None }
+    }
+
+    /// Adds a value, replacing one of the same type.
+    pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
+        let entries = self.entries.get_or_insert_default();
+        Arc::make_mut(entries).insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// The value of this type.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.entries
+            .as_ref()?
+            .get(&TypeId::of::<T>())?
+            .downcast_ref()
+    }
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.entries.as_ref().map_or(0, |entries| entries.len());
+        write!(f, "Extensions({count})")
+    }
+}
+
+/// Two services of one name were offered to one server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "service {name} is offered twice; a server can hold each service once: \
+     offer the second one through the broker"
+)]
+pub struct DuplicateService {
+    /// The name both have.
+    pub name: &'static str,
+}
+
+/// The services of a server, and the way from a call's path to its handler.
+#[derive(Clone, Default)]
+pub struct Router {
+    services: BTreeMap<&'static str, Arc<dyn Service>>,
+    routes: HashMap<&'static str, Route>,
+    extensions: Extensions,
+}
+
+/// Where a call goes.
+#[derive(Clone)]
+pub struct Route {
+    /// The service.
+    pub service: Arc<dyn Service>,
+    /// The index of the method in the service's descriptor.
+    pub method: usize,
+    /// The method.
+    pub descriptor: &'static MethodDescriptor,
+}
+
+impl Router {
+    /// A server without services.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service.
+    ///
+    /// # Errors
+    /// [`DuplicateService`] if one of the same name is there already.
+    pub fn add(&mut self, service: Arc<dyn Service>) -> Result<(), DuplicateService> {
+        let descriptor = service.descriptor();
+        if self.services.contains_key(descriptor.name) {
+            return Err(DuplicateService {
+                name: descriptor.name,
+            });
+        }
+        for (method, descriptor) in descriptor.methods.iter().enumerate() {
+            let service = Arc::clone(&service);
+            self.routes.insert(
+                descriptor.path,
+                Route {
+                    service,
+                    method,
+                    descriptor,
+                },
+            );
+        }
+        self.services.insert(descriptor.name, service);
+        Ok(())
+    }
+
+    /// What calls of this server find in their context.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    /// What calls of this server find in their context.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The handler of `path`.
+    ///
+    /// # Errors
+    /// [`Code::Unimplemented`](super::Code::Unimplemented) with a text that tells an unknown
+    /// service from an unknown method.
+    pub fn route(&self, path: &str) -> Result<&Route, Status> {
+        self.routes.get(path).ok_or_else(|| self.unknown(path))
+    }
+
+    /// The services in the order of their names.
+    pub fn services(&self) -> impl Iterator<Item = &'static ServiceDescriptor> {
+        self.services.values().map(|service| service.descriptor())
+    }
+
+    fn unknown(&self, path: &str) -> Status {
+        let split = path
+            .strip_prefix('/')
+            .and_then(|rest| rest.rsplit_once('/'));
+        match split {
+            Some((service, method)) if self.services.contains_key(service) => {
+                Status::unimplemented(format!("unknown method {method} for service {service}"))
+            }
+            Some((service, _)) => Status::unimplemented(format!("unknown service {service}")),
+            None => Status::unimplemented(format!(
+                "malformed method name {path:?}: expected /SERVICE/METHOD"
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.services.keys()).finish()
+    }
+}

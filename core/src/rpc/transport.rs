@@ -1,0 +1,164 @@
+//! What a transport is to the driver.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Call, CallHead, Channel, MessageStream, OutMessage, Reply, Router, Status};
+use crate::handshake::Protocol;
+use crate::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+
+/// The largest message either side takes unless told otherwise: what go-plugin's host allows,
+/// 2^31 - 1 bytes, the most its length counter can hold.
+pub const DEFAULT_MAX_MESSAGE_SIZE: usize = i32::MAX as usize;
+
+/// Asked once when a connection is lost, before its pending calls fail: turns the transport's own
+/// status into a better one, such as "the plugin exited with status 3". Pending and later calls
+/// fail with what it gives, so it must not take long.
+pub type LostHook = Arc<dyn Fn(Status) -> BoxFuture<'static, Status> + Send + Sync>;
+
+/// How the calling side of a connection behaves.
+#[derive(Clone)]
+pub struct ConnectionConfig {
+    /// The largest message taken in either direction, in bytes. Larger ones fail their call with
+    /// [`ResourceExhausted`](super::Code::ResourceExhausted).
+    pub max_message_size: usize,
+    /// HTTP/2's `:authority`; transports without one ignore it.
+    pub authority: String,
+    /// `https` instead of `http` as the scheme, for connections inside TLS.
+    pub secure: bool,
+    /// Explains a lost connection.
+    pub lost: Option<LostHook>,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            authority: "localhost".to_owned(),
+            secure: false,
+            lost: None,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionConfig")
+            .field("max_message_size", &self.max_message_size)
+            .field("authority", &self.authority)
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the serving side of a connection behaves.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The largest message taken in either direction, in bytes.
+    pub max_message_size: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+        }
+    }
+}
+
+/// A way to make calls over a stream of bytes: gRPC on HTTP/2, frames on pipes.
+///
+/// Both functions start their background work with [`Runtime::spawn`](crate::rt::Runtime::spawn)
+/// and return at once: nothing has been sent or awaited when they return, so nothing on the path
+/// of starting a plugin waits for an answer that may never come.
+pub trait Transport: Send + Sync + fmt::Debug + 'static {
+    /// The protocol this transport speaks, as the handshake line names it.
+    fn protocol(&self) -> Protocol;
+
+    /// Becomes the calling side of `io`.
+    fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        config: ConnectionConfig,
+    ) -> Arc<dyn Connection>;
+
+    /// Becomes the serving side of `io`.
+    fn serve(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        router: Arc<Router>,
+        config: ServerConfig,
+    ) -> Arc<dyn Serving>;
+}
+
+/// The calling side of a live connection.
+///
+/// Dropping the last reference closes the connection; calls in flight fail.
+pub trait Connection: Send + Sync + fmt::Debug + 'static {
+    /// Makes a unary call. Dropping the future cancels the call on the wire.
+    fn unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<bytes::Bytes>, Status>>;
+
+    /// Starts a streaming call; returns before anything was sent. The transport pulls `messages`
+    /// by itself as flow control allows, also while nobody polls the call.
+    fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call>;
+
+    /// Takes no further calls, lets those in flight finish, then closes.
+    fn drain(&self);
+
+    /// Closes now; calls in flight, and all later ones, fail with `status`. A second closing
+    /// changes nothing.
+    fn abort(&self, status: Status);
+
+    /// Resolves when the connection is closed for whatever reason, with the status later calls
+    /// fail with.
+    fn closed(&self) -> BoxFuture<'static, Status>;
+
+    /// A channel to the plugin of this name, for protocols that dispense over the wire (Go's
+    /// net/rpc). `None`: all plugins share this connection, as in gRPC.
+    fn dispense(&self, name: &str) -> Option<BoxFuture<'static, Result<Channel, Status>>> {
+        let _ = name;
+        None
+    }
+
+    /// Channels inside this connection, for transports that need no further sockets for the
+    /// broker. `None`: the broker listens and connects.
+    fn sub_channels(&self) -> Option<Arc<dyn SubChannels>> {
+        None
+    }
+}
+
+/// The serving side of a live connection. It goes on serving when this is dropped.
+pub trait Serving: Send + Sync + fmt::Debug + 'static {
+    /// Tells the peer to make no further calls, finishes those in flight, then closes.
+    fn drain(&self);
+
+    /// Closes now; the handlers of calls in flight are dropped.
+    fn abort(&self);
+
+    /// Resolves when the connection is closed and no handler runs any more.
+    fn closed(&self) -> BoxFuture<'static, ()>;
+
+    /// Channels inside this connection; see [`Connection::sub_channels`].
+    fn sub_channels(&self) -> Option<Arc<dyn SubChannels>> {
+        None
+    }
+}
+
+/// Brokered channels that live inside a connection.
+pub trait SubChannels: Send + Sync + fmt::Debug + 'static {
+    /// Serves `router` to whoever dials `id`, as often as they dial.
+    ///
+    /// # Errors
+    /// A status if the connection is gone or `id` is being served already.
+    fn accept(&self, id: u32, router: Arc<Router>) -> Result<Arc<dyn Serving>, Status>;
+
+    /// A channel to what the peer serves under `id`. Nothing is awaited: if nobody serves it, the
+    /// first call fails.
+    fn dial(&self, id: u32, config: ConnectionConfig) -> Arc<dyn Connection>;
+}
