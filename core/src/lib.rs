@@ -7,3 +7,4 @@ pub mod exit;
 pub mod handshake;
 pub mod rpc;
 pub mod rt;
+pub mod wire;
