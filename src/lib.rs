@@ -1,1 +1,4 @@
 //! Placeholder
+
+#[cfg(feature = "tokio")]
+pub use outboard_runtime_tokio::Tokio;

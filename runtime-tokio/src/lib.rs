@@ -1,1 +1,147 @@
-//! Placeholder
+//! The tokio adapter of outboard: [`Tokio`] implements
+//! [`Runtime`] on a tokio runtime of yours.
+//!
+//! The runtime needs its IO and time drivers (`enable_all`). Both flavours work, and all objects
+//! made here may be used from any thread, inside or outside the runtime, while it lives. Time is
+//! tokio's, so a paused clock works.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use outboard_core::rt::{Runtime, SharedRuntime};
+//! use outboard_runtime_tokio::Tokio;
+//!
+//! let runtime: SharedRuntime = Tokio::current().into();
+//! runtime.spawn(Box::pin(async { println!("in the background") }));
+//! # }
+//! ```
+
+mod io;
+mod net;
+#[cfg(windows)]
+mod process;
+mod timer;
+#[cfg(unix)]
+mod watch;
+
+use std::future::{Future, poll_fn};
+use std::io::{PipeReader, PipeWriter, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rt::{
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
+    SharedRuntime, Timer,
+};
+use tokio::runtime::{Handle, TryCurrentError};
+use tracing::Instrument;
+
+/// A tokio runtime as outboard uses it. Cheap to clone; it does not keep the runtime alive.
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Handle,
+}
+
+impl Tokio {
+    /// The runtime this code runs in.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime. There, use [`from_handle`](Self::from_handle).
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Ok(tokio) => tokio,
+            Err(error) => panic!(
+                "Tokio::current() must be called inside a tokio runtime ({error}); \
+                 elsewhere use Tokio::from_handle(runtime.handle().clone())"
+            ),
+        }
+    }
+
+    /// The runtime this code runs in, if any.
+    ///
+    /// # Errors
+    /// Outside a tokio runtime, or while thread-local storage is being torn down.
+    pub fn try_current() -> std::result::Result<Self, TryCurrentError> {
+        Handle::try_current().map(Self::from_handle)
+    }
+
+    /// The runtime behind `handle`.
+    #[must_use]
+    pub fn from_handle(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// `future` so that it can be polled from any thread: tokio's objects look for their runtime in
+    /// a thread-local when they are made.
+    fn within<F>(&self, future: F) -> BoxFuture<'static, F::Output>
+    where
+        F: Future + Send + 'static,
+    {
+        let handle = self.handle.clone();
+        let mut future = Box::pin(future);
+        Box::pin(poll_fn(move |cx| {
+            let _context = handle.enter();
+            future.as_mut().poll(cx)
+        }))
+    }
+}
+
+impl From<Tokio> for SharedRuntime {
+    fn from(tokio: Tokio) -> Self {
+        Arc::new(tokio)
+    }
+}
+
+impl Runtime for Tokio {
+    fn now(&self) -> Instant {
+        let _context = self.handle.enter();
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
+        Box::pin(timer::TokioTimer::new(self.handle.clone(), at))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        drop(self.handle.spawn(task.in_current_span()));
+    }
+
+    fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {
+        self.within(net::connect(to.clone()))
+    }
+
+    fn listener(&self, socket: OsSocket, local: Endpoint) -> Result<Box<dyn Listener>> {
+        let _context = self.handle.enter();
+        net::listener(self.handle.clone(), socket, local)
+    }
+
+    #[cfg(unix)]
+    fn launch(&self, launch: Launch) -> Result<Process> {
+        outboard_runtime_unix::launch(self, launch)
+    }
+
+    #[cfg(windows)]
+    fn launch(&self, launch: Launch) -> Result<Process> {
+        let _context = self.handle.enter();
+        process::launch(launch)
+    }
+
+    fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
+        let _context = self.handle.enter();
+        io::pipe_reader(pipe)
+    }
+
+    fn pipe_writer(&self, pipe: PipeWriter) -> Result<BoxWriter> {
+        let _context = self.handle.enter();
+        io::pipe_writer(pipe)
+    }
+
+    #[cfg(unix)]
+    fn watch(&self, fd: std::os::fd::OwnedFd) -> Result<BoxFuture<'static, Result<()>>> {
+        let _context = self.handle.enter();
+        watch::watch(fd)
+    }
+}

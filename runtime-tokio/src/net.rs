@@ -1,0 +1,119 @@
+//! Sockets: connecting and accepting.
+
+use std::io::Result;
+use std::task::{Context, Poll, ready};
+
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rt::{BoxByteStream, Listener, OsSocket};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+
+use crate::io::Compat;
+
+pub(crate) async fn connect(to: Endpoint) -> Result<BoxByteStream> {
+    match to {
+        Endpoint::Tcp(address) => {
+            // An empty host means this machine, as in Go.
+            let address = match address.strip_prefix(':') {
+                Some(port) => format!("localhost:{port}"),
+                None => address,
+            };
+            Ok(tcp(TcpStream::connect(address).await?))
+        }
+        #[cfg(unix)]
+        Endpoint::Unix(path) => {
+            let stream = tokio::net::UnixStream::connect(unix_name(path)).await?;
+            Ok(Box::new(Compat(stream)))
+        }
+        #[cfg(windows)]
+        Endpoint::Unix(_) => Err(no_unix_sockets()),
+    }
+}
+
+pub(crate) fn listener(
+    handle: Handle,
+    socket: OsSocket,
+    local: Endpoint,
+) -> Result<Box<dyn Listener>> {
+    let socket = match &local {
+        Endpoint::Tcp(_) => {
+            let socket = std::net::TcpListener::from(socket);
+            socket.set_nonblocking(true)?;
+            Socket::Tcp(TcpListener::from_std(socket)?)
+        }
+        #[cfg(unix)]
+        Endpoint::Unix(_) => {
+            let socket = std::os::unix::net::UnixListener::from(socket);
+            socket.set_nonblocking(true)?;
+            Socket::Unix(tokio::net::UnixListener::from_std(socket)?)
+        }
+        #[cfg(windows)]
+        Endpoint::Unix(_) => return Err(no_unix_sockets()),
+    };
+    Ok(Box::new(TokioListener {
+        handle,
+        socket,
+        local,
+    }))
+}
+
+struct TokioListener {
+    handle: Handle,
+    socket: Socket,
+    local: Endpoint,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener for TokioListener {
+    fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
+        let _context = self.handle.enter();
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(socket) => tcp(ready!(socket.poll_accept(cx))?.0),
+            #[cfg(unix)]
+            Socket::Unix(socket) => Box::new(Compat(ready!(socket.poll_accept(cx))?.0)),
+        }))
+    }
+}
+
+fn tcp(stream: TcpStream) -> BoxByteStream {
+    // Calls are small and answered at once: waiting to fill a segment only adds latency. Where the
+    // option cannot be set the connection is already gone, which reading will tell.
+    let _ = stream.set_nodelay(true);
+    Box::new(Compat(stream))
+}
+
+/// tokio names abstract sockets with a leading NUL, go-plugin with a leading `@`.
+#[cfg(unix)]
+fn unix_name(path: std::path::PathBuf) -> std::path::PathBuf {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let endpoint = Endpoint::Unix(path);
+    let is_abstract = endpoint.is_abstract();
+    let Endpoint::Unix(path) = endpoint else {
+        unreachable!("made above");
+    };
+    if !is_abstract {
+        return path;
+    }
+    let mut name = path.into_os_string().into_vec();
+    name[0] = 0;
+    OsString::from_vec(name).into()
+}
+
+#[cfg(windows)]
+fn no_unix_sockets() -> std::io::Error {
+    std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        "unix sockets are not available on Windows; use TCP",
+    )
+}

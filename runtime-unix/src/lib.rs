@@ -1,0 +1,15 @@
+//! What every unix runtime adapter of outboard shares: starting, watching and reaping children.
+//!
+//! It needs nothing of a runtime beyond the [`Runtime`](outboard_core::rt::Runtime) trait itself,
+//! so an adapter of your own can use it too: call [`launch`] from `Runtime::launch`.
+//!
+//! No signal handler is installed and only children started here are waited for, so other code in
+//! the process may start and reap children as it likes. On Linux the end of a child is an event of
+//! its pidfd. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
+#![cfg(unix)]
+
+mod child;
+mod launch;
+mod wait;
+
+pub use launch::launch;
