@@ -4,6 +4,7 @@
 
 pub mod endpoint;
 pub mod exit;
+pub mod grpc;
 pub mod handshake;
 pub mod rpc;
 pub mod rt;
