@@ -3,9 +3,12 @@
 //! Placeholder: crate documentation with the drain contract comes with the machines.
 
 pub mod endpoint;
+pub mod env;
 pub mod exit;
 pub mod grpc;
 pub mod handshake;
 pub mod rpc;
 pub mod rt;
+mod text;
+pub mod version;
 pub mod wire;
