@@ -44,10 +44,20 @@ impl<T> Streaming<T> {
     /// A stream of the messages of an iterator.
     pub fn iter<I>(messages: I) -> Self
     where
+        T: 'static,
         I: IntoIterator<Item = T>,
         I::IntoIter: Send + 'static,
     {
-        Self(Inner::Local(Box::pin(Iter(messages.into_iter()))))
+        Self::try_iter(messages.into_iter().map(Ok))
+    }
+
+    /// A stream of the items of an iterator; an `Err` ends the call with that status.
+    pub fn try_iter<I>(items: I) -> Self
+    where
+        I: IntoIterator<Item = Result<T, Status>>,
+        I::IntoIter: Send + 'static,
+    {
+        Self(Inner::Local(Box::pin(Iter(items.into_iter()))))
     }
 
     /// A stream of one message.
@@ -201,10 +211,10 @@ struct Iter<I>(I);
 impl<I> Unpin for Iter<I> {}
 
 impl<I: Iterator> Stream for Iter<I> {
-    type Item = Result<I::Item, Status>;
+    type Item = I::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.0.next().map(Ok))
+        Poll::Ready(self.0.next())
     }
 }
 

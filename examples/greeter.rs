@@ -1,0 +1,59 @@
+//! The smallest whole program: host and plugin in one binary that launches itself.
+//!
+//! ```sh
+//! cargo run --example greeter
+//! ```
+
+use std::error::Error;
+
+use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
+use tracing::info;
+
+outboard::include_proto!("greeter");
+
+/// What host and plugin agree on: the version of the interface, and a cookie that keeps people
+/// from running the plugin by hand.
+const HANDSHAKE: Handshake = Handshake::new(1, "GREETER_PLUGIN", "hello");
+
+/// The plugin's implementation of the interface.
+struct Hello;
+
+impl Greeter for Hello {
+    async fn greet(&self, request: GreetRequest) -> Result<GreetReply, Status> {
+        info!(name = request.name, "greeting");
+        println!("this print of the plugin reaches the host");
+        Ok(GreetReply { text: format!("Hello, {}!", request.name) })
+    }
+}
+
+/// Serves the interface until the host is done.
+async fn plugin() -> Result<(), Box<dyn Error>> {
+    let plugin = Plugin::new(HANDSHAKE).provide("greeter", GreeterServer::new(Hello));
+    Ok(plugin.serve(Tokio::current()).await?)
+}
+
+/// Launches the plugin and calls it like any Rust value.
+async fn host() -> Result<(), Box<dyn Error>> {
+    let plugin = Host::new(HANDSHAKE)
+        .command(Command::new(std::env::current_exe()?).arg("plugin"))
+        .sync_stdout(std::io::stdout())
+        .start(Tokio::current())
+        .await?;
+    let greeter: GreeterClient = plugin.dispense("greeter").await?;
+
+    let reply = greeter.greet(GreetRequest { name: "world".into() }).await?;
+    println!("{}", reply.text);
+
+    plugin.shutdown().await?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).as_deref() == Some("plugin") {
+        return plugin().await;
+    }
+    // Shows what the plugin logs, with its level, message and fields.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+    host().await
+}

@@ -1,0 +1,92 @@
+//! What the host launches.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use outboard_core::rt::Stdin;
+
+/// A plugin's program with its arguments, environment and working directory.
+///
+/// It mirrors [`std::process::Command`], less what a plugin's host must decide itself: stdout and
+/// stderr are always pipes to the host.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub(super) program: OsString,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) stdin: Stdin,
+}
+
+impl Command {
+    /// A program: a path, or a name to be looked up in `PATH`.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Stdin::Inherit,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable of the plugin.
+    ///
+    /// As in go-plugin, the host's own environment, where it is passed on, wins over a variable set
+    /// here; see [`Host::inherit_env`](crate::Host::inherit_env).
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the working directory; the host's own if this is not called.
+    #[must_use]
+    pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Gives the plugin an empty stdin instead of the host's own.
+    #[must_use]
+    pub fn stdin_null(mut self) -> Self {
+        self.stdin = Stdin::Null;
+        self
+    }
+
+    /// What people call this plugin unless told otherwise: the program's file name, as in
+    /// go-plugin's log names.
+    pub(super) fn name(&self) -> String {
+        let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// Takes over program, arguments, set variables and directory; variables the command would remove
+/// are not known here, see [`Host::inherit_env`](crate::Host::inherit_env).
+impl From<&std::process::Command> for Command {
+    fn from(command: &std::process::Command) -> Self {
+        let set = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.into(), value?.into()));
+        Self {
+            program: command.get_program().to_owned(),
+            args: command.get_args().map(OsStr::to_owned).collect(),
+            env: command.get_envs().filter_map(set).collect(),
+            dir: command.get_current_dir().map(Path::to_owned),
+            stdin: Stdin::Inherit,
+        }
+    }
+}

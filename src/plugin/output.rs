@@ -1,0 +1,288 @@
+//! What the program printed, on its way to the host's `GRPCStdio` stream.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::sys::stdio::Stream;
+
+/// Bytes kept for a host that does not read: enough that nothing printed before a host connects
+/// is lost in practice, little enough to lose in a plugin's memory. (A choice; go-plugin blocks
+/// the program after about 64 KiB instead.)
+const LIMIT: usize = 1 << 20;
+
+/// What a queued piece costs beside its bytes, so that many tiny pieces are bounded too.
+const PIECE: usize = 64;
+
+/// The largest piece sent in one message: go-plugin's own.
+pub(crate) const MAX_CHUNK: usize = 1024;
+
+/// How long a print may wait for a host that reads slowly before its bytes are dropped. A guess:
+/// long for a live reader, short for a handler that holds up the very thread that would send.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A bounded queue between the thread that reads the captured streams and the one stream that
+/// sends them. While a host reads, a full queue makes the program's prints wait for a moment;
+/// while none does, or it has stalled, what does not fit is dropped and counted.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    state: Mutex<State>,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<(Stream, Bytes)>,
+    cost: usize,
+    /// The reader that gets the output: the newest. Zero before the first.
+    reader: u64,
+    readers_made: u64,
+    /// The reader did not make room in time; until it does, nobody waits for it again.
+    stalled: bool,
+    dropped: u64,
+    closed: bool,
+    waker: Option<Waker>,
+    flushed: Option<Waker>,
+}
+
+impl Output {
+    /// Queues what was printed. Waits for at most a second, and only while somebody reads. Gives
+    /// the number of bytes lost since the program began, if this call lost any.
+    pub(crate) fn push(&self, stream: Stream, bytes: &[u8]) -> Option<u64> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        let cost = bytes.len() + PIECE;
+        if !state.fits(cost) && state.reader != 0 && !state.stalled {
+            let wait = self.room.wait_timeout_while(state, PATIENCE, |state| {
+                !state.fits(cost) && state.reader != 0 && !state.closed
+            });
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if !state.fits(cost) {
+            state.stalled = true;
+            state.dropped += bytes.len() as u64;
+            return Some(state.dropped);
+        }
+        state.cost += cost;
+        state.queue.push_back((stream, Bytes::copy_from_slice(bytes)));
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        None
+    }
+
+    /// A reader of all output not yet read. An earlier reader ends: two would get random halves.
+    pub(crate) fn reader(self: &Arc<Self>) -> Reader {
+        let mut state = self.lock();
+        state.readers_made += 1;
+        state.reader = state.readers_made;
+        state.stalled = false;
+        let reader = Reader { output: Arc::clone(self), id: state.reader };
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        reader
+    }
+
+    /// Ends the output: readers get what is queued, then the end.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let waker = state.waker.take();
+        drop(state);
+        self.room.notify_all();
+        wake(waker);
+    }
+
+    /// Ready when everything queued has been read, or nobody reads.
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.queue.is_empty() || state.reader == 0 {
+            return Poll::Ready(());
+        }
+        state.flushed = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fits(&self, cost: usize) -> bool {
+        // A piece larger than the limit itself still passes through an empty queue.
+        self.cost + cost <= LIMIT || self.queue.is_empty()
+    }
+}
+
+/// The reading end of an [`Output`].
+#[derive(Debug)]
+pub(crate) struct Reader {
+    output: Arc<Output>,
+    id: u64,
+}
+
+impl Reader {
+    /// The next piece, at most [`MAX_CHUNK`] bytes; `None` at the end of the output, or when
+    /// another reader took over.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Stream, Bytes)>> {
+        let mut state = self.output.lock();
+        if state.reader != self.id {
+            return Poll::Ready(None);
+        }
+        let Some((stream, front)) = state.queue.front_mut() else {
+            if state.closed {
+                return Poll::Ready(None);
+            }
+            state.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let piece = (*stream, front.split_to(front.len().min(MAX_CHUNK)));
+        let emptied = front.is_empty();
+        state.cost -= piece.1.len();
+        if emptied {
+            state.queue.pop_front();
+            state.cost -= PIECE;
+        }
+        state.stalled = false;
+        let flushed = if state.queue.is_empty() { state.flushed.take() } else { None };
+        drop(state);
+        self.output.room.notify_all();
+        wake(flushed);
+        Poll::Ready(Some(piece))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.output.lock();
+        if state.reader == self.id {
+            state.reader = 0;
+            let flushed = state.flushed.take();
+            drop(state);
+            self.output.room.notify_all();
+            wake(flushed);
+        }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::poll_fn;
+    use futures_util::FutureExt as _;
+
+    fn next(reader: &mut Reader) -> Option<Option<(Stream, Bytes)>> {
+        poll_fn(|cx| reader.poll_next(cx)).now_or_never()
+    }
+
+    fn collect(reader: &mut Reader, stream: Stream) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(Some((from, piece))) = next(reader) {
+            assert!(piece.len() <= MAX_CHUNK && !piece.is_empty());
+            if from == stream {
+                all.extend_from_slice(&piece);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn what_was_printed_before_a_reader_came_arrives_in_order() {
+        let output = Arc::new(Output::default());
+        let text: Vec<u8> = (0..5000u32).map(|i| (i % 251) as u8).collect();
+        output.push(Stream::Stdout, &text);
+        output.push(Stream::Stderr, b"aside");
+        output.push(Stream::Stdout, b"end");
+        let mut reader = output.reader();
+        let mut expected = text;
+        expected.extend_from_slice(b"end");
+        assert_eq!(collect(&mut reader, Stream::Stdout), expected);
+        assert_eq!(next(&mut reader), None, "open and empty");
+        output.close();
+        assert_eq!(next(&mut reader), Some(None));
+    }
+
+    #[test]
+    fn without_a_reader_the_surplus_is_dropped_and_counted() {
+        let output = Arc::new(Output::default());
+        let piece = vec![b'x'; 64 * 1024];
+        let lost = (0..32).filter_map(|_| output.push(Stream::Stdout, &piece)).last();
+        let lost = lost.expect("2 MiB do not fit") as usize;
+        let mut reader = output.reader();
+        let kept = collect(&mut reader, Stream::Stdout).len();
+        assert_eq!(kept + lost, 32 * piece.len());
+        assert!(kept > LIMIT / 2 && kept <= LIMIT);
+        assert_eq!(output.push(Stream::Stdout, b"again"), None);
+        assert_eq!(collect(&mut reader, Stream::Stdout), b"again");
+    }
+
+    #[test]
+    fn tiny_pieces_are_bounded_too() {
+        let output = Arc::new(Output::default());
+        while output.push(Stream::Stderr, b".").is_none() {}
+        assert!(output.lock().queue.len() <= LIMIT / PIECE);
+    }
+
+    #[test]
+    fn the_newest_reader_wins() {
+        let output = Arc::new(Output::default());
+        let mut first = output.reader();
+        assert_eq!(next(&mut first), None);
+        let mut second = output.reader();
+        output.push(Stream::Stdout, b"x");
+        assert_eq!(next(&mut first), Some(None));
+        drop(first);
+        assert_eq!(collect(&mut second, Stream::Stdout), b"x");
+    }
+
+    #[test]
+    fn flushed_means_read_or_unread_for_ever() {
+        let output = Arc::new(Output::default());
+        let flushed = || poll_fn(|cx| output.poll_flushed(cx)).now_or_never();
+        output.push(Stream::Stdout, b"x");
+        assert_eq!(flushed(), Some(()), "nobody reads");
+        let mut reader = output.reader();
+        assert_eq!(flushed(), None);
+        assert!(matches!(next(&mut reader), Some(Some(_))));
+        assert_eq!(flushed(), Some(()));
+        output.push(Stream::Stdout, b"y");
+        assert_eq!(flushed(), None);
+        drop(reader);
+        assert_eq!(flushed(), Some(()), "a reader that leaves ends the wait");
+    }
+
+    #[test]
+    fn a_print_waits_for_a_live_reader() {
+        let output = Arc::new(Output::default());
+        let mut reader = output.reader();
+        let piece = vec![b'x'; 64 * 1024];
+        let printer = {
+            let output = Arc::clone(&output);
+            let piece = piece.clone();
+            std::thread::spawn(move || (0..64).find_map(|_| output.push(Stream::Stdout, &piece)))
+        };
+        let mut got = 0;
+        while got < 64 * piece.len() {
+            let item = poll_fn(|cx| reader.poll_next(cx)).now_or_never();
+            match item {
+                Some(Some((_, bytes))) => got += bytes.len(),
+                Some(None) => panic!("ended early"),
+                None => std::thread::yield_now(),
+            }
+        }
+        assert_eq!(printer.join().expect("no panic"), None, "nothing was lost");
+    }
+}

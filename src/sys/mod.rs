@@ -1,0 +1,18 @@
+//! What the driver needs of the operating system beyond the runtime: listening sockets with a
+//! private mode, the plugin's claim on its standard streams, the event of a host's death, and the
+//! last clean-up of a process. Nothing in here is async and nothing knows a protocol.
+
+mod cleanup;
+pub(crate) mod files;
+#[cfg(unix)]
+mod group;
+pub(crate) mod random;
+pub(crate) mod socket;
+#[cfg(unix)]
+#[path = "stdio_unix.rs"]
+pub(crate) mod stdio;
+#[cfg(not(unix))]
+#[path = "stdio_other.rs"]
+pub(crate) mod stdio;
+#[cfg(unix)]
+mod watcher;

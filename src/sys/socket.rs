@@ -1,0 +1,227 @@
+//! Listening sockets: unix sockets only their owner can connect to, TCP ports within a range.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use outboard_core::endpoint::{Endpoint, EndpointError};
+use outboard_core::rt::OsSocket;
+
+use super::files::SocketFile;
+
+/// A socket that listens, and the charge of its file.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) socket: OsSocket,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) file: Option<SocketFile>,
+}
+
+/// Why no socket could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The path is too long, or cannot be one.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The unix socket could not be made.
+    #[error(
+        "cannot listen on a unix socket in {}: does the directory exist, and may this user write \
+         there? Choose another with TMPDIR or PLUGIN_UNIX_SOCKET_DIR",
+        dir.display()
+    )]
+    Unix {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The group of `PLUGIN_UNIX_SOCKET_GROUP` could not be given the socket.
+    #[error(
+        "cannot give the socket to group {group:?}: the group must exist and this user be a member"
+    )]
+    Group {
+        /// The group, as given.
+        group: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No port of the range was free.
+    #[error(
+        "no TCP port from {} to {} can be bound on 127.0.0.1: all are taken or reserved; \
+         widen PLUGIN_MIN_PORT and PLUGIN_MAX_PORT",
+        ports.start(),
+        ports.end()
+    )]
+    NoPort {
+        /// The ports tried.
+        ports: RangeInclusive<u16>,
+        /// What the system said of the last one.
+        source: io::Error,
+    },
+}
+
+/// Names tried before a directory counts as unusable: names are random, so one retry is rare.
+const NAMES: usize = 16;
+
+/// Listens on a fresh unix socket named `plugin` and a number, as go-plugin names them.
+///
+/// Only the owner can connect (mode 0600); with a group, its members too (mode 0660).
+///
+/// # Errors
+/// See [`ListenError`].
+#[cfg(unix)]
+pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, ListenError> {
+    let failed = |source| ListenError::Unix { dir: dir.to_owned(), source };
+    let mut attempt = 1;
+    loop {
+        let path = dir.join(format!("plugin{}", super::random::number()));
+        let endpoint = Endpoint::unix(&path)?;
+        match bind_unix(&path) {
+            Ok(socket) => {
+                let file = SocketFile::new(path.clone());
+                if let Some(group) = group {
+                    give_to_group(&path, group)?;
+                }
+                return Ok(Bound { socket, endpoint, file: Some(file) });
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < NAMES => {
+                attempt += 1;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn listen_unix(dir: &Path, _group: Option<&str>) -> Result<Bound, ListenError> {
+    Err(ListenError::Unix { dir: dir.to_owned(), source: io::ErrorKind::Unsupported.into() })
+}
+
+#[cfg(unix)]
+fn bind_unix(path: &Path) -> io::Result<OsSocket> {
+    use rustix::fs::{Mode, chmod, fchmod};
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen};
+
+    let private = Mode::RUSR | Mode::WUSR;
+    let address = SocketAddrUnix::new(path)?;
+    let socket = new_socket(AddressFamily::UNIX, SocketType::STREAM)?;
+    // Linux gives the file the mode of the unbound socket, so that at no moment anybody else
+    // could connect. Other systems refuse or ignore this; there the mode follows the bind.
+    let early = cfg!(target_os = "linux") && fchmod(&socket, private).is_ok();
+    bind(&socket, &address)?;
+    if !early {
+        chmod(path, private)?;
+    }
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// Connections the kernel holds until they are accepted, as in the standard library.
+#[cfg(unix)]
+const BACKLOG: i32 = 128;
+
+#[cfg(unix)]
+fn new_socket(
+    family: rustix::net::AddressFamily,
+    kind: rustix::net::SocketType,
+) -> io::Result<OsSocket> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::net::SocketFlags;
+        Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        use rustix::io::{FdFlags, fcntl_setfd};
+        let socket = rustix::net::socket(family, kind, None)?;
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        Ok(socket)
+    }
+}
+
+#[cfg(unix)]
+fn give_to_group(path: &Path, group: &str) -> Result<(), ListenError> {
+    use rustix::fs::{Gid, Mode, chmod, chown};
+
+    let give = || -> io::Result<()> {
+        let gid = Gid::from_raw(super::group::resolve(group)?);
+        chown(path, None, Some(gid))?;
+        chmod(path, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
+        Ok(())
+    };
+    give().map_err(|source| ListenError::Group { group: group.to_owned(), source })
+}
+
+/// Listens on the first port of the range that can be bound on 127.0.0.1; `0..=0` lets the system
+/// choose.
+///
+/// # Errors
+/// [`ListenError::NoPort`].
+pub(crate) fn listen_tcp(ports: RangeInclusive<u16>) -> Result<Bound, ListenError> {
+    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    for port in ports.clone() {
+        match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+            Ok(listener) => {
+                let address = listener.local_addr();
+                let address = address
+                    .map_err(|source| ListenError::NoPort { ports: ports.clone(), source })?;
+                let endpoint = Endpoint::Tcp(address.to_string());
+                return Ok(Bound { socket: listener.into(), endpoint, file: None });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(ListenError::NoPort { ports, source: last })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+    #[test]
+    fn unix_sockets_are_private_and_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bound = listen_unix(dir.path(), None).expect("listens");
+        let path = bound.endpoint.socket_file().expect("a file").to_owned();
+        let meta = std::fs::metadata(&path).expect("exists");
+        assert!(meta.file_type().is_socket());
+        assert_eq!(meta.mode() & 0o777, 0o600);
+        assert!(path.file_name().expect("a name").to_string_lossy().starts_with("plugin"));
+        drop(bound);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_group_gets_the_socket() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let own = rustix::process::getgid().as_raw().to_string();
+        let bound = listen_unix(dir.path(), Some(&own)).expect("listens");
+        let meta = std::fs::metadata(bound.endpoint.socket_file().expect("a file")).expect("is");
+        assert_eq!((meta.mode() & 0o777, meta.gid().to_string()), (0o660, own));
+        let error = listen_unix(dir.path(), Some("no-such-group-here")).expect_err("unknown");
+        assert!(matches!(error, ListenError::Group { .. }), "{error}");
+        drop(bound);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn bad_directories_are_named() {
+        let error = listen_unix(Path::new("/no/such/place"), None).expect_err("missing");
+        assert!(error.to_string().contains("/no/such/place"), "{error}");
+        let long = PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
+        let error = listen_unix(&long, None).expect_err("too long");
+        assert!(matches!(error, ListenError::Endpoint(EndpointError::UnixPathTooLong { .. })));
+    }
+
+    #[test]
+    fn tcp_takes_the_first_free_port_of_the_range() {
+        let first = listen_tcp(0..=0).expect("any port");
+        let Endpoint::Tcp(address) = &first.endpoint else { panic!("tcp") };
+        let port: u16 = address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
+        let error = listen_tcp(port..=port).expect_err("taken");
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+    }
+}

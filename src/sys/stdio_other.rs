@@ -1,0 +1,47 @@
+//! The plugin's claim on its standard streams, where descriptors cannot be redirected: the streams
+//! stay as they are, and only the first line on stdout matters.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::windows::io::AsHandle as _;
+use std::sync::Arc;
+
+/// Who is told what the watching thread sees.
+#[allow(dead_code)]
+pub(crate) trait Events: Send + Sync + 'static {
+    /// The program printed.
+    fn printed(&self, stream: Stream, bytes: &[u8]);
+    /// The host is gone.
+    fn host_gone(&self);
+}
+
+/// Which stream was printed on.
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// The original standard streams.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    stdout: File,
+}
+
+pub(crate) fn claim(_events: Arc<dyn Events>) -> io::Result<Claim> {
+    let stdout = io::stdout().as_handle().try_clone_to_owned()?;
+    Ok(Claim { stdout: stdout.into() })
+}
+
+pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {
+    io::stderr().lock().write_all(line)
+}
+
+impl Claim {
+    pub(crate) fn stdout(&self) -> &File {
+        &self.stdout
+    }
+
+    pub(crate) fn release(&self) {}
+}

@@ -1,0 +1,243 @@
+//! The one thread of a plugin: it reads what is printed on captured streams and notices the
+//! host's death.
+//!
+//! A thread, and not a task, because both must work while the runtime does not: a handler on a
+//! single-threaded runtime that prints more than a pipe holds would otherwise wait for ever for
+//! itself, and a plugin that hangs would outlive its host. It sleeps in `poll(2)`; nothing is
+//! polled by time.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+
+use super::stdio::{Events, Stream};
+
+/// What the thread watches.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// The reading ends behind descriptors 1 and 2.
+    pub(super) captured: [PipeReader; 2],
+    /// The original streams, whose other ends the host holds.
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    stop: PipeWriter,
+    thread: JoinHandle<()>,
+}
+
+/// How long after the host's death the process may take to end by itself. A guess: long enough
+/// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
+const ORPHAN_LIMIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Bytes read at a time: what a Linux pipe holds.
+const CHUNK: usize = 64 * 1024;
+
+impl Watcher {
+    pub(super) fn start(watched: Watched, events: Arc<dyn Events>) -> io::Result<Self> {
+        let (stop_reader, stop) = io::pipe()?;
+        let thread = thread::Builder::new()
+            .name("outboard-stdio".to_owned())
+            .spawn(move || State::new(watched, stop_reader).run(&*events))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the thread once it has read everything printed so far.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        // It only fails if the thread panicked, and then it is over too.
+        let _ended = self.thread.join();
+    }
+}
+
+struct State {
+    captured: [Option<PipeReader>; 2],
+    stop: PipeReader,
+    host: Host,
+    told: bool,
+}
+
+/// What tells that the host is gone.
+///
+/// The host holds the other ends of stdout and stderr, under Go hosts too, so both being hung up
+/// means that it is dead, whatever wrapper stands between. A host that merely closed our stdout
+/// and goes on living is told apart by stderr, and, where the system can watch it, by the parent.
+struct Host {
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    parent: Option<OwnedFd>,
+    /// Whether stdout can hang up at all: files and the null device cannot.
+    stdout_tells: bool,
+    stderr_gone: bool,
+    parent_gone: bool,
+}
+
+impl Host {
+    fn new(stdout: OwnedFd, stderr: OwnedFd) -> Self {
+        let tells = |fd: &OwnedFd| {
+            fstat(fd).is_ok_and(|stat| {
+                matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
+            })
+        };
+        let (stdout_tells, stderr_tells) = (tells(&stdout), tells(&stderr));
+        Self {
+            stdout: stdout_tells.then_some(stdout),
+            stderr: stderr_tells.then_some(stderr),
+            parent: parent(),
+            stdout_tells,
+            stderr_gone: false,
+            parent_gone: false,
+        }
+    }
+
+    fn gone(&self) -> bool {
+        if self.stdout_tells {
+            self.stdout.is_none() && (self.stderr_gone || self.parent_gone)
+        } else {
+            self.parent_gone
+        }
+    }
+}
+
+/// An event source for the death of the parent process.
+fn parent() -> Option<OwnedFd> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::process::{PidfdFlags, getppid, pidfd_open};
+        let parent = getppid()?;
+        let fd = pidfd_open(parent, PidfdFlags::empty()).ok()?;
+        // If it died in between, the number may belong to another process by now.
+        (getppid() == Some(parent)).then_some(fd)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    None
+}
+
+/// The sources in the order they are given to `poll`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Stop,
+    Captured(usize),
+    Stdout,
+    Stderr,
+    Parent,
+}
+
+impl State {
+    fn new(watched: Watched, stop: PipeReader) -> Self {
+        Self {
+            captured: watched.captured.map(Some),
+            stop,
+            host: Host::new(watched.stdout, watched.stderr),
+            told: false,
+        }
+    }
+
+    fn run(mut self, events: &dyn Events) {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let limit = self.told.then_some(&ORPHAN_LIMIT);
+            let ready = match self.wait(limit) {
+                Ok(ready) => ready,
+                Err(rustix::io::Errno::INTR) => continue,
+                // Out of memory or the like: without sight, end the watch rather than spin.
+                Err(_) => return,
+            };
+            if ready.is_empty() && self.told {
+                orphaned();
+            }
+            let stop = ready.contains(&Source::Stop);
+            for source in ready {
+                self.handle(source, events, &mut buffer);
+            }
+            if stop {
+                self.read_rest(events, &mut buffer);
+                return;
+            }
+            if !self.told && self.host.gone() {
+                self.told = true;
+                events.host_gone();
+            }
+        }
+    }
+
+    fn wait(&self, limit: Option<&Timespec>) -> rustix::io::Result<Vec<Source>> {
+        let (mut fds, sources): (Vec<_>, Vec<_>) = self
+            .sources()
+            .map(|(source, fd, flags)| (PollFd::from_borrowed_fd(fd, flags), source))
+            .unzip();
+        poll(&mut fds, limit)?;
+        let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
+        Ok(ready.map(|(_, source)| source).collect())
+    }
+
+    fn sources(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>, PollFlags)> {
+        let stop = [(Source::Stop, self.stop.as_fd(), PollFlags::IN)];
+        let captured = self.captured.iter().enumerate().filter_map(|(index, pipe)| {
+            Some((Source::Captured(index), pipe.as_ref()?.as_fd(), PollFlags::IN))
+        });
+        // No events asked for: error and hang-up are always reported, and nothing else matters.
+        let quiet = PollFlags::empty();
+        let stdout = self.host.stdout.iter().map(move |fd| (Source::Stdout, fd.as_fd(), quiet));
+        let stderr = self.host.stderr.iter().map(move |fd| (Source::Stderr, fd.as_fd(), quiet));
+        let parent =
+            self.host.parent.iter().map(|fd| (Source::Parent, fd.as_fd(), PollFlags::IN));
+        stop.into_iter().chain(captured).chain(stdout).chain(stderr).chain(parent)
+    }
+
+    fn handle(&mut self, source: Source, events: &dyn Events, buffer: &mut [u8]) {
+        // A source that has told what it had to tell is dropped, or `poll` would return for ever.
+        match source {
+            Source::Stop => {}
+            Source::Captured(index) => {
+                let stream = if index == 0 { Stream::Stdout } else { Stream::Stderr };
+                let Some(pipe) = &mut self.captured[index] else { return };
+                match pipe.read(buffer) {
+                    Ok(0) => self.captured[index] = None,
+                    Ok(count) => events.printed(stream, &buffer[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => self.captured[index] = None,
+                }
+            }
+            Source::Stdout => self.host.stdout = None,
+            Source::Stderr => {
+                self.host.stderr = None;
+                self.host.stderr_gone = true;
+            }
+            Source::Parent => {
+                self.host.parent = None;
+                self.host.parent_gone = true;
+            }
+        }
+    }
+
+    /// Reads what is in the pipes without waiting for more: children may hold them open.
+    fn read_rest(&mut self, events: &dyn Events, buffer: &mut [u8]) {
+        const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A child that prints without end must not keep the process: a pipe's worth is enough to
+        // get all that was printed before the end.
+        for _ in 0..64 {
+            let Ok(ready) = self.wait(Some(&NOW)) else { return };
+            let mut printed = ready.into_iter().filter(|s| matches!(s, Source::Captured(_)));
+            let Some(source) = printed.next() else { return };
+            self.handle(source, events, buffer);
+            for source in printed {
+                self.handle(source, events, buffer);
+            }
+        }
+    }
+}
+
+/// Ends a process that is still there long after its host died: whatever holds it up, nobody is
+/// left to ask it for anything.
+fn orphaned() -> ! {
+    super::files::remove_all();
+    std::process::exit(1);
+}
