@@ -5,10 +5,14 @@
 pub mod endpoint;
 pub mod env;
 pub mod exit;
+pub mod fault;
 pub mod grpc;
 pub mod handshake;
+pub mod host;
+pub mod plugin;
 pub mod rpc;
 pub mod rt;
 mod text;
+pub mod timer;
 pub mod version;
 pub mod wire;

@@ -1,0 +1,283 @@
+//! The host's side of a plugin's life, from launch to cleanup.
+
+mod error;
+mod step;
+mod tail;
+mod types;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::endpoint::Endpoint;
+use crate::exit::Exit;
+use crate::handshake::{Accepted, HandshakeReader, Location, Protocol};
+use crate::timer::{TimerKind, Timers};
+
+use tail::Tail;
+
+pub use error::{Evidence, StartError, StartFailure, StartPhase};
+pub use types::{ExitReason, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT};
+
+/// The host's side of one plugin process: launch, handshake, connection, shutdown, cleanup.
+///
+/// Its methods are getters, `handle*` for what comes from outside, the verbs
+/// [`shutdown`](Self::shutdown) and [`kill`](Self::kill) for what the user wants, and `poll_*` for
+/// what goes outside. The crate's documentation says in which order to use them. No input in any
+/// order makes it panic; inputs that make no sense in a state are ignored.
+///
+/// ```text
+///   Launching ────────── LaunchFailed ───────────────┐
+///       │ Launched                                   │
+///       ▼             ┌──▶ Explaining ──┐            │
+///  Handshaking ───────┤  (stdout ended, │            │
+///       │ good line   │   no connection)│            │
+///       ▼             │                 │            │
+///   Connecting ───────┤                 │            │
+///       │ Connected   │ bad line,       │ no exit    │
+///       │             │ time is up,     │ soon       │
+///       ▼             ▼ kill()          ▼            │
+///     Ready ─kill()─▶ Killed ◀──────────┘            │
+///       │             ▲ │  │                         │
+///       │ shutdown()  │ │  └─ not reaped in time ────┤
+///       ▼             │ │ Exited                     │
+///     Asked ─ grace ──┘ ▼                            ▼
+///       └─ Exited ──▶ Draining ── pipes ended ──▶ Finished
+/// ```
+///
+/// From every state `Exited` leads to `Draining`, where the pipes are read until both have ended or
+/// [`HostConfig::pipe_drain`] is over.
+#[derive(Debug)]
+pub struct Host {
+    config: HostConfig,
+    state: State,
+    timers: Timers,
+    actions: VecDeque<HostAction>,
+    events: VecDeque<HostEvent>,
+    /// Present until the handshake line was seen or the start failed.
+    reader: Option<HandshakeReader>,
+    handshake: Option<Accepted>,
+    location: Option<Location>,
+    /// Whether a process was made.
+    launched: bool,
+    pid: Option<u32>,
+    link: Link,
+    stdout: Pipe,
+    stderr: Pipe,
+    tail: Tail,
+    /// Why the start failed, once it has.
+    failure: Option<StartFailure>,
+    /// Present once the plugin was ready: why it ended, or [`ExitReason::Crashed`] until then.
+    reason: Option<ExitReason>,
+    exit: Option<Exit>,
+    killed: bool,
+    cleaned: bool,
+    reported: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Launching,
+    Handshaking,
+    Connecting,
+    /// The start has failed in a way that the process's own exit may explain.
+    Explaining,
+    Ready,
+    /// Asked to shut down.
+    Asked,
+    /// A kill was asked for; the process has not been reaped.
+    Killed,
+    /// Reaped; the pipes may hold more.
+    Draining,
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// Not asked for yet, or dropped, or lost.
+    Down,
+    Connecting,
+    Up,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pipe {
+    Open,
+    Closed,
+}
+
+impl Host {
+    /// A plugin about to be launched: the first action is [`HostAction::Launch`].
+    #[must_use]
+    pub fn new(config: HostConfig, now: Instant) -> Self {
+        let mut host = Self::blank(config, State::Launching);
+        let mut reader = HandshakeReader::new();
+        if let Some(tolerance) = host.config.tolerance {
+            reader = reader.tolerate(tolerance);
+        }
+        host.reader = Some(reader);
+        host.actions.push_back(HostAction::Launch);
+        host.arm_start(now);
+        host
+    }
+
+    /// A plugin that runs already and whose pipes belong to someone else: the first action is
+    /// [`HostAction::Connect`]. There is no handshake and no evidence from stderr.
+    ///
+    /// The driver watches the process by its id and reports [`HostInput::Exited`], with
+    /// [`Exit::Unknown`] as only a parent learns more. A plugin in test mode is not to be killed:
+    /// its driver drops the machine instead.
+    #[must_use]
+    pub fn attach(
+        config: HostConfig,
+        now: Instant,
+        pid: Option<u32>,
+        endpoint: Endpoint,
+        protocol: Protocol,
+    ) -> Self {
+        let mut host = Self::blank(config, State::Connecting);
+        host.launched = true;
+        host.pid = pid;
+        host.stdout = Pipe::Closed;
+        host.stderr = Pipe::Closed;
+        host.connect(now, Location::Endpoint(endpoint), protocol);
+        host
+    }
+
+    /// Takes note of what happened outside. What went wrong comes out as an event.
+    pub fn handle(&mut self, now: Instant, input: HostInput<'_>) {
+        match input {
+            HostInput::Launched { pid } => self.on_launched(now, pid),
+            HostInput::LaunchFailed(fault) => self.on_launch_failed(fault),
+            HostInput::Stdout(bytes) => self.on_stdout(now, bytes),
+            HostInput::StdoutClosed => self.on_stdout_closed(now),
+            HostInput::Stderr(bytes) => {
+                if self.stderr == Pipe::Open && self.state != State::Finished {
+                    self.tail.push(bytes);
+                }
+            }
+            HostInput::StderrClosed => {
+                self.stderr = Pipe::Closed;
+                self.finish_when_drained();
+            }
+            HostInput::Connected => self.on_connected(),
+            HostInput::ConnectFailed(fault) => self.on_connect_failed(now, fault),
+            HostInput::ConnectionLost => self.on_connection_lost(now),
+            HostInput::ShutdownAnswered => {
+                // The outcome tells nothing: a plugin may die before it answers. The connection has
+                // done its work, and the grace runs on.
+                if self.state == State::Asked {
+                    self.disconnect();
+                }
+            }
+            HostInput::Exited(exit) => self.on_exited(now, exit),
+        }
+    }
+
+    /// Acts on the timers that have expired by `now`. Afterwards
+    /// [`poll_timeout`](Self::poll_timeout) is later than `now`, or there is none.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(kind) = self.timers.pop_expired(now) {
+            self.on_timer(now, kind);
+        }
+    }
+
+    /// The next thing for the driver to do, if any.
+    pub fn poll_action(&mut self) -> Option<HostAction> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing for the user to know, if any.
+    pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+        self.timers.next()
+    }
+
+    /// Ends the plugin in good order: the broker is closed, the plugin is asked to exit, and it is
+    /// killed if it has not within [`HostConfig::shutdown_grace`]. A plugin that is not ready yet
+    /// is killed at once: there is no connection to ask over.
+    ///
+    /// May be called at any time and repeatedly.
+    pub fn shutdown(&mut self, now: Instant) {
+        match self.state {
+            State::Launching | State::Handshaking | State::Connecting | State::Explaining => {
+                self.kill(now);
+            }
+            State::Ready => {
+                self.state = State::Asked;
+                self.timers.clear();
+                self.reason = Some(ExitReason::Shutdown);
+                self.actions.push_back(HostAction::CloseBroker);
+                // Without a connection there is nothing to ask over. The grace is given all the
+                // same: a plugin that dropped its connection may be on its way out.
+                if self.link == Link::Up {
+                    self.actions.push_back(HostAction::CallShutdown);
+                }
+                let grace = self.config.shutdown_grace;
+                self.timers.arm(TimerKind::ShutdownGrace, now, grace);
+            }
+            State::Asked | State::Killed | State::Draining | State::Finished => {}
+        }
+    }
+
+    /// Kills the plugin at once, whatever it is doing. May be called at any time and repeatedly.
+    pub fn kill(&mut self, now: Instant) {
+        match self.state {
+            State::Launching if self.actions.front() == Some(&HostAction::Launch) => {
+                // Nobody has seen the request yet: nothing exists that could be killed.
+                self.actions.clear();
+                self.fail(StartFailure::Cancelled);
+                self.finish();
+            }
+            State::Launching | State::Handshaking | State::Connecting | State::Explaining => {
+                self.fail(StartFailure::Cancelled);
+                self.start_killing(now);
+            }
+            State::Ready | State::Asked => {
+                self.reason = Some(ExitReason::Killed);
+                self.start_killing(now);
+            }
+            State::Killed | State::Draining | State::Finished => {}
+        }
+    }
+
+    /// The id of the process while it lives, as far as the machine knows.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// The accepted handshake line, and whether connections are multiplexed.
+    #[must_use]
+    pub fn handshake(&self) -> Option<&Accepted> {
+        self.handshake.as_ref()
+    }
+
+    /// How the process ended, once it was reaped.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// The last lines of stderr so far, bounded, oldest first.
+    #[must_use]
+    pub fn stderr_tail(&self) -> Vec<String> {
+        self.tail.lines()
+    }
+
+    /// Whether the plugin came up and has not been asked to end.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether [`HostEvent::Finished`] has been queued: no input changes anything any more.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+}

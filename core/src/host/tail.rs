@@ -1,0 +1,122 @@
+//! The last lines of a stream, in bounded memory.
+
+use std::collections::VecDeque;
+
+/// Keeps the last lines of the bytes pushed into it.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    /// Complete lines, without line ends, oldest first.
+    lines: VecDeque<Vec<u8>>,
+    /// The line that has not ended yet, cut to a quarter of `max_bytes`, so that one long line does
+    /// not push out all others.
+    partial: Vec<u8>,
+    /// Bytes in `lines` and `partial`.
+    held: usize,
+    max_lines: usize,
+    max_bytes: usize,
+}
+
+impl Tail {
+    pub(super) fn new(max_lines: usize, max_bytes: usize) -> Self {
+        Self {
+            lines: VecDeque::new(),
+            partial: Vec::new(),
+            held: 0,
+            max_lines,
+            max_bytes,
+        }
+    }
+
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.extend(&bytes[..end]);
+            self.end_line();
+            bytes = &bytes[end + 1..];
+        }
+        self.extend(bytes);
+    }
+
+    /// The lines, bytes that are not UTF-8 replaced. Blank lines are left out: they say nothing and
+    /// would push out lines that do.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let partial = trim(&self.partial);
+        let last = (!partial.is_empty()).then_some(partial);
+        let skip = (self.lines.len() + usize::from(last.is_some())).saturating_sub(self.max_lines);
+        let lines = self.lines.iter().map(Vec::as_slice).chain(last);
+        let text = |line| String::from_utf8_lossy(line).into_owned();
+        lines.skip(skip).map(text).collect()
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        // The beginning of an overlong line says more than its end: that is where the reason stands.
+        let room = (self.max_bytes / 4).saturating_sub(self.partial.len());
+        let taken = &bytes[..bytes.len().min(room)];
+        self.partial.extend_from_slice(taken);
+        self.held += taken.len();
+        self.shrink();
+    }
+
+    fn end_line(&mut self) {
+        let line = trim(&self.partial).to_vec();
+        self.held -= self.partial.len();
+        self.partial.clear();
+        if !line.is_empty() {
+            self.held += line.len();
+            self.lines.push_back(line);
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        while self.lines.len() > self.max_lines || self.held > self.max_bytes {
+            let Some(line) = self.lines.pop_front() else {
+                break;
+            };
+            self.held -= line.len();
+        }
+    }
+}
+
+fn trim(line: &[u8]) -> &[u8] {
+    line.trim_ascii_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_in_any_split() {
+        let text = b"one\r\ntwo\n\n \nthree\nfour";
+        for size in 1..text.len() {
+            let mut tail = Tail::new(3, 100);
+            for chunk in text.chunks(size) {
+                tail.push(chunk);
+            }
+            assert_eq!(tail.lines(), ["two", "three", "four"], "split by {size}");
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_comes() {
+        let mut tail = Tail::new(4, 64);
+        for _ in 0..1000 {
+            tail.push(&[b'x'; 50]);
+            assert!(tail.held <= 64);
+        }
+        tail.push(b"\nlast\n");
+        assert_eq!(tail.lines(), ["last"]);
+        for _ in 0..1000 {
+            tail.push(b"line\n");
+        }
+        assert_eq!(tail.lines().len(), 4);
+        assert_eq!(tail.held, 16);
+    }
+
+    #[test]
+    fn other_bytes_than_text_are_replaced() {
+        let mut tail = Tail::new(4, 64);
+        tail.push(b"a\xffb\n");
+        assert_eq!(tail.lines(), ["a\u{fffd}b"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! What a host machine is told, what it asks for, and what it reports.
+
+use std::time::Duration;
+
+use super::StartError;
+use crate::exit::Exit;
+use crate::fault::Fault;
+use crate::handshake::{Accepted, HostExpectation, Location, Protocol, StrayTolerance};
+
+/// Bytes of stray stdout kept for one event; what comes beyond is counted. go-plugin throws all of
+/// it away, so this is for diagnosis only: one pipe buffer of Linux.
+pub const MAX_STRAY_STDOUT: usize = 64 * 1024;
+
+/// How a [`Host`](super::Host) behaves. Durations of [`Duration::MAX`] mean "no limit".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// What the handshake line must agree with.
+    pub expectation: HostExpectation,
+    /// How much other output before the line is put up with: none, like go-plugin, unless given.
+    pub tolerance: Option<StrayTolerance>,
+    /// How long each [`StartPhase`](super::StartPhase) may take. go-plugin: 60 s, for the launch and from zero again
+    /// for the line.
+    pub start_timeout: Duration,
+    /// How long the process may take to exit after it was asked to. go-plugin: 2 s.
+    pub shutdown_grace: Duration,
+    /// How long a failure waits for the exit that may explain it, and a noticed exit for the last
+    /// output, before they are reported without. 100 ms: far more than a system needs to deliver
+    /// what has already happened, and little for whoever waits.
+    pub evidence_wait: Duration,
+    /// How long the pipes of an ended process are read on, since a grandchild may hold them open
+    /// for ever; and how long a process that closed its stdout without a line may take to end by
+    /// itself. 1 s.
+    pub pipe_drain: Duration,
+    /// How long a killed process may take to be reaped before it is given up: one that hangs in the
+    /// kernel does not die. 10 s.
+    pub reap_timeout: Duration,
+    /// Lines of stderr kept as evidence. 16.
+    pub stderr_lines: usize,
+    /// Bytes of stderr kept as evidence. 8 KiB.
+    pub stderr_bytes: usize,
+}
+
+impl HostConfig {
+    /// The default times and limits.
+    #[must_use]
+    pub fn new(expectation: HostExpectation) -> Self {
+        Self {
+            expectation,
+            tolerance: None,
+            start_timeout: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(2),
+            evidence_wait: Duration::from_millis(100),
+            pipe_drain: Duration::from_secs(1),
+            reap_timeout: Duration::from_secs(10),
+            stderr_lines: 16,
+            stderr_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// What happened outside; see [`Host::handle`](super::Host::handle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostInput<'a> {
+    /// The process was made.
+    Launched {
+        /// Its id, if it has one.
+        pid: Option<u32>,
+    },
+    /// The process could not be made.
+    LaunchFailed(Fault),
+    /// Bytes came from its stdout, in any split.
+    Stdout(&'a [u8]),
+    /// Its stdout reached the end, or reading it failed.
+    StdoutClosed,
+    /// Bytes came from its stderr, in any split. Kept as evidence only: log records are made of
+    /// them elsewhere.
+    Stderr(&'a [u8]),
+    /// Its stderr reached the end, or reading it failed.
+    StderrClosed,
+    /// The connection is up.
+    Connected,
+    /// The connection could not be made.
+    ConnectFailed(Fault),
+    /// The connection is gone.
+    ConnectionLost,
+    /// The call to shut down is over, however: the plugin may die before it answers, so any outcome
+    /// means "asked".
+    ShutdownAnswered,
+    /// The process has ended and was reaped.
+    Exited(Exit),
+}
+
+/// What the driver is to do; see [`Host::poll_action`](super::Host::poll_action).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostAction {
+    /// Start the process, read both its pipes for ever, wait for its exit.
+    Launch,
+    /// Connect, and answer with [`HostInput::Connected`] or [`HostInput::ConnectFailed`]. A
+    /// multiplexing plugin waits only 5 s for it.
+    Connect {
+        /// Where to, as the plugin knows it: a host that sees other addresses (a container's)
+        /// translates it first.
+        location: Location,
+        /// What to speak there.
+        protocol: Protocol,
+    },
+    /// With a protocol on the process's own pipes only: these bytes of its stdout came after the
+    /// handshake line and are the transport's. The driver reads on for the transport itself, or
+    /// goes on handing stdout to the machine and gets it back here in order.
+    TransportBytes(Vec<u8>),
+    /// Stop the servers and dials of the broker.
+    CloseBroker,
+    /// Call the plugin's controller to shut down, and answer with [`HostInput::ShutdownAnswered`]
+    /// however the call ends.
+    CallShutdown,
+    /// Drop the connection, or the attempt to make one.
+    Disconnect,
+    /// Kill the process; if it has not been made yet, give up making it. No answer but
+    /// [`HostInput::Exited`] (or [`HostInput::LaunchFailed`]).
+    Kill,
+    /// The process is gone, was never made, or refuses to die: remove what was made for it. Comes
+    /// exactly once.
+    Cleanup,
+}
+
+/// How it came that a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExitReason {
+    /// It was asked to shut down, and did within the grace period.
+    Shutdown,
+    /// It was asked to shut down and did not within the grace period, so it was killed.
+    GraceExpired,
+    /// It was killed on request.
+    Killed,
+    /// It ended without having been asked: a crash, a signal, or an early exit.
+    Crashed,
+}
+
+/// What the host's user learns; see [`Host::poll_event`](super::Host::poll_event).
+///
+/// A run gives `Negotiated` and `Ready` at most once each, then exactly one of `Failed` (never
+/// ready) and `Exited` (was ready), then `Finished`, after which nothing comes any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEvent {
+    /// The handshake line came and was accepted.
+    Negotiated(Accepted),
+    /// The connection is up.
+    Ready,
+    /// The plugin printed something else than its handshake line on the real stdout.
+    StrayStdout {
+        /// What it printed, at most [`MAX_STRAY_STDOUT`] bytes.
+        bytes: Vec<u8>,
+        /// How many more bytes there were.
+        lost: u64,
+    },
+    /// The connection is gone and the process still lives: it can only be shut down or killed. A
+    /// connection lost because the process ended gives [`Exited`](Self::Exited) instead.
+    Disconnected,
+    /// The plugin did not start. Nothing runs any more.
+    Failed(StartError),
+    /// The process of a started plugin has ended. Its pipes may still be read for a moment.
+    Exited {
+        /// How it ended; [`Exit::Unknown`] if it was killed and could not be reaped in time.
+        exit: Exit,
+        /// How that came.
+        reason: ExitReason,
+        /// Its last lines on stderr, bounded, oldest first.
+        stderr: Vec<String>,
+    },
+    /// All is over: the process is gone, and its pipes ended or were given up. Always the last.
+    Finished,
+}

@@ -1,0 +1,226 @@
+//! What a plugin machine is told, what it asks for, and what it reports.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::env::{PluginEnv, PortError, Ports, SocketGroup};
+use crate::fault::Fault;
+use crate::handshake::{HandshakeLine, Location, Protocol};
+
+/// The kind of socket a plugin prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SocketKind {
+    /// A unix socket: go-plugin's choice everywhere but on Windows.
+    Unix,
+    /// TCP on the loopback address: go-plugin's choice on Windows.
+    Tcp,
+}
+
+/// How a [`Plugin`](super::Plugin) behaves. Durations of [`Duration::MAX`] mean "no limit".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginConfig {
+    /// What the host put into the environment.
+    pub env: PluginEnv,
+    /// The versions of the interfaces that the plugin has, each with the protocols it can be served
+    /// over, best first.
+    pub versions: BTreeMap<i64, Vec<Protocol>>,
+    /// Where to listen, if the protocol needs a socket.
+    pub socket: SocketKind,
+    /// The plugin's own certificate, DER, for the handshake line. Announced only to a host that
+    /// sent its own: a Go host that did not crashes on one.
+    pub certificate: Option<Vec<u8>>,
+    /// Whether to print the handshake line and take over stdout and stderr. A plugin served inside
+    /// a test does neither: the test learns the address from [`PluginEvent::Serving`].
+    pub announce: bool,
+    /// How long calls in flight may go on after the host asked for the end: 1.5 s. Hosts kill a
+    /// plugin 2 s after they asked, and the program's own clean-up comes after serving, so half a
+    /// second is left for it.
+    pub drain_timeout: Duration,
+    /// How long a multiplexing plugin waits for its one connection: 5 s, as go-plugin's. Others
+    /// wait for ever.
+    pub first_connection: Duration,
+    /// Whether to go on serving when the host has died, as go-plugin's plugins do. A plugin that
+    /// serves its own stdin and stdout cannot.
+    pub outlive_host: bool,
+}
+
+impl PluginConfig {
+    /// The defaults: sockets of the platform's kind, announced, ending with the host.
+    #[must_use]
+    pub fn new(env: PluginEnv, versions: BTreeMap<i64, Vec<Protocol>>) -> Self {
+        Self {
+            env,
+            versions,
+            socket: if cfg!(windows) {
+                SocketKind::Tcp
+            } else {
+                SocketKind::Unix
+            },
+            certificate: None,
+            announce: true,
+            drain_timeout: Duration::from_millis(1500),
+            first_connection: Duration::from_secs(5),
+            outlive_host: false,
+        }
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenSpec {
+    /// A fresh unix socket with a name of `plugin` and digits, which only the owner may connect to.
+    Unix {
+        /// Its directory; else the system's directory for temporary files.
+        dir: Option<PathBuf>,
+        /// The group that may connect as well: change the file's group, and its mode to 0660.
+        group: Option<SocketGroup>,
+    },
+    /// TCP on 127.0.0.1.
+    Tcp {
+        /// The ports to try, in order.
+        ports: Ports,
+    },
+    /// No socket: the process's own stdin and stdout, claimed before user code can print.
+    Stdio,
+}
+
+/// What happened outside; see [`Plugin::handle`](super::Plugin::handle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginInput {
+    /// The listener is up, at this address.
+    Listening(Location),
+    /// There is no listener.
+    ListenFailed(Fault),
+    /// The handshake line is written and flushed.
+    HandshakeWritten,
+    /// The handshake line could not be written.
+    HandshakeWriteFailed(Fault),
+    /// A connection was accepted.
+    Accepted,
+    /// A connection has ended.
+    ConnectionClosed,
+    /// The host asked for the end, over the controller service.
+    ShutdownCalled,
+    /// The host is dead.
+    HostGone,
+    /// The process got an interrupt (SIGINT, Ctrl-C).
+    Interrupted,
+    /// No call is in flight any more.
+    Drained,
+}
+
+/// What the driver is to do; see [`Plugin::poll_action`](super::Plugin::poll_action).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginAction {
+    /// Listen, and answer with [`PluginInput::Listening`] or [`PluginInput::ListenFailed`].
+    Listen(ListenSpec),
+    /// Write these bytes to the real stdout and flush it, and answer with
+    /// [`PluginInput::HandshakeWritten`] or [`PluginInput::HandshakeWriteFailed`].
+    WriteHandshake(Vec<u8>),
+    /// From now on what the program prints on stdout and stderr goes to the host's stdio stream.
+    RedirectStdio,
+    /// Accept connections and serve them. A multiplexing plugin takes exactly one.
+    Serve,
+    /// Accept no further connections; close the listener and remove its socket file.
+    StopListening,
+    /// Take no further calls, let those in flight finish, among them the one that asked for the
+    /// end, and answer with [`PluginInput::Drained`].
+    Drain,
+    /// Drop the calls in flight.
+    Abort,
+    /// All is over. Always the last.
+    Finish {
+        /// The status for a program that does nothing else.
+        code: i32,
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Why a plugin stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The host asked for it.
+    Shutdown,
+    /// The host died, or hung up on the plugin's stdin.
+    HostGone,
+    /// A multiplexing plugin lost its one connection.
+    Disconnected,
+    /// A multiplexing plugin was not connected to in time.
+    NobodyConnected,
+    /// An interrupt came before the plugin was announced.
+    Interrupted,
+    /// The program itself wanted it.
+    Requested,
+    /// The plugin could not start.
+    Failed(PluginError),
+}
+
+impl StopReason {
+    /// The exit status that fits: 1 for a failure, where go-plugin gives 0, which hides it; 130
+    /// for an interrupt, as shells count (128 + SIGINT); else 0.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Shutdown
+            | Self::HostGone
+            | Self::Disconnected
+            | Self::NobodyConnected
+            | Self::Requested => 0,
+            Self::Interrupted => 130,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// What the program learns; see [`Plugin::poll_event`](super::Plugin::poll_event).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginEvent {
+    /// Connections are being accepted.
+    Serving(HandshakeLine),
+    /// An interrupt was ignored: the host gets it too, and decides.
+    Interrupted {
+        /// How many there were so far.
+        count: u64,
+    },
+    /// The end has begun.
+    Stopping(StopReason),
+}
+
+/// Why a plugin cannot start. The text is meant for stderr.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PluginError {
+    /// There is nothing to serve: a mistake of the plugin's author.
+    #[error("the plugin provides no interfaces; tell its author")]
+    NothingToServe,
+    /// Each protocol of the chosen version needs an offer that the host did not make.
+    #[error(
+        "version {version} of the plugin can only be served over its stdin and stdout, \
+         which the host did not offer; this program's host is too old, or not outboard"
+    )]
+    NoCommonProtocol {
+        /// The chosen version.
+        version: i64,
+    },
+    /// The host's port range is unusable.
+    #[error("the plugin cannot choose a port")]
+    Ports(#[source] PortError),
+    /// No listener.
+    #[error("the plugin cannot listen for its host")]
+    Listen(#[source] Fault),
+    /// The listener's address cannot stand in a handshake line.
+    #[error(
+        "the address {address:?} cannot be told to the host, since it holds '|' or a control \
+         character; set TMPDIR or PLUGIN_UNIX_SOCKET_DIR to another directory"
+    )]
+    UnprintableAddress {
+        /// The address.
+        address: String,
+    },
+    /// The handshake line could not be written: the host has gone already.
+    #[error("the handshake line could not be written to stdout")]
+    Handshake(#[source] Fault),
+}
