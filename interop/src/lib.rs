@@ -1,0 +1,27 @@
+//! Peers in Go and Python that speak go-plugin's protocol, and the way to build
+//! and drive them from Rust tests.
+//!
+//! - [`go()`] builds the two Go programs: a plugin and a host, both on top of
+//!   HashiCorp's go-plugin at a pinned version.
+//! - [`python()`] makes the environment of a Python plugin on grpcio.
+//! - [`HostRun`] runs the Go host against any plugin command and returns what it
+//!   found.
+//! - [`scenarios`] holds the expectations on a plugin under the Go host, written
+//!   once for plugins in every language.
+//!
+//! Where a toolchain is missing, `go()` and `python()` say so on stderr and
+//! return `None`, and the test returns early; with `CI=true` in the environment
+//! they panic instead, so that a pipeline cannot pass by skipping.
+
+mod go;
+mod host_run;
+mod process;
+mod python;
+pub mod scenarios;
+mod toolchain;
+
+pub use go::{GoPeers, go};
+pub use host_run::{HostRun, Report};
+pub use process::{Wait, is_alive, kill, wait_until_gone};
+pub use python::{PythonPeer, python};
+pub use toolchain::{loud_skip, run_to_end};

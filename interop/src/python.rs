@@ -1,0 +1,103 @@
+//! Making the Python plugin runnable.
+
+use std::{ffi::OsString, path::PathBuf, process::Command, sync::OnceLock};
+
+use crate::toolchain::{build_once, fingerprint, loud_skip, sources, step, target, version_of};
+
+/// The Python plugin with its environment.
+#[derive(Debug)]
+pub struct PythonPeer {
+    interpreter: PathBuf,
+    script: PathBuf,
+    generated: PathBuf,
+}
+
+impl PythonPeer {
+    /// The command that starts the plugin. Flags: `--extras` adds the controller
+    /// and stdio services, `--no-cookie-check` serves whoever comes.
+    #[must_use]
+    pub fn command(&self, flags: &[&str]) -> Vec<OsString> {
+        let mut command = vec![
+            self.interpreter.clone().into(),
+            self.script.clone().into(),
+            "--generated".into(),
+            self.generated.clone().into(),
+        ];
+        command.extend(flags.iter().map(OsString::from));
+        command
+    }
+}
+
+/// The Python plugin; `None` without Python or without its packages.
+///
+/// # Panics
+/// When its message code cannot be generated; with `CI=true` also instead of
+/// `None`.
+#[must_use]
+pub fn python() -> Option<&'static PythonPeer> {
+    static PEER: OnceLock<Option<PythonPeer>> = OnceLock::new();
+    PEER.get_or_init(build).as_ref()
+}
+
+fn build() -> Option<PythonPeer> {
+    const WHAT: &str = "tests with the Python peer";
+    let program = if cfg!(windows) { "python" } else { "python3" };
+    let Some(version) = version_of(program, "--version") else {
+        loud_skip(WHAT, &format!("there is no `{program}` command"));
+        return None;
+    };
+    let (python, proto) = (sources().join("python"), sources().join("proto"));
+    let requirements = python.join("requirements.txt");
+    let home = target("python");
+    let (venv, generated) = (home.join("venv"), home.join("generated"));
+    let interpreter = if cfg!(windows) {
+        venv.join("Scripts").join("python.exe")
+    } else {
+        venv.join("bin").join("python")
+    };
+    let key = format!("{version}\n{}", fingerprint(&[&requirements, &proto]));
+    let built = build_once(&home, &key, || {
+        step(
+            Command::new(program)
+                .args(["-m", "venv", "--clear"])
+                .arg(&venv),
+        )?;
+        // `--no-deps`: the file names every package, so nothing else may come.
+        step(
+            Command::new(&interpreter)
+                .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+                .args([
+                    "--only-binary",
+                    ":all:",
+                    "--disable-pip-version-check",
+                    "-r",
+                ])
+                .arg(&requirements),
+        )?;
+        std::fs::create_dir_all(&generated).expect("the directory of generated code");
+        let flag = |name: &str| {
+            let mut flag = OsString::from(name);
+            flag.push(&generated);
+            flag
+        };
+        step(
+            Command::new(&interpreter)
+                .args(["-m", "grpc_tools.protoc", "-I"])
+                .arg(&proto)
+                .arg(flag("--python_out="))
+                .arg(flag("--grpc_python_out="))
+                .args(["kv.proto", "plugin_extras.proto"]),
+        )
+        .unwrap_or_else(|error| panic!("no Python message code: {error}"));
+        Ok::<(), String>(())
+    });
+    if let Err(error) = built {
+        loud_skip(WHAT, &format!("no Python environment: {error}"));
+        return None;
+    }
+    Some(PythonPeer {
+        interpreter,
+        script: python.join("plugin_peer.py"),
+        generated,
+    })
+}
