@@ -2,6 +2,7 @@
 //!
 //! Placeholder: crate documentation with the drain contract comes with the machines.
 
+pub mod broker;
 pub mod endpoint;
 pub mod env;
 pub mod exit;

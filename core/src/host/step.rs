@@ -430,7 +430,10 @@ impl Host {
                 stderr,
             },
             None => HostEvent::Failed(StartError {
-                failure: self.failure.take().unwrap_or(exited(StartPhase::Handshake)),
+                failure: self
+                    .failure
+                    .take()
+                    .unwrap_or_else(|| exited(StartPhase::Handshake)),
                 evidence: Evidence {
                     exit: self.exit,
                     killed: self.killed,

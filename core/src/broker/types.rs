@@ -1,0 +1,209 @@
+//! What a broker machine is told, what it asks for, and what it reports.
+
+use std::time::Duration;
+
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::fault::Fault;
+
+/// How brokered connections are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BrokerMode {
+    /// Every accepted id has a listener of its own, announced to the peer.
+    Listeners,
+    /// All connections are streams of one connection; a dialler knocks before it opens one.
+    Multiplexed,
+}
+
+/// How a [`Broker`](super::Broker) behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// How connections are made; both sides must agree.
+    pub mode: BrokerMode,
+    /// How long a dial waits for its answer, and how long announcements and knocks that nobody
+    /// wants are kept. go-plugin: 5 s for all of these.
+    pub timeout: Duration,
+}
+
+impl BrokerConfig {
+    /// The default timeout.
+    #[must_use]
+    pub fn new(mode: BrokerMode) -> Self {
+        Self {
+            mode,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What happened outside, other than messages; see [`Broker::handle`](super::Broker::handle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerInput {
+    /// The control stream is up: messages can be sent.
+    ControlOpened,
+    /// The control stream ended, failed, or could not be opened (the peer has no broker).
+    ControlLost {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The listener for this id is up.
+    Listening {
+        /// The id.
+        id: u32,
+        /// Where the *peer* reaches it: a host whose plugin sees other addresses translates.
+        endpoint: Endpoint,
+    },
+    /// There is no listener for this id.
+    ListenFailed {
+        /// The id.
+        id: u32,
+        /// Why.
+        fault: Fault,
+    },
+    /// The stream asked for is open, or could not be opened: the next dial may go on.
+    StreamOpened {
+        /// The id it was asked for.
+        id: u32,
+    },
+}
+
+/// What the driver is to do; see [`Broker::poll_action`](super::Broker::poll_action).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerAction {
+    /// Listen on a fresh socket for this id and serve there, until told to stop. Answer with
+    /// [`BrokerInput::Listening`] or [`BrokerInput::ListenFailed`]. Not when multiplexed.
+    Listen {
+        /// The id.
+        id: u32,
+    },
+    /// The dial succeeded: this is where the peer serves the id, as the peer knows it (a host
+    /// whose plugin sees other addresses translates). Connecting may be put off to the first call
+    /// and repeated. Not when multiplexed.
+    Connect {
+        /// The id.
+        id: u32,
+        /// The address.
+        endpoint: Endpoint,
+    },
+    /// The dial succeeded: open one stream now, in the order of these actions, and answer with
+    /// [`BrokerInput::StreamOpened`] as soon as the peer will learn of it, or when it failed. Only
+    /// when multiplexed.
+    OpenStream {
+        /// The id.
+        id: u32,
+    },
+    /// The peer answered a dial that was given up and now takes the next stream for this id: open
+    /// one, in the order of these actions, and close it. No answer. Only when multiplexed.
+    DiscardStream {
+        /// The id.
+        id: u32,
+    },
+    /// Stop serving this id, finishing calls in flight, and close its listener.
+    StopListening {
+        /// The id.
+        id: u32,
+    },
+}
+
+/// What the user learns; see [`Broker::poll_event`](super::Broker::poll_event).
+///
+/// Every dial ends with exactly one of the actions [`Connect`](BrokerAction::Connect) and
+/// [`OpenStream`](BrokerAction::OpenStream), the event `DialFailed`, or its cancellation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerEvent {
+    /// A dial failed.
+    DialFailed {
+        /// The dialled id.
+        id: u32,
+        /// Why.
+        error: BrokerError,
+    },
+    /// An id is not being served, or no longer: its listener failed, or the broker closed.
+    AcceptFailed {
+        /// The accepted id.
+        id: u32,
+        /// Why.
+        error: BrokerError,
+    },
+}
+
+/// Where an inbound stream of a multiplexed connection goes; see
+/// [`Broker::stream_arrived`](super::Broker::stream_arrived).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Route {
+    /// Nobody knocked: to the plugin's main server. A host has none and closes it.
+    Main,
+    /// To the server of this id.
+    To(u32),
+    /// It was for an id that is no longer served: close it.
+    Refuse,
+}
+
+/// Why a brokered connection was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The id is being accepted already: a mistake of the caller.
+    #[error("broker id {id} is being accepted already; take a fresh one with next_id")]
+    AlreadyAccepting {
+        /// The id.
+        id: u32,
+    },
+    /// The id is being dialled already: a mistake of the caller.
+    #[error("broker id {id} is being dialled already; each accept serves one dial")]
+    AlreadyDialling {
+        /// The id.
+        id: u32,
+    },
+    /// The broker is closed: the control stream ended or never came up.
+    #[error("the broker is closed: {reason}")]
+    Closed {
+        /// Why.
+        reason: String,
+    },
+    /// The peer did not answer in time.
+    #[error(
+        "the peer did not serve broker id {id} within {after:?}; \
+         it must accept the id that it passed, and each accept serves one dial"
+    )]
+    TimedOut {
+        /// The dialled id.
+        id: u32,
+        /// The timeout.
+        after: Duration,
+    },
+    /// The peer refused.
+    #[error("the peer refused broker id {id}: {reason}")]
+    Refused {
+        /// The dialled id.
+        id: u32,
+        /// The peer's words, shortened.
+        reason: String,
+    },
+    /// The peer answered a knock with something else: it does not multiplex.
+    #[error(
+        "the peer answered the dial to broker id {id} with neither yes nor no; \
+         both sides must agree on multiplexing"
+    )]
+    BadAnswer {
+        /// The dialled id.
+        id: u32,
+    },
+    /// The peer announced an address that is none.
+    #[error("the peer announced an unusable address for broker id {id}")]
+    BadAnnouncement {
+        /// The dialled id.
+        id: u32,
+        /// What is wrong with it.
+        #[source]
+        source: EndpointError,
+    },
+    /// No listener.
+    #[error("no listener for broker id {id}")]
+    Listen {
+        /// The accepted id.
+        id: u32,
+        /// What the system said.
+        #[source]
+        fault: Fault,
+    },
+}
