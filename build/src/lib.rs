@@ -1,1 +1,71 @@
-//! Placeholder
+//! Generates outboard interfaces from `.proto` files, in a build script, without `protoc`.
+//!
+//! ```no_run
+//! // build.rs
+//! fn main() -> Result<(), outboard_build::Error> {
+//!     outboard_build::compile(&["proto/greeter.proto"], &["proto"])
+//! }
+//! ```
+//!
+//! ```text
+//! // src/lib.rs
+//! outboard::include_proto!("greeter");
+//! ```
+//!
+//! For each message there is a struct, as [prost](https://docs.rs/prost) makes it. For each
+//! service, such as `Greeter`, there are
+//!
+//! - the trait `Greeter`, with an async method per rpc that takes and returns plain messages;
+//! - `GreeterClient`, which implements that trait by calling the other side of a channel;
+//! - `GreeterServer`, which answers calls with any implementation of the trait.
+//!
+//! So code can be written against `impl Greeter`, and a struct in the same process, a plugin and
+//! a test double do equally well. An implementation needs no macro:
+//!
+//! ```text
+//! impl Greeter for Hello {
+//!     async fn greet(&self, request: GreetRequest) -> Result<GreetReply, Status> {
+//!         Ok(GreetReply { text: format!("hello {}", request.name) })
+//!     }
+//! }
+//! ```
+//!
+//! How the kinds of rpc look (`S` is `outboard::Streaming`):
+//!
+//! | rpc | method |
+//! | --- | --- |
+//! | unary | `async fn f(&self, request: Req) -> Result<Resp, Status>` |
+//! | client streaming | `async fn f(&self, requests: S<Req>) -> Result<Resp, Status>` |
+//! | server streaming | `async fn f(&self, request: Req) -> Result<S<Resp>, Status>` |
+//! | bidirectional | `async fn f(&self, requests: S<Req>) -> Result<S<Resp>, Status>` |
+//!
+//! # Names
+//!
+//! Names follow Rust's habits (`rpc GetURL` is `get_url`); a method that would be a keyword is
+//! written `r#type`. A method whose name every value or the client has a method for (`clone`,
+//! `into`, `try_into`, `to_owned`, `channel`, `with_options`, `with_timeout`) gets an underscore at
+//! the end, or it could not be called in the usual way. `google.protobuf.Empty` is `()`, the
+//! other well-known types are those of `prost_types`.
+
+mod builder;
+mod comments;
+mod descriptors;
+mod error;
+mod service;
+
+pub use self::builder::{Builder, configure};
+pub use self::error::Error;
+
+use std::path::Path;
+
+/// Generates code for `protos` into the build script's `OUT_DIR`, with default settings.
+///
+/// `protos` are paths as seen from the package's directory; `includes` are the directories that
+/// imports are looked for in, and each of `protos` must be in one of them. Tells cargo to run the
+/// build script again when one of the files, imports included, changes.
+///
+/// # Errors
+/// [`Error`], whose `Debug` text, which a failing `main` prints, names file, line and reason.
+pub fn compile(protos: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<(), Error> {
+    configure().compile(protos, includes)
+}

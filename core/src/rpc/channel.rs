@@ -75,6 +75,12 @@ impl Channel {
         }
     }
 
+    /// The options of its calls, if any were given.
+    #[must_use]
+    pub fn options(&self) -> Option<&CallOptions> {
+        self.options.as_deref()
+    }
+
     /// The connection underneath.
     #[must_use]
     pub fn connection(&self) -> &Arc<dyn Connection> {

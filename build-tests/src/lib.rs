@@ -1,0 +1,26 @@
+//! Interfaces as a user's crate would have them, for the tests.
+
+pub mod greeter {
+    //! One unary method.
+    outboard::include_proto!("greeter");
+}
+
+pub mod kv {
+    //! go-plugin's example.
+    outboard::include_proto!("proto");
+}
+
+pub mod counter {
+    //! Streams to the server, and both ways.
+    outboard::include_proto!("counter");
+}
+
+pub mod streamer {
+    //! A stream to the client; a package with dots.
+    outboard::include_proto!("streamer.v1");
+}
+
+pub mod odd_cases {
+    //! All packages of the second compilation, through its include file.
+    include!(concat!(env!("OUT_DIR"), "/odd_all.rs"));
+}

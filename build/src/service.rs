@@ -1,0 +1,501 @@
+//! The code of a service: trait, client, server.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use prost_build::{Comments, Method, Service, ServiceGenerator};
+
+use crate::descriptors;
+
+/// What the user may choose.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) crate_path: String,
+    pub(crate) clients: bool,
+    pub(crate) servers: bool,
+    /// Rust names by full service name.
+    pub(crate) renamed: BTreeMap<String, String>,
+    /// Proto paths whose code is elsewhere.
+    pub(crate) external: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            crate_path: "::outboard".to_owned(),
+            clients: true,
+            servers: true,
+            renamed: BTreeMap::new(),
+            external: Vec::new(),
+        }
+    }
+}
+
+/// Keeps lints that people choose for their own code away from generated code.
+pub(crate) const ALLOW: &str =
+    "#[allow(clippy::all, clippy::nursery, clippy::pedantic, unused_qualifications)]";
+
+/// The names of generated types: package, Rust name, full name of the service.
+pub(crate) type Names = Rc<RefCell<Vec<(String, String, String)>>>;
+
+/// Writes the code of services, as prost-build meets them.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    settings: Settings,
+    names: Names,
+}
+
+impl Generator {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let names = Names::default();
+        Self { settings, names }
+    }
+
+    /// The names it has used, filled while it works.
+    pub(crate) fn names(&self) -> Names {
+        Rc::clone(&self.names)
+    }
+
+    fn is_external(&self, service: &str) -> bool {
+        self.settings.external.iter().any(|path| {
+            let path = path.trim_start_matches('.');
+            let rest = service.strip_prefix(path);
+            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+impl ServiceGenerator for Generator {
+    fn generate(&mut self, service: Service, buf: &mut String) {
+        let full_name = match service.package.as_str() {
+            "" => service.proto_name.clone(),
+            package => format!("{package}.{}", service.proto_name),
+        };
+        if self.is_external(&full_name) {
+            return;
+        }
+        let renamed = self.settings.renamed.get(&full_name);
+        let name = renamed.unwrap_or(&service.name).clone();
+        let code = Code {
+            client: format!("{name}Client"),
+            server: format!("{name}Server"),
+            name,
+            krate: &self.settings.crate_path,
+            settings: &self.settings,
+            full_name,
+            service: &service,
+        };
+        let mut used = vec![&code.name];
+        used.extend(self.settings.clients.then_some(&code.client));
+        used.extend(self.settings.servers.then_some(&code.server));
+        let entry = |name: &String| {
+            (
+                service.package.clone(),
+                name.clone(),
+                code.full_name.clone(),
+            )
+        };
+        self.names.borrow_mut().extend(used.into_iter().map(entry));
+        code.write(buf);
+    }
+}
+
+/// Names that an underscore keeps out of the way: methods of the client, and those that the
+/// prelude gives every value, which a call in dot notation would find as well or instead.
+const HIDDEN: [&str; 7] = [
+    "channel",
+    "clone",
+    "into",
+    "to_owned",
+    "try_into",
+    "with_options",
+    "with_timeout",
+];
+
+fn method_name(method: &Method) -> String {
+    let name = &method.name;
+    if HIDDEN.contains(&name.as_str()) {
+        format!("{name}_")
+    } else {
+        name.clone()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unary,
+    ClientStreaming,
+    ServerStreaming,
+    Bidirectional,
+}
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match (method.client_streaming, method.server_streaming) {
+            (false, false) => Self::Unary,
+            (true, false) => Self::ClientStreaming,
+            (false, true) => Self::ServerStreaming,
+            (true, true) => Self::Bidirectional,
+        }
+    }
+
+    /// The variant of `MethodKind`.
+    fn variant(self) -> &'static str {
+        match self {
+            Self::Unary => "Unary",
+            Self::ClientStreaming => "ClientStreaming",
+            Self::ServerStreaming => "ServerStreaming",
+            Self::Bidirectional => "Bidirectional",
+        }
+    }
+
+    /// What the functions for it in `outboard::codegen` end in.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::ClientStreaming => "client_streaming",
+            Self::ServerStreaming => "server_streaming",
+            Self::Bidirectional => "bidirectional",
+        }
+    }
+}
+
+struct Code<'a> {
+    /// The trait.
+    name: String,
+    client: String,
+    server: String,
+    /// The path of the outboard crate.
+    krate: &'a str,
+    settings: &'a Settings,
+    full_name: String,
+    service: &'a Service,
+}
+
+impl Code<'_> {
+    fn write(&self, buf: &mut String) {
+        self.write_trait(buf);
+        if self.settings.clients {
+            self.write_client(buf);
+        }
+        if self.settings.servers {
+            self.write_server(buf);
+        }
+    }
+
+    /// Appends `template` with `{Trait}`, `{Client}`, `{Server}`, `{crate}` and what `more` names
+    /// filled in.
+    fn put(&self, buf: &mut String, template: &str, more: &[(&str, &str)]) {
+        let mut text = template
+            .replace("{Trait}", &self.name)
+            .replace("{Client}", &self.client)
+            .replace("{Server}", &self.server)
+            .replace("{crate}", self.krate)
+            .replace("{allow}", ALLOW);
+        for (name, value) in more {
+            text = text.replace(name, value);
+        }
+        buf.push_str(&text);
+    }
+
+    fn write_trait(&self, buf: &mut String) {
+        comments(&self.service.comments, 0, buf);
+        let both = match (self.settings.clients, self.settings.servers) {
+            (true, true) => "Implemented by [`{Client}`], served by [`{Server}`].",
+            (true, false) => "Implemented by [`{Client}`].",
+            (false, true) => "Served by [`{Server}`].",
+            (false, false) => "",
+        };
+        if !both.is_empty() {
+            self.put(buf, &format!("///\n/// {both}\n"), &[]);
+        }
+        self.put(buf, TRAIT_HEAD, &[]);
+        for method in &self.service.methods {
+            comments(&method.comments, 1, buf);
+            buf.push_str(&format!("    {};\n", self.signature(method)));
+        }
+        buf.push_str("}\n");
+        // So that one value can be shared between servers and other users.
+        self.put(buf, ARC_HEAD, &[]);
+        for method in &self.service.methods {
+            let (argument, _) = self.argument(method);
+            let call = format!(
+                "<T_ as {}>::{}(&**self, {argument})",
+                self.name,
+                method_name(method)
+            );
+            self.write_body(buf, method, &call);
+        }
+        buf.push_str("}\n");
+    }
+
+    fn write_client(&self, buf: &mut String) {
+        self.put(buf, CLIENT_HEAD, &[("{service}", &self.full_name)]);
+        self.put(buf, "{allow}\nimpl {Trait} for {Client} {\n", &[]);
+        for method in &self.service.methods {
+            let kind = Kind::of(method);
+            let (argument, _) = self.argument(method);
+            let borrow = if kind == Kind::Unary { "&" } else { "" };
+            let call = format!(
+                "{}::codegen::call_{}(&self.channel, {:?}, {borrow}{argument})",
+                self.krate,
+                kind.suffix(),
+                self.path(method),
+            );
+            let call = match kind {
+                Kind::Unary | Kind::ClientStreaming => call,
+                Kind::ServerStreaming | Kind::Bidirectional => {
+                    format!("::core::future::ready(::core::result::Result::Ok({call}))")
+                }
+            };
+            self.write_body(buf, method, &call);
+        }
+        buf.push_str("}\n");
+        self.put(buf, "{allow}\nimpl {crate}::Client for {Client} {\n", &[]);
+        buf.push_str("    ");
+        self.write_descriptor(buf);
+        self.put(buf, CLIENT_TAIL, &[]);
+    }
+
+    fn write_server(&self, buf: &mut String) {
+        self.put(buf, SERVER_HEAD, &[("{service}", &self.full_name)]);
+        buf.push_str("    ");
+        if self.settings.clients {
+            self.put(buf, SAME_DESCRIPTOR, &[]);
+        } else {
+            self.write_descriptor(buf);
+        }
+        buf.push_str("}\n");
+        self.put(buf, SERVICE_HEAD, &[]);
+        self.write_dispatch(buf, true);
+        self.put(buf, SERVICE_MIDDLE, &[]);
+        self.write_dispatch(buf, false);
+        buf.push_str("    }\n}\n");
+    }
+
+    /// The body of `Service::unary` or `Service::streaming`.
+    fn write_dispatch(&self, buf: &mut String, unary: bool) {
+        let message = if unary { "message" } else { "call" };
+        let methods = self.service.methods.iter().enumerate();
+        let methods = methods.filter(|(_, method)| (Kind::of(method) == Kind::Unary) == unary);
+        let mut arms = String::new();
+        for (index, method) in methods {
+            let more = [
+                ("{index}", &*index.to_string()),
+                ("{kind}", Kind::of(method).suffix()),
+                ("{message}", message),
+                ("{method}", &method_name(method)),
+            ];
+            self.put(&mut arms, ARM, &more);
+        }
+        if arms.is_empty() {
+            self.put(buf, NO_ARMS, &[("{message}", message)]);
+        } else {
+            self.put(buf, ARMS, &[("{arms}", &arms)]);
+        }
+    }
+
+    fn write_body(&self, buf: &mut String, method: &Method, call: &str) {
+        buf.push_str(&format!(
+            "    {} {{\n        {call}\n    }}\n",
+            self.signature(method)
+        ));
+    }
+
+    /// The associated constant `SERVICE`.
+    fn write_descriptor(&self, buf: &mut String) {
+        let mut methods = String::new();
+        for method in &self.service.methods {
+            let more = [
+                ("{method}", &*format!("{:?}", method.proto_name)),
+                ("{path}", &format!("{:?}", self.path(method))),
+                ("{kind}", Kind::of(method).variant()),
+            ];
+            self.put(&mut methods, METHOD, &more);
+        }
+        let file = descriptors::file_name(&self.service.package);
+        let more = [
+            ("{service}", &*format!("{:?}", self.full_name)),
+            ("{file}", &format!("{file:?}")),
+            ("{methods}", &methods),
+        ];
+        self.put(buf, DESCRIPTOR, &more);
+    }
+
+    fn path(&self, method: &Method) -> String {
+        format!("/{}/{}", self.full_name, method.proto_name)
+    }
+
+    /// The name and type of the method's argument.
+    fn argument(&self, method: &Method) -> (&'static str, String) {
+        if method.client_streaming {
+            ("requests", self.stream_of(&method.input_type))
+        } else {
+            ("request", method.input_type.clone())
+        }
+    }
+
+    fn stream_of(&self, message: &str) -> String {
+        format!("{}::Streaming<{message}>", self.krate)
+    }
+
+    fn signature(&self, method: &Method) -> String {
+        let (argument, input) = self.argument(method);
+        let output = if method.server_streaming {
+            self.stream_of(&method.output_type)
+        } else {
+            method.output_type.clone()
+        };
+        format!(
+            "fn {}(&self, {argument}: {input}) -> impl ::core::future::Future<Output = \
+             ::core::result::Result<{output}, {}::Status>> + ::core::marker::Send",
+            method_name(method),
+            self.krate
+        )
+    }
+}
+
+/// Writes comments as doc comments. Those that stand apart in the `.proto` are left out.
+fn comments(comments: &Comments, depth: u8, buf: &mut String) {
+    let attached = Comments {
+        leading_detached: Vec::new(),
+        ..comments.clone()
+    };
+    attached.append_with_indent(depth, buf);
+}
+
+// The templates. Paths are absolute throughout: a `.proto` may declare messages named `Result`,
+// `Send` or `Arc`. `T_` is a name that no message can have, for where both appear.
+
+const TRAIT_HEAD: &str = "\
+{allow}
+pub trait {Trait}: ::core::marker::Send + ::core::marker::Sync + 'static {
+";
+
+const ARC_HEAD: &str = "\
+{allow}
+impl<T_: {Trait}> {Trait} for ::std::sync::Arc<T_> {
+";
+
+const CLIENT_HEAD: &str = "\
+/// Calls the service `{service}` through a channel.
+#[derive(Clone, Debug)]
+{allow}
+pub struct {Client} {
+    channel: {crate}::Channel,
+}
+{allow}
+impl {Client} {
+    /// A client that calls through `channel`.
+    #[must_use]
+    pub fn new(channel: {crate}::Channel) -> Self {
+        Self { channel }
+    }
+    /// The same client, with these options for its calls instead of the present ones.
+    #[must_use]
+    pub fn with_options(&self, options: {crate}::CallOptions) -> Self {
+        Self::new(self.channel.with_options(options))
+    }
+    /// The same client, with this limit on the duration of each call; other options stay.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
+        Self::new({crate}::codegen::with_timeout(&self.channel, timeout))
+    }
+    /// The channel it calls through.
+    #[must_use]
+    pub fn channel(&self) -> &{crate}::Channel {
+        &self.channel
+    }
+}
+";
+
+const CLIENT_TAIL: &str = "    \
+    fn from_channel(channel: {crate}::Channel) -> Self {
+        Self::new(channel)
+    }
+}
+";
+
+const SERVER_HEAD: &str = "\
+/// Answers calls of the service `{service}` with an implementation of [`{Trait}`].
+{allow}
+pub struct {Server}<T> {
+    inner: ::std::sync::Arc<T>,
+}
+{allow}
+impl<T: {Trait}> {Server}<T> {
+    /// Serves `inner`.
+    #[must_use]
+    pub fn new(inner: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(inner))
+    }
+    /// Serves `inner`, which others may use as well.
+    #[must_use]
+    pub fn from_arc(inner: ::std::sync::Arc<T>) -> Self {
+        Self { inner }
+    }
+    /// What is served.
+    #[must_use]
+    pub fn inner(&self) -> &::std::sync::Arc<T> {
+        &self.inner
+    }
+}
+impl<T> ::core::clone::Clone for {Server}<T> {
+    fn clone(&self) -> Self {
+        Self { inner: ::std::sync::Arc::clone(&self.inner) }
+    }
+}
+impl<T> ::core::fmt::Debug for {Server}<T> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.write_str(\"{Server}\")
+    }
+}
+impl<T> {Server}<T> {
+";
+
+const SERVICE_HEAD: &str = "\
+{allow}
+impl<T: {Trait}> {crate}::codegen::Service for {Server}<T> {
+    fn descriptor(&self) -> &'static {crate}::codegen::ServiceDescriptor {
+        Self::SERVICE
+    }
+    fn unary(&self, method: usize, context: {crate}::codegen::CallContext, message: {crate}::codegen::Bytes) -> {crate}::codegen::UnaryAnswer {
+";
+
+const SERVICE_MIDDLE: &str = "    }
+    fn streaming(&self, method: usize, context: {crate}::codegen::CallContext, call: ::std::boxed::Box<dyn {crate}::codegen::Call>) -> {crate}::codegen::StreamAnswer {
+";
+
+const ARMS: &str = "        \
+        let inner = ::std::sync::Arc::clone(&self.inner);
+        match method {
+{arms}            _ => {crate}::codegen::no_such_method(Self::SERVICE, method),
+        }
+";
+
+const ARM: &str = "            \
+            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T as {Trait}>::{method}(&*inner, request).await }),
+";
+
+const NO_ARMS: &str = "        \
+        let _ = (context, {message});
+        {crate}::codegen::no_such_method(Self::SERVICE, method)
+";
+
+const DESCRIPTOR: &str = "\
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
+        name: {service},
+        methods: &[
+{methods}        ],
+        file_descriptor_set: include_bytes!({file}),
+    };
+";
+
+const SAME_DESCRIPTOR: &str = "\
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
+";
+
+const METHOD: &str = "            \
+            {crate}::codegen::MethodDescriptor { name: {method}, path: {path}, kind: {crate}::codegen::MethodKind::{kind} },
+";

@@ -1,0 +1,305 @@
+//! What generated code is made of. Not meant to be used by hand, except to serve or call a
+//! service whose code `outboard-build` did not write.
+//!
+//! The functions come in two groups. `serve_*` turn a handler into what a
+//! [`Service`](outboard_core::rpc::Service) must return: they decode and encode the messages and
+//! make the call the [current one](crate::context) around every poll of the handler. `call_*` are
+//! their counterparts in a client.
+
+use std::future::{poll_fn, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use outboard_core::rpc::CallHead;
+
+use crate::context::{self, CurrentCall, Entered};
+
+pub use bytes::{self, Bytes};
+pub use outboard_core::rpc::{
+    Call, CallContext, CallOptions, Channel, MessageStream, MethodDescriptor, MethodKind,
+    OutMessage, Reply, Service, ServiceDescriptor, Status, StreamReply, Streaming,
+};
+pub use outboard_core::rt::BoxFuture;
+pub use prost::{self, Message};
+pub use prost_types;
+
+pub use crate::client::Client;
+
+/// What [`Service::unary`] returns.
+pub type UnaryAnswer = BoxFuture<'static, Result<Reply<OutMessage>, Status>>;
+
+/// What [`Service::streaming`] returns.
+pub type StreamAnswer = BoxFuture<'static, Result<StreamReply, Status>>;
+
+/// Answers a unary call with what `handler` returns.
+pub fn serve_unary<Req, Resp, F, Fut>(
+    context: CallContext,
+    message: Bytes,
+    handler: F,
+) -> UnaryAnswer
+where
+    Req: Message + Default,
+    Resp: Message,
+    F: FnOnce(Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Resp, Status>> + Send,
+{
+    Box::pin(async move {
+        let request = decode_request(message)?;
+        let call = CurrentCall::new(context);
+        let result = call.clone().scope(async { handler(request).await }).await;
+        let message = OutMessage::encode(&result.map_err(|status| failed(&call, status))?);
+        Ok(Reply {
+            message,
+            headers: call.take_headers(),
+            trailers: call.take_trailers(),
+        })
+    })
+}
+
+/// Answers a client-streaming call with the message that `handler` returns.
+pub fn serve_client_streaming<Req, Resp, F, Fut>(
+    context: CallContext,
+    call: Box<dyn Call>,
+    handler: F,
+) -> StreamAnswer
+where
+    Req: Message + Default,
+    Resp: Message + Default + 'static,
+    F: FnOnce(Streaming<Req>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Resp, Status>> + Send,
+{
+    serve_bidirectional(context, call, |requests| async {
+        Ok(Streaming::once(handler(requests).await?))
+    })
+}
+
+/// Answers a server-streaming call with the stream that `handler` returns.
+pub fn serve_server_streaming<Req, Resp, F, Fut>(
+    context: CallContext,
+    mut call: Box<dyn Call>,
+    handler: F,
+) -> StreamAnswer
+where
+    Req: Message + Default,
+    Resp: Message + Default + 'static,
+    F: FnOnce(Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Streaming<Resp>, Status>> + Send,
+{
+    Box::pin(async move {
+        let Some(message) = poll_fn(|cx| call.poll_message(cx)).await else {
+            return Err(Status::internal(
+                "the call ended without a request; this method takes exactly one",
+            ));
+        };
+        let request = decode_request(message?)?;
+        answer_with_stream(context, async { handler(request).await }).await
+    })
+}
+
+/// Answers a bidirectional call with the stream that `handler` returns.
+pub fn serve_bidirectional<Req, Resp, F, Fut>(
+    context: CallContext,
+    call: Box<dyn Call>,
+    handler: F,
+) -> StreamAnswer
+where
+    Req: Message + Default,
+    Resp: Message + Default + 'static,
+    F: FnOnce(Streaming<Req>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Streaming<Resp>, Status>> + Send,
+{
+    Box::pin(async move {
+        let requests = Streaming::from_call(call);
+        answer_with_stream(context, async { handler(requests).await }).await
+    })
+}
+
+/// Answers a call of a method that the service does not have, or has with another kind. Routers
+/// ask for neither.
+pub fn no_such_method<T>(
+    service: &'static ServiceDescriptor,
+    method: usize,
+) -> BoxFuture<'static, Result<T, Status>>
+where
+    T: Send + 'static,
+{
+    let text = match service.methods.get(method) {
+        Some(method) => format!(
+            "{} is {:?}; called as another kind",
+            method.path, method.kind
+        ),
+        None => format!("service {} has no method {method}", service.name),
+    };
+    Box::pin(ready(Err(Status::unimplemented(text))))
+}
+
+/// Makes a unary call. The head of the call is made, and the deadline inherited, at once; dropping
+/// the future cancels the call.
+///
+/// # Errors
+/// The call's status if it is not OK, or `INTERNAL` if the answer is not a `Resp`.
+pub fn call_unary<Req, Resp>(
+    channel: &Channel,
+    path: &'static str,
+    request: &Req,
+) -> impl Future<Output = Result<Resp, Status>> + Send + use<Req, Resp>
+where
+    Req: Message,
+    Resp: Message + Default,
+{
+    let reply = channel.unary(head(channel, path), request);
+    async {
+        let Reply {
+            message,
+            headers,
+            trailers,
+        } = reply.await?;
+        context::record(headers, trailers);
+        Ok(message)
+    }
+}
+
+/// Makes a client-streaming call. The requests are sent also while nobody polls the future;
+/// dropping it cancels the call.
+///
+/// # Errors
+/// The call's status if it is not OK, or `INTERNAL` if the answer is not exactly one `Resp`.
+pub fn call_client_streaming<Req, Resp>(
+    channel: &Channel,
+    path: &'static str,
+    requests: Streaming<Req>,
+) -> impl Future<Output = Result<Resp, Status>> + Send + use<Req, Resp>
+where
+    Req: Message + Default + 'static,
+    Resp: Message + Default + 'static,
+{
+    let mut answers: Streaming<Resp> = channel.streaming(head(channel, path), requests);
+    async move {
+        let Some(message) = answers.message().await? else {
+            return Err(Status::internal(format!(
+                "{path} ended well but without an answer; expected exactly one message"
+            )));
+        };
+        // The status comes after the message, and the call is not done well before it came.
+        if answers.message().await?.is_some() {
+            return Err(Status::internal(format!(
+                "{path} was answered with more than one message; expected exactly one"
+            )));
+        }
+        if context::is_capturing() {
+            let headers = answers.headers().await?;
+            context::record(headers, answers.trailers().cloned().unwrap_or_default());
+        }
+        Ok(message)
+    }
+}
+
+/// Starts a server-streaming call. An error, also one that ended the call before any message, is
+/// an item of the stream.
+pub fn call_server_streaming<Req, Resp>(
+    channel: &Channel,
+    path: &'static str,
+    request: Req,
+) -> Streaming<Resp>
+where
+    Req: Message + Default + 'static,
+    Resp: Message + Default + 'static,
+{
+    channel.streaming(head(channel, path), Streaming::once(request))
+}
+
+/// Starts a bidirectional call, as [`call_server_streaming`] does.
+pub fn call_bidirectional<Req, Resp>(
+    channel: &Channel,
+    path: &'static str,
+    requests: Streaming<Req>,
+) -> Streaming<Resp>
+where
+    Req: Message + Default + 'static,
+    Resp: Message + Default + 'static,
+{
+    channel.streaming(head(channel, path), requests)
+}
+
+/// The same channel with this timeout for its calls; its other options stay.
+#[must_use]
+pub fn with_timeout(channel: &Channel, timeout: Duration) -> Channel {
+    let options = channel.options().cloned().unwrap_or_default();
+    channel.with_options(options.timeout(timeout))
+}
+
+fn head(channel: &Channel, path: &'static str) -> CallHead {
+    let mut head = channel.head(path);
+    if head.deadline.is_none() {
+        head.deadline = context::inherited_deadline();
+    }
+    head
+}
+
+fn decode_request<Req: Message + Default>(message: Bytes) -> Result<Req, Status> {
+    // The code is that of grpc-go.
+    Req::decode(message).map_err(|error| {
+        Status::internal(format!(
+            "cannot decode the request: {error}; do both sides use the same .proto?"
+        ))
+    })
+}
+
+/// The status of a handler that failed, with the trailers it set before.
+fn failed(call: &CurrentCall, mut status: Status) -> Status {
+    let trailers = call.take_trailers();
+    if !trailers.is_empty() {
+        status.metadata_mut().extend(&trailers);
+    }
+    status
+}
+
+async fn answer_with_stream<Resp>(
+    context: CallContext,
+    handler: impl Future<Output = Result<Streaming<Resp>, Status>> + Send,
+) -> Result<StreamReply, Status>
+where
+    Resp: Message + Default + 'static,
+{
+    let call = CurrentCall::new(context);
+    let result = call.clone().scope(handler).await;
+    let stream = result.map_err(|status| failed(&call, status))?;
+    let headers = call.take_headers();
+    let messages = Box::pin(Scoped {
+        call: Some(call.clone()),
+        messages: stream.into_messages(),
+    });
+    let trailers: Box<dyn FnOnce() -> _ + Send> = Box::new(move || call.take_trailers());
+    Ok(StreamReply {
+        messages,
+        headers,
+        trailers: Some(trailers),
+    })
+}
+
+/// The messages of a handler, made with its call as the current one.
+struct Scoped {
+    /// There, but for the time it spends as the current call.
+    call: Option<CurrentCall>,
+    messages: MessageStream,
+}
+
+impl Stream for Scoped {
+    type Item = Result<OutMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { call, messages } = &mut *self;
+        let item = {
+            let _entered = Entered::enter(call);
+            messages.as_mut().poll_next(cx)
+        };
+        match (item, call) {
+            (Poll::Ready(Some(Err(status))), Some(call)) => {
+                Poll::Ready(Some(Err(failed(call, status))))
+            }
+            (item, _) => item,
+        }
+    }
+}
