@@ -3,6 +3,8 @@
 mod plugin;
 mod sys;
 
+#[cfg(all(unix, feature = "smol"))]
+pub use outboard_runtime_smol::Smol;
 #[cfg(feature = "tokio")]
 pub use outboard_runtime_tokio::Tokio;
 

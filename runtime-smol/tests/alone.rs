@@ -1,0 +1,6 @@
+//! The part of the suite that needs a process to itself.
+#![cfg(unix)]
+
+mod support;
+
+outboard_runtime_suite::conformance_alone!(support::one_thread, support::many_threads);

@@ -1,0 +1,14 @@
+//! The suite of all runtimes, on one thread and on many.
+#![cfg(unix)]
+
+mod support;
+
+mod one_thread {
+    use crate::support::one_thread as run;
+    outboard_runtime_suite::conformance!(run);
+}
+
+mod many_threads {
+    use crate::support::many_threads as run;
+    outboard_runtime_suite::conformance!(run);
+}
