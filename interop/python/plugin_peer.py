@@ -23,10 +23,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--generated", required=True, help="directory of the generated modules")
     parser.add_argument("--extras", action="store_true", help="serve controller and stdio too")
-    parser.add_argument("--no-cookie-check", action="store_true")
     options = parser.parse_args()
 
-    if not options.no_cookie_check and os.environ.get(COOKIE_KEY) != COOKIE_VALUE:
+    if os.environ.get(COOKIE_KEY) != COOKIE_VALUE:
         sys.exit("This is a plugin. Start the program that uses it instead.")
     sys.path.insert(0, options.generated)
     import kv_pb2_grpc

@@ -63,10 +63,9 @@ fn build() -> Option<GoPeers> {
         loud_skip(WHAT, &format!("no Go modules: {error}"));
         return None;
     }
-    let program = |name: &str| bin.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     Some(GoPeers {
-        plugin: program("go-plugin-peer"),
-        host: program("go-host-peer"),
+        plugin: bin.join("go-plugin-peer"),
+        host: bin.join("go-host-peer"),
     })
 }
 

@@ -12,6 +12,10 @@
 //! Where a toolchain is missing, `go()` and `python()` say so on stderr and
 //! return `None`, and the test returns early; with `CI=true` in the environment
 //! they panic instead, so that a pipeline cannot pass by skipping.
+//!
+//! The crate is empty except on unix: it uses signals and process groups to
+//! leave nothing running, and so do the scenarios.
+#![cfg(unix)]
 
 mod go;
 mod host_run;

@@ -18,7 +18,6 @@ impl Default for Wait {
 ///
 /// # Panics
 /// If `pid` is not a process id.
-#[cfg(unix)]
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
     rustix::process::test_kill_process(unix_pid(pid)) != Err(rustix::io::Errno::SRCH)
@@ -29,7 +28,6 @@ pub fn is_alive(pid: u32) -> bool {
 ///
 /// # Panics
 /// If `pid` is not a process id.
-#[cfg(unix)]
 pub fn kill(pid: u32) {
     // The only possible failure that matters, a process that stays, is seen by
     // whoever waits for its end.
@@ -38,7 +36,6 @@ pub fn kill(pid: u32) {
 
 /// Waits until the process is gone and says whether that came to pass. A
 /// process that is not our child can only be asked about, hence the polling.
-#[cfg(unix)]
 #[must_use]
 pub fn wait_until_gone(pid: u32, wait: Wait) -> bool {
     let end = Instant::now() + wait.0;
@@ -51,7 +48,6 @@ pub fn wait_until_gone(pid: u32, wait: Wait) -> bool {
     true
 }
 
-#[cfg(unix)]
 fn unix_pid(pid: u32) -> rustix::process::Pid {
     i32::try_from(pid)
         .ok()
@@ -60,7 +56,6 @@ fn unix_pid(pid: u32) -> rustix::process::Pid {
 }
 
 /// In `/proc/PID/stat` the state is the first word after the command's `)`.
-#[cfg(unix)]
 fn is_zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()

@@ -13,8 +13,8 @@ pub struct PythonPeer {
 }
 
 impl PythonPeer {
-    /// The command that starts the plugin. Flags: `--extras` adds the controller
-    /// and stdio services, `--no-cookie-check` serves whoever comes.
+    /// The command that starts the plugin. With the flag `--extras` it has the
+    /// controller and stdio services too.
     #[must_use]
     pub fn command(&self, flags: &[&str]) -> Vec<OsString> {
         let mut command = vec![
@@ -41,24 +41,20 @@ pub fn python() -> Option<&'static PythonPeer> {
 
 fn build() -> Option<PythonPeer> {
     const WHAT: &str = "tests with the Python peer";
-    let program = if cfg!(windows) { "python" } else { "python3" };
-    let Some(version) = version_of(program, "--version") else {
-        loud_skip(WHAT, &format!("there is no `{program}` command"));
+    const PROGRAM: &str = "python3";
+    let Some(version) = version_of(PROGRAM, "--version") else {
+        loud_skip(WHAT, &format!("there is no `{PROGRAM}` command"));
         return None;
     };
     let (python, proto) = (sources().join("python"), sources().join("proto"));
     let requirements = python.join("requirements.txt");
     let home = target("python");
     let (venv, generated) = (home.join("venv"), home.join("generated"));
-    let interpreter = if cfg!(windows) {
-        venv.join("Scripts").join("python.exe")
-    } else {
-        venv.join("bin").join("python")
-    };
+    let interpreter = venv.join("bin").join("python");
     let key = format!("{version}\n{}", fingerprint(&[&requirements, &proto]));
     let built = build_once(&home, &key, || {
         step(
-            Command::new(program)
+            Command::new(PROGRAM)
                 .args(["-m", "venv", "--clear"])
                 .arg(&venv),
         )?;

@@ -67,7 +67,6 @@ pub(crate) fn build_once<E>(
 /// The lock is released when the file is closed.
 fn lock(dir: &Path) -> fs::File {
     let file = fs::File::create(dir.join("lock")).expect("the lock file of the build");
-    #[cfg(unix)]
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
         .expect("the lock of the build");
     file
@@ -101,7 +100,6 @@ pub(crate) fn fingerprint(roots: &[&Path]) -> String {
 #[must_use]
 pub fn run_to_end(command: &mut Command, limit: Duration) -> Output {
     let shown = format!("{command:?}");
-    #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let child = command
         .stdin(Stdio::null())
@@ -122,7 +120,6 @@ pub fn run_to_end(command: &mut Command, limit: Duration) -> Output {
     }
 }
 
-#[cfg(unix)]
 fn kill_group(pid: u32) {
     let group = i32::try_from(pid)
         .ok()

@@ -93,7 +93,6 @@ pub enum Death {
 
 /// Lets the host die and returns the plugin's process id. The caller looks
 /// after the plugin.
-#[cfg(unix)]
 #[must_use]
 pub fn host_death(subject: &Subject<'_>, death: Death) -> u32 {
     let how = match death {
