@@ -9,6 +9,7 @@ pub mod exit;
 pub mod fault;
 pub mod grpc;
 pub mod handshake;
+pub mod hclog;
 pub mod host;
 pub mod plugin;
 pub mod rpc;

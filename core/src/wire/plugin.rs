@@ -100,6 +100,6 @@ mod tests {
 
     #[test]
     fn an_empty_message_has_no_bytes() {
-        assert_eq!(Empty {}.encode_to_vec(), []);
+        assert_eq!(Empty {}.encode_to_vec(), Vec::<u8>::new());
     }
 }
