@@ -16,7 +16,8 @@ fn main() -> Result<(), outboard_build::Error> {
         .rename_service("odd.Clash", "ClashService")
         .bytes([".odd.Everything.raw"])
         .compile(
-            &["odd/odd.proto", "odd/none.proto"].map(|p| format!("proto/{p}")),
+            &["odd/odd.proto", "odd/none.proto", "odd/extended.proto"]
+                .map(|p| format!("proto/{p}")),
             &["proto/odd"],
         )
 }

@@ -11,6 +11,7 @@ pub use outboard_runtime_tokio::Tokio;
 pub mod client;
 pub mod codegen;
 pub mod context;
+pub mod services;
 
 pub use self::client::Client;
 pub use outboard_core::rpc::{

@@ -69,7 +69,9 @@ impl Output {
             return Some(state.dropped);
         }
         state.cost += cost;
-        state.queue.push_back((stream, Bytes::copy_from_slice(bytes)));
+        state
+            .queue
+            .push_back((stream, Bytes::copy_from_slice(bytes)));
         let waker = state.waker.take();
         drop(state);
         wake(waker);
@@ -82,7 +84,10 @@ impl Output {
         state.readers_made += 1;
         state.reader = state.readers_made;
         state.stalled = false;
-        let reader = Reader { output: Arc::clone(self), id: state.reader };
+        let reader = Reader {
+            output: Arc::clone(self),
+            id: state.reader,
+        };
         let waker = state.waker.take();
         drop(state);
         wake(waker);
@@ -151,7 +156,11 @@ impl Reader {
             state.cost -= PIECE;
         }
         state.stalled = false;
-        let flushed = if state.queue.is_empty() { state.flushed.take() } else { None };
+        let flushed = if state.queue.is_empty() {
+            state.flushed.take()
+        } else {
+            None
+        };
         drop(state);
         self.output.room.notify_all();
         wake(flushed);
@@ -181,8 +190,8 @@ fn wake(waker: Option<Waker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::future::poll_fn;
     use futures_util::FutureExt as _;
+    use futures_util::future::poll_fn;
 
     fn next(reader: &mut Reader) -> Option<Option<(Stream, Bytes)>> {
         poll_fn(|cx| reader.poll_next(cx)).now_or_never()
@@ -219,7 +228,9 @@ mod tests {
     fn without_a_reader_the_surplus_is_dropped_and_counted() {
         let output = Arc::new(Output::default());
         let piece = vec![b'x'; 64 * 1024];
-        let lost = (0..32).filter_map(|_| output.push(Stream::Stdout, &piece)).last();
+        let lost = (0..32)
+            .filter_map(|_| output.push(Stream::Stdout, &piece))
+            .last();
         let lost = lost.expect("2 MiB do not fit") as usize;
         let mut reader = output.reader();
         let kept = collect(&mut reader, Stream::Stdout).len();

@@ -58,9 +58,16 @@ mod tests {
     #[test]
     fn numbers_and_names_resolve() {
         assert_eq!(resolve("12345").expect("a number"), 12345);
-        assert_eq!(resolve("no-such-group-here").map_err(|e| e.kind()), Err(io::ErrorKind::NotFound));
+        assert_eq!(
+            resolve("no-such-group-here").map_err(|e| e.kind()),
+            Err(io::ErrorKind::NotFound)
+        );
         // Group 0 is named root on Linux and wheel on the BSDs.
-        let zero = if cfg!(target_os = "linux") { "root" } else { "wheel" };
+        let zero = if cfg!(target_os = "linux") {
+            "root"
+        } else {
+            "wheel"
+        };
         assert_eq!(resolve(zero).expect("exists"), 0);
     }
 }

@@ -73,7 +73,10 @@ const NAMES: usize = 16;
 /// See [`ListenError`].
 #[cfg(unix)]
 pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, ListenError> {
-    let failed = |source| ListenError::Unix { dir: dir.to_owned(), source };
+    let failed = |source| ListenError::Unix {
+        dir: dir.to_owned(),
+        source,
+    };
     let mut attempt = 1;
     loop {
         let path = dir.join(format!("plugin{}", super::random::number()));
@@ -84,7 +87,11 @@ pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, List
                 if let Some(group) = group {
                     give_to_group(&path, group)?;
                 }
-                return Ok(Bound { socket, endpoint, file: Some(file) });
+                return Ok(Bound {
+                    socket,
+                    endpoint,
+                    file: Some(file),
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < NAMES => {
                 attempt += 1;
@@ -96,7 +103,10 @@ pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, List
 
 #[cfg(not(unix))]
 pub(crate) fn listen_unix(dir: &Path, _group: Option<&str>) -> Result<Bound, ListenError> {
-    Err(ListenError::Unix { dir: dir.to_owned(), source: io::ErrorKind::Unsupported.into() })
+    Err(ListenError::Unix {
+        dir: dir.to_owned(),
+        source: io::ErrorKind::Unsupported.into(),
+    })
 }
 
 #[cfg(unix)]
@@ -130,7 +140,12 @@ fn new_socket(
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::net::SocketFlags;
-        Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
+        Ok(rustix::net::socket_with(
+            family,
+            kind,
+            SocketFlags::CLOEXEC,
+            None,
+        )?)
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -151,7 +166,10 @@ fn give_to_group(path: &Path, group: &str) -> Result<(), ListenError> {
         chmod(path, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
         Ok(())
     };
-    give().map_err(|source| ListenError::Group { group: group.to_owned(), source })
+    give().map_err(|source| ListenError::Group {
+        group: group.to_owned(),
+        source,
+    })
 }
 
 /// Listens on the first port of the range that can be bound on 127.0.0.1; `0..=0` lets the system
@@ -165,15 +183,24 @@ pub(crate) fn listen_tcp(ports: RangeInclusive<u16>) -> Result<Bound, ListenErro
         match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             Ok(listener) => {
                 let address = listener.local_addr();
-                let address = address
-                    .map_err(|source| ListenError::NoPort { ports: ports.clone(), source })?;
+                let address = address.map_err(|source| ListenError::NoPort {
+                    ports: ports.clone(),
+                    source,
+                })?;
                 let endpoint = Endpoint::Tcp(address.to_string());
-                return Ok(Bound { socket: listener.into(), endpoint, file: None });
+                return Ok(Bound {
+                    socket: listener.into(),
+                    endpoint,
+                    file: None,
+                });
             }
             Err(error) => last = error,
         }
     }
-    Err(ListenError::NoPort { ports, source: last })
+    Err(ListenError::NoPort {
+        ports,
+        source: last,
+    })
 }
 
 #[cfg(all(test, unix))]
@@ -189,7 +216,12 @@ mod tests {
         let meta = std::fs::metadata(&path).expect("exists");
         assert!(meta.file_type().is_socket());
         assert_eq!(meta.mode() & 0o777, 0o600);
-        assert!(path.file_name().expect("a name").to_string_lossy().starts_with("plugin"));
+        assert!(
+            path.file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .starts_with("plugin")
+        );
         drop(bound);
         assert!(!path.exists());
     }
@@ -213,14 +245,23 @@ mod tests {
         assert!(error.to_string().contains("/no/such/place"), "{error}");
         let long = PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
         let error = listen_unix(&long, None).expect_err("too long");
-        assert!(matches!(error, ListenError::Endpoint(EndpointError::UnixPathTooLong { .. })));
+        assert!(matches!(
+            error,
+            ListenError::Endpoint(EndpointError::UnixPathTooLong { .. })
+        ));
     }
 
     #[test]
     fn tcp_takes_the_first_free_port_of_the_range() {
         let first = listen_tcp(0..=0).expect("any port");
-        let Endpoint::Tcp(address) = &first.endpoint else { panic!("tcp") };
-        let port: u16 = address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
+        let Endpoint::Tcp(address) = &first.endpoint else {
+            panic!("tcp")
+        };
+        let port: u16 = address
+            .rsplit(':')
+            .next()
+            .and_then(|p| p.parse().ok())
+            .expect("a port");
         let error = listen_tcp(port..=port).expect_err("taken");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
     }

@@ -31,7 +31,9 @@ pub(crate) struct Claim {
 
 pub(crate) fn claim(_events: Arc<dyn Events>) -> io::Result<Claim> {
     let stdout = io::stdout().as_handle().try_clone_to_owned()?;
-    Ok(Claim { stdout: stdout.into() })
+    Ok(Claim {
+        stdout: stdout.into(),
+    })
 }
 
 pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {

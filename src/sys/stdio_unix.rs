@@ -66,7 +66,10 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
         let _back = dup2_stdout(&stdout).and_then(|()| dup2_stderr(log));
         return Err(error.into());
     }
-    Ok(Claim { stdout: stdout.into(), watcher: Mutex::new(Some(watcher)) })
+    Ok(Claim {
+        stdout: stdout.into(),
+        watcher: Mutex::new(Some(watcher)),
+    })
 }
 
 /// Appends one whole line to the log stream: the original stderr while the streams are captured,
@@ -87,7 +90,11 @@ impl Claim {
     /// Gives descriptors 1 and 2 back. What was printed until now has been handed to
     /// [`Events::printed`] when this returns. A second call does nothing.
     pub(crate) fn release(&self) {
-        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watcher = self
+            .watcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(watcher) = watcher else { return };
         let _flushed = io::stdout().flush();
         // If this fails the streams stay captured and unread, which harms nobody at the end.

@@ -35,7 +35,10 @@ pub(super) struct Watcher {
 
 /// How long after the host's death the process may take to end by itself. A guess: long enough
 /// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
-const ORPHAN_LIMIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+const ORPHAN_LIMIT: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
 
 /// Bytes read at a time: what a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -83,7 +86,10 @@ impl Host {
     fn new(stdout: OwnedFd, stderr: OwnedFd) -> Self {
         let tells = |fd: &OwnedFd| {
             fstat(fd).is_ok_and(|stat| {
-                matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
+                matches!(
+                    FileType::from_raw_mode(stat.st_mode),
+                    FileType::Fifo | FileType::Socket
+                )
             })
         };
         let (stdout_tells, stderr_tells) = (tells(&stdout), tells(&stderr));
@@ -174,22 +180,48 @@ impl State {
             .map(|(source, fd, flags)| (PollFd::from_borrowed_fd(fd, flags), source))
             .unzip();
         poll(&mut fds, limit)?;
-        let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
+        let ready = fds
+            .iter()
+            .zip(sources)
+            .filter(|(fd, _)| !fd.revents().is_empty());
         Ok(ready.map(|(_, source)| source).collect())
     }
 
     fn sources(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>, PollFlags)> {
         let stop = [(Source::Stop, self.stop.as_fd(), PollFlags::IN)];
-        let captured = self.captured.iter().enumerate().filter_map(|(index, pipe)| {
-            Some((Source::Captured(index), pipe.as_ref()?.as_fd(), PollFlags::IN))
-        });
+        let captured = self
+            .captured
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pipe)| {
+                Some((
+                    Source::Captured(index),
+                    pipe.as_ref()?.as_fd(),
+                    PollFlags::IN,
+                ))
+            });
         // No events asked for: error and hang-up are always reported, and nothing else matters.
         let quiet = PollFlags::empty();
-        let stdout = self.host.stdout.iter().map(move |fd| (Source::Stdout, fd.as_fd(), quiet));
-        let stderr = self.host.stderr.iter().map(move |fd| (Source::Stderr, fd.as_fd(), quiet));
-        let parent =
-            self.host.parent.iter().map(|fd| (Source::Parent, fd.as_fd(), PollFlags::IN));
-        stop.into_iter().chain(captured).chain(stdout).chain(stderr).chain(parent)
+        let stdout = self
+            .host
+            .stdout
+            .iter()
+            .map(move |fd| (Source::Stdout, fd.as_fd(), quiet));
+        let stderr = self
+            .host
+            .stderr
+            .iter()
+            .map(move |fd| (Source::Stderr, fd.as_fd(), quiet));
+        let parent = self
+            .host
+            .parent
+            .iter()
+            .map(|fd| (Source::Parent, fd.as_fd(), PollFlags::IN));
+        stop.into_iter()
+            .chain(captured)
+            .chain(stdout)
+            .chain(stderr)
+            .chain(parent)
     }
 
     fn handle(&mut self, source: Source, events: &dyn Events, buffer: &mut [u8]) {
@@ -197,8 +229,14 @@ impl State {
         match source {
             Source::Stop => {}
             Source::Captured(index) => {
-                let stream = if index == 0 { Stream::Stdout } else { Stream::Stderr };
-                let Some(pipe) = &mut self.captured[index] else { return };
+                let stream = if index == 0 {
+                    Stream::Stdout
+                } else {
+                    Stream::Stderr
+                };
+                let Some(pipe) = &mut self.captured[index] else {
+                    return;
+                };
                 match pipe.read(buffer) {
                     Ok(0) => self.captured[index] = None,
                     Ok(count) => events.printed(stream, &buffer[..count]),
@@ -220,12 +258,19 @@ impl State {
 
     /// Reads what is in the pipes without waiting for more: children may hold them open.
     fn read_rest(&mut self, events: &dyn Events, buffer: &mut [u8]) {
-        const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        const NOW: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // A child that prints without end must not keep the process: a pipe's worth is enough to
         // get all that was printed before the end.
         for _ in 0..64 {
-            let Ok(ready) = self.wait(Some(&NOW)) else { return };
-            let mut printed = ready.into_iter().filter(|s| matches!(s, Source::Captured(_)));
+            let Ok(ready) = self.wait(Some(&NOW)) else {
+                return;
+            };
+            let mut printed = ready
+                .into_iter()
+                .filter(|s| matches!(s, Source::Captured(_)));
             let Some(source) = printed.next() else { return };
             self.handle(source, events, buffer);
             for source in printed {

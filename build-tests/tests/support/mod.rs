@@ -20,6 +20,11 @@ pub(crate) fn channel_to<const N: usize>(services: [Arc<dyn Service>; N]) -> Cha
     for service in services {
         router.add(service).expect("services of different names");
     }
+    channel_over(router)
+}
+
+/// A channel to this server in the same process.
+pub(crate) fn channel_over(router: Router) -> Channel {
     Channel::new(Arc::new(Memory { router }))
 }
 

@@ -1,0 +1,4 @@
+//! The services that every plugin offers beside its own.
+
+pub mod health;
+pub mod reflection;
