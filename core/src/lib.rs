@@ -1,6 +1,73 @@
-//! The sans-IO heart of outboard.
+//! The sans-IO heart of outboard: go-plugin's protocol as state machines and plain functions.
 //!
-//! Placeholder: crate documentation with the drain contract comes with the machines.
+//! Nothing in this crate reads a clock, opens a socket, starts a process or a thread, or looks at
+//! the environment. What happens comes in as values, what is to be done comes out as values, and a
+//! *driver* in between does it: the crate `outboard` for async programs, a loop over threads, or a
+//! test with queues and a clock that it moves by hand.
+//!
+//! # Machines
+//!
+//! [`host::Host`] launches a plugin and sees to its end, [`plugin::Plugin`] is its counterpart in
+//! the plugin's process, and [`broker::Broker`] runs on both sides once they are connected. They
+//! have the same shape:
+//!
+//! | Method | Direction |
+//! | --- | --- |
+//! | `new` | the first actions are ready at once |
+//! | `handle(now, input)` | something happened outside |
+//! | `handle_timeout(now)` | the time of `poll_timeout` has come |
+//! | verbs, such as `shutdown(now)` | the user wants something |
+//! | `poll_action()` | something for the driver to do |
+//! | `poll_event()` | something for the user to know |
+//! | `poll_timeout()` | when to call `handle_timeout`, and what for |
+//!
+//! # The drain contract
+//!
+//! After each call that takes `&mut self`, call the `poll_*` methods of the machine until each
+//! returns `None`, carry out the actions in the order they came, and set one timer to
+//! `poll_timeout`. Then wait for that timer or for the next thing to happen.
+//!
+//! The contract forgives: two inputs in a row cost nothing but the delay of the first one's
+//! actions, a late `handle_timeout` only makes things late, an early one does nothing, and inputs
+//! that make no sense in a state are ignored. No sequence of calls panics. `now` should not go
+//! backwards; if it does, timers expire later.
+//!
+//! After `handle_timeout(t)`, `poll_timeout` is later than `t` or `None`, so a driver that calls it
+//! whenever it is due cannot spin.
+//!
+//! What a driver has to give in return: an answer to each action that asks for one, however late
+//! (the machines bound their own waiting by timers), and the bytes of a pipe in order.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use outboard_core::handshake::{HostExpectation, Protocol};
+//! use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput};
+//!
+//! let now = Instant::now(); // the driver's clock
+//! let expectation = HostExpectation::new([1]).allowing([Protocol::Grpc]);
+//! let mut host = Host::new(HostConfig::new(expectation), now);
+//!
+//! assert_eq!(host.poll_action(), Some(HostAction::Launch));
+//! host.handle(now, HostInput::Launched { pid: Some(7) });
+//! host.handle(now, HostInput::Stdout(b"1|1|unix|/tmp/plugin1|grpc|\n"));
+//!
+//! assert!(matches!(host.poll_action(), Some(HostAction::Connect { .. })));
+//! host.handle(now, HostInput::Connected);
+//!
+//! assert!(matches!(host.poll_event(), Some(HostEvent::Negotiated(_))));
+//! assert_eq!(host.poll_event(), Some(HostEvent::Ready));
+//! ```
+//!
+//! # The rest
+//!
+//! | Module | What it holds |
+//! | --- | --- |
+//! | [`handshake`], [`env`](mod@env), [`version`] | the one line on stdout, the variables, the choice of a version |
+//! | [`grpc`], [`wire`] | message framing and statuses; the messages of go-plugin's own services |
+//! | [`rpc`] | calls, channels and transports, as every transport offers them |
+//! | [`rt`] | what a driver needs of an async runtime |
+//! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
 
 pub mod broker;
 pub mod endpoint;
