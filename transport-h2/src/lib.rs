@@ -1,1 +1,58 @@
-//! Placeholder
+//! gRPC over HTTP/2 for outboard: go-plugin's own transport, on the `h2` crate and any
+//! [`futures_io`] stream.
+//!
+//! [`H2`] is the one public type; everything else is reached through
+//! [`Transport`](outboard_core::rpc::Transport) and its traits. Tasks, timers and the clock come
+//! from [`Runtime`](outboard_core::rt::Runtime): no tokio runtime is needed, though `h2` needs
+//! the tokio *crate* for its IO traits.
+//!
+//! # What `h2` refuses before outboard sees it
+//!
+//! A request whose `:authority` is empty, a socket path or a percent-encoded path is answered by
+//! `h2` 0.4.20 with RST_STREAM PROTOCOL_ERROR: it parses the value as an RFC 3986 authority while
+//! decoding the HEADERS frame, and offers no hook before that. The HPACK state of a connection
+//! spans its header blocks, so nothing above `h2` can rewrite such a request. A missing
+//! `:authority` is fine, and so are the values of all current Go, Python and Node hosts. The
+//! tests in `tests/authority.rs` hold the exact list.
+
+mod call;
+mod client;
+mod config;
+mod headers;
+mod io;
+mod outgoing;
+mod panic;
+mod server;
+
+use std::sync::Arc;
+
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
+
+pub use self::config::H2;
+
+impl Transport for H2 {
+    fn protocol(&self) -> Protocol {
+        Protocol::Grpc
+    }
+
+    fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        config: ConnectionConfig,
+    ) -> Arc<dyn Connection> {
+        client::connect(self, runtime, io, config)
+    }
+
+    fn serve(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        router: Arc<Router>,
+        config: ServerConfig,
+    ) -> Arc<dyn Serving> {
+        server::serve(self, runtime, io, router, &config)
+    }
+}

@@ -1,0 +1,154 @@
+//! What both sides of a call share: its deadline, the messages that arrive, failures of streams.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use outboard_core::grpc::{MessageReader, code_from_reset};
+use outboard_core::rpc::{Code, Status};
+use outboard_core::rt::{SharedRuntime, Timer};
+
+/// When a call must be done. The timer is made when something first has to wait.
+pub(crate) struct Deadline {
+    at: Option<Instant>,
+    timer: Option<Pin<Box<dyn Timer>>>,
+}
+
+impl Deadline {
+    pub(crate) fn new(at: Option<Instant>) -> Self {
+        Self { at, timer: None }
+    }
+
+    /// Ready when the deadline has passed; for ever pending without one.
+    pub(crate) fn poll(&mut self, runtime: &SharedRuntime, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        // The clock counts, not the timer: a timer may fire early, or late under load.
+        if runtime.now() >= at {
+            return Poll::Ready(());
+        }
+        let timer = self.timer.get_or_insert_with(|| runtime.timer(at));
+        timer.as_mut().poll_expired(cx)
+    }
+
+    pub(crate) fn has_passed(&self, runtime: &SharedRuntime) -> bool {
+        self.at.is_some_and(|at| runtime.now() >= at)
+    }
+}
+
+pub(crate) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("the deadline passed before the call was done")
+}
+
+/// Why a stream cannot go on.
+pub(crate) enum Failure {
+    /// Something about this call.
+    Call(Status),
+    /// The connection is gone; its closing status says why.
+    Connection,
+}
+
+impl Failure {
+    pub(crate) fn from_h2(error: &h2::Error) -> Self {
+        if error.is_io() || (error.is_go_away() && !error.is_remote()) {
+            return Self::Connection;
+        }
+        let Some(reason) = error.reason() else {
+            return Self::Call(Status::internal(format!("HTTP/2: {error}")));
+        };
+        if error.is_go_away() {
+            // The peer had not begun with this call: streams it had are not touched by GOAWAY.
+            return Self::Call(Status::connection_lost(format!(
+                "the peer is closing the connection and did not take the call: {error}"
+            )));
+        }
+        if error.is_library() {
+            // This side found the peer breaking the protocol, or a limit of its own exceeded.
+            return Self::Call(Status::internal(format!(
+                "malformed HTTP/2 response: {error}"
+            )));
+        }
+        let code = code_from_reset(reason.into());
+        let text = match code {
+            Code::Cancelled => "the peer cancelled the call (RST_STREAM CANCEL)".to_owned(),
+            _ => format!(
+                "the peer reset the stream: {reason} (RST_STREAM {:?})",
+                reason
+            ),
+        };
+        Self::Call(Status::new(code, text))
+    }
+}
+
+/// What comes next on a stream of messages.
+pub(crate) enum Incoming {
+    Message(Bytes),
+    /// The end, with trailers if there were any.
+    End(Option<HeaderMap>),
+    Failed(Failure),
+}
+
+/// The receiving half of a stream, cut into messages.
+pub(crate) struct Receiver {
+    stream: RecvStream,
+    reader: MessageReader,
+}
+
+impl Receiver {
+    pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
+        Self {
+            stream,
+            reader: MessageReader::new(limit),
+        }
+    }
+
+    /// Takes one DATA frame at a time, and only when no complete message is left: what a slow
+    /// reader leaves unread stays within the stream's flow-control window.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        loop {
+            match self.reader.next() {
+                Ok(Some(message)) => return Poll::Ready(Incoming::Message(message)),
+                Ok(None) => {}
+                Err(error) => {
+                    return Poll::Ready(Incoming::Failed(Failure::Call(error.into())));
+                }
+            }
+            match self.stream.poll_data(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(data))) => {
+                    let length = data.len();
+                    self.reader.push(data);
+                    // Fails only for more than was received.
+                    let _ = self.stream.flow_control().release_capacity(length);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Incoming::Failed(Failure::from_h2(&error)));
+                }
+                Poll::Ready(None) => break,
+            }
+        }
+        let trailers = match pin!(self.stream.trailers()).poll(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(trailers) => trailers,
+        };
+        Poll::Ready(match trailers {
+            Ok(trailers) => Incoming::End(trailers),
+            Err(error) => Incoming::Failed(Failure::from_h2(&error)),
+        })
+    }
+
+    /// Whether the stream ended without trailers and everything was read, known without waiting.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    /// Checks that the stream did not end inside a message.
+    pub(crate) fn finish(&self) -> Result<(), Status> {
+        self.reader.finish().map_err(Status::from)
+    }
+}

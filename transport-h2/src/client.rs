@@ -1,0 +1,220 @@
+//! The calling side of a connection.
+
+mod driver;
+mod receiving;
+mod streaming;
+mod unary;
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use futures_util::task::AtomicWaker;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use outboard_core::rpc::{
+    Call, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply, Status,
+};
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+
+use self::driver::Driver;
+use self::unary::Unary;
+use crate::H2;
+use crate::call::{Failure, deadline_exceeded};
+use crate::headers::RequestTemplate;
+use crate::io::Io;
+
+/// Resolves with the connection's closing status; an error if the runtime dropped the driver.
+type Closing = SharedFuture<oneshot::Receiver<Status>>;
+
+/// What the handle, the driver and all calls of a connection share.
+pub(crate) struct Shared {
+    runtime: SharedRuntime,
+    limit: usize,
+    template: Option<RequestTemplate>,
+    state: Mutex<State>,
+    /// Woken when `state` asks the driver to stop.
+    driver: AtomicWaker,
+    closing: Closing,
+}
+
+/// `Open` -> `Draining` -> `Closed`, or from anywhere to `Aborted` -> `Closed`.
+enum State {
+    /// Calls can be made.
+    Open(SendRequest<Bytes>),
+    /// Calls in flight go on.
+    Draining,
+    /// The driver is to stop. Later calls fail with the status.
+    Aborted(Status),
+    /// The driver has stopped.
+    Closed(Status),
+}
+
+/// The user's handle. Calls in flight hold `Shared` only, so dropping the last handle is seen.
+struct Handle(Arc<Shared>);
+
+pub(crate) fn connect(
+    config: &H2,
+    runtime: &SharedRuntime,
+    io: BoxByteStream,
+    connection: ConnectionConfig,
+) -> Arc<dyn Connection> {
+    let (closed, closing) = oneshot::channel();
+    let template = RequestTemplate::new(connection.secure, &connection.authority);
+    // `Io` keeps the preface back, so the handshake has nothing to wait for.
+    let handshake = pin!(config.client_builder().handshake(Io::client(io)))
+        .poll(&mut Context::from_waker(Waker::noop()));
+    let (state, template, h2) = match (template, handshake) {
+        (Ok(template), Poll::Ready(Ok((sender, h2)))) => {
+            (State::Open(sender), Some(template), Some(h2))
+        }
+        (Err(status), _) => (State::Aborted(status), None, None),
+        (Ok(_), Poll::Ready(Err(error))) => (
+            State::Aborted(Status::connection_lost(format!("HTTP/2: {error}"))),
+            None,
+            None,
+        ),
+        (Ok(_), Poll::Pending) => (
+            State::Aborted(Status::internal("HTTP/2: the handshake waits for the peer")),
+            None,
+            None,
+        ),
+    };
+    let shared = Arc::new(Shared {
+        runtime: Arc::clone(runtime),
+        limit: connection.max_message_size,
+        template,
+        state: Mutex::new(state),
+        driver: AtomicWaker::new(),
+        closing: closing.shared(),
+    });
+    let driver = Driver::new(Arc::clone(&shared), h2, connection.lost, closed);
+    runtime.spawn(Box::pin(driver.run()));
+    Arc::new(Handle(shared))
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues the HEADERS of a call.
+    fn start(
+        &self,
+        head: &CallHead,
+        deadline: Option<Instant>,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
+        let timeout = match deadline {
+            None => None,
+            Some(at) => {
+                let left = at.saturating_duration_since(self.runtime.now());
+                if left.is_zero() {
+                    return Err(Failure::Call(deadline_exceeded()));
+                }
+                Some(left)
+            }
+        };
+        let mut state = self.state();
+        let sender = match &mut *state {
+            State::Open(sender) => sender,
+            State::Draining => return Err(Failure::Call(closed_here())),
+            State::Aborted(status) | State::Closed(status) => {
+                return Err(Failure::Call(status.clone()));
+            }
+        };
+        let Some(template) = &self.template else {
+            return Err(Failure::Connection);
+        };
+        let request = template
+            .request(&head.path, &head.metadata, timeout)
+            .map_err(Failure::Call)?;
+        // Pending: the last call of this sender waits for the peer to allow another stream. A
+        // clone may queue a call behind it; the callers are what bounds that queue.
+        let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+        if ready.is_pending() {
+            *sender = sender.clone();
+        }
+        sender
+            .send_request(request, false)
+            .map_err(|error| Failure::from_h2(&error))
+    }
+
+    /// Closes with this status unless it is closed already.
+    fn abort(&self, status: Status) {
+        let mut state = self.state();
+        match &*state {
+            State::Open(_) | State::Draining => *state = State::Aborted(status),
+            State::Aborted(_) | State::Closed(_) => return,
+        }
+        drop(state);
+        self.driver.wake();
+    }
+}
+
+impl Connection for Handle {
+    fn unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
+        Box::pin(Unary::new(Arc::clone(&self.0), head, message))
+    }
+
+    fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
+        streaming::open(&self.0, head, messages)
+    }
+
+    fn drain(&self) {
+        let mut state = self.0.state();
+        if let State::Open(_) = &*state {
+            // h2 closes the connection once neither this sender nor a call refers to it.
+            let open = std::mem::replace(&mut *state, State::Draining);
+            drop(state);
+            drop(open);
+        }
+    }
+
+    fn abort(&self, status: Status) {
+        self.0.abort(status);
+    }
+
+    fn closed(&self) -> BoxFuture<'static, Status> {
+        Box::pin(self.0.closing.clone().map(closing_status))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.abort(closed_here());
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &*self.0.state() {
+            State::Open(_) => "open",
+            State::Draining => "draining",
+            State::Aborted(_) => "aborted",
+            State::Closed(_) => "closed",
+        };
+        f.debug_struct("H2Connection")
+            .field("state", &state)
+            .finish()
+    }
+}
+
+fn closing_status(closed: Result<Status, oneshot::Canceled>) -> Status {
+    closed.unwrap_or_else(|_| {
+        Status::connection_lost("the runtime that drove the connection has shut down")
+    })
+}
+
+fn closed_here() -> Status {
+    Status::connection_lost("this side has closed the connection")
+}

@@ -1,0 +1,150 @@
+//! The knobs of HTTP/2, with the reasons for their defaults.
+
+/// gRPC over HTTP/2.
+///
+/// The defaults suit plugins; change them only with a measurement at hand. One value serves any
+/// number of connections in both roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct H2 {
+    stream_window: u32,
+    connection_window: u32,
+    max_frame_size: u32,
+    max_header_list_size: u32,
+}
+
+/// HTTP/2's largest flow-control window (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = i32::MAX as u32;
+/// HTTP/2's smallest and largest SETTINGS_MAX_FRAME_SIZE (RFC 9113, section 6.5.2).
+const FRAME_SIZES: std::ops::RangeInclusive<u32> = 16_384..=16_777_215;
+
+/// Streams that were reset and are still remembered, so that frames the peer sent before it knew
+/// are told from protocol errors. `h2`'s 50 is less than a host cancels at once when it gives up
+/// a batch of calls; an entry is a few hundred bytes and lives a second.
+const REMEMBERED_RESETS: usize = 4096;
+
+/// Calls that the peer may cancel before this side has looked at them. `h2` treats more as an
+/// attack and closes the connection; its 20 is what a host reaches by dropping a few dozen calls
+/// in one go. A thousand callers (the most outboard is measured with) have room here, while the
+/// memory a hostile peer can pin stays in the megabytes.
+const PENDING_RESETS: usize = 4096;
+
+impl Default for H2 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl H2 {
+    /// The defaults: windows of 1 MiB for a stream and 16 MiB for a connection, frames of up to
+    /// 256 KiB, header lists of up to 16 MiB.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            // HTTP/2's own 64 KiB makes a large message wait for a WINDOW_UPDATE every 64 KiB.
+            stream_window: 1 << 20,
+            // Sixteen readers can stop with full windows before any other call has to wait, and a
+            // peer that nobody listens to can make this side hold no more than that.
+            connection_window: 16 << 20,
+            // A message below this arrives in one piece and is not copied; larger frames would
+            // make small calls wait behind them.
+            max_frame_size: 256 << 10,
+            // What grpc-go accepts without announcing a limit.
+            max_header_list_size: 16 << 20,
+        }
+    }
+
+    /// How much the peer may send on one call beyond what was read, in bytes. At most 2^31 - 1,
+    /// larger values count as that; so does 0 as 1.
+    #[must_use]
+    pub fn stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes.clamp(1, MAX_WINDOW);
+        self
+    }
+
+    /// How much the peer may send on all calls of a connection beyond what was read, in bytes.
+    /// Make it a multiple of the stream window: when it is used up by calls that nobody reads,
+    /// all others stand still. At least HTTP/2's initial 65,535, at most 2^31 - 1.
+    #[must_use]
+    pub fn connection_window(mut self, bytes: u32) -> Self {
+        self.connection_window = bytes.clamp(65_535, MAX_WINDOW);
+        self
+    }
+
+    /// The largest DATA frame the peer may send, in bytes: 16,384 to 16,777,215, values outside
+    /// count as the nearest.
+    #[must_use]
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.max_frame_size = bytes.clamp(*FRAME_SIZES.start(), *FRAME_SIZES.end());
+        self
+    }
+
+    /// The most metadata taken per call and direction, in bytes as RFC 9113 counts them (32 per
+    /// entry on top).
+    #[must_use]
+    pub fn max_header_list_size(mut self, bytes: u32) -> Self {
+        self.max_header_list_size = bytes;
+        self
+    }
+
+    pub(crate) fn client_builder(&self) -> h2::client::Builder {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window)
+            .max_frame_size(self.max_frame_size)
+            .max_header_list_size(self.max_header_list_size)
+            .enable_push(false)
+            .data_frame_budget(self.data_frame_budget())
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .max_local_error_reset_streams(None);
+        builder
+    }
+
+    /// No limit on concurrent streams is announced: go-plugin keeps two open for ever, and Go
+    /// takes the absence as "unlimited".
+    pub(crate) fn server_builder(&self) -> h2::server::Builder {
+        let mut builder = h2::server::Builder::new();
+        builder
+            .initial_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window)
+            .max_frame_size(self.max_frame_size)
+            .max_header_list_size(self.max_header_list_size)
+            .data_frame_budget(self.data_frame_budget())
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            // h2 counts these over the life of a connection and closes it at 1,024. Among them
+            // are the late DATA frames of calls that were answered before the caller had sent
+            // everything, which a long-lived plugin can collect without anybody doing wrong.
+            .max_local_error_reset_streams(None);
+        builder
+    }
+
+    /// h2 charges 256 bytes less the payload for each small DATA frame that waits to be read, and
+    /// closes the connection when the budget is used up. gRPC's smallest message is five bytes,
+    /// so a connection window full of those costs this much: flow control stops the peer first,
+    /// and a reader that pauses never loses its connection.
+    fn data_frame_budget(&self) -> usize {
+        const SMALLEST: usize = outboard_core::grpc::PREFIX_LEN;
+        const CHARGE: usize = 256 - SMALLEST;
+        let frames = (self.connection_window as usize).div_ceil(SMALLEST);
+        frames.saturating_mul(CHARGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stay_within_what_http2_allows() {
+        let config = H2::new()
+            .stream_window(u32::MAX)
+            .connection_window(1)
+            .max_frame_size(1);
+        assert_eq!(config.stream_window, MAX_WINDOW);
+        assert_eq!(config.connection_window, 65_535);
+        assert_eq!(config.max_frame_size, 16_384);
+        // h2 asserts on values out of range.
+        let _ = (config.client_builder(), config.server_builder());
+    }
+}

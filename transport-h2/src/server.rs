@@ -1,0 +1,211 @@
+//! The serving side of a connection.
+
+mod dispatch;
+mod respond;
+mod streaming;
+mod unary;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use futures_util::task::AtomicWaker;
+use h2::RecvStream;
+use h2::server::{Builder, Connection, SendResponse};
+use http::Request;
+use outboard_core::rpc::{Router, ServerConfig, Serving};
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+
+use self::dispatch::dispatch;
+use crate::H2;
+use crate::io::Io;
+
+/// How many calls one poll takes up before it lets other tasks run. A guess; far above what one
+/// read brings from a well-meant peer.
+const CALLS_PER_POLL: usize = 256;
+
+/// Run on.
+const SERVE: u8 = 0;
+/// Finish what is in flight.
+const DRAIN: u8 = 1;
+/// Stop at once.
+const ABORT: u8 = 2;
+
+/// What the handle tells the connection's task.
+struct Orders {
+    order: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Orders {
+    fn give(&self, order: u8) {
+        // An abort is not taken back by a drain.
+        self.order.fetch_max(order, Ordering::AcqRel);
+        self.task.wake();
+    }
+
+    fn current(&self, cx: &Context<'_>) -> u8 {
+        self.task.register(cx.waker());
+        self.order.load(Ordering::Acquire)
+    }
+}
+
+/// What all calls of a connection share. The connection is closed when the last of its tasks has
+/// dropped this: only then no handler runs any more.
+pub(crate) struct Server {
+    pub(crate) runtime: SharedRuntime,
+    pub(crate) router: Arc<Router>,
+    pub(crate) limit: usize,
+    /// Its drop resolves [`Serving::closed`].
+    _alive: oneshot::Sender<()>,
+}
+
+/// The user's handle.
+struct Handle {
+    orders: Arc<Orders>,
+    closed: SharedFuture<oneshot::Receiver<()>>,
+}
+
+type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+
+pub(crate) fn serve(
+    config: &H2,
+    runtime: &SharedRuntime,
+    io: BoxByteStream,
+    router: Arc<Router>,
+    server: &ServerConfig,
+) -> Arc<dyn Serving> {
+    let orders = Arc::new(Orders {
+        order: AtomicU8::new(SERVE),
+        task: AtomicWaker::new(),
+    });
+    let (alive, closed) = oneshot::channel();
+    let server = Arc::new(Server {
+        runtime: Arc::clone(runtime),
+        router,
+        limit: server.max_message_size,
+        _alive: alive,
+    });
+    runtime.spawn(Box::pin(run(
+        config.server_builder(),
+        Io::server(io),
+        Arc::clone(&orders),
+        server,
+    )));
+    Arc::new(Handle {
+        orders,
+        closed: closed.shared(),
+    })
+}
+
+impl Serving for Handle {
+    fn drain(&self) {
+        self.orders.give(DRAIN);
+    }
+
+    fn abort(&self) {
+        self.orders.give(ABORT);
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        // The sender is dropped, never used: the error is the event.
+        Box::pin(self.closed.clone().map(|_| ()))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("H2Serving")
+            .field("closed", &self.closed.peek().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn run(builder: Builder, io: Io, orders: Arc<Orders>, server: Arc<Server>) {
+    let mut handshake = pin!(builder.handshake::<Io, Bytes>(io));
+    let connection = poll_fn(|cx| {
+        // Nothing is in flight yet, so draining ends here too.
+        if orders.current(cx) != SERVE {
+            return Poll::Ready(None);
+        }
+        handshake.as_mut().poll(cx).map(Some)
+    })
+    .await;
+    match connection {
+        None => {}
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended before its handshake"),
+        Some(Ok(connection)) => {
+            let accepting = Accepting {
+                connection,
+                orders,
+                server,
+                batch: Vec::new(),
+                draining: false,
+            };
+            accepting.await;
+        }
+    }
+}
+
+/// Takes up the calls of a connection until it is closed. Its drop closes the connection, which
+/// wakes the handlers that still run, to be dropped.
+struct Accepting {
+    connection: Connection<Io, Bytes>,
+    orders: Arc<Orders>,
+    server: Arc<Server>,
+    batch: Vec<Accepted>,
+    draining: bool,
+}
+
+impl Future for Accepting {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        match this.orders.current(cx) {
+            ABORT => return Poll::Ready(()),
+            DRAIN if !this.draining => {
+                this.draining = true;
+                this.connection.graceful_shutdown();
+            }
+            _ => {}
+        }
+        let mut taken = 0;
+        while taken < CALLS_PER_POLL {
+            // Each accept also reads and flushes. Taking all calls that came together before any
+            // is answered lets their answers leave in one write.
+            let more = loop {
+                match pin!(this.connection.accept()).poll(cx) {
+                    Poll::Pending => break true,
+                    Poll::Ready(Some(Ok(accepted))) => this.batch.push(accepted),
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!(%error, "connection lost");
+                        break false;
+                    }
+                    Poll::Ready(None) => break false,
+                }
+                if this.batch.len() >= CALLS_PER_POLL {
+                    break true;
+                }
+            };
+            if !more {
+                return Poll::Ready(());
+            }
+            if this.batch.is_empty() {
+                return Poll::Pending;
+            }
+            taken += this.batch.len();
+            for (request, respond) in this.batch.drain(..) {
+                dispatch(&this.server, request, respond);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

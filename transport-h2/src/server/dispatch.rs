@@ -1,0 +1,104 @@
+//! From a request's headers to its handler.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::request::Parts;
+use http::{Request, StatusCode};
+use outboard_core::grpc::parse_timeout;
+use outboard_core::rpc::{CallContext, Metadata, MethodKind, Route, Status};
+
+use super::Server;
+use super::respond::refuse;
+use super::streaming::StreamingCall;
+use super::unary::UnaryCall;
+use crate::call::{Deadline, Receiver, deadline_exceeded};
+use crate::headers::{GRPC_TIMEOUT, bad_binary, check_request, metadata};
+
+/// Starts the handler of a call, or refuses the call. A unary call whose request is there and
+/// whose handler does not wait is answered before this returns, without a task of its own.
+pub(super) fn dispatch(
+    server: &Arc<Server>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let (head, stream) = request.into_parts();
+    let (metadata, timeout) = match read_head(&head) {
+        Ok(read) => read,
+        Err((http, status)) => return refuse(&mut respond, http, &status),
+    };
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    let route = match server.router.route(path) {
+        Ok(route) => route,
+        Err(status) => return refuse(&mut respond, StatusCode::OK, &status),
+    };
+    // The caller may have given up already: no need to begin.
+    if respond
+        .poll_reset(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
+    {
+        return;
+    }
+    let deadline = match timeout {
+        None => None,
+        Some(Duration::ZERO) => {
+            return refuse(&mut respond, StatusCode::OK, &deadline_exceeded());
+        }
+        // A timeout past the end of time is no limit.
+        Some(timeout) => server.runtime.now().checked_add(timeout),
+    };
+    let context = CallContext {
+        path: route.descriptor.path,
+        metadata,
+        deadline,
+        extensions: server.router.extensions().clone(),
+    };
+    let receiver = Receiver::new(stream, server.limit);
+    let deadline = Deadline::new(deadline);
+    start(server, route, context, receiver, respond, deadline);
+}
+
+fn start(
+    server: &Arc<Server>,
+    route: &Route,
+    context: CallContext,
+    receiver: Receiver,
+    respond: SendResponse<Bytes>,
+    deadline: Deadline,
+) {
+    let server = Arc::clone(server);
+    match route.descriptor.kind {
+        MethodKind::Unary => {
+            let mut call = UnaryCall::new(server, route, context, receiver, respond, deadline);
+            // If it has to wait, its task polls again and registers wakers then.
+            let mut cx = Context::from_waker(Waker::noop());
+            if Pin::new(&mut call).poll_stage(&mut cx).is_pending() {
+                call.spawn();
+            }
+        }
+        MethodKind::ClientStreaming | MethodKind::ServerStreaming | MethodKind::Bidirectional => {
+            StreamingCall::start(server, route, context, receiver, respond, deadline);
+        }
+    }
+}
+
+type Read = (Metadata, Option<Duration>);
+
+fn read_head(head: &Parts) -> Result<Read, (StatusCode, Status)> {
+    check_request(head)?;
+    let timeout = match head.headers.get(GRPC_TIMEOUT) {
+        None => None,
+        Some(value) => Some(
+            parse_timeout(value.as_bytes())
+                .map_err(|error| (StatusCode::BAD_REQUEST, Status::internal(error.to_string())))?,
+        ),
+    };
+    let metadata =
+        metadata(&head.headers).map_err(|error| (StatusCode::BAD_REQUEST, bad_binary(error)))?;
+    Ok((metadata, timeout))
+}

@@ -1,0 +1,184 @@
+//! Unary calls.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::StatusCode;
+use outboard_core::rpc::{CallContext, OutMessage, Reply, Route, Service, Status};
+use outboard_core::rt::BoxFuture;
+
+use super::Server;
+use super::respond::{refuse, reply};
+use crate::call::{Deadline, Failure, Incoming, Receiver, deadline_exceeded};
+use crate::panic::guard;
+
+/// A unary call from its first byte to its answer.
+pub(super) struct UnaryCall {
+    server: Arc<Server>,
+    respond: SendResponse<Bytes>,
+    deadline: Deadline,
+    path: &'static str,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The request is coming in.
+    Reading(Box<Reading>),
+    /// The handler is at work.
+    Running(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
+    /// Answered.
+    Done,
+}
+
+struct Reading {
+    receiver: Receiver,
+    message: Option<Bytes>,
+    service: Arc<dyn Service>,
+    method: usize,
+    context: CallContext,
+}
+
+/// What reading came to, when the call does not go on.
+enum Stop {
+    /// The caller is to be told.
+    Refuse(Status),
+    /// There is no caller any more.
+    Gone,
+}
+
+impl UnaryCall {
+    pub(super) fn new(
+        server: Arc<Server>,
+        route: &Route,
+        context: CallContext,
+        receiver: Receiver,
+        respond: SendResponse<Bytes>,
+        deadline: Deadline,
+    ) -> Self {
+        Self {
+            server,
+            respond,
+            deadline,
+            path: route.descriptor.path,
+            stage: Stage::Reading(Box::new(Reading {
+                receiver,
+                message: None,
+                service: Arc::clone(&route.service),
+                method: route.method,
+                context,
+            })),
+        }
+    }
+
+    /// Goes on in a task of its own.
+    pub(super) fn spawn(self) {
+        let runtime = Arc::clone(&self.server.runtime);
+        runtime.spawn(Box::pin(self));
+    }
+
+    /// Goes as far as possible without looking at the deadline or for a cancellation.
+    pub(super) fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.stage {
+                Stage::Reading(reading) => match ready!(poll_request(reading, cx)) {
+                    Ok(message) => {
+                        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+                        if let Stage::Reading(reading) = stage {
+                            self.stage = self.call(*reading, message);
+                        }
+                    }
+                    Err(Stop::Refuse(status)) => {
+                        self.stage = Stage::Done;
+                        refuse(&mut self.respond, StatusCode::OK, &status);
+                    }
+                    Err(Stop::Gone) => self.stage = Stage::Done,
+                },
+                Stage::Running(handler) => {
+                    let polled = guard(self.path, || handler.as_mut().poll(cx));
+                    let answer = match polled {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(answer)) => answer,
+                        Err(panicked) => Err(panicked),
+                    };
+                    self.stage = Stage::Done;
+                    reply(&mut self.respond, answer, self.server.limit);
+                }
+                Stage::Done => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn call(&mut self, reading: Reading, message: Bytes) -> Stage {
+        let Reading {
+            service,
+            method,
+            context,
+            ..
+        } = reading;
+        match guard(self.path, || service.unary(method, context, message)) {
+            Ok(handler) => Stage::Running(handler),
+            Err(panicked) => {
+                refuse(&mut self.respond, StatusCode::OK, &panicked);
+                Stage::Done
+            }
+        }
+    }
+}
+
+impl Future for UnaryCall {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.poll_stage(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // The caller cancelled, or the connection is gone: dropping this drops the handler.
+        if this.respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        ready!(this.deadline.poll(&this.server.runtime, cx));
+        this.stage = Stage::Done;
+        refuse(&mut this.respond, StatusCode::OK, &deadline_exceeded());
+        Poll::Ready(())
+    }
+}
+
+/// The one message of the request.
+fn poll_request(reading: &mut Reading, cx: &mut Context<'_>) -> Poll<Result<Bytes, Stop>> {
+    let stop = |status| Poll::Ready(Err(Stop::Refuse(status)));
+    loop {
+        // Saves asking for the end when END_STREAM came with the message.
+        let next = if reading.message.is_some() && reading.receiver.is_at_end() {
+            Incoming::End(None)
+        } else {
+            ready!(reading.receiver.poll_next(cx))
+        };
+        match next {
+            Incoming::Message(message) => {
+                if reading.message.replace(message).is_some() {
+                    return stop(Status::internal(
+                        "cardinality violation: expected one request message, got a second one",
+                    ));
+                }
+            }
+            Incoming::End(_) => {
+                if let Err(status) = reading.receiver.finish() {
+                    return stop(status);
+                }
+                let message = reading.message.take().ok_or_else(|| {
+                    Stop::Refuse(Status::internal(
+                        "cardinality violation: the request ended without its message",
+                    ))
+                });
+                return Poll::Ready(message);
+            }
+            Incoming::Failed(Failure::Call(status)) => return stop(status),
+            Incoming::Failed(Failure::Connection) => return Poll::Ready(Err(Stop::Gone)),
+        }
+    }
+}
