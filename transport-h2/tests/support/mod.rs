@@ -1,0 +1,91 @@
+//! A runtime without tokio, pipes with little room, and services to call.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of this"
+)]
+
+pub mod pipe;
+pub mod raw;
+pub mod runtime;
+pub mod service;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outboard_core::rpc::{
+    Channel, Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport,
+};
+use outboard_core::rt::SharedRuntime;
+use outboard_transport_h2::H2;
+
+pub use self::pipe::pipe;
+pub use self::runtime::TestRuntime;
+pub use self::service::{Echo, Event};
+
+/// Only a watchdog: no test waits for it when all is well.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// Runs a test to its end, or fails it when it hangs.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let timer = async_io::Timer::after(WATCHDOG);
+    let test = std::pin::pin!(test);
+    match async_io::block_on(futures_util::future::select(test, timer)) {
+        futures_util::future::Either::Left((value, _)) => value,
+        futures_util::future::Either::Right(_) => panic!("the test hangs"),
+    }
+}
+
+/// A client and a server joined by a pipe.
+pub struct Pair {
+    pub runtime: SharedRuntime,
+    pub connection: Arc<dyn Connection>,
+    pub channel: Channel,
+    pub serving: Arc<dyn Serving>,
+    pub echo: Arc<Echo>,
+}
+
+pub fn pair() -> Pair {
+    PairBuilder::default().build()
+}
+
+pub struct PairBuilder {
+    pub capacity: usize,
+    pub client: ConnectionConfig,
+    pub server: ServerConfig,
+    pub h2: H2,
+}
+
+impl Default for PairBuilder {
+    fn default() -> Self {
+        Self {
+            capacity: 64 * 1024,
+            client: ConnectionConfig::default(),
+            server: ServerConfig::default(),
+            h2: H2::new(),
+        }
+    }
+}
+
+impl PairBuilder {
+    pub fn build(self) -> Pair {
+        let runtime = TestRuntime::shared();
+        let (near, far) = pipe(self.capacity);
+        let (echo, router) = service::router();
+        let serving = self.h2.serve(&runtime, Box::new(far), router, self.server);
+        let connection = self.h2.connect(&runtime, Box::new(near), self.client);
+        Pair {
+            runtime,
+            channel: Channel::new(Arc::clone(&connection)),
+            connection,
+            serving,
+            echo,
+        }
+    }
+}
+
+/// A router with nothing in it.
+pub fn empty_router() -> Arc<Router> {
+    Arc::new(Router::new())
+}

@@ -1,0 +1,1 @@
+//! Peers written by hand: on h2's own API, or byte by byte.

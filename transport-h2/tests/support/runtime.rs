@@ -1,0 +1,89 @@
+//! Two threads, an executor and timers; nothing of tokio.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use async_executor::Executor;
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rt::{
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
+    SharedRuntime, Timer,
+};
+
+#[derive(Debug)]
+pub struct TestRuntime(&'static Executor<'static>);
+
+impl TestRuntime {
+    pub fn shared() -> SharedRuntime {
+        static EXECUTOR: OnceLock<&'static Executor<'static>> = OnceLock::new();
+        let executor = EXECUTOR.get_or_init(|| {
+            let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
+            for _ in 0..2 {
+                std::thread::spawn(|| {
+                    async_io::block_on(executor.run(std::future::pending::<()>()));
+                });
+            }
+            executor
+        });
+        Arc::new(Self(executor))
+    }
+}
+
+struct TestTimer(async_io::Timer);
+
+impl Timer for TestTimer {
+    fn reset(mut self: Pin<&mut Self>, at: Instant) {
+        self.0.set_at(at);
+    }
+
+    fn poll_expired(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+fn unused<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl Runtime for TestRuntime {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
+        Box::pin(TestTimer(async_io::Timer::at(at)))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task).detach();
+    }
+
+    fn connect(&self, _to: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {
+        Box::pin(async { unused() })
+    }
+
+    fn listener(&self, _socket: OsSocket, _local: Endpoint) -> io::Result<Box<dyn Listener>> {
+        unused()
+    }
+
+    fn launch(&self, _launch: Launch) -> io::Result<Process> {
+        unused()
+    }
+
+    fn pipe_reader(&self, _pipe: io::PipeReader) -> io::Result<BoxReader> {
+        unused()
+    }
+
+    fn pipe_writer(&self, _pipe: io::PipeWriter) -> io::Result<BoxWriter> {
+        unused()
+    }
+
+    #[cfg(unix)]
+    fn watch(&self, _fd: std::os::fd::OwnedFd) -> io::Result<BoxFuture<'static, io::Result<()>>> {
+        unused()
+    }
+}

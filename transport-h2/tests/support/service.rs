@@ -1,0 +1,253 @@
+//! The service that tests call: its messages are raw bytes, its behaviour is in the method names.
+
+use std::future::{pending, poll_fn};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_channel::mpsc;
+use futures_util::{StreamExt as _, stream};
+use outboard_core::rpc::{
+    Call, CallContext, Metadata, MethodDescriptor, MethodKind, OutMessage, Reply, Router, Service,
+    ServiceDescriptor, Status, StreamReply,
+};
+use outboard_core::rt::BoxFuture;
+
+/// What handlers report, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Started(&'static str),
+    Dropped(&'static str),
+    Got(Bytes),
+    Failed(Status),
+    Deadline(bool),
+}
+
+pub struct Echo {
+    events: mpsc::UnboundedSender<Event>,
+    received: Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
+}
+
+macro_rules! methods {
+    ($($name:literal $kind:ident,)*) => {
+        &[$(MethodDescriptor {
+            name: $name,
+            path: concat!("/test.Echo/", $name),
+            kind: MethodKind::$kind,
+        },)*]
+    };
+}
+
+static DESCRIPTOR: ServiceDescriptor = ServiceDescriptor {
+    name: "test.Echo",
+    methods: methods! {
+        "Echo" Unary,
+        "Fail" Unary,
+        "Hang" Unary,
+        "Panic" Unary,
+        "Yield" Unary,
+        "Metadata" Unary,
+        "Count" ServerStreaming,
+        "HangStream" ServerStreaming,
+        "PanicStream" ServerStreaming,
+        "FailStream" ServerStreaming,
+        "Collect" ClientStreaming,
+        "First" ClientStreaming,
+        "Each" Bidirectional,
+        "Ignore" Bidirectional,
+        "Headers" Bidirectional,
+    },
+    file_descriptor_set: &[],
+};
+
+pub fn router() -> (Arc<Echo>, Arc<Router>) {
+    let (events, received) = mpsc::unbounded();
+    let echo = Arc::new(Echo {
+        events,
+        received: Mutex::new(Some(received)),
+    });
+    let mut router = Router::new();
+    router
+        .add(Arc::clone(&echo) as Arc<dyn Service>)
+        .expect("the only service");
+    router.extensions_mut().insert("extension");
+    (echo, Arc::new(router))
+}
+
+impl Echo {
+    /// What the handlers report. Can be taken once.
+    pub fn events(&self) -> mpsc::UnboundedReceiver<Event> {
+        let mut slot = self.received.lock().expect("no panic under the lock");
+        slot.take().expect("taken once")
+    }
+
+    fn tell(&self, event: Event) {
+        // Tests that do not look have dropped the receiver.
+        let _ = self.events.unbounded_send(event);
+    }
+
+    fn watch(&self, name: &'static str) -> Watched {
+        self.tell(Event::Started(name));
+        Watched {
+            name,
+            events: self.events.clone(),
+        }
+    }
+}
+
+/// Reports its drop.
+struct Watched {
+    name: &'static str,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.events.unbounded_send(Event::Dropped(self.name));
+    }
+}
+
+pub async fn next(call: &mut Box<dyn Call>) -> Option<Result<Bytes, Status>> {
+    poll_fn(|cx| call.poll_message(cx)).await
+}
+
+pub fn out(bytes: impl AsRef<[u8]>) -> OutMessage {
+    OutMessage::copy_from(bytes.as_ref())
+}
+
+/// The error that `Fail` and its like give.
+pub fn failure() -> Status {
+    let mut metadata = Metadata::new();
+    metadata.insert("why", "because").expect("valid");
+    metadata
+        .insert_bin("raw-bin", vec![0, 159, 146, 150])
+        .expect("valid");
+    Status::failed_precondition("50% zu spät: ✗\n")
+        .with_details(vec![8, 9, 255])
+        .with_metadata(metadata)
+}
+
+impl Service for Echo {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &DESCRIPTOR
+    }
+
+    fn unary(
+        &self,
+        method: usize,
+        context: CallContext,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
+        let watched = self.watch(DESCRIPTOR.methods[method].name);
+        self.tell(Event::Deadline(context.deadline.is_some()));
+        Box::pin(async move {
+            let watched = watched;
+            assert_eq!(context.extensions.get::<&str>(), Some(&"extension"));
+            match watched.name {
+                "Echo" => Ok(Reply::new(out(&message))),
+                "Fail" => Err(failure()),
+                "Hang" => pending().await,
+                "Panic" => panic!("over the edge"),
+                "Yield" => {
+                    futures_yield().await;
+                    Ok(Reply::new(out(&message)))
+                }
+                "Metadata" => {
+                    let mut reply = Reply::new(out(&message));
+                    reply.headers = context.metadata.clone();
+                    reply.trailers = context.metadata;
+                    Ok(reply)
+                }
+                name => panic!("no unary method {name}"),
+            }
+        })
+    }
+
+    fn streaming(
+        &self,
+        method: usize,
+        context: CallContext,
+        mut call: Box<dyn Call>,
+    ) -> BoxFuture<'static, Result<StreamReply, Status>> {
+        let name = DESCRIPTOR.methods[method].name;
+        let watched = self.watch(name);
+        let events = self.events.clone();
+        Box::pin(async move {
+            let messages: outboard_core::rpc::MessageStream = match name {
+                // Answers with as many messages of 40 bytes as the request says.
+                "Count" => {
+                    let request = next(&mut call).await.expect("one request")?;
+                    let count: u32 = String::from_utf8_lossy(&request).parse().expect("a number");
+                    Box::pin(stream::iter(0..count).map(|n| Ok(out(format!("{n:040}")))))
+                }
+                "HangStream" => {
+                    let first = stream::iter([Ok(out("first"))]);
+                    let rest = stream::once(async move {
+                        let _watched = watched;
+                        pending().await
+                    });
+                    return Ok(StreamReply::new(Box::pin(first.chain(rest))));
+                }
+                "PanicStream" => Box::pin(stream::iter(0..2).map(|n| {
+                    assert!(n == 0, "over the edge");
+                    Ok(out("first"))
+                })),
+                "FailStream" => Box::pin(stream::iter([Ok(out("first")), Err(failure())])),
+                // One answer with all that came.
+                "Collect" => Box::pin(stream::once(async move {
+                    let mut all = Vec::new();
+                    while let Some(message) = next(&mut call).await {
+                        all.extend_from_slice(&message?);
+                    }
+                    Ok(out(all))
+                })),
+                // Answers after the first message, whatever is still to come.
+                "First" => {
+                    let first = next(&mut call).await.expect("a message")?;
+                    Box::pin(stream::iter([Ok(out(first))]))
+                }
+                "Each" => Box::pin(stream::unfold(
+                    (call, watched),
+                    |(mut call, watched)| async move {
+                        let message = next(&mut call).await?;
+                        Some((message.map(out), (call, watched)))
+                    },
+                )),
+                // Reads nothing until the caller is gone.
+                "Ignore" => Box::pin(stream::once(async move {
+                    let _kept = (call, watched);
+                    pending().await
+                })),
+                "Headers" => {
+                    let mut reply = StreamReply::new(Box::pin(stream::once(async move {
+                        while let Some(message) = next(&mut call).await {
+                            let _ = match message {
+                                Ok(message) => events.unbounded_send(Event::Got(message)),
+                                Err(status) => events.unbounded_send(Event::Failed(status)),
+                            };
+                        }
+                        Ok(out("last"))
+                    })));
+                    reply.headers = context.metadata.clone();
+                    reply.trailers = Some(Box::new(move || context.metadata));
+                    return Ok(reply);
+                }
+                name => panic!("no streaming method {name}"),
+            };
+            Ok(StreamReply::new(messages))
+        })
+    }
+}
+
+/// Pending once.
+async fn futures_yield() {
+    let mut polled = false;
+    poll_fn(|cx| {
+        if polled {
+            return std::task::Poll::Ready(());
+        }
+        polled = true;
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
