@@ -70,6 +70,7 @@
 //! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
 
 pub mod broker;
+pub mod diagnose;
 pub mod endpoint;
 pub mod env;
 pub mod exit;

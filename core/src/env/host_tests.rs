@@ -133,10 +133,8 @@ fn a_plugin_reads_what_its_host_wrote() {
         .socket_group(SocketGroup::Name("staff".into()))
         .transports([Protocol::Stdio]);
     let env = host.merge([], [], false);
-    let plugin = PluginEnv::read(&HANDSHAKE, |name| {
-        get(&env, name).map(OsString::from)
-    })
-    .expect("the cookie fits");
+    let plugin = PluginEnv::read(&HANDSHAKE, |name| get(&env, name).map(OsString::from))
+        .expect("the cookie fits");
     assert_eq!(plugin.offered(), &[1, 3].into_iter().collect());
     assert!(plugin.multiplexing_active(Protocol::Grpc));
     assert_eq!(plugin.client_cert(), Some("PEM\n"));

@@ -37,7 +37,10 @@ fn the_cookie_must_match_exactly() {
 #[test]
 fn refusals_explain_themselves() {
     let text = CookieError::NotLaunchedByHost.to_string();
-    assert!(text.contains("is a plugin") && text.contains("by hand"), "{text}");
+    assert!(
+        text.contains("is a plugin") && text.contains("by hand"),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 3);
 
     for handshake in [Handshake::new(1, "", "v"), Handshake::new(1, "K", "")] {
@@ -46,7 +49,10 @@ fn refusals_explain_themselves() {
             .expect_err("the plugin is misconfigured");
         assert!(matches!(error, CookieError::Misconfigured(_)));
         let text = error.to_string();
-        assert!(text.contains("misconfigured") && text.contains("author"), "{text}");
+        assert!(
+            text.contains("misconfigured") && text.contains("author"),
+            "{text}"
+        );
     }
     assert_eq!(CookieError::EXIT_CODE, 1);
 }
@@ -120,8 +126,14 @@ fn port_ranges_are_validated() {
     assert_eq!(Ports::Any.iter().collect::<Vec<_>>(), [0]);
     assert_eq!(ports("7", "7"), Ok(Ports::Range { min: 7, max: 7 }));
     assert_eq!(ports("", "7"), Ok(Ports::Range { min: 0, max: 7 }));
-    assert_eq!(ports("7", ""), Err(PortError::EmptyRange { min: 7, max: 0 }));
-    assert_eq!(ports("9", "8"), Err(PortError::EmptyRange { min: 9, max: 8 }));
+    assert_eq!(
+        ports("7", ""),
+        Err(PortError::EmptyRange { min: 7, max: 0 })
+    );
+    assert_eq!(
+        ports("9", "8"),
+        Err(PortError::EmptyRange { min: 9, max: 8 })
+    );
     for bad in ["x", "-1", "65536", " 1", "1.5"] {
         let error = ports(bad, "9").expect_err(bad);
         assert!(error.to_string().contains(MIN_PORT), "{error}");

@@ -84,7 +84,10 @@ fn white_space_inside_a_field_is_not() {
         refused(&host(), "1|1|unix|/tmp/p| grpc |"),
         HandshakeError::ProtocolNotAllowed { found, .. } if found == " grpc "
     ));
-    assert_eq!(parse("1|1|unix|/tmp/a b |grpc").location(), &unix("/tmp/a b "));
+    assert_eq!(
+        parse("1|1|unix|/tmp/a b |grpc").location(),
+        &unix("/tmp/a b ")
+    );
 }
 
 #[test]
@@ -126,7 +129,10 @@ fn s8_fewer_than_four_fields_is_not_recognised() {
 #[test]
 fn s9_core_must_be_an_integer() {
     let error = refused(&host(), "x|y|z|");
-    assert!(matches!(error, HandshakeError::CoreVersionNotInteger { .. }));
+    assert!(matches!(
+        error,
+        HandshakeError::CoreVersionNotInteger { .. }
+    ));
     assert!(std::error::Error::source(&error).is_some());
 }
 
@@ -198,7 +204,10 @@ fn s14_the_address_must_be_usable() {
 #[test]
 fn s15_the_network_must_be_known() {
     let text = refused(&host(), "1|1|udp|/p|bad").to_string();
-    assert!(text.contains("\"udp\"") && text.contains("\"/p\""), "{text}");
+    assert!(
+        text.contains("\"udp\"") && text.contains("\"/p\""),
+        "{text}"
+    );
 }
 
 #[test]
@@ -413,8 +422,14 @@ fn any_line() -> impl Strategy<Value = HandshakeLine> {
         Just(Location::Stdio),
     ];
     let certificate = proptest::option::of(30usize..600);
-    (any::<i64>(), location, any::<bool>(), certificate, any::<bool>()).prop_map(
-        |(version, location, grpc, certificate, mentioned)| {
+    (
+        any::<i64>(),
+        location,
+        any::<bool>(),
+        certificate,
+        any::<bool>(),
+    )
+        .prop_map(|(version, location, grpc, certificate, mentioned)| {
             let protocol = match (&location, grpc) {
                 (Location::Stdio, _) => Protocol::Stdio,
                 (Location::Endpoint(_), true) => Protocol::Grpc,
@@ -426,8 +441,7 @@ fn any_line() -> impl Strategy<Value = HandshakeLine> {
                 Some(payload) => line.with_certificate(outline(payload)),
                 None => line,
             }
-        },
-    )
+        })
 }
 
 proptest! {

@@ -7,7 +7,11 @@ use super::*;
 const LINE: &[u8] = b"1|1|unix|/tmp/p|grpc|";
 
 /// Everything that comes out of a reader: verdict, strays, and the output after the line.
-type Outcome = (Result<Option<Vec<u8>>, HandshakeError>, Vec<Vec<u8>>, Vec<u8>);
+type Outcome = (
+    Result<Option<Vec<u8>>, HandshakeError>,
+    Vec<Vec<u8>>,
+    Vec<u8>,
+);
 
 fn read<'a>(mut reader: HandshakeReader, portions: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut found = None;
@@ -64,13 +68,19 @@ fn nothing_at_all_is_an_error() {
     let (line, ..) = strict(b"");
     let error = line.expect_err("nothing came");
     assert_eq!(error, HandshakeError::NoLine);
-    assert!(error.to_string().contains("nothing could be read"), "{error}");
+    assert!(
+        error.to_string().contains("nothing could be read"),
+        "{error}"
+    );
 }
 
 #[test]
 fn bytes_after_the_line_are_handed_through() {
     let mut reader = HandshakeReader::new();
-    assert!(matches!(reader.push(b"x\ny"), Ok(Progress::Line { rest: b"y", .. })));
+    assert!(matches!(
+        reader.push(b"x\ny"),
+        Ok(Progress::Line { rest: b"y", .. })
+    ));
     assert_eq!(reader.push(b"z\n"), Ok(Progress::AfterLine(b"z\n")));
     assert_eq!(reader.finish(), Ok(None));
 }
@@ -84,7 +94,10 @@ fn an_endless_line_is_refused_at_the_limit() {
     let mut reader = HandshakeReader::new();
     assert_eq!(reader.push(&longest), Ok(Progress::NeedMore));
     let error = reader.push(b"x").expect_err("too long");
-    assert!(matches!(error, HandshakeError::LineTooLong { limit: 65_536, .. }));
+    assert!(matches!(
+        error,
+        HandshakeError::LineTooLong { limit: 65_536, .. }
+    ));
     assert!(error.to_string().len() < 1_500, "{error}");
     assert!(reader.partial_line().is_empty(), "memory is given back");
     let huge = vec![b'x'; 10 * DEFAULT_LIMIT];
@@ -149,7 +162,10 @@ fn tolerance_ends() {
 fn a_long_stray_is_an_error_too() {
     let reader = tolerant(9, 1 << 30).with_limit(10);
     let (line, ..) = read(reader, [&b"short\nmuch too long\n"[..]]);
-    assert!(matches!(line, Err(HandshakeError::LineTooLong { limit: 10, .. })));
+    assert!(matches!(
+        line,
+        Err(HandshakeError::LineTooLong { limit: 10, .. })
+    ));
 }
 
 fn stdout() -> impl Strategy<Value = Vec<u8>> {

@@ -1,0 +1,178 @@
+//! What is said about a program that printed no handshake line: the notes below the error.
+//!
+//! Looking at the file is the driver's work; here are the facts it may find, how an executable's
+//! header is read, and the text made of it all. A fact that could not be found is left out or
+//! shown as `?`, and nothing here fails.
+
+mod executable;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use executable::{Executable, Format, HEADER_BYTES, go_arch};
+
+/// What was found out about a plugin's program. Prints as several lines without a closing LF.
+///
+/// Everything but the path may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notes {
+    /// The program.
+    pub path: PathBuf,
+    /// Its unix mode bits, with or without those for the type of file.
+    pub mode: Option<u32>,
+    /// Who owns it, and who runs this process.
+    pub user: Option<Ids>,
+    /// The same of groups.
+    pub group: Option<Ids>,
+    /// What its first bytes say. `None` for scripts, and if they could not be read.
+    pub executable: Option<Executable>,
+    /// The architecture this process was built for, as Go names it: see [`go_arch`].
+    pub host_arch: String,
+}
+
+/// The owner of a file next to that of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The file's.
+    pub file: Id,
+    /// This process's.
+    pub current: Id,
+}
+
+/// A user or group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id {
+    /// Its number.
+    pub number: u32,
+    /// Its name, if there is one.
+    pub name: Option<String>,
+}
+
+impl Notes {
+    /// Notes on a program of which nothing else is known yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, host_arch: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            mode: None,
+            user: None,
+            group: None,
+            executable: None,
+            host_arch: host_arch.into(),
+        }
+    }
+}
+
+impl fmt::Display for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "This usually means that the program was built for another architecture, misses a \
+             shared library, may not be executed by this user, or is not a plugin of this kind.\n",
+        )?;
+        write!(
+            f,
+            "Notes about the program:\n  Path: {}",
+            self.path.display()
+        )?;
+        if let Some(mode) = self.mode {
+            write!(f, "\n  Mode: {} ({:04o})", ModeText(mode), mode & 0o7777)?;
+            if mode & 0o111 == 0 {
+                f.write_str(", not executable by anybody")?;
+            }
+        }
+        if let Some(ids) = &self.user {
+            write!(f, "\n  Owner: {ids}")?;
+        }
+        if let Some(ids) = &self.group {
+            write!(f, "\n  Group: {ids}")?;
+        }
+        if let Some(executable) = &self.executable {
+            write!(
+                f,
+                "\n  {executable} (current architecture: {})",
+                self.host_arch
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (current: {})", self.file, self.current)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or("?");
+        write!(f, "{} [{name}]", self.number)
+    }
+}
+
+/// Permission bits as `ls -l` shows them, without the special ones.
+struct ModeText(u32);
+
+impl fmt::Display for ModeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("-")?;
+        for (bit, letter) in (0..9).rev().zip("rwxrwxrwx".chars()) {
+            let shown = if self.0 >> bit & 1 == 1 { letter } else { '-' };
+            write!(f, "{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32, name: Option<&str>) -> Id {
+        Id {
+            number,
+            name: name.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn every_fact_is_shown() {
+        let mut notes = Notes::new("/opt/plugin", "amd64");
+        notes.mode = Some(0o100_755);
+        notes.user = Some(Ids {
+            file: id(0, Some("root")),
+            current: id(1000, None),
+        });
+        notes.group = Some(Ids {
+            file: id(7, Some("staff")),
+            current: id(7, Some("staff")),
+        });
+        notes.executable = Executable::detect(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
+        let text = notes.to_string();
+        let (_, facts) = text.split_once('\n').expect("a hint comes first");
+        assert_eq!(
+            facts,
+            "Notes about the program:\n\
+             \x20 Path: /opt/plugin\n\
+             \x20 Mode: -rwxr-xr-x (0755)\n\
+             \x20 Owner: 0 [root] (current: 1000 [?])\n\
+             \x20 Group: 7 [staff] (current: 7 [staff])\n\
+             \x20 ELF architecture: arm64 (current architecture: amd64)"
+        );
+    }
+
+    #[test]
+    fn missing_facts_are_left_out() {
+        let text = Notes::new("/opt/plugin", "amd64").to_string();
+        assert!(text.contains("another architecture") && text.contains("shared library"));
+        assert!(text.ends_with("Notes about the program:\n  Path: /opt/plugin"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_executed_is_pointed_out() {
+        let mut notes = Notes::new("p", "amd64");
+        notes.mode = Some(0o640);
+        let text = notes.to_string();
+        assert!(text.contains("-rw-r----- (0640), not executable"), "{text}");
+    }
+}
