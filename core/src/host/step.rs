@@ -122,12 +122,8 @@ impl Host {
             match outcome {
                 Ok(Some(line)) => self.on_line(now, &line),
                 Ok(None) => {}
-                // Most likely the process is ending; its exit tells why.
-                Err(error) if self.state == State::Handshaking => {
-                    let failure = StartFailure::Handshake(error);
-                    self.explain(now, failure, self.config.pipe_drain);
-                }
-                Err(HandshakeError::NoLine) => {}
+                // After the exit, no line is no news.
+                Err(HandshakeError::NoLine) if self.exit.is_some() => {}
                 Err(error) => self.refuse(now, error),
             }
         }
@@ -152,8 +148,14 @@ impl Host {
     }
 
     fn refuse(&mut self, now: Instant, error: HandshakeError) {
-        self.fail(StartFailure::Handshake(error));
-        if self.state == State::Handshaking {
+        let failure = StartFailure::Handshake(error);
+        if self.state != State::Handshaking {
+            self.fail(failure);
+        } else if self.stdout == Pipe::Closed {
+            // Most likely the process is ending, and its exit tells why.
+            self.explain(now, failure, self.config.pipe_drain);
+        } else {
+            self.fail(failure);
             self.start_killing(now);
         }
     }
