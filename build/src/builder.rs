@@ -198,7 +198,7 @@ impl Builder {
     /// The code of each package.
     fn generate(
         &mut self,
-        files: Vec<FileDescriptorProto>,
+        mut files: Vec<FileDescriptorProto>,
     ) -> Result<BTreeMap<Module, String>, Error> {
         let services: BTreeSet<String> = files.iter().flat_map(service_names).collect();
         if let Some(name) = self
@@ -208,6 +208,12 @@ impl Builder {
             .find(|n| !services.contains(*n))
         {
             return Err(Error::UnknownService { name: name.clone() });
+        }
+        for file in &mut files {
+            // prost-build panics over a file that has services but leads to no code at all.
+            if service_names(file).all(|name| self.settings.is_external(&name)) {
+                file.service.clear();
+            }
         }
         let generator = Generator::new(self.settings.clone());
         let taken = generator.names();

@@ -43,8 +43,8 @@
 //!
 //! Names follow Rust's habits (`rpc GetURL` is `get_url`); a method that would be a keyword is
 //! written `r#type`. A method whose name every value or the client has a method for (`clone`,
-//! `into`, `try_into`, `to_owned`, `channel`, `with_options`, `with_timeout`) gets an underscore at
-//! the end, or it could not be called in the usual way. `google.protobuf.Empty` is `()`, the
+//! `into`, `try_into`, `to_owned`, `channel`, `from_channel`, `with_options`, `with_timeout`) gets
+//! an underscore at the end, or it could not be called in the usual way. `google.protobuf.Empty` is `()`, the
 //! other well-known types are those of `prost_types`.
 
 mod builder;

@@ -32,6 +32,17 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether the code of the service of this full name is elsewhere.
+    pub(crate) fn is_external(&self, service: &str) -> bool {
+        self.external.iter().any(|path| {
+            let path = path.trim_start_matches('.');
+            let rest = service.strip_prefix(path);
+            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
 /// Keeps lints that people choose for their own code away from generated code.
 pub(crate) const ALLOW: &str =
     "#[allow(clippy::all, clippy::nursery, clippy::pedantic, unused_qualifications)]";
@@ -56,14 +67,6 @@ impl Generator {
     pub(crate) fn names(&self) -> Names {
         Rc::clone(&self.names)
     }
-
-    fn is_external(&self, service: &str) -> bool {
-        self.settings.external.iter().any(|path| {
-            let path = path.trim_start_matches('.');
-            let rest = service.strip_prefix(path);
-            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('.'))
-        })
-    }
 }
 
 impl ServiceGenerator for Generator {
@@ -72,7 +75,7 @@ impl ServiceGenerator for Generator {
             "" => service.proto_name.clone(),
             package => format!("{package}.{}", service.proto_name),
         };
-        if self.is_external(&full_name) {
+        if self.settings.is_external(&full_name) {
             return;
         }
         let renamed = self.settings.renamed.get(&full_name);
@@ -103,9 +106,10 @@ impl ServiceGenerator for Generator {
 
 /// Names that an underscore keeps out of the way: methods of the client, and those that the
 /// prelude gives every value, which a call in dot notation would find as well or instead.
-const HIDDEN: [&str; 7] = [
+const HIDDEN: [&str; 8] = [
     "channel",
     "clone",
+    "from_channel",
     "into",
     "to_owned",
     "try_into",

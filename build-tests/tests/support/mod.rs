@@ -1,6 +1,8 @@
 //! A connection that hands calls straight to a router, and what it takes to run it without a
 //! runtime.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -26,6 +28,11 @@ pub(crate) fn channel_to<const N: usize>(services: [Arc<dyn Service>; N]) -> Cha
 /// A channel to this server in the same process.
 pub(crate) fn channel_over(router: Router) -> Channel {
     Channel::new(Arc::new(Memory { router }))
+}
+
+/// The requests of a call, as a server gets them.
+pub(crate) fn requests(messages: MessageStream) -> Box<dyn Call> {
+    Box::new(Requests(messages))
 }
 
 /// Runs a future on this thread.
@@ -90,7 +97,7 @@ impl Connection for Memory {
         let state = match self.router.route(&head.path) {
             Ok(route) => {
                 let context = self.context(route.descriptor.path, head);
-                let requests = Box::new(Requests(messages));
+                let requests = requests(messages);
                 State::Waiting(route.service.streaming(route.method, context, requests))
             }
             Err(status) => State::Waiting(Box::pin(async { Err(status) })),

@@ -110,7 +110,8 @@ pub trait Service: Send + Sync + 'static {
         message: Bytes,
     ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>>;
 
-    /// Answers a call of any other method. `call` gives the request messages.
+    /// Answers a call of any other method. `call` gives the request messages; dropping it before
+    /// their end only stops reading, the answer goes on.
     fn streaming(
         &self,
         method: usize,

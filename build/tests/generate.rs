@@ -1,0 +1,252 @@
+//! What is written for a `.proto`, and what is said about wrong ones. That the code compiles and
+//! works is shown by the member `build-tests`.
+
+use std::fs;
+use std::path::Path;
+
+use outboard_build::{Builder, Error, configure};
+use tempfile::TempDir;
+
+/// Two services, one of which needs a message of another package.
+const MAIN: &str = r#"
+    syntax = "proto3";
+    package acme.main;
+    import "common.proto";
+
+    // Keeps values.
+    service Store {
+      // Gives a value back.
+      rpc Get(acme.common.Key) returns (Value);
+      rpc Watch(stream acme.common.Key) returns (stream Value);
+    }
+    message Value { bytes value = 1; }
+"#;
+
+const COMMON: &str = r#"
+    syntax = "proto3";
+    package acme.common;
+    message Key { string key = 1; }
+    service Helper { rpc Help(Key) returns (Key); }
+"#;
+
+/// A directory with `.proto` files, which takes the code too.
+struct Project(TempDir);
+
+impl Project {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self(TempDir::new().expect("a directory"));
+        for (name, text) in files {
+            fs::write(project.path().join(name), text).expect("writable");
+        }
+        project
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn compile(&self, builder: Builder, file: &str) -> Result<(), Error> {
+        let builder = builder.out_dir(self.path()).rerun_lines(false);
+        builder.compile(&[self.path().join(file)], &[self.path()])
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).expect("it was written")
+    }
+}
+
+fn project() -> Project {
+    Project::new(&[("main.proto", MAIN), ("common.proto", COMMON)])
+}
+
+/// The code of `acme.main` with these settings.
+fn code(builder: Builder) -> String {
+    let project = project();
+    project.compile(builder, "main.proto").expect("valid");
+    project.read("acme.main.rs")
+}
+
+/// What is wrong with one file, as cargo shows it.
+fn error(builder: Builder, proto: &str) -> String {
+    let project = Project::new(&[("wrong.proto", proto)]);
+    let error = project.compile(builder, "wrong.proto").expect_err("wrong");
+    assert_eq!(error.to_string(), format!("{error:?}"));
+    error.to_string()
+}
+
+#[test]
+fn comments_become_documentation_and_gaps_are_filled() {
+    let code = code(configure());
+    let lines = |lines: &[&str]| lines.join("\n");
+    assert!(code.contains(&lines(&[
+        "/// Keeps values.",
+        "///",
+        "/// Implemented by [`StoreClient`], served by [`StoreServer`].",
+    ])));
+    assert!(code.contains("    /// Gives a value back.\n    fn get(&self, request: "));
+    assert!(code.contains("    /// Method `Watch`.\n    fn watch(&self, requests: "));
+    assert!(code.contains("/// Message `acme.main.Value`.\n"));
+    assert!(code.contains("    /// Field `value` = 1.\n"));
+}
+
+#[test]
+fn the_code_names_outboard_and_nothing_else() {
+    let code = code(configure());
+    for line in code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
+        for (at, _) in line.match_indices("::") {
+            let before = line[..at].chars().next_back().unwrap_or(' ');
+            if before.is_alphanumeric() || matches!(before, '_' | '>') {
+                continue;
+            }
+            let root: String = line[at + 2..]
+                .chars()
+                .take_while(|c| c.is_alphanumeric())
+                .collect();
+            assert!(
+                ["outboard", "core", "std"].contains(&&*root),
+                "{root} in {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_path_of_the_crate_can_be_chosen() {
+    let code = code(configure().crate_path("crate::rpc::outboard"));
+    assert!(code.contains("crate::rpc::outboard::Streaming<Value>"));
+    assert!(code.contains(r#"prost_path = "crate::rpc::outboard::codegen::prost""#));
+    assert!(!code.contains(" ::outboard"), "{code}");
+    assert!(!code.contains("<::outboard"), "{code}");
+}
+
+#[test]
+fn clients_and_servers_can_be_left_out() {
+    let clients = code(configure().servers(false));
+    assert!(clients.contains("pub struct StoreClient") && !clients.contains("StoreServer"));
+    let servers = code(configure().clients(false));
+    assert!(servers.contains("pub struct StoreServer") && !servers.contains("StoreClient"));
+    assert!(servers.contains("include_bytes!(\"acme.main.descriptors.bin\")"));
+    let neither = code(configure().clients(false).servers(false));
+    assert!(neither.contains("pub trait Store:") && !neither.contains("pub struct Store"));
+}
+
+#[test]
+fn a_renamed_service_keeps_its_name_on_the_wire() {
+    let code = code(configure().rename_service("acme.main.Store", "Shop"));
+    assert!(code.contains("pub trait Shop:") && code.contains("pub struct ShopClient"));
+    assert!(code.contains("\"/acme.main.Store/Get\""));
+}
+
+#[test]
+fn code_that_is_elsewhere_is_not_generated() {
+    let project = project();
+    let builder = configure().extern_path(".acme.common", "::acme_common");
+    project.compile(builder, "main.proto").expect("valid");
+    assert!(
+        project
+            .read("acme.main.rs")
+            .contains("request: ::acme_common::Key")
+    );
+    assert!(!project.path().join("acme.common.rs").exists());
+    // Its name only begins the same.
+    let builder = configure().extern_path(".acme.comm", "::other");
+    project.compile(builder, "main.proto").expect("valid");
+    assert!(project.read("acme.common.rs").contains("pub trait Helper"));
+}
+
+#[test]
+fn the_include_file_nests_packages() {
+    let project = project();
+    let builder = configure().include_file("all.rs");
+    project.compile(builder, "main.proto").expect("valid");
+    let expected = "\
+// Generated by outboard-build; do not edit.
+/// Package `acme`.
+pub mod acme {
+    /// Package `acme.common`.
+    pub mod common {
+        include!(\"acme.common.rs\");
+    }
+    /// Package `acme.main`.
+    pub mod main {
+        include!(\"acme.main.rs\");
+    }
+}
+";
+    assert_eq!(project.read("all.rs"), expected);
+}
+
+#[test]
+fn files_that_stay_the_same_are_not_written_again() {
+    let project = project();
+    project.compile(configure(), "main.proto").expect("valid");
+    // A file that cannot be written would make it fail.
+    for name in ["acme.main.rs", "acme.main.descriptors.bin"] {
+        let path = project.path().join(name);
+        let before = fs::metadata(&path)
+            .and_then(|m| m.modified())
+            .expect("a time");
+        project.compile(configure(), "main.proto").expect("valid");
+        let after = fs::metadata(&path)
+            .and_then(|m| m.modified())
+            .expect("a time");
+        assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn a_wrong_file_is_reported_with_its_place() {
+    let text = error(
+        configure(),
+        "syntax = \"proto3\";\nmessage M { strin x = 1; }\n",
+    );
+    assert!(text.contains("wrong.proto:2:13"), "{text}");
+    let text = error(configure(), "syntax = \"proto3\";\nimport \"no.proto\";\n");
+    assert!(text.contains("no.proto"), "{text}");
+    let missing = Project::new(&[]).compile(configure(), "missing.proto");
+    assert!(matches!(missing, Err(Error::Proto { .. })), "{missing:?}");
+}
+
+#[test]
+fn a_name_used_twice_is_an_error_that_says_what_to_do() {
+    let proto = "syntax = \"proto3\"; package p;
+        message KvClient {}
+        service Kv { rpc Get(KvClient) returns (KvClient); }";
+    let text = error(configure(), proto);
+    assert!(
+        text.contains("KvClient") && text.contains("rename_service(\"p.Kv\""),
+        "{text}"
+    );
+    let project = Project::new(&[("wrong.proto", proto)]);
+    let renamed = configure().rename_service("p.Kv", "Store");
+    assert!(project.compile(renamed, "wrong.proto").is_ok());
+    assert!(
+        project
+            .compile(configure().clients(false), "wrong.proto")
+            .is_ok()
+    );
+}
+
+#[test]
+fn settings_that_fit_nothing_are_errors() {
+    let proto = "syntax = \"proto3\"; package p; service Kv {}";
+    let text = error(configure().rename_service("Kv", "Store"), proto);
+    assert!(text.contains("no service Kv"), "{text}");
+    let text = error(configure().extern_path("p", "::p"), proto);
+    assert!(text.contains("must be fully qualified"), "{text}");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let project = project();
+    let gone = project.path().join("gone");
+    let builder = configure().out_dir(&gone).rerun_lines(false);
+    let error = builder.compile(&[project.path().join("main.proto")], &[project.path()]);
+    let Err(Error::Write { path, .. }) = error else {
+        panic!("expected a write error, got {error:?}");
+    };
+    assert!(path.starts_with(gone));
+}
