@@ -53,7 +53,7 @@ pub const MAX_PENDING: usize = 1024;
 ///                                     ├── refusal, timeout ──▶ DialFailed, next turn
 ///                                     └── late ack ──▶ DiscardStream
 ///  knock:   Kept (nobody accepts) ── accept() ──▶ Waiting ── its turn, ack ──▶ Armed ── stream ──▶ To(id)
-///             └── 5 s ──▶ (gone)                     └── 5 s ──▶ (gone)          └── 5 s ──▶ next turn
+///             └── 5 s ──▶ (gone)                     └── 5 s ──▶ (gone)          └── 10 s ──▶ next turn
 /// ```
 #[derive(Debug)]
 pub struct Broker {

@@ -224,7 +224,11 @@ impl Streams {
             shared.timers.disarm(TimerKind::Knock(id));
             self.armed = Some(id);
             shared.outbox.push_back(answer(id, ""));
-            shared.arm(TimerKind::Stream(id), now);
+            // A dialler that gave up in the meantime may open its stream late, to have it discarded.
+            // Should it then meet the next armed id, two services would be swapped, which is worse
+            // than making others wait: hence twice the time.
+            let wait = shared.config.timeout.saturating_mul(2);
+            shared.timers.arm(TimerKind::Stream(id), now, wait);
         }
     }
 
