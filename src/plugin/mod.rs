@@ -1,2 +1,309 @@
-//! placeholder
-mod output;
+//! The plugin's side: serving interfaces to a host.
+
+mod driver;
+mod error;
+mod events;
+pub(crate) mod output;
+mod panic;
+mod tracked;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::mpsc;
+use outboard_core::env::{CookieError, PluginEnv};
+use outboard_core::handshake::{Handshake, Protocol};
+use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
+use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
+use outboard_core::rt::SharedRuntime;
+
+use crate::services::health::HealthReporter;
+use crate::sys::stdio::{self, Claim};
+
+pub use self::error::ServeError;
+
+use self::driver::{Driver, DriverParts};
+use self::events::PluginEvents;
+use self::tracked::{InFlight, Tracked};
+
+/// A plugin: which interfaces a program serves to the host that launched it. go-plugin calls this a
+/// server.
+///
+/// Make it first thing in `main`: if a host has launched this program, [`new`](Self::new) claims
+/// the real stdout and stderr at once. What the program prints from then on, from any thread, child
+/// process or C library, goes to the host as output and can corrupt neither the handshake line nor
+/// the log.
+///
+/// ```no_run
+/// # async fn example(service: std::sync::Arc<dyn outboard::Service>)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// use outboard::{Handshake, Plugin, Tokio};
+///
+/// const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+///
+/// Plugin::new(HANDSHAKE).provide("greeter", service).serve(Tokio::current()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a plugin does nothing until it serves"]
+pub struct Plugin {
+    handshake: Handshake,
+    environment: Result<PluginEnv, CookieError>,
+    claim: Option<std::io::Result<Claim>>,
+    events: Arc<PluginEvents>,
+    sets: BTreeMap<i64, Vec<(String, Arc<dyn Service>)>>,
+    transports: Vec<Arc<dyn Transport>>,
+    health: HealthReporter,
+    max_message_size: usize,
+    drain_timeout: Option<Duration>,
+    outlive_host: bool,
+    tcp: bool,
+    logging: bool,
+}
+
+impl Plugin {
+    /// A plugin with this handshake, over every transport compiled in.
+    ///
+    /// If the environment holds the magic cookie, this claims the process's stdout and stderr; they
+    /// are given back when serving ends or the plugin is dropped.
+    pub fn new(handshake: Handshake) -> Self {
+        let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
+        let events = Arc::new(PluginEvents::default());
+        let claim = environment
+            .is_ok()
+            .then(|| stdio::claim(Arc::clone(&events) as Arc<dyn stdio::Events>));
+        Self {
+            handshake,
+            environment,
+            claim,
+            events,
+            sets: BTreeMap::new(),
+            transports: Vec::new(),
+            health: HealthReporter::new(),
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            drain_timeout: None,
+            outlive_host: false,
+            tcp: false,
+            logging: true,
+        }
+    }
+
+    /// Whether a host with this handshake has launched the program: the environment holds its magic
+    /// cookie.
+    #[must_use]
+    pub fn is_launched(handshake: &Handshake) -> bool {
+        PluginEnv::read(handshake, |name| std::env::var_os(name)).is_ok()
+    }
+
+    /// Serves an interface under `name`, in the handshake's version.
+    pub fn provide(self, name: impl Into<String>, service: impl IntoService) -> Self {
+        let version = self.handshake.protocol_version();
+        self.provide_version(version, name, service)
+    }
+
+    /// Serves an interface under `name` to hosts with which this version is negotiated: the highest
+    /// that both sides have.
+    pub fn provide_version(
+        mut self,
+        version: impl Into<i64>,
+        name: impl Into<String>,
+        service: impl IntoService,
+    ) -> Self {
+        let set = self.sets.entry(version.into()).or_default();
+        set.push((name.into(), service.into_service()));
+        self
+    }
+
+    /// Speaks this transport, and of the others only those chosen in the same way.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports.push(Arc::new(transport));
+        self
+    }
+
+    /// The largest message either side may send, in bytes. 2^31 - 1 if this is not called, as for
+    /// hosts.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// How long calls in flight may go on after the host asked for the end. 1.5 s if this is not
+    /// called; hosts usually kill after 2 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = Some(timeout);
+        self
+    }
+
+    /// Goes on serving when the host has died, so that another can attach, as go-plugin's plugins
+    /// do. Otherwise the plugin ends with its host.
+    pub fn outlive_host(mut self) -> Self {
+        self.outlive_host = true;
+        self
+    }
+
+    /// Listens on TCP, on a port of the range that the host gives, instead of on a unix socket.
+    /// Windows always does.
+    pub fn tcp(mut self) -> Self {
+        self.tcp = true;
+        self
+    }
+
+    /// Keeps outboard from installing its `tracing` subscriber and its panic hook, for programs
+    /// that have their own.
+    pub fn without_logging(mut self) -> Self {
+        self.logging = false;
+        self
+    }
+
+    /// A handle to say, at any time, that the plugin takes calls or does not.
+    #[must_use]
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
+    /// Serves until the host asks for the end or dies. Calls in flight are finished first. Dropping
+    /// the future ends it at once.
+    ///
+    /// Unless told otherwise, it also sends `tracing` events to the host as log records, if no
+    /// global subscriber is set, and has panics show at the host as errors.
+    ///
+    /// **Ends the process** with status 1 and an explanation on stderr if no host has launched it;
+    /// [`try_serve`](Self::try_serve) does not.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the plugin cannot start. Return it from `main`, so that the process ends
+    /// with a status other than 0.
+    pub async fn serve(self, runtime: impl Into<SharedRuntime>) -> Result<StopReason, ServeError> {
+        match self.try_serve(runtime).await {
+            Err(ServeError::Cookie(error)) => {
+                eprintln!("{error}");
+                std::process::exit(CookieError::EXIT_CODE);
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Serves like [`serve`](Self::serve), and gives the refusal to run without a host as an error
+    /// too.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the plugin cannot start or was not launched by a host.
+    pub async fn try_serve(
+        mut self,
+        runtime: impl Into<SharedRuntime>,
+    ) -> Result<StopReason, ServeError> {
+        let runtime = runtime.into();
+        let env = std::mem::replace(&mut self.environment, Err(CookieError::NotLaunchedByHost))?;
+        let claim = match self.claim.take() {
+            Some(claim) => claim.map_err(ServeError::Claim)?,
+            None => return Err(ServeError::Cookie(CookieError::NotLaunchedByHost)),
+        };
+        if self.logging {
+            #[cfg(feature = "log")]
+            crate::log::install();
+            panic::install();
+        }
+        let outcome = self.run(runtime, env, claim).await;
+        if let Err(error) = &outcome {
+            // Shown by any host at error level, before it reports the missing handshake line.
+            crate::log::write(outboard_core::hclog::Level::Error, "outboard", &chain(error));
+        }
+        outcome
+    }
+
+    async fn run(
+        mut self,
+        runtime: SharedRuntime,
+        env: PluginEnv,
+        claim: Claim,
+    ) -> Result<StopReason, ServeError> {
+        if let Some(note) = env.offered().invalid_note() {
+            crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
+        }
+        if self.transports.is_empty() {
+            self.transports = crate::transports::compiled_in();
+        }
+        let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
+        if protocols.is_empty() {
+            return Err(ServeError::NoTransport);
+        }
+        let in_flight = Arc::new(InFlight::default());
+        let mut routers = BTreeMap::new();
+        for (version, set) in std::mem::take(&mut self.sets) {
+            let mut router = Router::new();
+            for (_name, service) in set {
+                router.add(Arc::new(Tracked::new(service, Arc::clone(&in_flight))))?;
+            }
+            routers.insert(version, router);
+        }
+        let versions = routers.keys().map(|version| (*version, protocols.clone())).collect();
+        let mut config = PluginConfig::new(env.clone(), versions);
+        config.outlive_host = self.outlive_host;
+        if self.tcp {
+            config.socket = SocketKind::Tcp;
+        }
+        if let Some(timeout) = self.drain_timeout {
+            config.drain_timeout = timeout;
+        }
+        let (asked, shutdown_calls) = mpsc::unbounded();
+        Driver::new(DriverParts {
+            runtime,
+            config,
+            env,
+            claim,
+            events: self.events,
+            routers,
+            transports: self.transports,
+            health: self.health,
+            in_flight,
+            max_message_size: self.max_message_size,
+            asked,
+            shutdown_calls,
+        })
+        .await
+    }
+}
+
+/// What [`Plugin::provide`] and the broker take: a generated server, or a service behind an [`Arc`].
+pub trait IntoService {
+    /// The service.
+    fn into_service(self) -> Arc<dyn Service>;
+}
+
+impl<S: Service> IntoService for S {
+    fn into_service(self) -> Arc<dyn Service> {
+        Arc::new(self)
+    }
+}
+
+impl IntoService for Arc<dyn Service> {
+    fn into_service(self) -> Arc<dyn Service> {
+        self
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sets = self.sets.iter().map(|(version, set)| {
+            (version, set.iter().map(|(name, _)| name).collect::<Vec<_>>())
+        });
+        f.debug_struct("Plugin")
+            .field("handshake", &self.handshake)
+            .field("provides", &sets.collect::<BTreeMap<_, _>>())
+            .finish_non_exhaustive()
+    }
+}

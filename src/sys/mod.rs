@@ -6,6 +6,7 @@ mod cleanup;
 pub(crate) mod files;
 #[cfg(unix)]
 mod group;
+pub(crate) mod interrupt;
 pub(crate) mod random;
 pub(crate) mod socket;
 #[cfg(unix)]

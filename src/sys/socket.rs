@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use outboard_core::endpoint::{Endpoint, EndpointError};
+use outboard_core::env::Ports;
 use outboard_core::rt::OsSocket;
 
 use super::files::SocketFile;
@@ -47,16 +47,17 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The runtime could not take the socket over.
+    #[error("the async runtime cannot take over the listening socket")]
+    Register(#[source] io::Error),
     /// No port of the range was free.
     #[error(
-        "no TCP port from {} to {} can be bound on 127.0.0.1: all are taken or reserved; \
-         widen PLUGIN_MIN_PORT and PLUGIN_MAX_PORT",
-        ports.start(),
-        ports.end()
+        "none of the TCP ports allowed ({ports:?}) can be bound on 127.0.0.1: all are taken or \
+         reserved; widen PLUGIN_MIN_PORT and PLUGIN_MAX_PORT"
     )]
     NoPort {
         /// The ports tried.
-        ports: RangeInclusive<u16>,
+        ports: Ports,
         /// What the system said of the last one.
         source: io::Error,
     },
@@ -172,21 +173,19 @@ fn give_to_group(path: &Path, group: &str) -> Result<(), ListenError> {
     })
 }
 
-/// Listens on the first port of the range that can be bound on 127.0.0.1; `0..=0` lets the system
-/// choose.
+/// Listens on the first port of the range that can be bound on 127.0.0.1; the system chooses
+/// if any will do.
 ///
 /// # Errors
 /// [`ListenError::NoPort`].
-pub(crate) fn listen_tcp(ports: RangeInclusive<u16>) -> Result<Bound, ListenError> {
+pub(crate) fn listen_tcp(ports: Ports) -> Result<Bound, ListenError> {
     let mut last = io::Error::from(io::ErrorKind::InvalidInput);
-    for port in ports.clone() {
+    for port in ports.iter() {
         match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             Ok(listener) => {
                 let address = listener.local_addr();
-                let address = address.map_err(|source| ListenError::NoPort {
-                    ports: ports.clone(),
-                    source,
-                })?;
+                let address = address
+                    .map_err(|source| ListenError::NoPort { ports, source })?;
                 let endpoint = Endpoint::Tcp(address.to_string());
                 return Ok(Bound {
                     socket: listener.into(),
@@ -253,16 +252,10 @@ mod tests {
 
     #[test]
     fn tcp_takes_the_first_free_port_of_the_range() {
-        let first = listen_tcp(0..=0).expect("any port");
-        let Endpoint::Tcp(address) = &first.endpoint else {
-            panic!("tcp")
-        };
-        let port: u16 = address
-            .rsplit(':')
-            .next()
-            .and_then(|p| p.parse().ok())
-            .expect("a port");
-        let error = listen_tcp(port..=port).expect_err("taken");
+        let first = listen_tcp(Ports::Any).expect("any port");
+        let Endpoint::Tcp(address) = &first.endpoint else { panic!("tcp") };
+        let port: u16 = address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
+        let error = listen_tcp(Ports::Range { min: port, max: port }).expect_err("taken");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
     }
 }

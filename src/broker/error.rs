@@ -1,0 +1,38 @@
+//! Why a brokered interface could not be served or dialled.
+
+use outboard_core::broker as machine;
+use outboard_core::fault::Fault;
+use outboard_core::rpc::{DuplicateService, Status};
+
+/// Why a brokered interface could not be served or dialled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// By the rules of the broker: closed, timed out, refused, no socket.
+    #[error(transparent)]
+    Broker(#[from] machine::BrokerError),
+    /// The other side announced an address and cannot be reached there.
+    #[error("no connection to broker id {id} at {endpoint}: {fault}")]
+    Connect {
+        /// The dialled id.
+        id: u32,
+        /// The address announced.
+        endpoint: String,
+        /// What the system said.
+        #[source]
+        fault: Fault,
+    },
+    /// Two services of one name under one id.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateService),
+    /// There is no call whose connection could have a broker.
+    #[error("there is no broker here: only the handler of a call has one")]
+    NoCall,
+}
+
+/// For handlers that fail because their dial did: `UNAVAILABLE` with the whole text.
+impl From<BrokerError> for Status {
+    fn from(error: BrokerError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}

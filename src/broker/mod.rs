@@ -1,0 +1,446 @@
+//! The broker: live interfaces passed between host and plugin, in both directions.
+
+mod error;
+mod served;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_channel::oneshot;
+use futures_core::Stream;
+use outboard_core::broker::{
+    self as machine, BrokerAction, BrokerConfig, BrokerEvent, BrokerInput, BrokerMode,
+};
+use outboard_core::endpoint::Endpoint;
+use outboard_core::env::{PluginEnv, Ports};
+use outboard_core::fault::Fault;
+use outboard_core::plugin::SocketKind;
+use outboard_core::rpc::{
+    Channel, ConnectionConfig, Router, ServerConfig, Status, Streaming, Transport,
+};
+use outboard_core::rt::SharedRuntime;
+use outboard_core::wire::plugin::ConnInfo;
+
+use crate::client::Client;
+use crate::plugin::IntoService;
+use crate::sys::files::remove_stale_socket;
+use crate::sys::socket::{self, Bound, ListenError};
+
+pub use self::error::BrokerError;
+pub use self::served::Served;
+
+use self::server::Server;
+
+/// Passes live interfaces between the two sides of one connection.
+///
+/// The side that has an implementation [serves](Self::serve) it and sends the id in a message of
+/// its own; the other side [dials](Self::dial) the id. Each served id can be dialled once (a rule of
+/// go-plugin); the connection made by that lasts until either side lets go of it.
+///
+/// The host finds it at [`RunningPlugin::broker`](crate::RunningPlugin::broker), a handler in a
+/// plugin or host at [`context::broker`](crate::context::broker). Cheap to clone.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    parts: BrokerParts,
+    state: Mutex<State>,
+}
+
+/// What is needed to make a [`Broker`].
+pub(crate) struct BrokerParts {
+    pub(crate) runtime: SharedRuntime,
+    pub(crate) transport: Arc<dyn Transport>,
+    /// For dialled connections; the authority is that of their address.
+    pub(crate) config: ConnectionConfig,
+    pub(crate) listen: ListenPolicy,
+}
+
+/// How the sockets of served ids are made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListenPolicy {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) group: Option<String>,
+    /// TCP on these ports instead of unix sockets.
+    pub(crate) ports: Option<Ports>,
+}
+
+impl ListenPolicy {
+    /// The same rules as for the plugin's main listener.
+    pub(crate) fn of_plugin(env: &PluginEnv, kind: SocketKind) -> Self {
+        Self {
+            dir: env.socket_dir().cloned(),
+            group: env.socket_group().map(ToString::to_string),
+            ports: match kind {
+                SocketKind::Unix => None,
+                // A bad range was refused when the main listener was made.
+                SocketKind::Tcp => Some(env.ports().unwrap_or(Ports::Any)),
+            },
+        }
+    }
+
+    fn listen(&self) -> Result<Bound, ListenError> {
+        match self.ports {
+            Some(ports) => socket::listen_tcp(ports),
+            None if cfg!(windows) => socket::listen_tcp(Ports::Any),
+            None => {
+                let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+                socket::listen_unix(&dir, self.group.as_deref())
+            }
+        }
+    }
+}
+
+struct State {
+    machine: machine::Broker,
+    dials: BTreeMap<u32, oneshot::Sender<Result<Endpoint, machine::BrokerError>>>,
+    /// Routers of ids whose listener is being made.
+    accepting: BTreeMap<u32, Arc<Router>>,
+    servers: BTreeMap<u32, Server>,
+    /// Why an id is not served, until its `serve` call has looked.
+    refused: BTreeMap<u32, machine::BrokerError>,
+    /// The control stream's sending half sleeps until there is something to send.
+    transmit: Option<Waker>,
+    timer_runs: bool,
+    closed_by_us: bool,
+    /// Socket files that the peer announced and may leave behind if it is killed.
+    peer_files: BTreeSet<PathBuf>,
+}
+
+/// The most socket files of a peer that are remembered for removal after its death: far more than
+/// any real use, bounded since the peer decides.
+const MAX_PEER_FILES: usize = 1024;
+
+fn new_machine() -> machine::Broker {
+    machine::Broker::new(BrokerConfig::new(BrokerMode::Listeners))
+}
+
+impl Broker {
+    pub(crate) fn new(parts: BrokerParts) -> Self {
+        let state = State {
+            machine: new_machine(),
+            dials: BTreeMap::new(),
+            accepting: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            transmit: None,
+            timer_runs: false,
+            closed_by_us: false,
+            peer_files: BTreeSet::new(),
+        };
+        Self(Arc::new(Inner { parts, state: Mutex::new(state) }))
+    }
+
+    /// Serves `service` to the other side, under a fresh id, until the returned handle is dropped.
+    ///
+    /// # Errors
+    /// [`BrokerError`] if the broker is closed or no socket can be made.
+    pub fn serve(&self, service: impl IntoService) -> Result<Served, BrokerError> {
+        let mut router = Router::new();
+        // A router without services takes any first one.
+        router.add(service.into_service())?;
+        self.serve_router(router)
+    }
+
+    /// Serves several services under one id, until the returned handle is dropped.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_router(&self, mut router: Router) -> Result<Served, BrokerError> {
+        router.extensions_mut().insert(self.clone());
+        let now = self.0.parts.runtime.now();
+        let mut state = self.lock();
+        let id = state.machine.next_id();
+        state.machine.accept(now, id)?;
+        state.accepting.insert(id, Arc::new(router));
+        self.settle(&mut state);
+        match state.refused.remove(&id) {
+            Some(error) => Err(error.into()),
+            None => Ok(Served::new(self.clone(), id)),
+        }
+    }
+
+    /// A client of the interface that the other side serves under `id`. Waits at most 5 s for the
+    /// other side to announce it. Cancel-safe: dropping the future gives up the dial.
+    ///
+    /// # Errors
+    /// [`BrokerError`] says whether nobody serves the id, the broker is closed, or the connection
+    /// failed.
+    pub async fn dial<C: Client>(&self, id: u32) -> Result<C, BrokerError> {
+        Ok(C::from_channel(self.dial_channel(id).await?))
+    }
+
+    /// A channel to what the other side serves under `id`; see [`dial`](Self::dial).
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub async fn dial_channel(&self, id: u32) -> Result<Channel, BrokerError> {
+        let dialled = {
+            let now = self.0.parts.runtime.now();
+            let mut state = self.lock();
+            state.machine.dial(now, id)?;
+            let (answer, dialled) = oneshot::channel();
+            state.dials.insert(id, answer);
+            self.settle(&mut state);
+            dialled
+        };
+        let give_up = GiveUp { broker: self, id };
+        let answered = dialled.await;
+        std::mem::forget(give_up);
+        let closed = || machine::BrokerError::Closed { reason: "its side is gone".to_owned() };
+        let endpoint = answered.unwrap_or_else(|_| Err(closed()))?;
+        let parts = &self.0.parts;
+        let connected = parts.runtime.connect(&endpoint).await;
+        let io = connected.map_err(|error| BrokerError::Connect {
+            id,
+            endpoint: endpoint.to_string(),
+            fault: error.into(),
+        })?;
+        let config =
+            ConnectionConfig { authority: endpoint.authority(), ..parts.config.clone() };
+        Ok(Channel::new(parts.transport.connect(&parts.runtime, io, config)))
+    }
+
+    /// The sending half of the control stream.
+    pub(crate) fn outgoing(&self) -> Streaming<ConnInfo> {
+        let mut state = self.lock();
+        if state.machine.closed().is_some() && !state.closed_by_us {
+            // The control stream before this one has ended. go-plugin's broker stays dead then,
+            // and a second host can make no brokered calls.
+            state.machine = new_machine();
+        }
+        drop(state);
+        Streaming::try_from_stream(Outgoing { broker: self.clone(), opened: false })
+    }
+
+    /// Takes the receiving half of the control stream.
+    pub(crate) fn attach(&self, mut incoming: Streaming<ConnInfo>) {
+        let broker = Arc::downgrade(&self.0);
+        self.0.parts.runtime.spawn(Box::pin(async move {
+            let ended = loop {
+                let message = incoming.message().await;
+                let Some(broker) = broker.upgrade().map(Broker) else { return };
+                match message {
+                    Ok(Some(message)) => broker.received(message),
+                    Ok(None) => break "the other side ended its control stream".to_owned(),
+                    Err(status) => break control_lost(&status),
+                }
+            };
+            if let Some(broker) = broker.upgrade().map(Broker) {
+                broker.update(|machine, now| {
+                    machine.handle(now, BrokerInput::ControlLost { reason: ended });
+                });
+            }
+        }));
+    }
+
+    /// Ends everything: served ids, dials under way, the control stream.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed_by_us = true;
+        state.machine.close();
+        self.settle(&mut state);
+    }
+
+    /// Removes the socket files that the peer, now dead, has announced and left behind.
+    pub(crate) fn remove_stale_files(&self) {
+        for file in std::mem::take(&mut self.lock().peer_files) {
+            remove_stale_socket(&file);
+        }
+    }
+
+    pub(crate) fn stop_serving(&self, id: u32) {
+        self.update(|machine, now| machine.close_id(now, id));
+    }
+
+    fn received(&self, message: ConnInfo) {
+        if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address) {
+            if let Some(file) = endpoint.socket_file() {
+                let mut state = self.lock();
+                if state.peer_files.len() < MAX_PEER_FILES {
+                    state.peer_files.insert(file.to_owned());
+                }
+            }
+        }
+        self.update(|machine, now| machine.handle_message(now, message));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut machine::Broker, std::time::Instant)) {
+        let now = self.0.parts.runtime.now();
+        let mut state = self.lock();
+        change(&mut state.machine, now);
+        self.settle(&mut state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out what the machine asks for. To be called after every change of it.
+    fn settle(&self, state: &mut State) {
+        let now = self.0.parts.runtime.now();
+        loop {
+            if let Some(action) = state.machine.poll_action() {
+                match action {
+                    BrokerAction::Listen { id } => {
+                        let answer = self.listen(state, id);
+                        state.machine.handle(now, answer);
+                    }
+                    BrokerAction::Connect { id, endpoint } => {
+                        if let Some(dial) = state.dials.remove(&id) {
+                            // A dial that was dropped meanwhile wants no answer.
+                            let _given_up = dial.send(Ok(endpoint));
+                        }
+                    }
+                    BrokerAction::StopListening { id } => {
+                        state.servers.remove(&id);
+                    }
+                    // Asked for only when multiplexed, and this broker is not.
+                    BrokerAction::OpenStream { .. } | BrokerAction::DiscardStream { .. } => {}
+                }
+            } else if let Some(event) = state.machine.poll_event() {
+                match event {
+                    BrokerEvent::DialFailed { id, error } => {
+                        if let Some(dial) = state.dials.remove(&id) {
+                            let _given_up = dial.send(Err(error));
+                        }
+                    }
+                    BrokerEvent::AcceptFailed { id, error } => {
+                        if state.accepting.remove(&id).is_some() {
+                            state.refused.insert(id, error);
+                        }
+                        state.servers.remove(&id);
+                    }
+                }
+            } else {
+                break;
+            }
+        }
+        if let Some(waker) = state.transmit.take() {
+            waker.wake();
+        }
+        if !state.timer_runs && state.machine.poll_timeout().is_some() {
+            state.timer_runs = true;
+            self.0.parts.runtime.spawn(Box::pin(keep_time(
+                Arc::downgrade(&self.0),
+                Arc::clone(&self.0.parts.runtime),
+            )));
+        }
+    }
+
+    fn listen(&self, state: &mut State, id: u32) -> BrokerInput {
+        let Some(router) = state.accepting.remove(&id) else {
+            let fault = Fault::other("the id is no longer wanted");
+            return BrokerInput::ListenFailed { id, fault };
+        };
+        let parts = &self.0.parts;
+        let server = parts.listen.listen().and_then(|bound| {
+            let endpoint = bound.endpoint.clone();
+            let listener = parts.runtime.listener(bound.socket, endpoint.clone());
+            let listener = listener.map_err(ListenError::Register)?;
+            let config = ServerConfig { max_message_size: parts.config.max_message_size };
+            let server = Server::start(
+                Arc::clone(&parts.runtime),
+                Arc::clone(&parts.transport),
+                (listener, bound.file),
+                Arc::clone(&router),
+                config,
+            );
+            Ok((server, endpoint))
+        });
+        match server {
+            Ok((server, endpoint)) => {
+                state.servers.insert(id, server);
+                BrokerInput::Listening { id, endpoint }
+            }
+            Err(error) => {
+                // Still marked as being accepted, so that the caller of `serve` learns of it.
+                state.accepting.insert(id, router);
+                BrokerInput::ListenFailed { id, fault: Fault::other(error) }
+            }
+        }
+    }
+}
+
+fn control_lost(status: &Status) -> String {
+    format!("the control stream ended with {status}; does the other side have a broker?")
+}
+
+/// Runs the machine's timers as long as there are any. All of them run for the same time, so the
+/// next one is never earlier than the one being waited for.
+async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
+    loop {
+        let at = {
+            let Some(broker) = broker.upgrade().map(Broker) else { return };
+            let mut state = broker.lock();
+            let Some((at, _)) = state.machine.poll_timeout() else {
+                state.timer_runs = false;
+                return;
+            };
+            at
+        };
+        if runtime.now() < at {
+            let mut timer = runtime.timer(at);
+            poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+        }
+        let Some(broker) = broker.upgrade().map(Broker) else { return };
+        broker.update(|machine, now| machine.handle_timeout(now.max(at)));
+    }
+}
+
+/// Gives up a dial when its future is dropped.
+struct GiveUp<'a> {
+    broker: &'a Broker,
+    id: u32,
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        self.broker.lock().dials.remove(&self.id);
+        self.broker.update(|machine, now| machine.cancel_dial(now, self.id));
+    }
+}
+
+/// The messages of this side of the control stream.
+struct Outgoing {
+    broker: Broker,
+    opened: bool,
+}
+
+impl Stream for Outgoing {
+    type Item = Result<ConnInfo, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.opened {
+            // The transport asks for messages once there is a stream to put them on.
+            self.opened = true;
+            self.broker.update(|machine, now| machine.handle(now, BrokerInput::ControlOpened));
+        }
+        let mut state = self.broker.lock();
+        if let Some(message) = state.machine.poll_transmit() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        if state.machine.closed().is_some() {
+            return Poll::Ready(None);
+        }
+        state.transmit = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Broker")
+            .field("serving", &state.servers.keys().collect::<Vec<_>>())
+            .field("dialling", &state.dials.keys().collect::<Vec<_>>())
+            .field("closed", &state.machine.closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,393 @@
+//! The task that lives as long as a plugin's process: it carries out what the host machine of
+//! outboard-core asks for and tells it what happened. It decides nothing itself.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_channel::{mpsc, oneshot};
+use futures_core::Stream as _;
+use outboard_core::exit::Exit;
+use outboard_core::fault::Fault;
+use outboard_core::handshake::HandshakeLine;
+use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
+use outboard_core::rpc::{Status, Transport};
+use outboard_core::rt::{
+    BoxByteStream, BoxFuture, BoxReader, Launch, Process, SharedRuntime, Timer,
+};
+
+use super::link::Link;
+use super::logs::LogPump;
+use super::running::{ExitReport, Shared};
+use crate::sys::files::remove_stale_socket;
+
+/// What a handle asks of the driver. A closed channel means that all handles are gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Request {
+    Shutdown,
+    Kill,
+}
+
+/// What a successful start gives.
+pub(super) struct Started {
+    pub(super) line: HandshakeLine,
+    pub(super) link: Link,
+}
+
+/// Reads handled in one poll before other tasks get their turn.
+const READS_PER_POLL: usize = 16;
+
+/// Bytes read at a time. Small: a plugin that logs much is read more often.
+const READ_SIZE: usize = 16 * 1024;
+
+pub(super) struct Driver {
+    runtime: SharedRuntime,
+    machine: machine::Host,
+    launch: Option<Launch>,
+    transports: Vec<Arc<dyn Transport>>,
+    shared: Arc<Shared>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    handles_gone: bool,
+    ready: Option<oneshot::Sender<Result<Started, StartError>>>,
+    logs: LogPump,
+    process: Option<Process>,
+    reaped: bool,
+    stdout: Option<BoxReader>,
+    stderr: Option<BoxReader>,
+    timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
+    connecting: Option<(BoxFuture<'static, io::Result<BoxByteStream>>, Arc<dyn Transport>)>,
+    link: Option<Link>,
+    lost: Option<BoxFuture<'static, Status>>,
+    shutdown_call: Option<BoxFuture<'static, ()>>,
+    buffer: Vec<u8>,
+}
+
+/// What is needed to make a [`Driver`].
+pub(super) struct DriverParts {
+    pub(super) runtime: SharedRuntime,
+    pub(super) machine: machine::Host,
+    pub(super) launch: Launch,
+    pub(super) transports: Vec<Arc<dyn Transport>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) requests: mpsc::UnboundedReceiver<Request>,
+    pub(super) ready: oneshot::Sender<Result<Started, StartError>>,
+    pub(super) logs: LogPump,
+}
+
+impl Driver {
+    pub(super) fn new(parts: DriverParts) -> Self {
+        Self {
+            runtime: parts.runtime,
+            machine: parts.machine,
+            launch: Some(parts.launch),
+            transports: parts.transports,
+            shared: parts.shared,
+            requests: parts.requests,
+            handles_gone: false,
+            ready: Some(parts.ready),
+            logs: parts.logs,
+            process: None,
+            reaped: false,
+            stdout: None,
+            stderr: None,
+            timer: None,
+            connecting: None,
+            link: None,
+            lost: None,
+            shutdown_call: None,
+            buffer: vec![0; READ_SIZE],
+        }
+    }
+
+    fn input(&mut self, input: HostInput<'_>) {
+        let now = self.runtime.now();
+        self.machine.handle(now, input);
+    }
+
+    /// Carries out everything the machine asks for now. True once it has nothing more to say.
+    fn drain(&mut self) -> bool {
+        loop {
+            if let Some(action) = self.machine.poll_action() {
+                self.act(action);
+            } else if let Some(event) = self.machine.poll_event() {
+                self.report(event);
+            } else {
+                return self.machine.is_finished();
+            }
+        }
+    }
+
+    fn act(&mut self, action: HostAction) {
+        match action {
+            HostAction::Launch => self.launch(),
+            HostAction::Connect { endpoint, protocol } => {
+                let transport = self.transports.iter().find(|t| t.protocol() == protocol);
+                match (endpoint, transport) {
+                    (Some(endpoint), Some(transport)) => {
+                        let transport = Arc::clone(transport);
+                        self.connecting = Some((self.runtime.connect(&endpoint), transport));
+                    }
+                    // The machine accepts only what it was told this host can do.
+                    (None, _) | (_, None) => {
+                        let fault = Fault::other(format!("this host does not speak {protocol:?}"));
+                        self.input(HostInput::ConnectFailed(fault));
+                    }
+                }
+            }
+            // Only asked for with a protocol on the process's own pipes.
+            HostAction::TransportBytes(_) => {}
+            HostAction::CloseBroker => {
+                if let Some(link) = &self.link {
+                    link.broker.close();
+                }
+            }
+            HostAction::CallShutdown => {
+                self.shutdown_call = self.link.as_ref().map(Link::call_shutdown);
+            }
+            HostAction::Disconnect => {
+                self.connecting = None;
+                self.lost = None;
+                // Drained, not cut: what the plugin still prints while it ends comes this way.
+                if let Some(link) = &self.link {
+                    link.connection.drain();
+                }
+            }
+            HostAction::Kill => {
+                if let Some(process) = &mut self.process {
+                    // If the system refuses, the machine's own deadline ends the wait.
+                    let _refused = process.child.kill();
+                }
+            }
+            HostAction::Cleanup => self.clean_up(),
+        }
+    }
+
+    fn launch(&mut self) {
+        let Some(launch) = self.launch.take() else { return };
+        match self.runtime.launch(launch) {
+            Ok(mut process) => {
+                let pid = process.child.id();
+                self.shared.set_pid(Some(pid));
+                let nothing = || Box::new(futures_util::io::empty()) as BoxReader;
+                self.stdout = Some(std::mem::replace(&mut process.stdout, nothing()));
+                self.stderr = Some(std::mem::replace(&mut process.stderr, nothing()));
+                self.process = Some(process);
+                self.input(HostInput::Launched { pid: Some(pid) });
+            }
+            Err(error) => self.input(HostInput::LaunchFailed(error.into())),
+        }
+    }
+
+    fn report(&mut self, event: HostEvent) {
+        match event {
+            HostEvent::Negotiated(_) => {}
+            HostEvent::Ready => {
+                let line = self.machine.line().cloned();
+                if let (Some(ready), Some(line), Some(link)) =
+                    (self.ready.take(), line, self.link.clone())
+                {
+                    // If nobody waits any more, the closed channel says so soon enough.
+                    let _unwanted = ready.send(Ok(Started { line, link }));
+                }
+            }
+            HostEvent::StrayStdout { bytes, lost } => self.logs.stray_stdout(&bytes, lost),
+            HostEvent::Disconnected => self.shared.set_disconnected(),
+            HostEvent::Failed(error) => {
+                if let Some(ready) = self.ready.take() {
+                    let _unwanted = ready.send(Err(error));
+                }
+            }
+            HostEvent::Exited { exit, reason, stderr } => {
+                let report = ExitReport { exit, reason, stderr };
+                self.logs.exited(&report);
+                if let Some(link) = &self.link {
+                    link.connection.abort(report.status(self.shared.name()));
+                    link.broker.close();
+                }
+                self.shared.set_exited(report);
+            }
+            HostEvent::Finished => self.logs.finish(self.runtime.now()),
+        }
+    }
+
+    fn clean_up(&mut self) {
+        self.shared.set_pid(None);
+        if let Some(link) = &self.link {
+            link.broker.remove_stale_files();
+        }
+        // A plugin that was killed could not do it itself.
+        let endpoint = self.machine.line().and_then(HandshakeLine::endpoint);
+        if let Some(file) = endpoint.and_then(|endpoint| endpoint.socket_file()) {
+            remove_stale_socket(file);
+        }
+    }
+
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.handles_gone {
+            return false;
+        }
+        let Poll::Ready(request) = Pin::new(&mut self.requests).poll_next(cx) else {
+            return false;
+        };
+        let now = self.runtime.now();
+        match request {
+            Some(Request::Shutdown) => self.machine.shutdown(now),
+            Some(Request::Kill) => self.machine.kill(now),
+            None => {
+                self.handles_gone = true;
+                self.machine.kill(now);
+            }
+        }
+        true
+    }
+
+    fn poll_stdout(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(stdout) = &mut self.stdout else { return false };
+        let now = self.runtime.now();
+        match Pin::new(stdout).poll_read(cx, &mut self.buffer) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.machine.handle(now, HostInput::Stdout(&self.buffer[..count]));
+                true
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => true,
+            Poll::Ready(_) => {
+                self.stdout = None;
+                self.machine.handle(now, HostInput::StdoutClosed);
+                true
+            }
+        }
+    }
+
+    fn poll_stderr(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(stderr) = &mut self.stderr else { return false };
+        let now = self.runtime.now();
+        match Pin::new(stderr).poll_read(cx, &mut self.buffer) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                let bytes = &self.buffer[..count];
+                self.machine.handle(now, HostInput::Stderr(bytes));
+                self.logs.stderr(now, bytes);
+                true
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => true,
+            Poll::Ready(_) => {
+                self.stderr = None;
+                self.machine.handle(now, HostInput::StderrClosed);
+                true
+            }
+        }
+    }
+
+    fn poll_exit(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        if self.reaped {
+            return false;
+        }
+        match process.child.poll_wait(cx) {
+            Poll::Pending => false,
+            Poll::Ready(exit) => {
+                self.reaped = true;
+                self.input(HostInput::Exited(exit.unwrap_or(Exit::Unknown)));
+                true
+            }
+        }
+    }
+
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Some((connecting, transport)) = &mut self.connecting {
+            if let Poll::Ready(outcome) = connecting.as_mut().poll(cx) {
+                let transport = Arc::clone(transport);
+                self.connecting = None;
+                match outcome {
+                    Ok(io) => self.connected(transport, io),
+                    Err(error) => self.input(HostInput::ConnectFailed(error.into())),
+                }
+                progress = true;
+            }
+        }
+        if let Some(lost) = &mut self.lost {
+            if lost.as_mut().poll(cx).is_ready() {
+                self.lost = None;
+                self.input(HostInput::ConnectionLost);
+                progress = true;
+            }
+        }
+        if let Some(call) = &mut self.shutdown_call {
+            if call.as_mut().poll(cx).is_ready() {
+                self.shutdown_call = None;
+                self.input(HostInput::ShutdownAnswered);
+                progress = true;
+            }
+        }
+        progress
+    }
+
+    fn connected(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream) {
+        let Some(endpoint) = self.machine.line().and_then(HandshakeLine::endpoint) else {
+            return;
+        };
+        let link = Link::establish(&self.runtime, transport, io, endpoint, &self.shared);
+        self.lost = Some(link.connection.closed());
+        self.link = Some(link);
+        self.input(HostInput::Connected);
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let wanted = self.machine.poll_timeout().map(|(at, _)| at);
+        let wanted = [wanted, self.logs.deadline()].into_iter().flatten().min();
+        let Some(at) = wanted else {
+            self.timer = None;
+            return false;
+        };
+        // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
+        let now = self.runtime.now();
+        if now < at {
+            let (set, timer) =
+                self.timer.get_or_insert_with(|| (at, self.runtime.timer(at)));
+            if *set != at {
+                timer.as_mut().reset(at);
+                *set = at;
+            }
+            if timer.as_mut().poll_expired(cx).is_pending() {
+                return false;
+            }
+        }
+        let now = self.runtime.now().max(at);
+        self.machine.handle_timeout(now);
+        self.logs.handle_timeout(now);
+        true
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        for _ in 0..READS_PER_POLL {
+            if this.drain() {
+                return Poll::Ready(());
+            }
+            // Each of these must be polled in each round, so that all have seen the waker.
+            let progress = [
+                this.poll_requests(cx),
+                this.poll_stdout(cx),
+                this.poll_stderr(cx),
+                this.poll_exit(cx),
+                this.poll_connection(cx),
+                this.poll_timer(cx),
+            ];
+            // Without an input the machine has nothing new to say.
+            if !progress.contains(&true) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,114 @@
+//! The connection to a plugin, and what is set up on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rpc::{
+    Channel, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
+};
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::wire::plugin::{Empty, StdioData, stdio_data};
+
+use super::running::Shared;
+use crate::broker::{Broker, BrokerParts};
+use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
+use crate::time;
+
+/// A live connection to a plugin. Clones are the same connection.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) connection: Arc<dyn Connection>,
+    pub(super) broker: Broker,
+}
+
+const SHUTDOWN: &str = "/plugin.GRPCController/Shutdown";
+const STDIO: &str = "/plugin.GRPCStdio/StreamStdio";
+const BROKER: &str = "/plugin.GRPCBroker/StartStream";
+
+/// How long a lost connection waits for the exit that explains it. A process that dies closes its
+/// sockets just before its parent learns of its end, so this is hardly ever used up.
+const EXPLAIN_WITHIN: Duration = Duration::from_millis(500);
+
+impl Link {
+    /// Makes the connection over `io` and opens the two streams that go-plugin's host opens on
+    /// every connection. Nothing is waited for: a Go plugin sends response headers only with the
+    /// first message, which may never come.
+    pub(super) fn establish(
+        runtime: &SharedRuntime,
+        transport: Arc<dyn Transport>,
+        io: BoxByteStream,
+        endpoint: &Endpoint,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let config = ConnectionConfig {
+            max_message_size: shared.settings().max_message_size,
+            authority: endpoint.authority(),
+            secure: false,
+            lost: Some(explain(runtime, shared)),
+        };
+        let connection = transport.connect(runtime, io, config.clone());
+        let channel = Channel::new(Arc::clone(&connection));
+        let stdio = call_server_streaming(&channel, STDIO, Empty {});
+        runtime.spawn(Box::pin(sync_stdio(stdio, Arc::clone(shared))));
+        let broker = Broker::new(BrokerParts {
+            runtime: Arc::clone(runtime),
+            transport,
+            config,
+            listen: shared.settings().listen.clone(),
+        });
+        let incoming = call_bidirectional(&channel, BROKER, broker.outgoing());
+        broker.attach(incoming);
+        Self { connection, broker }
+    }
+
+    /// Asks the plugin to end. Whatever comes of it, it was asked: go-plugin's plugins die before
+    /// they answer.
+    pub(super) fn call_shutdown(&self) -> BoxFuture<'static, ()> {
+        let channel = Channel::new(Arc::clone(&self.connection));
+        let call = call_unary::<_, Empty>(&channel, SHUTDOWN, &Empty {});
+        Box::pin(async move {
+            let _outcome = call.await;
+        })
+    }
+}
+
+/// Turns "the connection was closed" into how the process ended, if it did.
+fn explain(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
+    let runtime = Arc::clone(runtime);
+    let shared = Arc::clone(shared);
+    Arc::new(move |status: Status| {
+        let exited = shared.exited();
+        let limit = time::sleep(&runtime, EXPLAIN_WITHIN);
+        let name = shared.name().to_owned();
+        Box::pin(async move {
+            match select(exited, limit).await {
+                Either::Left((report, _)) => report.status(&name),
+                Either::Right(((), _)) => status,
+            }
+        })
+    })
+}
+
+/// Hands what the plugin prints to the user's writers until the stream ends. A plugin without the
+/// service is a normal thing: those in other languages often have none.
+async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
+    // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
+    // its prints.
+    while let Ok(Some(data)) = stream.message().await {
+        match data.channel() {
+            stdio_data::Channel::Stdout => shared.settings().sync.stdout(&data.data),
+            stdio_data::Channel::Stderr => shared.settings().sync.stderr(&data.data),
+            stdio_data::Channel::Invalid => {
+                tracing::warn!(
+                    target: "outboard",
+                    plugin = shared.name(),
+                    channel = data.channel,
+                    "the plugin sent output of an unknown channel; it is dropped"
+                );
+            }
+        }
+    }
+    shared.set_stdio_ended();
+}

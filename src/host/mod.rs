@@ -1,0 +1,329 @@
+//! The host's side: launching a plugin and using it.
+
+mod command;
+mod driver;
+mod error;
+mod link;
+mod logs;
+mod running;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::{mpsc, oneshot};
+use outboard_core::env::{HostEnv, SocketGroup};
+use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
+use outboard_core::hclog::Record;
+use outboard_core::host as machine;
+use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
+use outboard_core::rt::{Launch, SharedRuntime};
+
+use crate::broker::ListenPolicy;
+
+pub use self::command::Command;
+pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
+pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
+
+use self::driver::{Driver, DriverParts};
+use self::logs::LogPump;
+use self::running::Shared;
+use self::sync::SyncWriters;
+
+/// A host: how a plugin is to be launched and used. go-plugin calls this a client.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use outboard::{Command, Handshake, Host, Tokio};
+///
+/// const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+///
+/// let plugin = Host::new(HANDSHAKE)
+///     .command(Command::new("./greeter"))
+///     .start(Tokio::current())
+///     .await?;
+/// plugin.ping().await?;
+/// plugin.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a host does nothing until it is started"]
+pub struct Host {
+    handshake: Handshake,
+    command: Option<Command>,
+    name: Option<String>,
+    inherit_env: bool,
+    ports: (u16, u16),
+    socket_group: Option<String>,
+    socket_dir: Option<PathBuf>,
+    start_timeout: Option<Duration>,
+    transports: Vec<Arc<dyn Transport>>,
+    log_sink: Option<Box<dyn std::io::Write + Send>>,
+    on_log: Option<Box<dyn FnMut(&Record) + Send>>,
+    log: bool,
+    settings: Settings,
+}
+
+/// What stays of the configuration while the plugin runs.
+pub(crate) struct Settings {
+    max_message_size: usize,
+    shutdown_grace: Duration,
+    listen: ListenPolicy,
+    sync: SyncWriters,
+    /// The names of the plugins per version, where the user told them.
+    plugins: BTreeMap<i64, Option<Vec<String>>>,
+}
+
+impl Settings {
+    fn names_of(&self, version: i64) -> Option<&[String]> {
+        self.plugins.get(&version)?.as_deref()
+    }
+}
+
+impl Host {
+    /// A host of plugins with this handshake, over every transport compiled in.
+    pub fn new(handshake: Handshake) -> Self {
+        Self {
+            handshake,
+            command: None,
+            name: None,
+            inherit_env: true,
+            ports: (0, 0),
+            socket_group: None,
+            socket_dir: None,
+            start_timeout: None,
+            transports: Vec::new(),
+            log_sink: None,
+            on_log: None,
+            log: true,
+            settings: Settings {
+                max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+                shutdown_grace: Duration::from_secs(2),
+                listen: ListenPolicy::default(),
+                sync: SyncWriters::default(),
+                plugins: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// What to launch. Without a path separator in its name, the program is looked up in `PATH`.
+    pub fn command(mut self, command: impl Into<Command>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// What to call this plugin in logs and errors; the program's file name if this is not called.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Offers these versions of the interface. Without this, and without
+    /// [`plugins`](Self::plugins), the handshake's own version is offered. The highest that the
+    /// plugin has too is used. 0 is a version like any other.
+    pub fn versions<V: Into<i64>>(mut self, versions: impl IntoIterator<Item = V>) -> Self {
+        for version in versions {
+            self.settings.plugins.entry(version.into()).or_default();
+        }
+        self
+    }
+
+    /// Offers this version and says which plugins it has, so that a mistyped name is an error of
+    /// [`dispense`](RunningPlugin::dispense) instead of one of the first call.
+    pub fn plugins(
+        mut self,
+        version: impl Into<i64>,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let known = self.settings.plugins.entry(version.into()).or_default();
+        known.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether the plugin gets the host's environment; it does unless this is called. As in
+    /// go-plugin, the host's variables win over those of the command, and the variables of the
+    /// handshake over both. Variables of the handshake that the host itself was launched with are
+    /// never passed on.
+    pub fn inherit_env(mut self, inherit: bool) -> Self {
+        self.inherit_env = inherit;
+        self
+    }
+
+    /// The TCP ports a plugin may listen on, where it does not use a unix socket. go-plugin's 10000
+    /// to 25000 if this is not called.
+    pub fn ports(mut self, min: u16, max: u16) -> Self {
+        self.ports = (min, max);
+        self
+    }
+
+    /// Lets the members of a group, given by name or number, connect to the plugin's sockets and
+    /// those of the host's broker.
+    pub fn socket_group(mut self, group: impl Into<String>) -> Self {
+        self.socket_group = Some(group.into());
+        self
+    }
+
+    /// Where the plugin and the host's broker make their unix sockets. The directory must exist;
+    /// the system's directory for temporary files if this is not called.
+    pub fn socket_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.socket_dir = Some(dir.into());
+        self
+    }
+
+    /// How long each phase of the start may take: launch, handshake, connection. 60 s if this is
+    /// not called; [`Duration::MAX`] for no limit.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = Some(timeout);
+        self
+    }
+
+    /// How long the plugin may take to end after it was asked to, before it is killed. 2 s if this
+    /// is not called.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.settings.shutdown_grace = grace;
+        self
+    }
+
+    /// The largest message either side may send, in bytes: calls in both directions and brokered
+    /// ones. 2^31 - 1 if this is not called, as in go-plugin's host.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.settings.max_message_size = bytes;
+        self
+    }
+
+    /// Speaks this transport, and of the others only those chosen in the same way; the first is
+    /// preferred.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports.push(Arc::new(transport));
+        self
+    }
+
+    /// Where to write what the plugin prints on its stdout. It is thrown away if this is not
+    /// called. The writer is used on a task of the runtime, so it should not block for long; its
+    /// errors are ignored.
+    pub fn sync_stdout(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
+        self.settings.sync.set_stdout(Box::new(writer));
+        self
+    }
+
+    /// Where to write what the plugin prints on its stderr; see [`sync_stdout`](Self::sync_stdout).
+    /// Its log is not part of it.
+    pub fn sync_stderr(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
+        self.settings.sync.set_stderr(Box::new(writer));
+        self
+    }
+
+    /// Where to write the raw bytes of the log pipe, as go-plugin's `Stderr` option: every line
+    /// with its line end, before anything is parsed.
+    pub fn log_sink(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
+        self.log_sink = Some(Box::new(writer));
+        self
+    }
+
+    /// Gets every record of the plugin's log, beside the `tracing` event that is made of it.
+    pub fn on_log(mut self, hook: impl FnMut(&Record) + Send + 'static) -> Self {
+        self.on_log = Some(Box::new(hook));
+        self
+    }
+
+    /// Whether the plugin's log is parsed at all; it is unless this is called. Without parsing,
+    /// there are no events, and [`log_sink`](Self::log_sink) still gets every byte.
+    pub fn parse_log(mut self, parse: bool) -> Self {
+        self.log = parse;
+        self
+    }
+
+    /// Launches the plugin, shakes hands and connects.
+    ///
+    /// On every way out but success nothing of the plugin is left running. Dropping the future
+    /// kills what was started.
+    ///
+    /// # Errors
+    /// [`HostError`] says whether the host is set up wrongly or the plugin did not start, in which
+    /// phase, and what was seen of it.
+    pub async fn start(
+        mut self,
+        runtime: impl Into<SharedRuntime>,
+    ) -> Result<RunningPlugin, HostError> {
+        let runtime = runtime.into();
+        let command = self.command.take().ok_or(ConfigError::NoCommand)?;
+        let name = self.name.take().unwrap_or_else(|| command.name());
+        let (env, expectation) = self.contract()?;
+        let launch = Launch {
+            program: command.program,
+            args: command.args,
+            env: env.merge(command.env, std::env::vars_os(), !self.inherit_env),
+            dir: command.dir,
+            stdin: command.stdin,
+        };
+        let mut config = machine::HostConfig::new(expectation);
+        config.shutdown_grace = self.settings.shutdown_grace;
+        if let Some(timeout) = self.start_timeout {
+            config.start_timeout = timeout;
+        }
+        self.settings.listen = ListenPolicy {
+            dir: self.socket_dir,
+            group: self.socket_group,
+            ports: None,
+        };
+        let shared = Arc::new(Shared::new(name.clone(), self.settings));
+        let (requests, asked) = mpsc::unbounded();
+        let (ready, outcome) = oneshot::channel();
+        let driver = Driver::new(DriverParts {
+            runtime: Arc::clone(&runtime),
+            machine: machine::Host::new(config, runtime.now()),
+            launch,
+            transports: self.transports,
+            shared: Arc::clone(&shared),
+            requests: asked,
+            ready,
+            logs: LogPump::new(name.clone(), self.log, self.log_sink, self.on_log),
+        });
+        runtime.spawn(Box::pin(driver));
+        match outcome.await {
+            Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, requests, started)),
+            Ok(Err(error)) => Err(HostError::Start { name, error: Box::new(error) }),
+            Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
+        }
+    }
+
+    /// What is put into the plugin's environment, and what its line must agree with.
+    fn contract(&mut self) -> Result<(HostEnv, HostExpectation), ConfigError> {
+        self.handshake.check()?;
+        let (min, max) = self.ports;
+        if min > max {
+            return Err(ConfigError::EmptyPortRange { min, max });
+        }
+        if self.transports.is_empty() {
+            self.transports = crate::transports::compiled_in();
+        }
+        let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
+        if protocols.is_empty() {
+            return Err(ConfigError::NoTransport);
+        }
+        if self.settings.plugins.is_empty() {
+            self.settings.plugins.insert(self.handshake.protocol_version(), None);
+        }
+        let versions: BTreeSet<i64> = self.settings.plugins.keys().copied().collect();
+        let mut env = HostEnv::new(self.handshake).ports(min, max).versions(versions.clone());
+        if let Some(group) = &self.socket_group {
+            env = env.socket_group(SocketGroup::from(group.clone()));
+        }
+        if let Some(dir) = &self.socket_dir {
+            env = env.socket_dir(dir);
+        }
+        Ok((env, HostExpectation::new(versions).allowing(protocols)))
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("handshake", &self.handshake)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,353 @@
+//! A plugin that runs, as its host's user holds it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_channel::{mpsc, oneshot};
+use futures_util::FutureExt as _;
+use futures_util::future::{Shared as SharedFuture, select};
+use outboard_core::exit::Exit;
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::{Channel, Status};
+use outboard_core::rt::SharedRuntime;
+use outboard_core::wire::health::{HealthCheckRequest, HealthCheckResponse};
+
+pub use outboard_core::host::ExitReason;
+
+use super::Settings;
+use super::driver::{Request, Started};
+use super::error::{DispenseError, PingError, ShutdownError};
+use super::link::Link;
+use crate::broker::Broker;
+use crate::client::Client;
+use crate::codegen::call_unary;
+use crate::time;
+
+/// How a plugin ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitReport {
+    /// How the process ended.
+    pub exit: Exit,
+    /// How that came: asked, killed, or by itself.
+    pub reason: ExitReason,
+    /// Its last lines on stderr, oldest first; a bounded number.
+    pub stderr: Vec<String>,
+}
+
+impl ExitReport {
+    /// The status of calls to a plugin that has ended so.
+    pub(super) fn status(&self, name: &str) -> Status {
+        Status::connection_lost(format!("the plugin {name} {self}"))
+    }
+}
+
+/// A phrase that completes "the plugin …".
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            ExitReason::Shutdown => write!(f, "was shut down and {}", self.exit),
+            ExitReason::GraceExpired => {
+                f.write_str("did not end within the grace period after it was asked to: it was killed")
+            }
+            ExitReason::Killed => f.write_str("was killed by its host"),
+            ExitReason::Crashed => {
+                write!(f, "{}", self.exit)?;
+                if !self.stderr.is_empty() {
+                    f.write_str("; its last lines on stderr:")?;
+                    for line in &self.stderr {
+                        write!(f, "\n  {line}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the plugin's health service says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It takes calls.
+    Serving,
+    /// It runs and takes no calls for now.
+    NotServing,
+    /// It does not know, or answers with a value this version of the health service has not.
+    Unknown,
+}
+
+/// What the driver and the handles of one plugin share.
+pub(super) struct Shared {
+    name: String,
+    settings: Settings,
+    pid: Mutex<Option<u32>>,
+    disconnected: AtomicBool,
+    report: Mutex<Option<oneshot::Sender<ExitReport>>>,
+    exited: SharedFuture<oneshot::Receiver<ExitReport>>,
+    stdio: Mutex<Option<oneshot::Sender<()>>>,
+    stdio_ended: SharedFuture<oneshot::Receiver<()>>,
+}
+
+impl Shared {
+    pub(super) fn new(name: String, settings: Settings) -> Self {
+        let (report, exited) = oneshot::channel();
+        let (stdio, stdio_ended) = oneshot::channel();
+        Self {
+            name,
+            settings,
+            pid: Mutex::new(None),
+            disconnected: AtomicBool::new(false),
+            report: Mutex::new(Some(report)),
+            exited: exited.shared(),
+            stdio: Mutex::new(Some(stdio)),
+            stdio_ended: stdio_ended.shared(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn set_pid(&self, pid: Option<u32>) {
+        *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+    }
+
+    pub(super) fn set_disconnected(&self) {
+        self.disconnected.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_exited(&self, report: ExitReport) {
+        let sender = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            // The receiver lives in the same struct.
+            let _delivered = sender.send(report);
+        }
+    }
+
+    pub(super) fn set_stdio_ended(&self) {
+        drop(self.stdio.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Resolves when the process has ended.
+    pub(super) fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
+        // The sender is dropped without a report only with the runtime: the driver was dropped,
+        // and its drop killed and reaped the process.
+        self.exited.clone().map(|report| {
+            report.unwrap_or_else(|_| ExitReport {
+                exit: Exit::Unknown,
+                reason: ExitReason::Killed,
+                stderr: Vec::new(),
+            })
+        })
+    }
+
+    fn report(&self) -> Option<ExitReport> {
+        self.exited.peek().and_then(|report| report.clone().ok())
+    }
+}
+
+/// A plugin that has been started: its process runs and the host is connected to it.
+///
+/// Dropping it kills the plugin and reaps its process; [`shutdown`](Self::shutdown) ends it in good
+/// order. Clients that were dispensed keep working as long as the plugin runs, and fail with a
+/// status that says how it ended from then on.
+pub struct RunningPlugin {
+    shared: Arc<Shared>,
+    runtime: SharedRuntime,
+    requests: mpsc::UnboundedSender<Request>,
+    version: i64,
+    protocol: Protocol,
+    link: Link,
+}
+
+/// How long the last output of an ended plugin may take to arrive. It is on its way already.
+const LAST_OUTPUT: Duration = Duration::from_millis(500);
+
+impl RunningPlugin {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        runtime: SharedRuntime,
+        requests: mpsc::UnboundedSender<Request>,
+        started: Started,
+    ) -> Self {
+        Self {
+            shared,
+            runtime,
+            requests,
+            version: started.line.app_version(),
+            protocol: started.line.protocol(),
+            link: started.link,
+        }
+    }
+
+    /// A client of the interface that the plugin provides under `name`.
+    ///
+    /// Over gRPC this takes no time: the name never travels, since all plugins of a process share
+    /// one connection.
+    ///
+    /// # Errors
+    /// [`DispenseError`] if the host was told which plugins there are and this is none of them, or
+    /// if the plugin has ended.
+    pub async fn dispense<C: Client>(&self, name: &str) -> Result<C, DispenseError> {
+        if let Some(known) = self.shared.settings().names_of(self.version) {
+            if !known.iter().any(|known| known == name) {
+                return Err(DispenseError::UnknownPlugin {
+                    name: name.to_owned(),
+                    version: self.version,
+                    known: known.to_vec(),
+                });
+            }
+        }
+        if let Some(report) = self.shared.report() {
+            return Err(DispenseError::Exited { name: self.name().to_owned(), report });
+        }
+        let channel = match self.link.connection.dispense(name) {
+            Some(dispensed) => dispensed.await.map_err(DispenseError::Refused)?,
+            None => self.channel(),
+        };
+        Ok(C::from_channel(channel))
+    }
+
+    /// The channel that all clients of this plugin share.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        Channel::new(Arc::clone(&self.link.connection))
+    }
+
+    /// The broker: serves interfaces to the plugin, and dials those that the plugin serves.
+    #[must_use]
+    pub fn broker(&self) -> &Broker {
+        &self.link.broker
+    }
+
+    /// What people call this plugin; also the `plugin` field of its log events.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// The process id; `None` after the process has ended.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        *self.shared.pid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version of the interface that host and plugin agreed on.
+    #[must_use]
+    pub fn negotiated_version(&self) -> i64 {
+        self.version
+    }
+
+    /// The protocol that the plugin speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn is_exited(&self) -> bool {
+        self.shared.report().is_some()
+    }
+
+    /// Whether the connection is lost although the process lives. Calls fail then; only a new
+    /// plugin helps.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        self.shared.disconnected.load(Ordering::Relaxed) && !self.is_exited()
+    }
+
+    /// How the plugin ended, once it has.
+    #[must_use]
+    pub fn exit_report(&self) -> Option<ExitReport> {
+        self.shared.report()
+    }
+
+    /// Resolves when the process has ended, however that comes. It does not hold the plugin: when
+    /// the handle is dropped, the future resolves with the kill. Cancel-safe.
+    pub fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
+        self.shared.exited()
+    }
+
+    /// Asks the plugin's health service. Cancel-safe.
+    ///
+    /// # Errors
+    /// The status of the call, which says how the plugin ended if it has.
+    pub async fn health(&self) -> Result<Health, Status> {
+        const CHECK: &str = "/grpc.health.v1.Health/Check";
+        const SERVICE: &str = "plugin";
+        let request = HealthCheckRequest { service: SERVICE.to_owned() };
+        let answer: HealthCheckResponse = call_unary(&self.channel(), CHECK, &request).await?;
+        // The numbers are those of grpc.health.v1.
+        Ok(match answer.status {
+            1 => Health::Serving,
+            2 => Health::NotServing,
+            _ => Health::Unknown,
+        })
+    }
+
+    /// Checks that the plugin takes calls: its health service answers SERVING. Cancel-safe.
+    ///
+    /// go-plugin's ping is content with any answer; this one is not.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub async fn ping(&self) -> Result<(), PingError> {
+        match self.health().await.map_err(PingError::Call)? {
+            Health::Serving => Ok(()),
+            health @ (Health::NotServing | Health::Unknown) => Err(PingError::NotServing(health)),
+        }
+    }
+
+    /// Ends the plugin in good order: closes the broker, asks the plugin to end, and kills it if it
+    /// is still there after the grace period. When this returns, the process is gone and reaped, and
+    /// what the plugin printed has been handed to the writers.
+    ///
+    /// Calling it for a plugin that has ended already is fine. If the future is dropped, the plugin
+    /// is killed.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] if the plugin did not end by itself within the grace period. It is gone
+    /// all the same.
+    pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
+        let report = self.end(Request::Shutdown).await;
+        let last_output = time::sleep(&self.runtime, LAST_OUTPUT);
+        select(self.shared.stdio_ended.clone(), last_output).await;
+        match report.reason {
+            ExitReason::Shutdown | ExitReason::Killed | ExitReason::Crashed => Ok(report),
+            ExitReason::GraceExpired => Err(ShutdownError::GraceExpired {
+                name: self.name().to_owned(),
+                grace: self.shared.settings().shutdown_grace,
+            }),
+        }
+    }
+
+    /// Kills the plugin at once and waits until it is reaped.
+    pub async fn kill(self) -> ExitReport {
+        self.end(Request::Kill).await
+    }
+
+    async fn end(&self, request: Request) -> ExitReport {
+        // If the driver is gone, so is the process, and `exited` resolves.
+        let _over = self.requests.unbounded_send(request);
+        self.shared.exited().await
+    }
+}
+
+impl fmt::Debug for RunningPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningPlugin")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("version", &self.version)
+            .field("protocol", &self.protocol)
+            .field("exit", &self.exit_report())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! A plugin's log: records in hclog's format on the original stderr, which every host shows by
+//! level, message and fields.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use outboard_core::hclog::{Entry, Level, UnixTime};
+use serde_json::{Map, Value};
+
+use crate::sys::stdio::write_log;
+
+#[cfg(feature = "log")]
+mod layer;
+
+#[cfg(feature = "log")]
+pub use self::layer::Layer;
+
+/// Logs a record without going through `tracing`, for what must be said whatever the program does
+/// with its subscriber.
+pub(crate) fn write(level: Level, module: &str, message: &str) {
+    write_entry(level, module, message, &Map::new());
+}
+
+fn write_entry(level: Level, module: &str, message: &str, fields: &Map<String, Value>) {
+    // A clock before 1970 is off by more than a log can mend.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = UnixTime::from(since_epoch);
+    let entry = Entry { level, message, module: Some(module), time, fields };
+    // Without a reader there is nobody to tell.
+    let _unread = write_log(entry.to_line().as_bytes());
+}
+
+/// Installs [`Layer`] as the global subscriber if there is none yet: everything from TRACE on, as
+/// go-plugin's plugins log by default, but from the libraries underneath only warnings.
+#[cfg(feature = "log")]
+pub(crate) fn install() {
+    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::{Registry, filter::Targets};
+
+    // They log each frame and each poll; and what h2 logs while a log line is sent makes more.
+    let quiet = ["h2", "hyper", "mio", "tokio", "async_io", "polling", "rustls"];
+    let quiet = quiet.map(|target| (target, LevelFilter::WARN));
+    let filter = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
+    let subscriber = Registry::default().with(filter).with(Layer::new());
+    // The program's own subscriber has precedence.
+    let _taken = tracing::subscriber::set_global_default(subscriber);
+}

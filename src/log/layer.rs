@@ -1,0 +1,135 @@
+//! The `tracing` layer.
+
+use std::fmt;
+
+use outboard_core::hclog::Level;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// A `tracing` layer for plugins: each event becomes one line in hclog's format on the original
+/// stderr, with the event's target as module and its fields, and those of the spans around it, as
+/// pairs.
+///
+/// [`Plugin::serve`](crate::Plugin::serve) installs it by itself unless the program has set a
+/// global subscriber; use it to build that one. It writes to where stderr was when the plugin was
+/// made, so that it is never mixed up with what the program prints.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Layer {}
+
+impl Layer {
+    /// A layer for `tracing_subscriber`'s registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The fields of a span.
+struct SpanFields(Map<String, Value>);
+
+impl<S> tracing_subscriber::Layer<S> for Layer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(SpanFields(fields.pairs));
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(SpanFields(pairs)) = span.extensions_mut().get_mut() {
+            pairs.extend(fields.pairs);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut pairs = Map::new();
+        if let Some(scope) = context.event_scope(event) {
+            // From the outermost on, so that inner fields win, and the event's own over all.
+            for span in scope.from_root() {
+                if let Some(SpanFields(fields)) = span.extensions().get() {
+                    pairs.extend(fields.iter().map(|(k, v)| (k.clone(), v.clone())));
+                }
+            }
+        }
+        let mut fields = Fields { message: String::new(), pairs };
+        event.record(&mut fields);
+        let level = level(*event.metadata().level());
+        super::write_entry(level, event.metadata().target(), &fields.message, &fields.pairs);
+    }
+}
+
+fn level(level: tracing::Level) -> Level {
+    match level {
+        tracing::Level::TRACE => Level::Trace,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::ERROR => Level::Error,
+    }
+}
+
+/// Collects fields, the message apart.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    pairs: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.pairs.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.put(field, format!("{value:?}"));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.put(field, value);
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // NaN and the infinities have no JSON number.
+        match serde_json::Number::from_f64(value) {
+            Some(number) => self.put(field, number),
+            None => self.put(field, value.to_string()),
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put(field, value.to_string());
+    }
+}

@@ -1,0 +1,399 @@
+//! The future that serves: it carries out what the plugin machine of outboard-core asks for and
+//! tells it what happened. It decides nothing itself, but for the order of the last things (see
+//! [`Ending`]).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_channel::mpsc;
+use futures_core::Stream as _;
+use outboard_core::env::PluginEnv;
+use outboard_core::fault::Fault;
+use outboard_core::handshake::Location;
+use outboard_core::plugin::{
+    self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
+};
+use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
+use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime, Timer};
+
+use super::error::ServeError;
+use super::events::PluginEvents;
+use super::tracked::InFlight;
+use crate::broker::{Broker, BrokerParts, ListenPolicy};
+use crate::services::health::HealthReporter;
+use crate::services::{self, Internal};
+use crate::sys::files::SocketFile;
+use crate::sys::interrupt::IgnoreInterrupts;
+use crate::sys::socket::{self, Bound, ListenError};
+use crate::sys::stdio::Claim;
+use crate::time;
+
+/// What is needed to make a [`Driver`].
+pub(super) struct DriverParts {
+    pub(super) runtime: SharedRuntime,
+    pub(super) config: PluginConfig,
+    pub(super) env: PluginEnv,
+    pub(super) claim: Claim,
+    pub(super) events: Arc<PluginEvents>,
+    pub(super) routers: BTreeMap<i64, Router>,
+    pub(super) transports: Vec<Arc<dyn Transport>>,
+    pub(super) health: HealthReporter,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) max_message_size: usize,
+    pub(super) asked: mpsc::UnboundedSender<()>,
+    pub(super) shutdown_calls: mpsc::UnboundedReceiver<()>,
+}
+
+/// How long accepting pauses after it failed, most likely for want of file descriptors: trying
+/// again at once would spin. (A choice.)
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections accepted in one poll before other tasks get their turn.
+const ACCEPTS_PER_POLL: usize = 16;
+
+pub(super) struct Driver {
+    parts: DriverParts,
+    machine: machine::Plugin,
+    listener: Option<(Box<dyn Listener>, Option<SocketFile>)>,
+    accepting: bool,
+    accept_pause: Option<BoxFuture<'static, ()>>,
+    connections: Vec<Served>,
+    ending: Option<Ending>,
+    interrupts: Option<IgnoreInterrupts>,
+    timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
+    host_gone: bool,
+    outcome: Option<Result<StopReason, ServeError>>,
+}
+
+/// A connection being served.
+struct Served {
+    serving: Arc<dyn Serving>,
+    broker: Broker,
+    closed: BoxFuture<'static, ()>,
+}
+
+/// The last things, in this order, so that nothing is cut off that is on its way: the calls in
+/// flight may still print, and what they print must still be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The user's calls are being finished.
+    Calls,
+    /// What they printed is being sent.
+    Output,
+    /// The streams of outboard itself have ended; the connections are being closed.
+    Connections,
+}
+
+impl Driver {
+    pub(super) fn new(parts: DriverParts) -> Self {
+        let machine = machine::Plugin::new(parts.config.clone(), parts.runtime.now());
+        Self {
+            parts,
+            machine,
+            listener: None,
+            accepting: false,
+            accept_pause: None,
+            connections: Vec::new(),
+            ending: None,
+            interrupts: None,
+            timer: None,
+            host_gone: false,
+            outcome: None,
+        }
+    }
+
+    fn input(&mut self, input: PluginInput) {
+        let now = self.parts.runtime.now();
+        self.machine.handle(now, input);
+    }
+
+    fn drain(&mut self) {
+        loop {
+            if let Some(action) = self.machine.poll_action() {
+                self.act(action);
+            } else if let Some(event) = self.machine.poll_event() {
+                self.report(&event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: PluginAction) {
+        match action {
+            PluginAction::Listen(spec) => match self.listen(spec) {
+                Ok(location) => self.input(PluginInput::Listening(location)),
+                Err(error) => {
+                    let fault = Fault::other(super::chain(&error));
+                    self.input(PluginInput::ListenFailed(fault));
+                }
+            },
+            PluginAction::WriteHandshake(line) => {
+                let mut stdout = self.parts.claim.stdout();
+                match stdout.write_all(&line).and_then(|()| stdout.flush()) {
+                    Ok(()) => {
+                        self.interrupts = IgnoreInterrupts::start();
+                        self.input(PluginInput::HandshakeWritten);
+                    }
+                    Err(error) => self.input(PluginInput::HandshakeWriteFailed(error.into())),
+                }
+            }
+            // They were claimed long before, so that no print could precede the line.
+            PluginAction::RedirectStdio => {}
+            PluginAction::Serve => self.accepting = true,
+            PluginAction::StopListening => {
+                self.accepting = false;
+                self.listener = None;
+            }
+            PluginAction::Drain => {
+                for connection in &self.connections {
+                    connection.serving.drain();
+                }
+                self.ending = Some(Ending::Calls);
+            }
+            PluginAction::Abort => {
+                for connection in &self.connections {
+                    connection.broker.close();
+                    connection.serving.abort();
+                }
+            }
+            PluginAction::Finish { reason, .. } => {
+                self.outcome = Some(match reason {
+                    StopReason::Failed(error) => Err(ServeError::Start(error)),
+                    reason => Ok(reason),
+                });
+            }
+        }
+    }
+
+    fn listen(&mut self, spec: ListenSpec) -> Result<Location, ListenError> {
+        let bound = match spec {
+            ListenSpec::Unix { dir, group } => {
+                let dir = dir.unwrap_or_else(std::env::temp_dir);
+                let group = group.map(|group| group.to_string());
+                socket::listen_unix(&dir, group.as_deref())?
+            }
+            ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
+            // Only chosen if a transport for it is compiled in.
+            ListenSpec::Stdio => return Ok(Location::Stdio),
+        };
+        let Bound { socket, endpoint, file } = bound;
+        let listener = self.parts.runtime.listener(socket, endpoint.clone());
+        let listener = listener.map_err(ListenError::Register)?;
+        self.listener = Some((listener, file));
+        Ok(Location::Endpoint(endpoint))
+    }
+
+    fn report(&mut self, event: &PluginEvent) {
+        match event {
+            PluginEvent::Serving(line) => {
+                tracing::debug!(
+                    target: "outboard",
+                    version = line.app_version(),
+                    protocol = %line.protocol(),
+                    location = ?line.location(),
+                    "serving"
+                );
+            }
+            PluginEvent::Interrupted { count } => {
+                tracing::trace!(target: "outboard", count, "interrupt ignored");
+            }
+            PluginEvent::Stopping(reason) => {
+                tracing::debug!(target: "outboard", ?reason, "stopping");
+            }
+        }
+    }
+
+    fn serve(&mut self, io: BoxByteStream) {
+        let protocol = self.machine.protocol();
+        let version = self.machine.choice().version;
+        let transport = self.parts.transports.iter().find(|t| t.protocol() == protocol);
+        // Both were offered to the machine, which only chooses from what it was offered.
+        let (Some(transport), Some(router)) = (transport, self.parts.routers.get(&version)) else {
+            return;
+        };
+        let broker = Broker::new(BrokerParts {
+            runtime: Arc::clone(&self.parts.runtime),
+            transport: Arc::clone(transport),
+            config: ConnectionConfig {
+                max_message_size: self.parts.max_message_size,
+                ..ConnectionConfig::default()
+            },
+            listen: ListenPolicy::of_plugin(&self.parts.env, self.parts.config.socket),
+        });
+        let mut router = router.clone();
+        let internal = Internal {
+            asked: self.parts.asked.clone(),
+            output: Arc::clone(&self.parts.events.output),
+            broker: broker.clone(),
+            health: self.parts.health.clone(),
+        };
+        if let Err(error) = services::add_all(&mut router, internal) {
+            // A user's service with a name of go-plugin's own: refused before the first call.
+            tracing::error!(target: "outboard", %error, "this connection cannot be served");
+            return;
+        }
+        let config = ServerConfig { max_message_size: self.parts.max_message_size };
+        let serving = transport.serve(&self.parts.runtime, io, Arc::new(router), config);
+        let closed = serving.closed();
+        self.connections.push(Served { serving, broker, closed });
+        self.input(PluginInput::Accepted);
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(pause) = &mut self.accept_pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.accept_pause = None;
+        }
+        let Some((listener, _)) = self.listener.as_mut().filter(|_| self.accepting) else {
+            return false;
+        };
+        match listener.poll_accept(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(io)) => {
+                self.serve(io);
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                tracing::warn!(target: "outboard", %error, "a connection could not be accepted");
+                let pause = time::sleep(&self.parts.runtime, ACCEPT_PAUSE);
+                self.accept_pause = Some(Box::pin(pause));
+                true
+            }
+        }
+    }
+
+    fn poll_connections(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.connections.len();
+        self.connections.retain_mut(|connection| {
+            let open = connection.closed.as_mut().poll(cx).is_pending();
+            if !open {
+                connection.broker.close();
+            }
+            open
+        });
+        let closed = before - self.connections.len();
+        for _ in 0..closed {
+            self.input(PluginInput::ConnectionClosed);
+        }
+        closed > 0
+    }
+
+    fn poll_signals(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Poll::Ready(Some(())) = Pin::new(&mut self.parts.shutdown_calls).poll_next(cx) {
+            self.input(PluginInput::ShutdownCalled);
+            progress = true;
+        }
+        if !self.host_gone && self.parts.events.poll_host_gone(cx).is_ready() {
+            self.host_gone = true;
+            self.input(PluginInput::HostGone);
+            progress = true;
+        }
+        progress
+    }
+
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.ending {
+            None => false,
+            Some(Ending::Calls) => {
+                if self.parts.in_flight.poll_idle(cx).is_pending() {
+                    return false;
+                }
+                // All that was printed is queued now, and nothing follows.
+                self.parts.claim.release();
+                self.parts.events.output.close();
+                self.ending = Some(Ending::Output);
+                true
+            }
+            Some(Ending::Output) => {
+                if self.parts.events.output.poll_flushed(cx).is_pending() {
+                    return false;
+                }
+                for connection in &self.connections {
+                    connection.broker.close();
+                }
+                self.parts.health.shut_down();
+                self.ending = Some(Ending::Connections);
+                true
+            }
+            Some(Ending::Connections) => {
+                if !self.connections.is_empty() {
+                    return false;
+                }
+                self.ending = None;
+                self.input(PluginInput::Drained);
+                true
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((at, _)) = self.machine.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
+        if self.parts.runtime.now() < at {
+            let runtime = &self.parts.runtime;
+            let (set, timer) = self.timer.get_or_insert_with(|| (at, runtime.timer(at)));
+            if *set != at {
+                timer.as_mut().reset(at);
+                *set = at;
+            }
+            if timer.as_mut().poll_expired(cx).is_pending() {
+                return false;
+            }
+        }
+        let now = self.parts.runtime.now().max(at);
+        self.machine.handle_timeout(now);
+        true
+    }
+}
+
+impl Future for Driver {
+    type Output = Result<StopReason, ServeError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        for _ in 0..ACCEPTS_PER_POLL {
+            this.drain();
+            if let Some(outcome) = this.outcome.take() {
+                for connection in &this.connections {
+                    connection.broker.close();
+                    connection.serving.abort();
+                }
+                return Poll::Ready(outcome);
+            }
+            // Each of these must be polled in each round, so that all have seen the waker.
+            let progress = [
+                this.poll_signals(cx),
+                this.poll_accept(cx),
+                this.poll_connections(cx),
+                this.poll_ending(cx),
+                this.poll_timer(cx),
+            ];
+            if !progress.contains(&true) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for connection in &self.connections {
+            connection.broker.close();
+            connection.serving.abort();
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a plugin cannot serve.
+
+use std::fmt;
+use std::io;
+
+use outboard_core::env::CookieError;
+use outboard_core::plugin::PluginError;
+use outboard_core::rpc::DuplicateService;
+
+/// Why a plugin cannot serve.
+///
+/// Its `Debug` form is the text for people with all causes, since that is what a `main` that
+/// returns the error prints.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// No host has launched this program, or its handshake has no cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// The standard streams cannot be claimed.
+    #[error("the plugin cannot claim its stdout and stderr; are file descriptors used up?")]
+    Claim(#[source] io::Error),
+    /// Two interfaces of the same service in one version.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateService),
+    /// No transport is compiled in or chosen.
+    #[error("the plugin speaks no transport: enable the feature \"h2\" or call Plugin::transport")]
+    NoTransport,
+    /// It could not start serving.
+    #[error("the plugin cannot serve")]
+    Start(#[source] PluginError),
+}
+
+impl fmt::Debug for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::chain(self))
+    }
+}

@@ -1,0 +1,111 @@
+//! Counting the calls of the user's services, so that the end of a plugin can wait for them.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use outboard_core::rpc::{
+    Call, CallContext, MessageStream, OutMessage, Service, ServiceDescriptor, Status,
+};
+
+use crate::codegen::{StreamAnswer, UnaryAnswer};
+
+/// The number of calls in flight. Go-plugin's own streams are not among them: they end last.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: usize,
+    idle: Option<Waker>,
+}
+
+impl InFlight {
+    /// Ready when no call is in flight. Wakes the task that asked last.
+    pub(crate) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.calls == 0 {
+            return Poll::Ready(());
+        }
+        state.idle = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn enter(self: &Arc<Self>) -> Guard {
+        self.lock().calls += 1;
+        Guard(Arc::clone(self))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call in flight, until dropped.
+struct Guard(Arc<InFlight>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.calls -= 1;
+        let idle = if state.calls == 0 { state.idle.take() } else { None };
+        drop(state);
+        if let Some(waker) = idle {
+            waker.wake();
+        }
+    }
+}
+
+/// A service whose calls are counted.
+pub(crate) struct Tracked {
+    inner: Arc<dyn Service>,
+    in_flight: Arc<InFlight>,
+}
+
+impl Tracked {
+    pub(crate) fn new(inner: Arc<dyn Service>, in_flight: Arc<InFlight>) -> Self {
+        Self { inner, in_flight }
+    }
+}
+
+impl Service for Tracked {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.inner.descriptor()
+    }
+
+    fn unary(&self, method: usize, context: CallContext, message: Bytes) -> UnaryAnswer {
+        let guard = self.in_flight.enter();
+        let answer = self.inner.unary(method, context, message);
+        Box::pin(async move {
+            let _guard = guard;
+            answer.await
+        })
+    }
+
+    fn streaming(&self, method: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
+        let guard = self.in_flight.enter();
+        let answer = self.inner.streaming(method, context, call);
+        Box::pin(async move {
+            let mut reply = answer.await?;
+            reply.messages = Box::pin(Guarded { messages: reply.messages, _guard: guard });
+            Ok(reply)
+        })
+    }
+}
+
+struct Guarded {
+    messages: MessageStream,
+    _guard: Guard,
+}
+
+impl Stream for Guarded {
+    type Item = Result<OutMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.messages.as_mut().poll_next(cx)
+    }
+}

@@ -1,0 +1,157 @@
+//! go-plugin's own services, as a plugin serves them: controller, stdio and broker.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_channel::mpsc;
+use futures_core::Stream;
+use outboard_core::rpc::{
+    Call, CallContext, MethodDescriptor, MethodKind, Service, ServiceDescriptor, Status, Streaming,
+};
+use outboard_core::wire::plugin::{ConnInfo, Empty, FILE_DESCRIPTOR_SET, StdioData, stdio_data};
+
+use crate::broker::Broker;
+use crate::codegen::{
+    StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
+    serve_unary,
+};
+use crate::plugin::output::{Output, Reader};
+use crate::sys::stdio::Stream as Printed;
+
+/// `plugin.GRPCController`: the host's request to end.
+pub(crate) struct Controller {
+    asked: mpsc::UnboundedSender<()>,
+}
+
+impl Controller {
+    /// Each request to end is a message on `asked`.
+    pub(crate) fn new(asked: mpsc::UnboundedSender<()>) -> Self {
+        Self { asked }
+    }
+}
+
+static CONTROLLER: ServiceDescriptor = ServiceDescriptor {
+    name: "plugin.GRPCController",
+    methods: &[MethodDescriptor {
+        name: "Shutdown",
+        path: "/plugin.GRPCController/Shutdown",
+        kind: MethodKind::Unary,
+    }],
+    file_descriptor_set: FILE_DESCRIPTOR_SET,
+};
+
+impl Service for Controller {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &CONTROLLER
+    }
+
+    fn unary(&self, _method: usize, context: CallContext, message: Bytes) -> UnaryAnswer {
+        let asked = self.asked.clone();
+        serve_unary(context, message, |_request: Empty| async move {
+            // A closed channel means that the plugin is ending already.
+            let _ending = asked.unbounded_send(());
+            Ok(Empty {})
+        })
+    }
+
+    fn streaming(&self, method: usize, _: CallContext, _: Box<dyn Call>) -> StreamAnswer {
+        no_such_method(&CONTROLLER, method)
+    }
+}
+
+/// `plugin.GRPCStdio`: what the program prints.
+pub(crate) struct Stdio {
+    output: Arc<Output>,
+}
+
+impl Stdio {
+    pub(crate) fn new(output: Arc<Output>) -> Self {
+        Self { output }
+    }
+}
+
+static STDIO: ServiceDescriptor = ServiceDescriptor {
+    name: "plugin.GRPCStdio",
+    methods: &[MethodDescriptor {
+        name: "StreamStdio",
+        path: "/plugin.GRPCStdio/StreamStdio",
+        kind: MethodKind::ServerStreaming,
+    }],
+    file_descriptor_set: FILE_DESCRIPTOR_SET,
+};
+
+impl Service for Stdio {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &STDIO
+    }
+
+    fn unary(&self, method: usize, _: CallContext, _: Bytes) -> UnaryAnswer {
+        no_such_method(&STDIO, method)
+    }
+
+    fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
+        let output = Arc::clone(&self.output);
+        serve_server_streaming(context, call, |_request: Empty| async move {
+            Ok(Streaming::try_from_stream(Pieces(output.reader())))
+        })
+    }
+}
+
+struct Pieces(Reader);
+
+impl Stream for Pieces {
+    type Item = Result<StdioData, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx).map(|piece| {
+            let (stream, data) = piece?;
+            let channel = match stream {
+                Printed::Stdout => stdio_data::Channel::Stdout,
+                Printed::Stderr => stdio_data::Channel::Stderr,
+            };
+            Some(Ok(StdioData { channel: channel.into(), data: data.into() }))
+        })
+    }
+}
+
+/// `plugin.GRPCBroker`: the control stream of one connection's broker.
+pub(crate) struct BrokerControl {
+    broker: Broker,
+}
+
+impl BrokerControl {
+    pub(crate) fn new(broker: Broker) -> Self {
+        Self { broker }
+    }
+}
+
+static BROKER: ServiceDescriptor = ServiceDescriptor {
+    name: "plugin.GRPCBroker",
+    methods: &[MethodDescriptor {
+        name: "StartStream",
+        path: "/plugin.GRPCBroker/StartStream",
+        kind: MethodKind::Bidirectional,
+    }],
+    file_descriptor_set: FILE_DESCRIPTOR_SET,
+};
+
+impl Service for BrokerControl {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &BROKER
+    }
+
+    fn unary(&self, method: usize, _: CallContext, _: Bytes) -> UnaryAnswer {
+        no_such_method(&BROKER, method)
+    }
+
+    fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
+        let broker = self.broker.clone();
+        serve_bidirectional(context, call, |incoming: Streaming<ConnInfo>| async move {
+            let outgoing = broker.outgoing();
+            broker.attach(incoming);
+            Ok(outgoing)
+        })
+    }
+}
