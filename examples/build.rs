@@ -1,11 +1,16 @@
 //! Generates the interfaces of the examples.
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // One output per file, as the Kv and Counter protos share go-plugin's package name.
+use std::error::Error;
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
     for name in ["greeter", "kv", "counter", "streamer"] {
-        outboard_build::configure()
-            .file_name(name)
-            .compile(&[format!("proto/{name}.proto")], &["proto"])?;
+        // A directory for each, since several share the package name that go-plugin gave them.
+        let dir = out.join(name);
+        std::fs::create_dir_all(&dir)?;
+        let proto = format!("proto/{name}.proto");
+        outboard_build::configure().out_dir(dir).compile(&[proto], &["proto"])?;
     }
     Ok(())
 }

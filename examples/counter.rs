@@ -14,7 +14,7 @@ use std::io;
 
 use outboard::{Command, Handshake, Host, Plugin, RunningPlugin, Status, Tokio, context};
 
-outboard::include_proto!("counter");
+outboard::include_proto!("counter/proto");
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 

@@ -9,7 +9,7 @@ use std::error::Error;
 use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
 use tracing::info;
 
-outboard::include_proto!("greeter");
+outboard::include_proto!("greeter/greeter");
 
 /// What host and plugin agree on: the version of the interface, and a cookie that keeps people
 /// from running the plugin by hand.

@@ -6,7 +6,7 @@ use std::io;
 
 use outboard::{Handshake, Plugin, Status, Tokio};
 
-outboard::include_proto!("kv");
+outboard::include_proto!("kv/proto");
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 

@@ -14,7 +14,7 @@ use std::io::Write as _;
 
 use outboard::{Command, Handshake, Host, Tokio};
 
-outboard::include_proto!("kv");
+outboard::include_proto!("kv/proto");
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 

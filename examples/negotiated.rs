@@ -10,7 +10,7 @@ use std::error::Error;
 
 use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
 
-outboard::include_proto!("kv");
+outboard::include_proto!("kv/proto");
 
 /// The version in here is not used, since both sides say which versions they know.
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");

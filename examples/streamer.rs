@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 use outboard::{Command, Handshake, Host, Plugin, RunningPlugin, Status, Streaming, Tokio};
 
-outboard::include_proto!("streamer");
+outboard::include_proto!("streamer/proto");
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 

@@ -37,6 +37,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::broker::{Broker, BrokerError};
 use outboard_core::rpc::{CallContext, Extensions, Metadata, MetadataError};
 
 /// The call that the code now running answers; `None` outside of handlers.
@@ -45,6 +46,15 @@ use outboard_core::rpc::{CallContext, Extensions, Metadata, MetadataError};
 #[must_use]
 pub fn current() -> Option<CurrentCall> {
     look(Option::clone)
+}
+
+/// The broker of the connection on which the current call came.
+///
+/// # Errors
+/// [`BrokerError::NoCall`] outside of a handler, and in one that no outboard server runs.
+pub fn broker() -> Result<Broker, BrokerError> {
+    let call = current().ok_or(BrokerError::NoCall)?;
+    call.extensions().get::<Broker>().cloned().ok_or(BrokerError::NoCall)
 }
 
 /// Runs `future` without a current call: its own calls inherit no deadline.

@@ -1,17 +1,57 @@
-//! Placeholder
+//! Plugins as separate processes, in go-plugin's wire protocol, on any async runtime.
+//!
+//! A *host* launches a *plugin* binary, reads one handshake line from it, agrees on a version,
+//! connects, and *dispenses* an implementation of an interface whose methods feel local; either
+//! side can pass live interfaces to the other through a *broker*. The protocol is exactly that of
+//! HashiCorp's go-plugin: hosts run existing Go, Python and Node plugins, and plugins run under
+//! existing Go hosts.
+//!
+//! An interface is a service in a `.proto` file. `outboard-build` turns it into one trait, a client
+//! that implements the trait over a connection, and a server for any implementation. The repository's
+//! `examples` are whole programs.
+//!
+//! # Features
+//!
+//! - `tokio` (default): the adapter [`Tokio`].
+//! - `smol`: the adapter `Smol`.
+//! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
+//! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
+//!
+//! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
+mod broker;
+pub mod client;
+pub mod codegen;
+pub mod context;
+mod host;
+pub mod log;
 mod plugin;
+pub mod services;
 mod sys;
+mod time;
+mod transports;
+
+pub use outboard_core::{
+    endpoint, env, exit::Exit, handshake, handshake::Handshake, hclog, rt,
+    host::{Evidence, StartError, StartFailure, StartPhase},
+    plugin::{PluginError, StopReason},
+    rpc::{Router, Service, Transport},
+};
+#[cfg(feature = "h2")]
+pub use outboard_transport_h2::H2;
+
+pub use self::broker::{Broker, BrokerError, Served};
+pub use self::host::{
+    Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
+    LOG_TARGET, PingError, RunningPlugin, ShutdownError,
+};
+pub use self::plugin::{Plugin, ServeError};
+pub use self::sys::socket::ListenError;
 
 #[cfg(all(unix, feature = "smol"))]
 pub use outboard_runtime_smol::Smol;
 #[cfg(feature = "tokio")]
 pub use outboard_runtime_tokio::Tokio;
-
-pub mod client;
-pub mod codegen;
-pub mod context;
-pub mod services;
 
 pub use self::client::Client;
 pub use outboard_core::rpc::{

@@ -22,13 +22,12 @@ use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::fault::Fault;
 use outboard_core::plugin::SocketKind;
 use outboard_core::rpc::{
-    Channel, ConnectionConfig, Router, ServerConfig, Status, Streaming, Transport,
+    Channel, ConnectionConfig, Router, ServerConfig, Service, Status, Streaming, Transport,
 };
 use outboard_core::rt::SharedRuntime;
 use outboard_core::wire::plugin::ConnInfo;
 
 use crate::client::Client;
-use crate::plugin::IntoService;
 use crate::sys::files::remove_stale_socket;
 use crate::sys::socket::{self, Bound, ListenError};
 
@@ -141,10 +140,10 @@ impl Broker {
     ///
     /// # Errors
     /// [`BrokerError`] if the broker is closed or no socket can be made.
-    pub fn serve(&self, service: impl IntoService) -> Result<Served, BrokerError> {
+    pub fn serve(&self, service: impl Service) -> Result<Served, BrokerError> {
         let mut router = Router::new();
         // A router without services takes any first one.
-        router.add(service.into_service())?;
+        router.add(Arc::new(service))?;
         self.serve_router(router)
     }
 

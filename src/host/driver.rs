@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
+use futures_io::AsyncRead as _;
+use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::HandshakeLine;
@@ -123,12 +125,12 @@ impl Driver {
     fn act(&mut self, action: HostAction) {
         match action {
             HostAction::Launch => self.launch(),
-            HostAction::Connect { endpoint, protocol } => {
+            HostAction::Connect { location, protocol } => {
                 let transport = self.transports.iter().find(|t| t.protocol() == protocol);
-                match (endpoint, transport) {
+                match (location.endpoint(), transport) {
                     (Some(endpoint), Some(transport)) => {
                         let transport = Arc::clone(transport);
-                        self.connecting = Some((self.runtime.connect(&endpoint), transport));
+                        self.connecting = Some((self.runtime.connect(endpoint), transport));
                     }
                     // The machine accepts only what it was told this host can do.
                     (None, _) | (_, None) => {
@@ -185,7 +187,7 @@ impl Driver {
         match event {
             HostEvent::Negotiated(_) => {}
             HostEvent::Ready => {
-                let line = self.machine.line().cloned();
+                let line = self.machine.handshake().map(|accepted| accepted.line.clone());
                 if let (Some(ready), Some(line), Some(link)) =
                     (self.ready.take(), line, self.link.clone())
                 {
@@ -213,14 +215,19 @@ impl Driver {
         }
     }
 
+    /// Where the plugin listens, once it has said so.
+    fn endpoint(&self) -> Option<Endpoint> {
+        self.machine.handshake()?.line.location().endpoint().cloned()
+    }
+
     fn clean_up(&mut self) {
         self.shared.set_pid(None);
         if let Some(link) = &self.link {
             link.broker.remove_stale_files();
         }
         // A plugin that was killed could not do it itself.
-        let endpoint = self.machine.line().and_then(HandshakeLine::endpoint);
-        if let Some(file) = endpoint.and_then(|endpoint| endpoint.socket_file()) {
+        let endpoint = self.endpoint();
+        if let Some(file) = endpoint.as_ref().and_then(Endpoint::socket_file) {
             remove_stale_socket(file);
         }
     }
@@ -328,10 +335,8 @@ impl Driver {
     }
 
     fn connected(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream) {
-        let Some(endpoint) = self.machine.line().and_then(HandshakeLine::endpoint) else {
-            return;
-        };
-        let link = Link::establish(&self.runtime, transport, io, endpoint, &self.shared);
+        let Some(endpoint) = self.endpoint() else { return };
+        let link = Link::establish(&self.runtime, transport, io, &endpoint, &self.shared);
         self.lost = Some(link.connection.closed());
         self.link = Some(link);
         self.input(HostInput::Connected);

@@ -9,7 +9,7 @@ use outboard_core::rpc::{
     Channel, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
 };
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
-use outboard_core::wire::plugin::{Empty, StdioData, stdio_data};
+use outboard_core::wire::plugin::{BROKER, CONTROLLER, Empty, STDIO, StdioData, stdio_data};
 
 use super::running::Shared;
 use crate::broker::{Broker, BrokerParts};
@@ -23,9 +23,6 @@ pub(super) struct Link {
     pub(super) broker: Broker,
 }
 
-const SHUTDOWN: &str = "/plugin.GRPCController/Shutdown";
-const STDIO: &str = "/plugin.GRPCStdio/StreamStdio";
-const BROKER: &str = "/plugin.GRPCBroker/StartStream";
 
 /// How long a lost connection waits for the exit that explains it. A process that dies closes its
 /// sockets just before its parent learns of its end, so this is hardly ever used up.
@@ -50,7 +47,7 @@ impl Link {
         };
         let connection = transport.connect(runtime, io, config.clone());
         let channel = Channel::new(Arc::clone(&connection));
-        let stdio = call_server_streaming(&channel, STDIO, Empty {});
+        let stdio = call_server_streaming(&channel, STDIO.methods[0].path, Empty {});
         runtime.spawn(Box::pin(sync_stdio(stdio, Arc::clone(shared))));
         let broker = Broker::new(BrokerParts {
             runtime: Arc::clone(runtime),
@@ -58,7 +55,7 @@ impl Link {
             config,
             listen: shared.settings().listen.clone(),
         });
-        let incoming = call_bidirectional(&channel, BROKER, broker.outgoing());
+        let incoming = call_bidirectional(&channel, BROKER.methods[0].path, broker.outgoing());
         broker.attach(incoming);
         Self { connection, broker }
     }
@@ -67,7 +64,7 @@ impl Link {
     /// they answer.
     pub(super) fn call_shutdown(&self) -> BoxFuture<'static, ()> {
         let channel = Channel::new(Arc::clone(&self.connection));
-        let call = call_unary::<_, Empty>(&channel, SHUTDOWN, &Empty {});
+        let call = call_unary::<_, Empty>(&channel, CONTROLLER.methods[0].path, &Empty {});
         Box::pin(async move {
             let _outcome = call.await;
         })

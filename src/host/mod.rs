@@ -26,6 +26,7 @@ use crate::broker::ListenPolicy;
 
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
+pub use self::logs::LOG_TARGET;
 pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
 
 use self::driver::{Driver, DriverParts};

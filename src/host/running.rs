@@ -13,7 +13,9 @@ use outboard_core::exit::Exit;
 use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Channel, Status};
 use outboard_core::rt::SharedRuntime;
-use outboard_core::wire::health::{HealthCheckRequest, HealthCheckResponse};
+use outboard_core::wire::health::{
+    CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+};
 
 pub use outboard_core::host::ExitReason;
 
@@ -24,6 +26,7 @@ use super::link::Link;
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::codegen::call_unary;
+use crate::services::health::PLUGIN;
 use crate::time;
 
 /// How a plugin ended.
@@ -280,15 +283,12 @@ impl RunningPlugin {
     /// # Errors
     /// The status of the call, which says how the plugin ended if it has.
     pub async fn health(&self) -> Result<Health, Status> {
-        const CHECK: &str = "/grpc.health.v1.Health/Check";
-        const SERVICE: &str = "plugin";
-        let request = HealthCheckRequest { service: SERVICE.to_owned() };
-        let answer: HealthCheckResponse = call_unary(&self.channel(), CHECK, &request).await?;
-        // The numbers are those of grpc.health.v1.
-        Ok(match answer.status {
-            1 => Health::Serving,
-            2 => Health::NotServing,
-            _ => Health::Unknown,
+        let request = HealthCheckRequest { service: PLUGIN.to_owned() };
+        let answer: HealthCheckResponse = call_unary(&self.channel(), HEALTH.methods[CHECK].path, &request).await?;
+        Ok(match answer.status() {
+            ServingStatus::Serving => Health::Serving,
+            ServingStatus::NotServing => Health::NotServing,
+            ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
         })
     }
 

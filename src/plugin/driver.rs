@@ -25,7 +25,7 @@ use super::error::ServeError;
 use super::events::PluginEvents;
 use super::tracked::InFlight;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
-use crate::services::health::HealthReporter;
+use crate::services::health::Health;
 use crate::services::{self, Internal};
 use crate::sys::files::SocketFile;
 use crate::sys::interrupt::IgnoreInterrupts;
@@ -42,7 +42,7 @@ pub(super) struct DriverParts {
     pub(super) events: Arc<PluginEvents>,
     pub(super) routers: BTreeMap<i64, Router>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
-    pub(super) health: HealthReporter,
+    pub(super) health: Health,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) max_message_size: usize,
     pub(super) asked: mpsc::UnboundedSender<()>,
@@ -182,7 +182,11 @@ impl Driver {
             // Only chosen if a transport for it is compiled in.
             ListenSpec::Stdio => return Ok(Location::Stdio),
         };
-        let Bound { socket, endpoint, file } = bound;
+        let Bound {
+            socket,
+            endpoint,
+            file,
+        } = bound;
         let listener = self.parts.runtime.listener(socket, endpoint.clone());
         let listener = listener.map_err(ListenError::Register)?;
         self.listener = Some((listener, file));
@@ -212,7 +216,11 @@ impl Driver {
     fn serve(&mut self, io: BoxByteStream) {
         let protocol = self.machine.protocol();
         let version = self.machine.choice().version;
-        let transport = self.parts.transports.iter().find(|t| t.protocol() == protocol);
+        let transport = self
+            .parts
+            .transports
+            .iter()
+            .find(|t| t.protocol() == protocol);
         // Both were offered to the machine, which only chooses from what it was offered.
         let (Some(transport), Some(router)) = (transport, self.parts.routers.get(&version)) else {
             return;
@@ -238,10 +246,16 @@ impl Driver {
             tracing::error!(target: "outboard", %error, "this connection cannot be served");
             return;
         }
-        let config = ServerConfig { max_message_size: self.parts.max_message_size };
+        let config = ServerConfig {
+            max_message_size: self.parts.max_message_size,
+        };
         let serving = transport.serve(&self.parts.runtime, io, Arc::new(router), config);
         let closed = serving.closed();
-        self.connections.push(Served { serving, broker, closed });
+        self.connections.push(Served {
+            serving,
+            broker,
+            closed,
+        });
         self.input(PluginInput::Accepted);
     }
 
@@ -320,7 +334,7 @@ impl Driver {
                 for connection in &self.connections {
                     connection.broker.close();
                 }
-                self.parts.health.shut_down();
+                self.parts.health.reporter().shut_down();
                 self.ending = Some(Ending::Connections);
                 true
             }

@@ -19,7 +19,7 @@ use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
 use outboard_core::rt::SharedRuntime;
 
-use crate::services::health::HealthReporter;
+use crate::services::health::{Health, HealthReporter};
 use crate::sys::stdio::{self, Claim};
 
 pub use self::error::ServeError;
@@ -55,7 +55,7 @@ pub struct Plugin {
     events: Arc<PluginEvents>,
     sets: BTreeMap<i64, Vec<(String, Arc<dyn Service>)>>,
     transports: Vec<Arc<dyn Transport>>,
-    health: HealthReporter,
+    health: Health,
     max_message_size: usize,
     drain_timeout: Option<Duration>,
     outlive_host: bool,
@@ -81,7 +81,7 @@ impl Plugin {
             events,
             sets: BTreeMap::new(),
             transports: Vec::new(),
-            health: HealthReporter::new(),
+            health: Health::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             drain_timeout: None,
             outlive_host: false,
@@ -98,7 +98,7 @@ impl Plugin {
     }
 
     /// Serves an interface under `name`, in the handshake's version.
-    pub fn provide(self, name: impl Into<String>, service: impl IntoService) -> Self {
+    pub fn provide(self, name: impl Into<String>, service: impl Service) -> Self {
         let version = self.handshake.protocol_version();
         self.provide_version(version, name, service)
     }
@@ -109,10 +109,10 @@ impl Plugin {
         mut self,
         version: impl Into<i64>,
         name: impl Into<String>,
-        service: impl IntoService,
+        service: impl Service,
     ) -> Self {
         let set = self.sets.entry(version.into()).or_default();
-        set.push((name.into(), service.into_service()));
+        set.push((name.into(), Arc::new(service)));
         self
     }
 
@@ -160,7 +160,7 @@ impl Plugin {
     /// A handle to say, at any time, that the plugin takes calls or does not.
     #[must_use]
     pub fn health(&self) -> HealthReporter {
-        self.health.clone()
+        self.health.reporter()
     }
 
     /// Serves until the host asks for the end or dies. Calls in flight are finished first. Dropping
@@ -208,7 +208,11 @@ impl Plugin {
         let outcome = self.run(runtime, env, claim).await;
         if let Err(error) = &outcome {
             // Shown by any host at error level, before it reports the missing handshake line.
-            crate::log::write(outboard_core::hclog::Level::Error, "outboard", &chain(error));
+            crate::log::write(
+                outboard_core::hclog::Level::Error,
+                "outboard",
+                &chain(error),
+            );
         }
         outcome
     }
@@ -238,7 +242,10 @@ impl Plugin {
             }
             routers.insert(version, router);
         }
-        let versions = routers.keys().map(|version| (*version, protocols.clone())).collect();
+        let versions = routers
+            .keys()
+            .map(|version| (*version, protocols.clone()))
+            .collect();
         let mut config = PluginConfig::new(env.clone(), versions);
         config.outlive_host = self.outlive_host;
         if self.tcp {
@@ -266,24 +273,6 @@ impl Plugin {
     }
 }
 
-/// What [`Plugin::provide`] and the broker take: a generated server, or a service behind an [`Arc`].
-pub trait IntoService {
-    /// The service.
-    fn into_service(self) -> Arc<dyn Service>;
-}
-
-impl<S: Service> IntoService for S {
-    fn into_service(self) -> Arc<dyn Service> {
-        Arc::new(self)
-    }
-}
-
-impl IntoService for Arc<dyn Service> {
-    fn into_service(self) -> Arc<dyn Service> {
-        self
-    }
-}
-
 /// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -299,7 +288,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sets = self.sets.iter().map(|(version, set)| {
-            (version, set.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            (
+                version,
+                set.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            )
         });
         f.debug_struct("Plugin")
             .field("handshake", &self.handshake)

@@ -27,8 +27,12 @@ fn report(info: &PanicHookInfo<'_>) {
         _ => None,
     };
     let thread = std::thread::current();
-    let text =
-        format_panic(message, location.as_deref(), thread.name(), backtrace.as_deref());
+    let text = format_panic(
+        message,
+        location.as_deref(),
+        thread.name(),
+        backtrace.as_deref(),
+    );
     match context::current() {
         // Only its call fails, and the plugin lives on: one record. In the form of a Go panic it
         // would make hosts take every later line of text for an error too.

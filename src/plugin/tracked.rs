@@ -52,7 +52,11 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.calls -= 1;
-        let idle = if state.calls == 0 { state.idle.take() } else { None };
+        let idle = if state.calls == 0 {
+            state.idle.take()
+        } else {
+            None
+        };
         drop(state);
         if let Some(waker) = idle {
             waker.wake();
@@ -91,7 +95,10 @@ impl Service for Tracked {
         let answer = self.inner.streaming(method, context, call);
         Box::pin(async move {
             let mut reply = answer.await?;
-            reply.messages = Box::pin(Guarded { messages: reply.messages, _guard: guard });
+            reply.messages = Box::pin(Guarded {
+                messages: reply.messages,
+                _guard: guard,
+            });
             Ok(reply)
         })
     }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_core::Stream;
-use outboard_core::rpc::{
-    Call, CallContext, MethodDescriptor, MethodKind, Service, ServiceDescriptor, Status, Streaming,
+use outboard_core::rpc::{Call, CallContext, Service, ServiceDescriptor, Status, Streaming};
+use outboard_core::wire::plugin::{
+    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
 };
-use outboard_core::wire::plugin::{ConnInfo, Empty, FILE_DESCRIPTOR_SET, StdioData, stdio_data};
 
 use crate::broker::Broker;
 use crate::codegen::{
@@ -19,6 +19,16 @@ use crate::codegen::{
 };
 use crate::plugin::output::{Output, Reader};
 use crate::sys::stdio::Stream as Printed;
+
+use super::health::Health;
+
+/// What these services reach in the plugin's driver.
+pub(crate) struct Internal {
+    pub(crate) asked: mpsc::UnboundedSender<()>,
+    pub(crate) output: Arc<Output>,
+    pub(crate) broker: Broker,
+    pub(crate) health: Health,
+}
 
 /// `plugin.GRPCController`: the host's request to end.
 pub(crate) struct Controller {
@@ -31,16 +41,6 @@ impl Controller {
         Self { asked }
     }
 }
-
-static CONTROLLER: ServiceDescriptor = ServiceDescriptor {
-    name: "plugin.GRPCController",
-    methods: &[MethodDescriptor {
-        name: "Shutdown",
-        path: "/plugin.GRPCController/Shutdown",
-        kind: MethodKind::Unary,
-    }],
-    file_descriptor_set: FILE_DESCRIPTOR_SET,
-};
 
 impl Service for Controller {
     fn descriptor(&self) -> &'static ServiceDescriptor {
@@ -71,16 +71,6 @@ impl Stdio {
         Self { output }
     }
 }
-
-static STDIO: ServiceDescriptor = ServiceDescriptor {
-    name: "plugin.GRPCStdio",
-    methods: &[MethodDescriptor {
-        name: "StreamStdio",
-        path: "/plugin.GRPCStdio/StreamStdio",
-        kind: MethodKind::ServerStreaming,
-    }],
-    file_descriptor_set: FILE_DESCRIPTOR_SET,
-};
 
 impl Service for Stdio {
     fn descriptor(&self) -> &'static ServiceDescriptor {
@@ -126,16 +116,6 @@ impl BrokerControl {
         Self { broker }
     }
 }
-
-static BROKER: ServiceDescriptor = ServiceDescriptor {
-    name: "plugin.GRPCBroker",
-    methods: &[MethodDescriptor {
-        name: "StartStream",
-        path: "/plugin.GRPCBroker/StartStream",
-        kind: MethodKind::Bidirectional,
-    }],
-    file_descriptor_set: FILE_DESCRIPTOR_SET,
-};
 
 impl Service for BrokerControl {
     fn descriptor(&self) -> &'static ServiceDescriptor {

@@ -184,8 +184,7 @@ pub(crate) fn listen_tcp(ports: Ports) -> Result<Bound, ListenError> {
         match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             Ok(listener) => {
                 let address = listener.local_addr();
-                let address = address
-                    .map_err(|source| ListenError::NoPort { ports, source })?;
+                let address = address.map_err(|source| ListenError::NoPort { ports, source })?;
                 let endpoint = Endpoint::Tcp(address.to_string());
                 return Ok(Bound {
                     socket: listener.into(),
@@ -253,9 +252,19 @@ mod tests {
     #[test]
     fn tcp_takes_the_first_free_port_of_the_range() {
         let first = listen_tcp(Ports::Any).expect("any port");
-        let Endpoint::Tcp(address) = &first.endpoint else { panic!("tcp") };
-        let port: u16 = address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
-        let error = listen_tcp(Ports::Range { min: port, max: port }).expect_err("taken");
+        let Endpoint::Tcp(address) = &first.endpoint else {
+            panic!("tcp")
+        };
+        let port: u16 = address
+            .rsplit(':')
+            .next()
+            .and_then(|p| p.parse().ok())
+            .expect("a port");
+        let error = listen_tcp(Ports::Range {
+            min: port,
+            max: port,
+        })
+        .expect_err("taken");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
     }
 }

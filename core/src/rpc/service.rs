@@ -120,6 +120,30 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<StreamReply, Status>>;
 }
 
+impl<S: Service + ?Sized> Service for Arc<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        (**self).descriptor()
+    }
+
+    fn unary(
+        &self,
+        method: usize,
+        context: CallContext,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
+        (**self).unary(method, context, message)
+    }
+
+    fn streaming(
+        &self,
+        method: usize,
+        context: CallContext,
+        call: Box<dyn Call>,
+    ) -> BoxFuture<'static, Result<StreamReply, Status>> {
+        (**self).streaming(method, context, call)
+    }
+}
+
 /// Values by type, shared by all calls of a connection.
 #[derive(Clone, Default)]
 pub struct Extensions {
