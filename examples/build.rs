@@ -10,7 +10,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let dir = out.join(name);
         std::fs::create_dir_all(&dir)?;
         let proto = format!("proto/{name}.proto");
-        outboard_build::configure().out_dir(dir).compile(&[proto], &["proto"])?;
+        outboard_build::configure()
+            .out_dir(dir)
+            .compile(&[proto], &["proto"])?;
     }
     Ok(())
 }

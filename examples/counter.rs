@@ -23,14 +23,21 @@ struct Files;
 
 impl Counter for Files {
     async fn get(&self, request: CounterGetRequest) -> Result<CounterGetResponse, Status> {
-        Ok(CounterGetResponse { value: read(&request.key)? })
+        Ok(CounterGetResponse {
+            value: read(&request.key)?,
+        })
     }
 
     async fn put(&self, request: CounterPutRequest) -> Result<CounterEmpty, Status> {
         // The number in the request names what the host serves; the broker makes a client of it.
         let broker = context::broker()?;
         let helper: AddHelperClient = broker.dial(request.add_server).await?;
-        let sum = helper.sum(SumRequest { a: read(&request.key)?, b: request.value }).await?;
+        let sum = helper
+            .sum(SumRequest {
+                a: read(&request.key)?,
+                b: request.value,
+            })
+            .await?;
         std::fs::write(file(&request.key)?, format!("{{\"Value\":{}}}", sum.r))
             .map_err(|error| Status::unknown(error.to_string()))?;
         Ok(CounterEmpty {})
@@ -43,13 +50,20 @@ fn read(key: &str) -> Result<i64, Status> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(Status::unknown(error.to_string())),
     };
-    let number = text.trim().trim_start_matches("{\"Value\":").trim_end_matches('}');
-    number.parse().map_err(|_| Status::data_loss(format!("no sum in the file of {key}")))
+    let number = text
+        .trim()
+        .trim_start_matches("{\"Value\":")
+        .trim_end_matches('}');
+    number
+        .parse()
+        .map_err(|_| Status::data_loss(format!("no sum in the file of {key}")))
 }
 
 fn file(key: &str) -> Result<String, Status> {
     if key.contains(['/', '\\', '\0']) {
-        return Err(Status::invalid_argument(format!("a key is no path: {key:?}")));
+        return Err(Status::invalid_argument(format!(
+            "a key is no path: {key:?}"
+        )));
     }
     Ok(format!("kv_{key}"))
 }
@@ -60,7 +74,9 @@ struct Adder;
 impl AddHelper for Adder {
     async fn sum(&self, request: SumRequest) -> Result<SumResponse, Status> {
         let r = request.a.checked_add(request.b);
-        Ok(SumResponse { r: r.ok_or_else(|| Status::out_of_range("the sum is too large"))? })
+        Ok(SumResponse {
+            r: r.ok_or_else(|| Status::out_of_range("the sum is too large"))?,
+        })
     }
 }
 
@@ -98,7 +114,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(command) => Command::new("sh").arg("-c").arg(command),
         Err(_) => Command::new(std::env::current_exe()?).arg("plugin"),
     };
-    let plugin = Host::new(HANDSHAKE).command(command).start(Tokio::current()).await?;
+    let plugin = Host::new(HANDSHAKE)
+        .command(command)
+        .start(Tokio::current())
+        .await?;
     let outcome = run(&plugin, &args).await;
     plugin.shutdown().await?;
     outcome

@@ -7,7 +7,8 @@
 use std::error::Error;
 
 use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
-use tracing::info;
+use tracing::{Level, info};
+use tracing_subscriber::filter::Targets;
 
 outboard::include_proto!("greeter/greeter");
 
@@ -22,7 +23,9 @@ impl Greeter for Hello {
     async fn greet(&self, request: GreetRequest) -> Result<GreetReply, Status> {
         info!(name = request.name, "greeting");
         println!("this print of the plugin reaches the host");
-        Ok(GreetReply { text: format!("Hello, {}!", request.name) })
+        Ok(GreetReply {
+            text: format!("Hello, {}!", request.name),
+        })
     }
 }
 
@@ -41,11 +44,27 @@ async fn host() -> Result<(), Box<dyn Error>> {
         .await?;
     let greeter: GreeterClient = plugin.dispense("greeter").await?;
 
-    let reply = greeter.greet(GreetRequest { name: "world".into() }).await?;
+    let reply = greeter
+        .greet(GreetRequest {
+            name: "world".into(),
+        })
+        .await?;
     println!("{}", reply.text);
 
     plugin.shutdown().await?;
     Ok(())
+}
+
+/// Prints what the plugin logs, with its level, message and fields, to the host's stderr.
+fn show_plugin_logs() {
+    use tracing_subscriber::prelude::*;
+    let only_plugins = Targets::new().with_target(outboard::LOG_TARGET, Level::INFO);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .without_time();
+    tracing_subscriber::registry()
+        .with(layer.with_filter(only_plugins))
+        .init();
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -53,7 +72,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().nth(1).as_deref() == Some("plugin") {
         return plugin().await;
     }
-    // Shows what the plugin logs, with its level, message and fields.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+    show_plugin_logs();
     host().await
 }

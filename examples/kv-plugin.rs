@@ -29,7 +29,9 @@ impl Kv for Files {
 /// The file of a key. The host names keys, so they must not name places.
 fn file(key: &str) -> Result<String, Status> {
     if key.contains(['/', '\\', '\0']) {
-        return Err(Status::invalid_argument(format!("a key is no path: {key:?}")));
+        return Err(Status::invalid_argument(format!(
+            "a key is no path: {key:?}"
+        )));
     }
     Ok(format!("kv_{key}"))
 }

@@ -23,8 +23,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
 
-    let plugin =
-        Host::new(HANDSHAKE).command(plugin_command()?).start(Tokio::current()).await?;
+    let plugin = Host::new(HANDSHAKE)
+        .command(plugin_command()?)
+        .start(Tokio::current())
+        .await?;
     let kv: KvClient = plugin.dispense("kv").await?;
     let outcome = run(&kv, &args).await;
     plugin.shutdown().await?;
@@ -35,7 +37,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn Error>> {
     match *args {
         ["put", key, value] => {
-            kv.put(PutRequest { key: key.into(), value: value.into() }).await?;
+            kv.put(PutRequest {
+                key: key.into(),
+                value: value.into(),
+            })
+            .await?;
         }
         ["get", key] => {
             let reply = kv.get(GetRequest { key: key.into() }).await?;

@@ -21,7 +21,9 @@ struct Version(u32);
 impl Kv for Version {
     async fn get(&self, request: GetRequest) -> Result<GetResponse, Status> {
         let value = format!("{} as version {} knows it", request.key, self.0);
-        Ok(GetResponse { value: value.into() })
+        Ok(GetResponse {
+            value: value.into(),
+        })
     }
 
     async fn put(&self, _request: PutRequest) -> Result<Empty, Status> {
@@ -39,7 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Ok(plugin.serve(Tokio::current()).await?);
     }
 
-    let mut versions: Vec<u32> = args.iter().map(|arg| arg.parse()).collect::<Result<_, _>>()?;
+    let mut versions: Vec<u32> = args
+        .iter()
+        .map(|arg| arg.parse())
+        .collect::<Result<_, _>>()?;
     if versions.is_empty() {
         versions = vec![2, 3];
     }
@@ -49,8 +54,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .start(Tokio::current())
         .await?;
     let kv: KvClient = plugin.dispense("kv").await?;
-    let reply = kv.get(GetRequest { key: "colour".into() }).await?;
-    println!("version {}: {}", plugin.negotiated_version(), String::from_utf8(reply.value)?);
+    let reply = kv
+        .get(GetRequest {
+            key: "colour".into(),
+        })
+        .await?;
+    println!(
+        "version {}: {}",
+        plugin.negotiated_version(),
+        String::from_utf8(reply.value)?
+    );
     plugin.shutdown().await?;
     Ok(())
 }

@@ -30,24 +30,34 @@ struct OneFile {
 
 impl OneFile {
     fn chosen(&self) -> Result<(String, usize), Status> {
-        let chosen = self.chosen.lock().map_err(|_| Status::internal("a handler panicked"))?;
-        chosen.clone().ok_or_else(|| Status::failed_precondition("call Configure first"))
+        let chosen = self
+            .chosen
+            .lock()
+            .map_err(|_| Status::internal("a handler panicked"))?;
+        chosen
+            .clone()
+            .ok_or_else(|| Status::failed_precondition("call Configure first"))
     }
 }
 
 impl StreamerService for OneFile {
-    async fn configure(
-        &self,
-        request: configure::Request,
-    ) -> Result<configure::Response, Status> {
-        let size = usize::try_from(request.chunk_size).ok().filter(|size| *size > 0);
+    async fn configure(&self, request: configure::Request) -> Result<configure::Response, Status> {
+        let size = usize::try_from(request.chunk_size)
+            .ok()
+            .filter(|size| *size > 0);
         let size = size.ok_or_else(|| Status::invalid_argument("chunk_size must be positive"))?;
-        let mut chosen = self.chosen.lock().map_err(|_| Status::internal("a handler panicked"))?;
+        let mut chosen = self
+            .chosen
+            .lock()
+            .map_err(|_| Status::internal("a handler panicked"))?;
         *chosen = Some((request.path, size));
         Ok(configure::Response {})
     }
 
-    async fn read(&self, _request: read::Request) -> Result<Streaming<read::ResponseChunk>, Status> {
+    async fn read(
+        &self,
+        _request: read::Request,
+    ) -> Result<Streaming<read::ResponseChunk>, Status> {
         let (path, size) = self.chosen()?;
         let mut file = File::open(path).map_err(unknown)?;
         // Pulled as the host's flow control allows, so the file never lies in memory whole.
@@ -87,7 +97,10 @@ async fn run(plugin: &RunningPlugin, args: &[&str]) -> Result<(), Box<dyn Error>
         _ => return Err("usage: streamer read FILE | streamer write FILE".into()),
     };
     let streamer: StreamerServiceClient = plugin.dispense("streamer").await?;
-    let request = configure::Request { path: path.into(), chunk_size: PIECE };
+    let request = configure::Request {
+        path: path.into(),
+        chunk_size: PIECE,
+    };
     streamer.configure(request).await?;
     if direction == "read" {
         let mut pieces = streamer.read(read::Request {}).await?;
@@ -127,7 +140,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     // The plugin must not read the stdin that is being copied.
     let command = command.stdin_null();
-    let plugin = Host::new(HANDSHAKE).command(command).start(Tokio::current()).await?;
+    let plugin = Host::new(HANDSHAKE)
+        .command(command)
+        .start(Tokio::current())
+        .await?;
     let outcome = run(&plugin, &args).await;
     plugin.shutdown().await?;
     outcome

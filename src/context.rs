@@ -54,7 +54,10 @@ pub fn current() -> Option<CurrentCall> {
 /// [`BrokerError::NoCall`] outside of a handler, and in one that no outboard server runs.
 pub fn broker() -> Result<Broker, BrokerError> {
     let call = current().ok_or(BrokerError::NoCall)?;
-    call.extensions().get::<Broker>().cloned().ok_or(BrokerError::NoCall)
+    call.extensions()
+        .get::<Broker>()
+        .cloned()
+        .ok_or(BrokerError::NoCall)
 }
 
 /// Runs `future` without a current call: its own calls inherit no deadline.

@@ -28,14 +28,20 @@ pub mod log;
 mod plugin;
 pub mod services;
 mod sys;
+mod text;
 mod time;
 mod transports;
 
 pub use outboard_core::{
-    endpoint, env, exit::Exit, handshake, handshake::Handshake, hclog, rt,
+    endpoint, env,
+    exit::Exit,
+    handshake,
+    handshake::Handshake,
+    hclog,
     host::{Evidence, StartError, StartFailure, StartPhase},
     plugin::{PluginError, StopReason},
     rpc::{Router, Service, Transport},
+    rt,
 };
 #[cfg(feature = "h2")]
 pub use outboard_transport_h2::H2;

@@ -22,9 +22,17 @@ pub(crate) fn write(level: Level, module: &str, message: &str) {
 
 fn write_entry(level: Level, module: &str, message: &str, fields: &Map<String, Value>) {
     // A clock before 1970 is off by more than a log can mend.
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let time = UnixTime::from(since_epoch);
-    let entry = Entry { level, message, module: Some(module), time, fields };
+    let entry = Entry {
+        level,
+        message,
+        module: Some(module),
+        time,
+        fields,
+    };
     // Without a reader there is nobody to tell.
     let _unread = write_log(entry.to_line().as_bytes());
 }
@@ -38,9 +46,13 @@ pub(crate) fn install() {
     use tracing_subscriber::{Registry, filter::Targets};
 
     // They log each frame and each poll; and what h2 logs while a log line is sent makes more.
-    let quiet = ["h2", "hyper", "mio", "tokio", "async_io", "polling", "rustls"];
+    let quiet = [
+        "h2", "hyper", "mio", "tokio", "async_io", "polling", "rustls",
+    ];
     let quiet = quiet.map(|target| (target, LevelFilter::WARN));
-    let filter = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
+    let filter = Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_targets(quiet);
     let subscriber = Registry::default().with(filter).with(Layer::new());
     // The program's own subscriber has precedence.
     let _taken = tracing::subscriber::set_global_default(subscriber);

@@ -133,7 +133,10 @@ impl Broker {
             closed_by_us: false,
             peer_files: BTreeSet::new(),
         };
-        Self(Arc::new(Inner { parts, state: Mutex::new(state) }))
+        Self(Arc::new(Inner {
+            parts,
+            state: Mutex::new(state),
+        }))
     }
 
     /// Serves `service` to the other side, under a fresh id, until the returned handle is dropped.
@@ -192,7 +195,9 @@ impl Broker {
         let give_up = GiveUp { broker: self, id };
         let answered = dialled.await;
         std::mem::forget(give_up);
-        let closed = || machine::BrokerError::Closed { reason: "its side is gone".to_owned() };
+        let closed = || machine::BrokerError::Closed {
+            reason: "its side is gone".to_owned(),
+        };
         let endpoint = answered.unwrap_or_else(|_| Err(closed()))?;
         let parts = &self.0.parts;
         let connected = parts.runtime.connect(&endpoint).await;
@@ -201,9 +206,15 @@ impl Broker {
             endpoint: endpoint.to_string(),
             fault: error.into(),
         })?;
-        let config =
-            ConnectionConfig { authority: endpoint.authority(), ..parts.config.clone() };
-        Ok(Channel::new(parts.transport.connect(&parts.runtime, io, config)))
+        let config = ConnectionConfig {
+            authority: endpoint.authority(),
+            ..parts.config.clone()
+        };
+        Ok(Channel::new(parts.transport.connect(
+            &parts.runtime,
+            io,
+            config,
+        )))
     }
 
     /// The sending half of the control stream.
@@ -215,7 +226,10 @@ impl Broker {
             state.machine = new_machine();
         }
         drop(state);
-        Streaming::try_from_stream(Outgoing { broker: self.clone(), opened: false })
+        Streaming::try_from_stream(Outgoing {
+            broker: self.clone(),
+            opened: false,
+        })
     }
 
     /// Takes the receiving half of the control stream.
@@ -224,7 +238,9 @@ impl Broker {
         self.0.parts.runtime.spawn(Box::pin(async move {
             let ended = loop {
                 let message = incoming.message().await;
-                let Some(broker) = broker.upgrade().map(Broker) else { return };
+                let Some(broker) = broker.upgrade().map(Broker) else {
+                    return;
+                };
                 match message {
                     Ok(Some(message)) => broker.received(message),
                     Ok(None) => break "the other side ended its control stream".to_owned(),
@@ -259,12 +275,12 @@ impl Broker {
     }
 
     fn received(&self, message: ConnInfo) {
-        if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address) {
-            if let Some(file) = endpoint.socket_file() {
-                let mut state = self.lock();
-                if state.peer_files.len() < MAX_PEER_FILES {
-                    state.peer_files.insert(file.to_owned());
-                }
+        if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address)
+            && let Some(file) = endpoint.socket_file()
+        {
+            let mut state = self.lock();
+            if state.peer_files.len() < MAX_PEER_FILES {
+                state.peer_files.insert(file.to_owned());
             }
         }
         self.update(|machine, now| machine.handle_message(now, message));
@@ -343,7 +359,9 @@ impl Broker {
             let endpoint = bound.endpoint.clone();
             let listener = parts.runtime.listener(bound.socket, endpoint.clone());
             let listener = listener.map_err(ListenError::Register)?;
-            let config = ServerConfig { max_message_size: parts.config.max_message_size };
+            let config = ServerConfig {
+                max_message_size: parts.config.max_message_size,
+            };
             let server = Server::start(
                 Arc::clone(&parts.runtime),
                 Arc::clone(&parts.transport),
@@ -361,7 +379,10 @@ impl Broker {
             Err(error) => {
                 // Still marked as being accepted, so that the caller of `serve` learns of it.
                 state.accepting.insert(id, router);
-                BrokerInput::ListenFailed { id, fault: Fault::other(error) }
+                BrokerInput::ListenFailed {
+                    id,
+                    fault: Fault::other(error),
+                }
             }
         }
     }
@@ -376,7 +397,9 @@ fn control_lost(status: &Status) -> String {
 async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
     loop {
         let at = {
-            let Some(broker) = broker.upgrade().map(Broker) else { return };
+            let Some(broker) = broker.upgrade().map(Broker) else {
+                return;
+            };
             let mut state = broker.lock();
             let Some((at, _)) = state.machine.poll_timeout() else {
                 state.timer_runs = false;
@@ -388,7 +411,9 @@ async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
             let mut timer = runtime.timer(at);
             poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
         }
-        let Some(broker) = broker.upgrade().map(Broker) else { return };
+        let Some(broker) = broker.upgrade().map(Broker) else {
+            return;
+        };
         broker.update(|machine, now| machine.handle_timeout(now.max(at)));
     }
 }
@@ -402,7 +427,8 @@ struct GiveUp<'a> {
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         self.broker.lock().dials.remove(&self.id);
-        self.broker.update(|machine, now| machine.cancel_dial(now, self.id));
+        self.broker
+            .update(|machine, now| machine.cancel_dial(now, self.id));
     }
 }
 
@@ -419,7 +445,8 @@ impl Stream for Outgoing {
         if !self.opened {
             // The transport asks for messages once there is a stream to put them on.
             self.opened = true;
-            self.broker.update(|machine, now| machine.handle(now, BrokerInput::ControlOpened));
+            self.broker
+                .update(|machine, now| machine.handle(now, BrokerInput::ControlOpened));
         }
         let mut state = self.broker.lock();
         if let Some(message) = state.machine.poll_transmit() {

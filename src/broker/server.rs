@@ -30,9 +30,16 @@ impl Server {
         config: ServerConfig,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = Accepting { listener, _file: file, stopped, connections: Vec::new() };
+        let task = Accepting {
+            listener,
+            _file: file,
+            stopped,
+            connections: Vec::new(),
+        };
         let spawner = Arc::clone(&runtime);
-        spawner.spawn(Box::pin(async move { task.run(&runtime, &*transport, &router, config).await }));
+        spawner.spawn(Box::pin(async move {
+            task.run(&runtime, &*transport, &router, config).await
+        }));
         Self { _stop: stop }
     }
 }
@@ -80,7 +87,8 @@ impl Accepting {
         if Pin::new(&mut self.stopped).poll(cx).is_ready() {
             return Poll::Ready(Next::Stopped);
         }
-        self.connections.retain_mut(|(_, closed)| closed.as_mut().poll(cx).is_pending());
+        self.connections
+            .retain_mut(|(_, closed)| closed.as_mut().poll(cx).is_pending());
         match self.listener.poll_accept(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(io)) => Poll::Ready(Next::Connection(io)),

@@ -40,7 +40,8 @@ impl Command {
     /// Adds arguments.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -50,7 +51,8 @@ impl Command {
     /// here; see [`Host::inherit_env`](crate::Host::inherit_env).
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -71,7 +73,9 @@ impl Command {
     /// What people call this plugin unless told otherwise: the program's file name, as in
     /// go-plugin's log names.
     pub(super) fn name(&self) -> String {
-        let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
+        let name = Path::new(&self.program)
+            .file_name()
+            .unwrap_or(&self.program);
         name.to_string_lossy().into_owned()
     }
 }

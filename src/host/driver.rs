@@ -45,6 +45,12 @@ const READS_PER_POLL: usize = 16;
 /// Bytes read at a time. Small: a plugin that logs much is read more often.
 const READ_SIZE: usize = 16 * 1024;
 
+/// A connection being made, and what will be spoken over it.
+type Connecting = (
+    BoxFuture<'static, io::Result<BoxByteStream>>,
+    Arc<dyn Transport>,
+);
+
 pub(super) struct Driver {
     runtime: SharedRuntime,
     machine: machine::Host,
@@ -60,7 +66,7 @@ pub(super) struct Driver {
     stdout: Option<BoxReader>,
     stderr: Option<BoxReader>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
-    connecting: Option<(BoxFuture<'static, io::Result<BoxByteStream>>, Arc<dyn Transport>)>,
+    connecting: Option<Connecting>,
     link: Option<Link>,
     lost: Option<BoxFuture<'static, Status>>,
     shutdown_call: Option<BoxFuture<'static, ()>>,
@@ -168,7 +174,9 @@ impl Driver {
     }
 
     fn launch(&mut self) {
-        let Some(launch) = self.launch.take() else { return };
+        let Some(launch) = self.launch.take() else {
+            return;
+        };
         match self.runtime.launch(launch) {
             Ok(mut process) => {
                 let pid = process.child.id();
@@ -187,7 +195,10 @@ impl Driver {
         match event {
             HostEvent::Negotiated(_) => {}
             HostEvent::Ready => {
-                let line = self.machine.handshake().map(|accepted| accepted.line.clone());
+                let line = self
+                    .machine
+                    .handshake()
+                    .map(|accepted| accepted.line.clone());
                 if let (Some(ready), Some(line), Some(link)) =
                     (self.ready.take(), line, self.link.clone())
                 {
@@ -202,8 +213,16 @@ impl Driver {
                     let _unwanted = ready.send(Err(error));
                 }
             }
-            HostEvent::Exited { exit, reason, stderr } => {
-                let report = ExitReport { exit, reason, stderr };
+            HostEvent::Exited {
+                exit,
+                reason,
+                stderr,
+            } => {
+                let report = ExitReport {
+                    exit,
+                    reason,
+                    stderr,
+                };
                 self.logs.exited(&report);
                 if let Some(link) = &self.link {
                     link.connection.abort(report.status(self.shared.name()));
@@ -217,7 +236,12 @@ impl Driver {
 
     /// Where the plugin listens, once it has said so.
     fn endpoint(&self) -> Option<Endpoint> {
-        self.machine.handshake()?.line.location().endpoint().cloned()
+        self.machine
+            .handshake()?
+            .line
+            .location()
+            .endpoint()
+            .cloned()
     }
 
     fn clean_up(&mut self) {
@@ -252,12 +276,15 @@ impl Driver {
     }
 
     fn poll_stdout(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(stdout) = &mut self.stdout else { return false };
+        let Some(stdout) = &mut self.stdout else {
+            return false;
+        };
         let now = self.runtime.now();
         match Pin::new(stdout).poll_read(cx, &mut self.buffer) {
             Poll::Pending => false,
             Poll::Ready(Ok(count)) if count > 0 => {
-                self.machine.handle(now, HostInput::Stdout(&self.buffer[..count]));
+                self.machine
+                    .handle(now, HostInput::Stdout(&self.buffer[..count]));
                 true
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => true,
@@ -270,7 +297,9 @@ impl Driver {
     }
 
     fn poll_stderr(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(stderr) = &mut self.stderr else { return false };
+        let Some(stderr) = &mut self.stderr else {
+            return false;
+        };
         let now = self.runtime.now();
         match Pin::new(stderr).poll_read(cx, &mut self.buffer) {
             Poll::Pending => false,
@@ -290,7 +319,9 @@ impl Driver {
     }
 
     fn poll_exit(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(process) = &mut self.process else { return false };
+        let Some(process) = &mut self.process else {
+            return false;
+        };
         if self.reaped {
             return false;
         }
@@ -306,36 +337,38 @@ impl Driver {
 
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        if let Some((connecting, transport)) = &mut self.connecting {
-            if let Poll::Ready(outcome) = connecting.as_mut().poll(cx) {
-                let transport = Arc::clone(transport);
-                self.connecting = None;
-                match outcome {
-                    Ok(io) => self.connected(transport, io),
-                    Err(error) => self.input(HostInput::ConnectFailed(error.into())),
-                }
-                progress = true;
+        if let Some((connecting, transport)) = &mut self.connecting
+            && let Poll::Ready(outcome) = connecting.as_mut().poll(cx)
+        {
+            let transport = Arc::clone(transport);
+            self.connecting = None;
+            match outcome {
+                Ok(io) => self.connected(transport, io),
+                Err(error) => self.input(HostInput::ConnectFailed(error.into())),
             }
+            progress = true;
         }
-        if let Some(lost) = &mut self.lost {
-            if lost.as_mut().poll(cx).is_ready() {
-                self.lost = None;
-                self.input(HostInput::ConnectionLost);
-                progress = true;
-            }
+        if let Some(lost) = &mut self.lost
+            && lost.as_mut().poll(cx).is_ready()
+        {
+            self.lost = None;
+            self.input(HostInput::ConnectionLost);
+            progress = true;
         }
-        if let Some(call) = &mut self.shutdown_call {
-            if call.as_mut().poll(cx).is_ready() {
-                self.shutdown_call = None;
-                self.input(HostInput::ShutdownAnswered);
-                progress = true;
-            }
+        if let Some(call) = &mut self.shutdown_call
+            && call.as_mut().poll(cx).is_ready()
+        {
+            self.shutdown_call = None;
+            self.input(HostInput::ShutdownAnswered);
+            progress = true;
         }
         progress
     }
 
     fn connected(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream) {
-        let Some(endpoint) = self.endpoint() else { return };
+        let Some(endpoint) = self.endpoint() else {
+            return;
+        };
         let link = Link::establish(&self.runtime, transport, io, &endpoint, &self.shared);
         self.lost = Some(link.connection.closed());
         self.link = Some(link);
@@ -352,8 +385,9 @@ impl Driver {
         // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
         let now = self.runtime.now();
         if now < at {
-            let (set, timer) =
-                self.timer.get_or_insert_with(|| (at, self.runtime.timer(at)));
+            let (set, timer) = self
+                .timer
+                .get_or_insert_with(|| (at, self.runtime.timer(at)));
             if *set != at {
                 timer.as_mut().reset(at);
                 *set = at;

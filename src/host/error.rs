@@ -10,18 +10,22 @@ use outboard_core::rpc::Status;
 use super::running::{ExitReport, Health};
 
 /// Why a plugin could not be had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// Its `Debug` form is the text for people with all causes, since that is what a `main` that
+/// returns the error prints.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
     /// The host itself is not set up right; nothing was launched.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The plugin did not start, and its process, if there was one, is gone.
-    #[error("plugin {name}: {error}")]
+    #[error("plugin {name}")]
     Start {
         /// The plugin's name.
         name: String,
         /// Why, with what was seen of it.
+        #[source]
         error: Box<StartError>,
     },
     /// The runtime was shut down while the plugin started; its process is gone.
@@ -30,6 +34,12 @@ pub enum HostError {
         /// The plugin's name.
         name: String,
     },
+}
+
+impl fmt::Debug for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::text::chain(self))
+    }
 }
 
 /// How a host is set up wrongly.

@@ -23,7 +23,6 @@ pub(super) struct Link {
     pub(super) broker: Broker,
 }
 
-
 /// How long a lost connection waits for the exit that explains it. A process that dies closes its
 /// sockets just before its parent learns of its end, so this is hardly ever used up.
 const EXPLAIN_WITHIN: Duration = Duration::from_millis(500);

@@ -13,7 +13,8 @@ use super::running::{ExitReason, ExitReport};
 /// at compile time.
 pub const LOG_TARGET: &str = "outboard::plugin";
 
-type Hook = Box<dyn FnMut(&Record) + Send>;
+/// A user's own use of the log.
+pub(super) type LogHook = Box<dyn FnMut(&Record) + Send>;
 
 /// Turns the bytes of the log pipe into events, and hands both to the user's hooks.
 pub(super) struct LogPump {
@@ -21,7 +22,7 @@ pub(super) struct LogPump {
     /// None if nobody wants any of it: the pipe is read all the same.
     reader: Option<LogReader>,
     sink: Option<Box<dyn Write + Send>>,
-    hook: Option<Hook>,
+    hook: Option<LogHook>,
 }
 
 impl LogPump {
@@ -29,14 +30,19 @@ impl LogPump {
         name: String,
         parse: bool,
         sink: Option<Box<dyn Write + Send>>,
-        hook: Option<Hook>,
+        hook: Option<LogHook>,
     ) -> Self {
         let reader = match (parse, &sink) {
             (true, sink) => Some(LogOptions::default().with_raw(sink.is_some())),
             (false, Some(_)) => Some(LogOptions::raw_only()),
             (false, None) => None,
         };
-        Self { name, reader: reader.map(LogReader::new), sink, hook }
+        Self {
+            name,
+            reader: reader.map(LogReader::new),
+            sink,
+            hook,
+        }
     }
 
     pub(super) fn stderr(&mut self, now: Instant, bytes: &[u8]) {
@@ -95,7 +101,9 @@ impl LogPump {
     }
 
     fn drain(&mut self) {
-        let Some(reader) = &mut self.reader else { return };
+        let Some(reader) = &mut self.reader else {
+            return;
+        };
         while let Some(record) = reader.poll_record() {
             if let Some(hook) = &mut self.hook {
                 hook(&record);
@@ -124,7 +132,11 @@ impl std::fmt::Display for Fields<'_> {
             write!(f, "{separator}{key:?}:{value}")?;
             separator = ",";
         }
-        if separator == "," { f.write_str("}") } else { Ok(()) }
+        if separator == "," {
+            f.write_str("}")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::logs::LOG_TARGET;
 pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
 
 use self::driver::{Driver, DriverParts};
-use self::logs::LogPump;
+use self::logs::{LogHook, LogPump};
 use self::running::Shared;
 use self::sync::SyncWriters;
 
@@ -63,7 +63,7 @@ pub struct Host {
     start_timeout: Option<Duration>,
     transports: Vec<Arc<dyn Transport>>,
     log_sink: Option<Box<dyn std::io::Write + Send>>,
-    on_log: Option<Box<dyn FnMut(&Record) + Send>>,
+    on_log: Option<LogHook>,
     log: bool,
     settings: Settings,
 }
@@ -140,7 +140,9 @@ impl Host {
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
         let known = self.settings.plugins.entry(version.into()).or_default();
-        known.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        known
+            .get_or_insert_default()
+            .extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -286,7 +288,10 @@ impl Host {
         runtime.spawn(Box::pin(driver));
         match outcome.await {
             Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, requests, started)),
-            Ok(Err(error)) => Err(HostError::Start { name, error: Box::new(error) }),
+            Ok(Err(error)) => Err(HostError::Start {
+                name,
+                error: Box::new(error),
+            }),
             Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
     }
@@ -306,10 +311,14 @@ impl Host {
             return Err(ConfigError::NoTransport);
         }
         if self.settings.plugins.is_empty() {
-            self.settings.plugins.insert(self.handshake.protocol_version(), None);
+            self.settings
+                .plugins
+                .insert(self.handshake.protocol_version(), None);
         }
         let versions: BTreeSet<i64> = self.settings.plugins.keys().copied().collect();
-        let mut env = HostEnv::new(self.handshake).ports(min, max).versions(versions.clone());
+        let mut env = HostEnv::new(self.handshake)
+            .ports(min, max)
+            .versions(versions.clone());
         if let Some(group) = &self.socket_group {
             env = env.socket_group(SocketGroup::from(group.clone()));
         }

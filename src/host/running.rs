@@ -52,9 +52,9 @@ impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             ExitReason::Shutdown => write!(f, "was shut down and {}", self.exit),
-            ExitReason::GraceExpired => {
-                f.write_str("did not end within the grace period after it was asked to: it was killed")
-            }
+            ExitReason::GraceExpired => f.write_str(
+                "did not end within the grace period after it was asked to: it was killed",
+            ),
             ExitReason::Killed => f.write_str("was killed by its host"),
             ExitReason::Crashed => {
                 write!(f, "{}", self.exit)?;
@@ -126,7 +126,11 @@ impl Shared {
     }
 
     pub(super) fn set_exited(&self, report: ExitReport) {
-        let sender = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sender = self
+            .report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(sender) = sender {
             // The receiver lives in the same struct.
             let _delivered = sender.send(report);
@@ -134,7 +138,12 @@ impl Shared {
     }
 
     pub(super) fn set_stdio_ended(&self) {
-        drop(self.stdio.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            self.stdio
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
     }
 
     /// Resolves when the process has ended.
@@ -198,17 +207,20 @@ impl RunningPlugin {
     /// [`DispenseError`] if the host was told which plugins there are and this is none of them, or
     /// if the plugin has ended.
     pub async fn dispense<C: Client>(&self, name: &str) -> Result<C, DispenseError> {
-        if let Some(known) = self.shared.settings().names_of(self.version) {
-            if !known.iter().any(|known| known == name) {
-                return Err(DispenseError::UnknownPlugin {
-                    name: name.to_owned(),
-                    version: self.version,
-                    known: known.to_vec(),
-                });
-            }
+        if let Some(known) = self.shared.settings().names_of(self.version)
+            && !known.iter().any(|known| known == name)
+        {
+            return Err(DispenseError::UnknownPlugin {
+                name: name.to_owned(),
+                version: self.version,
+                known: known.to_vec(),
+            });
         }
         if let Some(report) = self.shared.report() {
-            return Err(DispenseError::Exited { name: self.name().to_owned(), report });
+            return Err(DispenseError::Exited {
+                name: self.name().to_owned(),
+                report,
+            });
         }
         let channel = match self.link.connection.dispense(name) {
             Some(dispensed) => dispensed.await.map_err(DispenseError::Refused)?,
@@ -238,7 +250,11 @@ impl RunningPlugin {
     /// The process id; `None` after the process has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        *self.shared.pid.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .shared
+            .pid
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The version of the interface that host and plugin agreed on.
@@ -283,8 +299,11 @@ impl RunningPlugin {
     /// # Errors
     /// The status of the call, which says how the plugin ended if it has.
     pub async fn health(&self) -> Result<Health, Status> {
-        let request = HealthCheckRequest { service: PLUGIN.to_owned() };
-        let answer: HealthCheckResponse = call_unary(&self.channel(), HEALTH.methods[CHECK].path, &request).await?;
+        let request = HealthCheckRequest {
+            service: PLUGIN.to_owned(),
+        };
+        let answer: HealthCheckResponse =
+            call_unary(&self.channel(), HEALTH.methods[CHECK].path, &request).await?;
         Ok(match answer.status() {
             ServingStatus::Serving => Health::Serving,
             ServingStatus::NotServing => Health::NotServing,

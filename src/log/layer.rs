@@ -62,10 +62,18 @@ where
                 }
             }
         }
-        let mut fields = Fields { message: String::new(), pairs };
+        let mut fields = Fields {
+            message: String::new(),
+            pairs,
+        };
         event.record(&mut fields);
         let level = level(*event.metadata().level());
-        super::write_entry(level, event.metadata().target(), &fields.message, &fields.pairs);
+        super::write_entry(
+            level,
+            event.metadata().target(),
+            &fields.message,
+            &fields.pairs,
+        );
     }
 }
 

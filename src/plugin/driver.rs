@@ -129,7 +129,7 @@ impl Driver {
             PluginAction::Listen(spec) => match self.listen(spec) {
                 Ok(location) => self.input(PluginInput::Listening(location)),
                 Err(error) => {
-                    let fault = Fault::other(super::chain(&error));
+                    let fault = Fault::other(crate::text::chain(&error));
                     self.input(PluginInput::ListenFailed(fault));
                 }
             },
@@ -200,7 +200,7 @@ impl Driver {
                     target: "outboard",
                     version = line.app_version(),
                     protocol = %line.protocol(),
-                    location = ?line.location(),
+                    location = %line.location(),
                     "serving"
                 );
             }

@@ -33,6 +33,6 @@ pub enum ServeError {
 
 impl fmt::Debug for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::chain(self))
+        f.write_str(&crate::text::chain(self))
     }
 }

@@ -28,6 +28,9 @@ use self::driver::{Driver, DriverParts};
 use self::events::PluginEvents;
 use self::tracked::{InFlight, Tracked};
 
+/// Interfaces by name.
+type PluginSet = Vec<(String, Arc<dyn Service>)>;
+
 /// A plugin: which interfaces a program serves to the host that launched it. go-plugin calls this a
 /// server.
 ///
@@ -53,7 +56,7 @@ pub struct Plugin {
     environment: Result<PluginEnv, CookieError>,
     claim: Option<std::io::Result<Claim>>,
     events: Arc<PluginEvents>,
-    sets: BTreeMap<i64, Vec<(String, Arc<dyn Service>)>>,
+    sets: BTreeMap<i64, PluginSet>,
     transports: Vec<Arc<dyn Transport>>,
     health: Health,
     max_message_size: usize,
@@ -175,18 +178,18 @@ impl Plugin {
     /// # Errors
     /// [`ServeError`] if the plugin cannot start. Return it from `main`, so that the process ends
     /// with a status other than 0.
-    pub async fn serve(self, runtime: impl Into<SharedRuntime>) -> Result<StopReason, ServeError> {
+    pub async fn serve(self, runtime: impl Into<SharedRuntime>) -> Result<(), ServeError> {
         match self.try_serve(runtime).await {
             Err(ServeError::Cookie(error)) => {
                 eprintln!("{error}");
                 std::process::exit(CookieError::EXIT_CODE);
             }
-            outcome => outcome,
+            outcome => outcome.map(|_reason| ()),
         }
     }
 
-    /// Serves like [`serve`](Self::serve), and gives the refusal to run without a host as an error
-    /// too.
+    /// Serves like [`serve`](Self::serve), says why it ended, and gives the refusal to run without a
+    /// host as an error too.
     ///
     /// # Errors
     /// [`ServeError`] if the plugin cannot start or was not launched by a host.
@@ -211,7 +214,7 @@ impl Plugin {
             crate::log::write(
                 outboard_core::hclog::Level::Error,
                 "outboard",
-                &chain(error),
+                &crate::text::chain(error),
             );
         }
         outcome
@@ -271,18 +274,6 @@ impl Plugin {
         })
         .await
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 impl fmt::Debug for Plugin {

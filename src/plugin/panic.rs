@@ -18,7 +18,10 @@ pub(super) fn install() {
 }
 
 fn report(info: &PanicHookInfo<'_>) {
-    let message = info.payload_as_str().unwrap_or("(a panic without a text)");
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = message.unwrap_or("(a panic without a text)");
     let location = info.location().map(ToString::to_string);
     // Not captured unless RUST_BACKTRACE asks for it, as with Rust's own message.
     let backtrace = Backtrace::capture();

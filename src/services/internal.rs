@@ -101,7 +101,10 @@ impl Stream for Pieces {
                 Printed::Stdout => stdio_data::Channel::Stdout,
                 Printed::Stderr => stdio_data::Channel::Stderr,
             };
-            Some(Ok(StdioData { channel: channel.into(), data: data.into() }))
+            Some(Ok(StdioData {
+                channel: channel.into(),
+                data,
+            }))
         })
     }
 }

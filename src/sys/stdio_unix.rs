@@ -46,14 +46,14 @@ static LOG: OnceLock<File> = OnceLock::new();
 /// as they were.
 pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     // Past the three standard numbers, also if some of those are closed.
-    let private = |fd: rustix::fd::BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3).map(OwnedFd::from);
+    let private = |fd: rustix::fd::BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3);
     let stdout = private(io::stdout().as_fd())?;
     let stderr = private(io::stderr().as_fd())?;
     let (out_reader, out_writer) = io::pipe()?;
     let (err_reader, err_writer) = io::pipe()?;
     let watcher = Watcher::start(
         Watched {
-            captured: [out_reader.into(), err_reader.into()],
+            captured: [out_reader, err_reader],
             stdout: stdout.try_clone()?,
             stderr: stderr.try_clone()?,
         },
