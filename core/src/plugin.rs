@@ -223,7 +223,7 @@ impl Plugin {
         let spec = match (protocol, self.config.socket) {
             (Protocol::Stdio, _) => ListenSpec::Stdio,
             (Protocol::Grpc | Protocol::NetRpc, SocketKind::Unix) => ListenSpec::Unix {
-                dir: self.config.env.socket_dir().cloned(),
+                dir: self.config.env.socket_dir().map(Into::into),
                 group: self.config.env.socket_group().cloned(),
             },
             (Protocol::Grpc | Protocol::NetRpc, SocketKind::Tcp) => ListenSpec::Tcp {

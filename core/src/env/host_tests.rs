@@ -1,5 +1,7 @@
 //! Tests of [`HostEnv`].
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,7 +140,7 @@ fn a_plugin_reads_what_its_host_wrote() {
     assert_eq!(plugin.offered(), &[1, 3].into_iter().collect());
     assert!(plugin.multiplexing_active(Protocol::Grpc));
     assert_eq!(plugin.client_cert(), Some("PEM\n"));
-    assert_eq!(plugin.socket_dir(), Some(&PathBuf::from("/run/p")));
+    assert_eq!(plugin.socket_dir(), Some(Path::new("/run/p")));
     assert_eq!(
         plugin.socket_group(),
         Some(&SocketGroup::Name("staff".into()))

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::ParseIntError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_TRANSPORTS, PROTOCOL_VERSIONS,
@@ -125,8 +125,8 @@ impl PluginEnv {
 
     /// The directory for the plugin's sockets; else the system's directory for temporary files.
     #[must_use]
-    pub fn socket_dir(&self) -> Option<&PathBuf> {
-        self.socket_dir.as_ref()
+    pub fn socket_dir(&self) -> Option<&Path> {
+        self.socket_dir.as_deref()
     }
 
     /// Protocols the host offers in outboard's own way, best first; unknown names are left out.

@@ -94,7 +94,7 @@ fn everything_is_read() {
     assert_eq!(ports.iter().collect::<Vec<_>>(), [10_000, 10_001, 10_002]);
     assert!(env.multiplexing_mentioned());
     assert_eq!(env.client_cert(), Some("-----BEGIN CERTIFICATE-----\n"));
-    assert_eq!(env.socket_dir(), Some(&PathBuf::from("/run/p")));
+    assert_eq!(env.socket_dir(), Some(Path::new("/run/p")));
     assert_eq!(env.socket_group(), Some(&SocketGroup::Name("staff".into())));
     assert_eq!(env.transports(), [Protocol::Stdio, Protocol::Grpc]);
 }
@@ -177,7 +177,7 @@ fn values_that_are_not_utf8_do_not_hurt() {
     use std::os::unix::ffi::OsStringExt as _;
     let bytes = || OsString::from_vec(b"/tmp/\xff".to_vec());
     let env = PluginEnv::read_without_cookie(|_| Some(bytes()));
-    assert_eq!(env.socket_dir(), Some(&PathBuf::from(bytes())));
+    assert_eq!(env.socket_dir(), Some(Path::new(&bytes())));
     assert!(env.ports().is_err());
     assert!(!env.multiplexing_active(Protocol::Grpc));
     let error = PluginEnv::read(&HANDSHAKE, |_| Some(bytes())).expect_err("not the cookie");

@@ -121,7 +121,8 @@ impl HandshakeReader {
             };
             // One byte more than the limit is looked at, so that a line of just this length still
             // finds its LF, and the verdict does not depend on how the bytes were cut.
-            let room = (self.limit + 1).saturating_sub(line.len()).min(rest.len());
+            let room = self.limit.saturating_add(1).saturating_sub(line.len());
+            let room = room.min(rest.len());
             let Some(end) = memchr::memchr(b'\n', &rest[..room]) else {
                 line.extend_from_slice(&rest[..room]);
                 if line.len() > self.limit {

@@ -108,6 +108,14 @@ fn an_endless_line_is_refused_at_the_limit() {
 }
 
 #[test]
+fn any_limit_will_do() {
+    let (line, ..) = read(HandshakeReader::new().with_limit(usize::MAX), [&b"x\n"[..]]);
+    assert_eq!(line, Ok(Some(b"x".to_vec())));
+    let (line, ..) = read(HandshakeReader::new().with_limit(0), [&b"\nx"[..]]);
+    assert_eq!(line, Ok(Some(Vec::new())));
+}
+
+#[test]
 fn an_unfinished_line_can_be_shown() {
     let mut reader = HandshakeReader::new();
     assert_eq!(reader.push(b"Password: "), Ok(Progress::NeedMore));
