@@ -94,7 +94,8 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// The system's error if the pipe cannot be registered with the runtime's reactor.
     fn pipe_reader(&self, pipe: io::PipeReader) -> io::Result<BoxReader>;
 
-    /// Takes over the writing end of a pipe; see [`pipe_reader`](Self::pipe_reader).
+    /// Takes over the writing end of a pipe; see [`pipe_reader`](Self::pipe_reader). Closing the
+    /// writer closes the descriptor, so that the reader sees the end.
     ///
     /// # Errors
     /// The system's error if the pipe cannot be registered with the runtime's reactor.

@@ -3,9 +3,8 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use outboard_core::rt::{Launch, Runtime, Stdin};
+use outboard_core::rt::Runtime;
 use outboard_runtime_tokio::Tokio;
-use tokio::runtime::Builder;
 
 #[test]
 fn outside_a_runtime_the_panic_says_what_to_do() {
@@ -40,7 +39,9 @@ async fn an_elapsed_timer_is_ready_without_budget() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_child_dropped_after_the_runtime_leaves_no_zombie() {
-    let runtime = Builder::new_multi_thread()
+    use outboard_core::rt::{Launch, Stdin};
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
