@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use outboard_core::rpc::CallHead;
+use outboard_core::rpc::{CallHead, Metadata};
 
-use crate::context::{self, CurrentCall, Entered};
+use crate::context::{self, Answering, CurrentCall, Entered, ResponseMetadata};
 
 pub use bytes::{self, Bytes};
 pub use outboard_core::rpc::{
@@ -47,14 +47,17 @@ where
 {
     Box::pin(async move {
         let request = decode_request(message)?;
-        let call = CurrentCall::new(context);
-        let result = call.clone().scope(async { handler(request).await }).await;
-        let message = OutMessage::encode(&result.map_err(|status| failed(&call, status))?);
-        Ok(Reply {
-            message,
-            headers: call.take_headers(),
-            trailers: call.take_trailers(),
-        })
+        let mut call = Some(Answering::Alone(context));
+        let result = context::enter_around(&mut call, async { handler(request).await }).await;
+        let answer = call.map_or_else(ResponseMetadata::default, Answering::into_answer);
+        match result {
+            Ok(message) => Ok(Reply {
+                message: OutMessage::encode(&message),
+                headers: answer.headers,
+                trailers: answer.trailers,
+            }),
+            Err(status) => Err(with_trailers(status, &answer.trailers)),
+        }
     })
 }
 
@@ -248,10 +251,9 @@ fn decode_request<Req: Message + Default>(message: Bytes) -> Result<Req, Status>
 }
 
 /// The status of a handler that failed, with the trailers it set before.
-fn failed(call: &CurrentCall, mut status: Status) -> Status {
-    let trailers = call.take_trailers();
+fn with_trailers(mut status: Status, trailers: &Metadata) -> Status {
     if !trailers.is_empty() {
-        status.metadata_mut().extend(&trailers);
+        status.metadata_mut().extend(trailers);
     }
     status
 }
@@ -265,10 +267,11 @@ where
 {
     let call = CurrentCall::new(context);
     let result = call.clone().scope(handler).await;
-    let stream = result.map_err(|status| failed(&call, status))?;
+    let stream = result.map_err(|status| with_trailers(status, &call.take_trailers()))?;
     let headers = call.take_headers();
     let messages = Box::pin(Scoped {
-        call: Some(call.clone()),
+        call: call.clone(),
+        slot: Some(Answering::Shared(call.clone())),
         messages: stream.into_messages(),
     });
     let trailers: Box<dyn FnOnce() -> _ + Send> = Box::new(move || call.take_trailers());
@@ -281,8 +284,9 @@ where
 
 /// The messages of a handler, made with its call as the current one.
 struct Scoped {
-    /// There, but for the time it spends as the current call.
-    call: Option<CurrentCall>,
+    call: CurrentCall,
+    /// Has the call too, but for the time it spends as the current one.
+    slot: Option<Answering>,
     messages: MessageStream,
 }
 
@@ -290,16 +294,11 @@ impl Stream for Scoped {
     type Item = Result<OutMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { call, messages } = &mut *self;
         let item = {
-            let _entered = Entered::enter(call);
+            let Self { slot, messages, .. } = &mut *self;
+            let _entered = Entered::enter(slot);
             messages.as_mut().poll_next(cx)
         };
-        match (item, call) {
-            (Poll::Ready(Some(Err(status))), Some(call)) => {
-                Poll::Ready(Some(Err(failed(call, status))))
-            }
-            (item, _) => item,
-        }
+        item.map_err(|status| with_trailers(status, &self.call.take_trailers()))
     }
 }

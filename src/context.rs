@@ -42,10 +42,14 @@ use outboard_core::rpc::{CallContext, Extensions, Metadata, MetadataError};
 
 /// The call that the code now running answers; `None` outside of handlers.
 ///
-/// Costs about as much as cloning an [`Arc`].
+/// The first look at a unary call allocates; a handler that never looks does not pay for it.
 #[must_use]
 pub fn current() -> Option<CurrentCall> {
-    look(Option::clone)
+    look(|call| {
+        let shared = call.take()?.share();
+        *call = Some(Answering::Shared(shared.clone()));
+        Some(shared)
+    })
 }
 
 /// The broker of the connection on which the current call came.
@@ -64,7 +68,7 @@ pub fn broker() -> Result<Broker, BrokerError> {
 ///
 /// Cancel-safe if `future` is.
 pub async fn detach<F: Future>(future: F) -> F::Output {
-    enter_around(None, future).await
+    enter_around(&mut None, future).await
 }
 
 /// Runs `future` and gives, beside its result, the metadata that came with the answer of the last
@@ -175,7 +179,7 @@ impl CurrentCall {
     ///
     /// Cancel-safe if `future` is.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        enter_around(Some(self), future).await
+        enter_around(&mut Some(Answering::Shared(self)), future).await
     }
 
     pub(crate) fn new(context: CallContext) -> Self {
@@ -189,6 +193,10 @@ impl CurrentCall {
 
     pub(crate) fn take_trailers(&self) -> Metadata {
         mem::take(&mut self.answer().trailers)
+    }
+
+    fn take_answer(&self) -> ResponseMetadata {
+        mem::take(&mut self.answer())
     }
 
     fn answer(&self) -> MutexGuard<'_, ResponseMetadata> {
@@ -210,7 +218,11 @@ impl fmt::Debug for CurrentCall {
 
 /// The deadline a call made now inherits.
 pub(crate) fn inherited_deadline() -> Option<Instant> {
-    look(|call| call.as_ref().and_then(CurrentCall::deadline))
+    look(|call| match call {
+        Some(Answering::Alone(context)) => context.deadline,
+        Some(Answering::Shared(call)) => call.deadline(),
+        None => None,
+    })
 }
 
 /// Whether anybody wants the metadata of answers.
@@ -237,18 +249,54 @@ pub(crate) fn record(headers: Metadata, trailers: Metadata) {
     let _ = SCOPE.try_with(put);
 }
 
+/// A call being answered, on its way between the future that answers it and the thread.
+pub(crate) enum Answering {
+    /// Nobody has looked at it yet, so it needs no place of its own.
+    Alone(CallContext),
+    /// There may be handles to it.
+    Shared(CurrentCall),
+}
+
+impl Answering {
+    /// What was set to go along with the answer.
+    pub(crate) fn into_answer(self) -> ResponseMetadata {
+        match self {
+            Self::Alone(_) => ResponseMetadata::default(),
+            Self::Shared(call) => call.take_answer(),
+        }
+    }
+
+    fn share(self) -> CurrentCall {
+        match self {
+            Self::Alone(context) => CurrentCall::new(context),
+            Self::Shared(call) => call,
+        }
+    }
+}
+
+/// Runs `future` with the call in `slot` as the current one; the call is in `slot` again whenever
+/// `future` is not being polled.
+pub(crate) async fn enter_around<F: Future>(slot: &mut Option<Answering>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _entered = Entered::enter(slot);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// Makes a call the current one until dropped, also by a panic, and puts what was current before
 /// back in its place then.
 ///
-/// The call moves between `slot` and the thread, which costs less than cloning it.
+/// The call moves between `slot` and the thread, which costs less than sharing it.
 pub(crate) struct Entered<'a> {
-    slot: &'a mut Option<CurrentCall>,
+    slot: &'a mut Option<Answering>,
     /// A handler that runs inside a capturing caller (both in one process) is not captured.
     capture: Option<Box<ResponseMetadata>>,
 }
 
 impl<'a> Entered<'a> {
-    pub(crate) fn enter(slot: &'a mut Option<CurrentCall>) -> Self {
+    pub(crate) fn enter(slot: &'a mut Option<Answering>) -> Self {
         let capture = SCOPE.try_with(|scope| {
             swap(&scope.call, slot);
             scope.capture.take()
@@ -284,7 +332,7 @@ impl Drop for Captured<'_> {
 }
 
 struct Scope {
-    call: Cell<Option<CurrentCall>>,
+    call: Cell<Option<Answering>>,
     capture: Cell<Option<Box<ResponseMetadata>>>,
 }
 
@@ -298,24 +346,15 @@ fn swap<T>(cell: &Cell<Option<T>>, slot: &mut Option<T>) {
     *slot = cell.replace(slot.take());
 }
 
-fn look<R>(with: impl FnOnce(&Option<CurrentCall>) -> Option<R>) -> Option<R> {
+fn look<R>(with: impl FnOnce(&mut Option<Answering>) -> Option<R>) -> Option<R> {
     let peek = |scope: &Scope| {
-        let call = scope.call.take();
-        let result = with(&call);
+        let mut call = scope.call.take();
+        let result = with(&mut call);
         scope.call.set(call);
         result
     };
     // A thread that is ending has no current call.
     SCOPE.try_with(peek).ok().flatten()
-}
-
-async fn enter_around<F: Future>(mut call: Option<CurrentCall>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let _entered = Entered::enter(&mut call);
-        future.as_mut().poll(cx)
-    })
-    .await
 }
 
 #[cfg(test)]
