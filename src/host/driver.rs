@@ -244,7 +244,7 @@ impl Driver {
             .cloned()
     }
 
-    fn clean_up(&mut self) {
+    fn clean_up(&self) {
         self.shared.set_pid(None);
         if let Some(link) = &self.link {
             link.broker.remove_stale_files();

@@ -117,7 +117,7 @@ impl Driver {
             if let Some(action) = self.machine.poll_action() {
                 self.act(action);
             } else if let Some(event) = self.machine.poll_event() {
-                self.report(&event);
+                Self::report(&event);
             } else {
                 return;
             }
@@ -193,7 +193,7 @@ impl Driver {
         Ok(Location::Endpoint(endpoint))
     }
 
-    fn report(&mut self, event: &PluginEvent) {
+    fn report(event: &PluginEvent) {
         match event {
             PluginEvent::Serving(line) => {
                 tracing::debug!(

@@ -230,7 +230,7 @@ mod tests {
         let piece = vec![b'x'; 64 * 1024];
         let lost = (0..32)
             .filter_map(|_| output.push(Stream::Stdout, &piece))
-            .next_back();
+            .max();
         let lost = lost.expect("2 MiB do not fit") as usize;
         let mut reader = output.reader();
         let kept = collect(&mut reader, Stream::Stdout).len();
