@@ -74,7 +74,7 @@ impl ListenPolicy {
     /// The same rules as for the plugin's main listener.
     pub(crate) fn of_plugin(env: &PluginEnv, kind: SocketKind) -> Self {
         Self {
-            dir: env.socket_dir().cloned(),
+            dir: env.socket_dir().map(std::path::Path::to_path_buf),
             group: env.socket_group().map(ToString::to_string),
             ports: match kind {
                 SocketKind::Unix => None,
