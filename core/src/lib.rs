@@ -69,6 +69,14 @@
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "a test's first instant has to come from somewhere"
+    )
+)]
+
 pub mod broker;
 pub mod diagnose;
 pub mod endpoint;

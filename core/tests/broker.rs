@@ -1,5 +1,9 @@
 //! Two broker machines against each other, and one against hostile peers.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's first instant has to come from somewhere"
+)]
 
 mod support;
 

@@ -1,5 +1,9 @@
 //! The lifecycle machines against each other and against every kind of misbehaviour.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's first instant has to come from somewhere"
+)]
 
 mod support;
 
