@@ -58,6 +58,8 @@ pub use self::sys::socket::ListenError;
 pub use outboard_runtime_smol::Smol;
 #[cfg(feature = "tokio")]
 pub use outboard_runtime_tokio::Tokio;
+#[cfg(feature = "stdio")]
+pub use outboard_transport_stdio::Stdio;
 
 pub use self::client::Client;
 pub use outboard_core::rpc::{

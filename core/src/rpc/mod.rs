@@ -10,6 +10,7 @@
 
 mod call;
 mod channel;
+pub mod guard;
 mod message;
 mod metadata;
 mod service;

@@ -1,0 +1,340 @@
+//! Calls of this side.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use outboard_core::rpc::guard::Deadline;
+use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, OutMessage, Reply, Status};
+
+use crate::pump::RequestPump;
+use crate::session::{Session, State, Wait};
+use crate::wire::{Key, Taken};
+
+/// Where calls go.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) session: Arc<Session>,
+    pub(crate) connection: u64,
+    pub(crate) channel: u32,
+}
+
+impl Target {
+    fn deadline(&self, head: &CallHead) -> (Deadline, Option<Duration>) {
+        if head.timeout.is_none() && head.deadline.is_none() {
+            return (Deadline::default(), None);
+        }
+        let runtime = &self.session.runtime;
+        let now = runtime.now();
+        let at = head.deadline_from(now);
+        let timeout = at.map(|at| at.saturating_duration_since(now));
+        (Deadline::new(runtime.as_ref(), at), timeout)
+    }
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline passed before the call was done")
+}
+
+/// A call that is in progress on the wire; dropping it cancels.
+#[derive(Debug)]
+struct Live {
+    target: Target,
+    key: Key,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.target.session.with(|state| {
+            state.release(self.target.connection, self.key);
+            if state.mux.wants_transmit() {
+                state.kick();
+            }
+        });
+    }
+}
+
+/// A unary call.
+pub(crate) struct Unary {
+    target: Target,
+    deadline: Deadline,
+    step: Step,
+}
+
+enum Step {
+    Start(Box<(CallHead, OutMessage)>),
+    Wait(Live),
+    Over,
+}
+
+impl Unary {
+    pub(crate) fn new(target: Target, head: CallHead, message: OutMessage) -> Self {
+        Self {
+            target,
+            deadline: Deadline::default(),
+            step: Step::Start(Box::new((head, message))),
+        }
+    }
+}
+
+impl Future for Unary {
+    type Output = Result<Reply<Bytes>, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let session = Arc::clone(&this.target.session);
+        let waker = cx.waker();
+        if let Step::Start(_) = this.step {
+            let explained = session
+                .with(|state| !state.is_being_explained() || state.poll_closed(cx).is_ready());
+            if !explained {
+                return Poll::Pending;
+            }
+            let Step::Start(parts) = std::mem::replace(&mut this.step, Step::Over) else {
+                return Poll::Pending;
+            };
+            let (head, message) = *parts;
+            let (deadline, timeout) = this.target.deadline(&head);
+            this.deadline = deadline;
+            if timeout == Some(Duration::ZERO) {
+                return Poll::Ready(Err(too_late()));
+            }
+            let (connection, channel) = (this.target.connection, this.target.channel);
+            let opened = session.with(|state| {
+                let key = state.open(connection, channel, &head, timeout, Some(message), true)?;
+                state.wait(key, Wait::Read, waker);
+                state.kick();
+                Ok(key)
+            });
+            match opened {
+                Ok(key) => {
+                    let target = this.target.clone();
+                    this.step = Step::Wait(Live { target, key });
+                }
+                Err(status) => return Poll::Ready(Err(status)),
+            }
+        }
+        let Step::Wait(live) = &this.step else {
+            // Polled again after its end, against the rules of futures.
+            return Poll::Pending;
+        };
+        let key = live.key;
+        let reply = session.with(|state| {
+            let reply = take_reply(state, key);
+            if reply.is_none() {
+                state.wait(key, Wait::Read, waker);
+            }
+            reply
+        });
+        let result = match reply {
+            Some(result) => result,
+            None if this.deadline.poll_over(cx).is_ready() => Err(too_late()),
+            None => return Poll::Pending,
+        };
+        this.step = Step::Over;
+        Poll::Ready(result)
+    }
+}
+
+/// Takes the reply of a unary call out of the machine, if it is complete.
+fn take_reply(state: &mut State, key: Key) -> Option<Result<Reply<Bytes>, Status>> {
+    let Some(result) = state.mux.result(key) else {
+        return state.closed.clone().map(Err);
+    };
+    let trailers = match result {
+        Ok(trailers) if trailers.is_empty() => Metadata::new(),
+        Ok(trailers) => trailers.clone(),
+        Err(status) => return Some(Err(status.clone())),
+    };
+    let first = state.mux.take_message(key);
+    let second = state.mux.take_message(key);
+    Some(match (first, second) {
+        (Taken::Message(message), Taken::End | Taken::Pending) => Ok(Reply {
+            message,
+            headers: state.mux.take_headers(key),
+            trailers,
+        }),
+        (_, _) => Err(Status::internal(
+            "the other side answered a unary call with other than one message",
+        )),
+    })
+}
+
+/// A streaming call.
+pub(crate) struct Streamed {
+    live: Result<Live, Option<Status>>,
+    deadline: Deadline,
+    headers: Option<Metadata>,
+    trailers: Option<Metadata>,
+}
+
+impl Streamed {
+    pub(crate) fn open(target: Target, head: &CallHead, mut messages: MessageStream) -> Self {
+        let (deadline, timeout) = target.deadline(head);
+        let failed = |status| Self {
+            live: Err(Some(status)),
+            deadline: Deadline::default(),
+            headers: None,
+            trailers: None,
+        };
+        if timeout == Some(Duration::ZERO) {
+            return failed(too_late());
+        }
+        // A message that is there already goes with the first frame; so does the end, and then
+        // nobody has to wait for more messages.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = messages.as_mut().poll_next(&mut cx);
+        let mut first = None;
+        if let Poll::Ready(Some(Ok(_))) = &next {
+            if let Poll::Ready(Some(Ok(message))) = next {
+                first = Some(message);
+            }
+            next = messages.as_mut().poll_next(&mut cx);
+        }
+        let (second, end) = match next {
+            Poll::Pending => (None, false),
+            Poll::Ready(None) => (None, true),
+            Poll::Ready(Some(Ok(message))) => (Some(message), false),
+            Poll::Ready(Some(Err(status))) => return failed(status),
+        };
+        let session = Arc::clone(&target.session);
+        let opened = session.with(|state| {
+            let (connection, channel) = (target.connection, target.channel);
+            let key = state.open(connection, channel, head, timeout, first, end)?;
+            if let Some(message) = second
+                && let Err(error) = state.mux.send(key, message)
+            {
+                state.release(connection, key);
+                return Err(crate::session::status_of(error));
+            }
+            // What is sent is sent by others: this function must not wait, nor fail.
+            state.wake_driver();
+            Ok(key)
+        });
+        let key = match opened {
+            Ok(key) => key,
+            Err(status) => return failed(status),
+        };
+        if !end {
+            session.runtime.spawn(Box::pin(RequestPump {
+                session: Arc::clone(&session),
+                key,
+                messages,
+            }));
+        }
+        Self {
+            live: Ok(Live { target, key }),
+            deadline,
+            headers: None,
+            trailers: None,
+        }
+    }
+
+    fn over(&mut self) {
+        self.live = Err(None);
+    }
+}
+
+impl Call for Streamed {
+    fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        if self.headers.is_none() {
+            let live = match &self.live {
+                Ok(live) => live,
+                Err(Some(status)) => return Poll::Ready(Err(status.clone())),
+                Err(None) => {
+                    return Poll::Ready(Ok(self.headers.get_or_insert_default()));
+                }
+            };
+            let key = live.key;
+            let came = live.target.session.with(|state| {
+                if state.mux.headers_of(key).is_some() {
+                    return Some(Ok(state.mux.take_headers(key)));
+                }
+                match state.mux.result(key) {
+                    Some(Ok(_)) => Some(Ok(Metadata::new())),
+                    Some(Err(status)) => Some(Err(status.clone())),
+                    None => match &state.closed {
+                        Some(status) => Some(Err(status.clone())),
+                        None => {
+                            state.wait(key, Wait::Read, cx.waker());
+                            None
+                        }
+                    },
+                }
+            });
+            match came {
+                Some(Ok(headers)) => self.headers = Some(headers),
+                Some(Err(status)) => return Poll::Ready(Err(status)),
+                None if self.deadline.poll_over(cx).is_ready() => {
+                    return Poll::Ready(Err(too_late()));
+                }
+                None => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(self.headers.get_or_insert_default()))
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        let live = match &mut self.live {
+            Ok(live) => live,
+            Err(status) => return Poll::Ready(status.take().map(Err)),
+        };
+        let key = live.key;
+        enum Next {
+            Message(Bytes, Option<Metadata>),
+            End(Result<Metadata, Status>),
+            Pending,
+        }
+        let keep_headers = self.headers.is_none();
+        let next = live.target.session.with(|state| {
+            let taken = state.mux.take_message(key);
+            match taken {
+                Taken::Message(message) => {
+                    if state.mux.wants_transmit() {
+                        state.wake_driver();
+                    }
+                    let headers = keep_headers.then(|| state.mux.take_headers(key));
+                    Next::Message(message, headers)
+                }
+                Taken::End | Taken::Pending => match (state.mux.result(key), &state.closed) {
+                    (Some(result), _) => Next::End(result.clone()),
+                    (None, Some(status)) => Next::End(Err(status.clone())),
+                    (None, None) => {
+                        state.wait(key, Wait::Read, cx.waker());
+                        Next::Pending
+                    }
+                },
+            }
+        });
+        match next {
+            Next::Message(message, headers) => {
+                self.headers = self.headers.take().or(headers);
+                Poll::Ready(Some(Ok(message)))
+            }
+            Next::End(Ok(trailers)) => {
+                if self.headers.is_none() {
+                    let session = &live.target.session;
+                    self.headers = Some(session.with(|state| state.mux.take_headers(key)));
+                }
+                self.trailers = Some(trailers);
+                self.over();
+                Poll::Ready(None)
+            }
+            Next::End(Err(status)) => {
+                self.over();
+                Poll::Ready(Some(Err(status)))
+            }
+            Next::Pending if self.deadline.poll_over(cx).is_ready() => {
+                self.over();
+                Poll::Ready(Some(Err(too_late())))
+            }
+            Next::Pending => Poll::Pending,
+        }
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        self.trailers.as_ref()
+    }
+}

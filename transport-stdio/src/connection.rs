@@ -1,0 +1,234 @@
+//! The handles that the driver of outboard holds: connections, servers, channels.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use outboard_core::rpc::{
+    Call, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply, Router,
+    Serving, Status, SubChannels,
+};
+use outboard_core::rt::BoxFuture;
+
+use crate::client::{Streamed, Target, Unary};
+use crate::server::Gate;
+use crate::session::{Drain, MAIN, Session};
+
+/// The calling side: of the session itself, or of one channel that the peer serves.
+pub(crate) struct StdioConnection {
+    target: Target,
+}
+
+impl StdioConnection {
+    pub(crate) fn main(session: Arc<Session>) -> Self {
+        Self {
+            target: Target {
+                session,
+                connection: MAIN,
+                channel: 0,
+            },
+        }
+    }
+
+    fn is_main(&self) -> bool {
+        self.target.connection == MAIN
+    }
+}
+
+impl fmt::Debug for StdioConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StdioConnection")
+            .field("channel", &self.target.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection for StdioConnection {
+    fn unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
+        Box::pin(Unary::new(self.target.clone(), head, message))
+    }
+
+    fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
+        Box::new(Streamed::open(self.target.clone(), &head, messages))
+    }
+
+    fn drain(&self) {
+        let connection = self.target.connection;
+        self.target
+            .session
+            .with(|state| state.drain_calls(connection));
+    }
+
+    fn abort(&self, status: Status) {
+        let connection = self.target.connection;
+        self.target.session.with(|state| {
+            if connection == MAIN {
+                state.close(status);
+            } else {
+                state.abort_calls(connection, &status);
+            }
+        });
+    }
+
+    fn closed(&self) -> BoxFuture<'static, Status> {
+        let target = self.target.clone();
+        Box::pin(poll_fn(move |cx| {
+            target
+                .session
+                .with(|state| state.poll_calls_closed(target.connection, cx))
+        }))
+    }
+
+    fn sub_channels(&self) -> Option<Arc<dyn SubChannels>> {
+        self.is_main().then(|| {
+            let channels: Arc<dyn SubChannels> =
+                Arc::new(StdioChannels(Arc::clone(&self.target.session)));
+            channels
+        })
+    }
+}
+
+impl Drop for StdioConnection {
+    fn drop(&mut self) {
+        let gone = Status::connection_lost("the connection was dropped");
+        let connection = self.target.connection;
+        self.target.session.with(|state| {
+            if connection == MAIN {
+                state.close(gone);
+            } else {
+                state.abort_calls(connection, &gone);
+                state.connections.remove(&connection);
+            }
+        });
+    }
+}
+
+/// The serving side: of the session itself, or of one channel of this side.
+pub(crate) struct StdioServing {
+    session: Arc<Session>,
+    channel: u32,
+    gate: Arc<Gate>,
+}
+
+impl StdioServing {
+    pub(crate) fn new(session: Arc<Session>, channel: u32, gate: Arc<Gate>) -> Self {
+        Self {
+            session,
+            channel,
+            gate,
+        }
+    }
+
+    fn stop(&self, abort: bool) {
+        // The server is dropped outside the lock: it holds code of the user.
+        let server = self.session.with(|state| {
+            let ours = state
+                .servers
+                .get(&self.channel)
+                .is_some_and(|server| Arc::ptr_eq(server.gate(), &self.gate));
+            if ours {
+                state.servers.remove(&self.channel)
+            } else {
+                None
+            }
+        });
+        drop(server);
+        self.gate.stop(abort);
+        if abort {
+            self.session.with(|state| state.wake_handlers());
+        }
+    }
+}
+
+impl fmt::Debug for StdioServing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StdioServing")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serving for StdioServing {
+    fn drain(&self) {
+        if self.channel != 0 {
+            self.stop(false);
+            return;
+        }
+        self.session.with(|state| {
+            state.mux.go_away("draining");
+            state.drain.get_or_insert(Drain::Theirs);
+            state.wake_driver();
+        });
+    }
+
+    fn abort(&self) {
+        if self.channel != 0 {
+            self.stop(true);
+            return;
+        }
+        self.session.with(|state| {
+            state.close(Status::connection_lost("this side stopped serving"));
+        });
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        let (session, gate) = (Arc::clone(&self.session), Arc::clone(&self.gate));
+        let main = self.channel == 0;
+        Box::pin(poll_fn(move |cx| {
+            if main && session.with(|state| state.poll_closed(cx)).is_pending() {
+                return Poll::Pending;
+            }
+            gate.poll_idle(cx)
+        }))
+    }
+
+    fn sub_channels(&self) -> Option<Arc<dyn SubChannels>> {
+        (self.channel == 0).then(|| {
+            let channels: Arc<dyn SubChannels> = Arc::new(StdioChannels(Arc::clone(&self.session)));
+            channels
+        })
+    }
+}
+
+/// The channels inside a session.
+struct StdioChannels(Arc<Session>);
+
+impl fmt::Debug for StdioChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StdioChannels")
+    }
+}
+
+impl SubChannels for StdioChannels {
+    fn accept(&self, id: u32, router: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
+        if id == 0 {
+            return Err(Status::invalid_argument(
+                "channel 0 is the connection itself; broker ids begin at 1",
+            ));
+        }
+        let gate = self.0.serve(id, router)?;
+        Ok(Arc::new(StdioServing::new(Arc::clone(&self.0), id, gate)))
+    }
+
+    fn dial(&self, id: u32, config: ConnectionConfig) -> Arc<dyn Connection> {
+        let connection = self.0.with(|state| {
+            if state.hook.is_none() {
+                state.hook = config.lost;
+            }
+            state.add_connection()
+        });
+        Arc::new(StdioConnection {
+            target: Target {
+                session: Arc::clone(&self.0),
+                connection,
+                channel: id,
+            },
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! Calls over a plugin's stdin and stdout: a compact framed protocol for places where sockets,
+//! temporary files or HTTP/2 are unwanted.
+//!
+//! [`Stdio`] is the transport. It makes and serves calls over any [`futures_io`] stream of bytes,
+//! most of all a pair of pipes joined into one, on any [`Runtime`](outboard_core::rt::Runtime). A
+//! connection carries calls in both directions and any number of brokered channels; each
+//! connection has one task.
+//!
+//! The protocol is a sans-IO machine in [`wire`], specified in `docs/stdio-protocol.md`.
+
+mod client;
+mod connection;
+mod driver;
+mod pump;
+mod server;
+mod session;
+pub mod wire;
+
+use std::sync::Arc;
+
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
+
+use self::connection::{StdioConnection, StdioServing};
+use self::driver::Driver;
+use self::server::{Gate, Server};
+use self::session::Session;
+use self::wire::{Keepalive, MuxConfig};
+
+/// The stdio transport.
+///
+/// Both sides of a connection are alike on the wire: [`connect`](Transport::connect) is the side
+/// whose main channel is called, [`serve`](Transport::serve) the one that answers there, and on
+/// brokered channels each calls and serves as it likes.
+///
+/// A handler of a unary method gets its first poll in the connection's own task, where most are
+/// done, and becomes a task of its own only if it has to wait. So handlers must not block, which
+/// holds for any async code; one that computes for long should hand that to a thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stdio {
+    config: MuxConfig,
+}
+
+impl Stdio {
+    /// The transport with its usual limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With these limits and windows. The largest message is set per connection.
+    #[must_use]
+    pub fn limits(mut self, config: MuxConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// With a check whether the other side is alive; see [`Keepalive`] for why it is off without
+    /// this.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.config.keepalive = Some(keepalive);
+        self
+    }
+
+    fn session(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        max_message_size: usize,
+    ) -> Arc<Session> {
+        let mut config = self.config;
+        config.settings.max_message = u32::try_from(max_message_size).unwrap_or(u32::MAX);
+        Arc::new(Session::new(Arc::clone(runtime), io, config))
+    }
+}
+
+impl Transport for Stdio {
+    fn protocol(&self) -> Protocol {
+        Protocol::Stdio
+    }
+
+    fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        config: ConnectionConfig,
+    ) -> Arc<dyn Connection> {
+        let session = self.session(runtime, io, config.max_message_size);
+        session.with(|state| state.hook = config.lost);
+        runtime.spawn(Box::pin(Driver::new(Arc::clone(&session))));
+        Arc::new(StdioConnection::main(session))
+    }
+
+    fn serve(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        router: Arc<Router>,
+        config: ServerConfig,
+    ) -> Arc<dyn Serving> {
+        let session = self.session(runtime, io, config.max_message_size);
+        let gate = Arc::new(Gate::default());
+        session.with(|state| {
+            state
+                .servers
+                .insert(0, Server::new(router, Arc::clone(&gate)));
+        });
+        runtime.spawn(Box::pin(Driver::new(Arc::clone(&session))));
+        Arc::new(StdioServing::new(session, 0, gate))
+    }
+}

@@ -1,0 +1,506 @@
+//! Calls of the peer: finding their handlers and running them.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use outboard_core::rpc::guard::{Deadline, catch_panic};
+use outboard_core::rpc::{
+    Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
+    Status, StreamReply,
+};
+use outboard_core::rt::BoxFuture;
+
+use crate::pump::{Pumped, poll_pump};
+use crate::session::{Session, State, Wait, remember};
+use crate::wire::{Key, Offer, Taken};
+
+/// The handlers of one server and whether it takes more.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    running: AtomicUsize,
+    stopped: AtomicBool,
+    aborted: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    /// No more calls; with `abort`, those in progress end too.
+    pub(crate) fn stop(&self, abort: bool) {
+        if abort {
+            self.aborted.store(true, Ordering::SeqCst);
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Ready when the server has stopped and no handler runs.
+    pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stopped.load(Ordering::SeqCst) && self.running.load(Ordering::SeqCst) == 0 {
+            return Poll::Ready(());
+        }
+        remember(&mut wakers, cx.waker());
+        Poll::Pending
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    fn tell(&self) {
+        if self.stopped.load(Ordering::SeqCst) {
+            let wakers = {
+                let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::take(&mut *wakers)
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Counts a handler as running.
+#[derive(Debug)]
+struct Running(Arc<Gate>);
+
+impl Running {
+    fn new(gate: &Arc<Gate>) -> Self {
+        gate.running.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(gate))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.tell();
+    }
+}
+
+/// What is served on one channel.
+#[derive(Debug)]
+pub(crate) struct Server {
+    router: Arc<Router>,
+    gate: Arc<Gate>,
+    /// By the number of the method in the peer's table.
+    routes: Routes,
+}
+
+#[derive(Default)]
+struct Routes(Vec<Option<Route>>);
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Routes({})", self.0.len())
+    }
+}
+
+impl Server {
+    pub(crate) fn new(router: Arc<Router>, gate: Arc<Gate>) -> Self {
+        Self {
+            router,
+            gate,
+            routes: Routes::default(),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    fn route(&mut self, offer: &Offer) -> Result<Route, Status> {
+        let number = offer.method.map(usize::from);
+        if let Some(Some(route)) = number.and_then(|number| self.routes.0.get(number)) {
+            return Ok(route.clone());
+        }
+        let route = self.router.route(&offer.path)?.clone();
+        if let Some(number) = number {
+            // The machine bounds the numbers.
+            if self.routes.0.len() <= number {
+                self.routes.0.resize_with(number + 1, || None);
+            }
+            if let Some(place) = self.routes.0.get_mut(number) {
+                *place = Some(route.clone());
+            }
+        }
+        Ok(route)
+    }
+}
+
+/// A call whose handler is to be started.
+pub(crate) struct Job {
+    key: Key,
+    route: Route,
+    router: Arc<Router>,
+    running: Running,
+    offer: Offer,
+    /// The one message of a unary call, if all of it is here.
+    message: Option<Bytes>,
+}
+
+impl State {
+    pub(crate) fn offered(&mut self, key: Key, offer: Offer) {
+        let Some(server) = self.servers.get_mut(&offer.channel) else {
+            let status = if offer.channel == 0 {
+                Status::unimplemented("this side serves nothing on the main channel")
+            } else {
+                Status::unavailable(format!(
+                    "nobody serves channel {}; is the handle it came from still alive?",
+                    offer.channel
+                ))
+            };
+            self.mux.refuse(key, &status);
+            return;
+        };
+        let route = match server.route(&offer) {
+            Ok(route) => route,
+            Err(status) => {
+                self.mux.refuse(key, &status);
+                return;
+            }
+        };
+        let mut job = Job {
+            key,
+            route,
+            router: Arc::clone(&server.router),
+            running: Running::new(&server.gate),
+            offer,
+            message: None,
+        };
+        if job.route.descriptor.kind == MethodKind::Unary && self.mux.is_input_ended(key) {
+            match (self.mux.take_message(key), self.mux.take_message(key)) {
+                (Taken::Message(message), Taken::End) => job.message = Some(message),
+                (_, _) => {
+                    self.mux.fail(key, &one_message());
+                    return;
+                }
+            }
+        }
+        self.jobs.push(job);
+    }
+}
+
+fn one_message() -> Status {
+    Status::internal("expected exactly one request message for a unary method")
+}
+
+/// A handler at work.
+pub(crate) struct Handler {
+    session: Arc<Session>,
+    key: Key,
+    gate: Arc<Gate>,
+    running: Option<Running>,
+    deadline: Deadline,
+    path: &'static str,
+    work: Work,
+}
+
+enum Work {
+    /// Waits for the one message of a unary call.
+    Collect(Box<(Route, CallContext, Option<Bytes>)>),
+    Unary(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
+    Streaming(BoxFuture<'static, Result<StreamReply, Status>>),
+    Pump(MessageStream, Option<Box<dyn FnOnce() -> Metadata + Send>>),
+}
+
+/// What a handler came to.
+pub(crate) enum Outcome {
+    Reply(Reply<OutMessage>),
+    Finished(Metadata),
+    Failed(Status),
+    /// At once, dropping what is queued.
+    Aborted(Status),
+    /// Nobody wants to know.
+    Gone,
+}
+
+impl Outcome {
+    /// Queues the answer.
+    pub(crate) fn apply(self, state: &mut State, key: Key) {
+        match self {
+            Self::Reply(Reply {
+                message,
+                headers,
+                trailers,
+            }) => state.reply(key, &headers, message, &trailers),
+            Self::Finished(trailers) => {
+                if let Err(error) = state.mux.finish(key, &trailers) {
+                    let status = Status::resource_exhausted(error.to_string());
+                    state.mux.fail(key, &status);
+                }
+            }
+            Self::Failed(status) => state.mux.fail(key, &status),
+            Self::Aborted(status) => state.mux.abort(key, &status),
+            Self::Gone => {}
+        }
+    }
+}
+
+impl Handler {
+    /// Starts the handler of a call. A panic in it is an outcome.
+    pub(crate) fn start(session: &Arc<Session>, job: Job) -> Result<Self, (Key, Outcome)> {
+        let Job {
+            key,
+            route,
+            router,
+            running,
+            offer,
+            message,
+        } = job;
+        let deadline: Option<Instant> = offer
+            .timeout
+            .and_then(|timeout| session.runtime.now().checked_add(timeout));
+        let context = CallContext {
+            path: route.descriptor.path,
+            metadata: offer.metadata,
+            deadline,
+            extensions: router.extensions().clone(),
+        };
+        let path = context.path;
+        let work = if route.descriptor.kind == MethodKind::Unary {
+            match message {
+                Some(message) => begin_unary(&route, context, message),
+                None => Ok(Work::Collect(Box::new((route, context, None)))),
+            }
+        } else {
+            let call = Box::new(ServerCall {
+                session: Arc::clone(session),
+                key,
+                ended: false,
+                headers: Metadata::new(),
+            });
+            guarded(path, || {
+                Work::Streaming(route.service.streaming(route.method, context, call))
+            })
+        };
+        match work {
+            Ok(work) => Ok(Self {
+                session: Arc::clone(session),
+                key,
+                gate: Arc::clone(&running.0),
+                running: Some(running),
+                deadline: Deadline::new(session.runtime.as_ref(), deadline),
+                path,
+                work,
+            }),
+            Err(status) => Err((key, Outcome::Aborted(status))),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Goes on with the work, without asking whether anybody still wants it.
+    pub(crate) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if self.deadline.poll_over(cx).is_ready() {
+            return Poll::Ready(Outcome::Aborted(Status::deadline_exceeded(
+                "the deadline passed while the call was being answered",
+            )));
+        }
+        loop {
+            let path = self.path;
+            match &mut self.work {
+                Work::Collect(parts) => {
+                    let (route, context, message) = &mut **parts;
+                    let key = self.key;
+                    let taken = self.session.with(|state| {
+                        let taken = state.mux.take_message(key);
+                        if taken == Taken::Pending {
+                            state.wait(key, Wait::Read, cx.waker());
+                        } else if state.mux.wants_transmit() {
+                            state.wake_driver();
+                        }
+                        taken
+                    });
+                    match taken {
+                        Taken::Pending => return Poll::Pending,
+                        Taken::Message(new) => {
+                            if message.replace(new).is_some() {
+                                return Poll::Ready(Outcome::Aborted(one_message()));
+                            }
+                        }
+                        Taken::End => {
+                            let Some(message) = message.take() else {
+                                return Poll::Ready(Outcome::Aborted(one_message()));
+                            };
+                            match begin_unary(route, context.clone(), message) {
+                                Ok(work) => self.work = work,
+                                Err(status) => return Poll::Ready(Outcome::Aborted(status)),
+                            }
+                        }
+                    }
+                }
+                Work::Unary(future) => {
+                    return match guarded(path, || future.as_mut().poll(cx)) {
+                        Ok(Poll::Pending) => Poll::Pending,
+                        Ok(Poll::Ready(Ok(reply))) => Poll::Ready(Outcome::Reply(reply)),
+                        Ok(Poll::Ready(Err(status))) => Poll::Ready(Outcome::Failed(status)),
+                        Err(status) => Poll::Ready(Outcome::Aborted(status)),
+                    };
+                }
+                Work::Streaming(future) => {
+                    let reply = match guarded(path, || future.as_mut().poll(cx)) {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(Ok(reply))) => reply,
+                        Ok(Poll::Ready(Err(status))) => {
+                            return Poll::Ready(Outcome::Failed(status));
+                        }
+                        Err(status) => return Poll::Ready(Outcome::Aborted(status)),
+                    };
+                    let key = self.key;
+                    let headers = self
+                        .session
+                        .with(|state| state.mux.headers(key, &reply.headers));
+                    if let Err(error) = headers {
+                        let status = Status::resource_exhausted(error.to_string());
+                        return Poll::Ready(Outcome::Failed(status));
+                    }
+                    self.work = Work::Pump(reply.messages, reply.trailers);
+                }
+                Work::Pump(messages, trailers) => {
+                    let pumped = guarded(path, || {
+                        poll_pump(&self.session, self.key, messages.as_mut(), cx)
+                    });
+                    let outcome = match pumped {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(Pumped::Gone)) => Outcome::Gone,
+                        Ok(Poll::Ready(Pumped::Failed(status))) => Outcome::Failed(status),
+                        Ok(Poll::Ready(Pumped::Done)) => {
+                            let trailers = trailers.take();
+                            match guarded(path, || trailers.map(|make| make())) {
+                                Ok(trailers) => Outcome::Finished(trailers.unwrap_or_default()),
+                                Err(status) => Outcome::Aborted(status),
+                            }
+                        }
+                        Err(status) => Outcome::Aborted(status),
+                    };
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+    }
+
+    /// Whether the handler should go on; if so, `waker` is woken when it should not.
+    fn is_wanted(&self, waker: &Waker) -> bool {
+        let (key, gate) = (self.key, &self.gate);
+        self.session.with(|state| {
+            if gate.aborted.load(Ordering::SeqCst) {
+                let status = Status::unavailable("the server was stopped");
+                state.mux.abort(key, &status);
+                state.kick();
+            }
+            if state.closed.is_some() || !state.mux.is_sending(key) {
+                return false;
+            }
+            state.wait(key, Wait::Task, waker);
+            true
+        })
+    }
+}
+
+/// A handler that was not done at once, as a task of its own.
+impl Future for Handler {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_wanted(cx.waker()) {
+            return Poll::Ready(());
+        }
+        let outcome = match self.poll_work(cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => return Poll::Pending,
+        };
+        let key = self.key;
+        self.session.with(|state| {
+            outcome.apply(state, key);
+            state.kick();
+        });
+        Poll::Ready(())
+    }
+}
+
+/// A handler that is dropped without an answer, by a runtime that shuts down, answers with an error.
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let key = self.key;
+        // First, as a draining connection looks at it when it is woken.
+        self.running = None;
+        self.session.with(|state| {
+            if state.mux.is_sending(key) {
+                let status = Status::unavailable("the handler was dropped before it had an answer");
+                state.mux.abort(key, &status);
+                state.wake_driver();
+            } else if state.drain.is_some() {
+                state.wake_driver();
+            }
+        });
+    }
+}
+
+fn begin_unary(route: &Route, context: CallContext, message: Bytes) -> Result<Work, Status> {
+    guarded(context.path, || {
+        Work::Unary(route.service.unary(route.method, context, message))
+    })
+}
+
+/// Runs the code of a handler. A panic becomes a log record and a status.
+fn guarded<T>(path: &str, work: impl FnOnce() -> T) -> Result<T, Status> {
+    catch_panic(work).map_err(|panicked| {
+        tracing::error!(path, message = %panicked.message, "a handler panicked");
+        Status::internal(format!("the handler of {path} panicked"))
+    })
+}
+
+/// The request messages of a streaming call, as its handler reads them.
+struct ServerCall {
+    session: Arc<Session>,
+    key: Key,
+    ended: bool,
+    headers: Metadata,
+}
+
+impl Call for ServerCall {
+    fn poll_headers(&mut self, _cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        // What the caller sent is in the handler's context.
+        Poll::Ready(Ok(&self.headers))
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let key = self.key;
+        let (taken, cut) = self.session.with(|state| {
+            let taken = state.mux.take_message(key);
+            let closed = state.closed.clone();
+            if taken == Taken::Pending {
+                state.wait(key, Wait::Read, cx.waker());
+            } else if state.mux.wants_transmit() {
+                state.wake_driver();
+            }
+            let cancelled = !state.mux.is_sending(key);
+            let cut = closed
+                .or_else(|| cancelled.then(|| Status::cancelled("the caller gave the call up")));
+            (taken, cut)
+        });
+        match (taken, cut) {
+            (Taken::Message(message), _) => Poll::Ready(Some(Ok(message))),
+            (Taken::Pending, None) => Poll::Pending,
+            (Taken::Pending | Taken::End, Some(status)) => {
+                self.ended = true;
+                Poll::Ready(Some(Err(status)))
+            }
+            (Taken::End, None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        None
+    }
+}

@@ -1,0 +1,272 @@
+//! The parts of frames that stand before a message.
+
+use super::frame::{Kind, MAX_HEAD, MAX_PATH};
+use super::violation::Violation;
+
+/// What a call begins with, as it travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenHead<'a> {
+    /// The method's number; [`UNNUMBERED`] for a name not to be kept.
+    pub method: u16,
+    /// The method's path, when its number is used first or it has none.
+    pub path: Option<&'a str>,
+    /// The channel; 0 is the main one.
+    pub channel: u32,
+    /// How long the call may take, in nanoseconds.
+    pub timeout: Option<u64>,
+    /// The metadata's entries, encoded; see [`metadata`](super::metadata).
+    pub metadata: &'a [u8],
+}
+
+/// How a call ended, as it travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusHead<'a> {
+    /// The status code's number, as gRPC has them; 0 is OK.
+    pub code: u8,
+    /// The call was not looked at, so it can be made again safely.
+    pub refused: bool,
+    /// Headers that were not sent in a frame of their own, encoded.
+    pub headers: &'a [u8],
+    /// Trailers, encoded.
+    pub trailers: &'a [u8],
+    /// The text for people.
+    pub text: &'a str,
+    /// The details: an encoded `google.rpc.Status`.
+    pub details: &'a [u8],
+}
+
+mod open_bits {
+    pub(super) const NAMED: u8 = 0x01;
+    pub(super) const CHANNEL: u8 = 0x02;
+    pub(super) const TIMEOUT: u8 = 0x04;
+    pub(super) const METADATA: u8 = 0x08;
+    pub(super) const ALL: u8 = 0x0f;
+}
+
+mod status_bits {
+    pub(super) const HEADERS: u8 = 0x01;
+    pub(super) const TRAILERS: u8 = 0x02;
+    pub(super) const TEXT: u8 = 0x04;
+    pub(super) const DETAILS: u8 = 0x08;
+    pub(super) const REFUSED: u8 = 0x10;
+    pub(super) const ALL: u8 = 0x1f;
+}
+
+fn encode_block(bytes: &[u8], out: &mut Vec<u8>) {
+    // Blocks are at most MAX_HEAD long, which their makers check.
+    let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+impl<'a> OpenHead<'a> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(
+            bit(self.path.is_some(), open_bits::NAMED)
+                | bit(self.channel != 0, open_bits::CHANNEL)
+                | bit(self.timeout.is_some(), open_bits::TIMEOUT)
+                | bit(!self.metadata.is_empty(), open_bits::METADATA),
+        );
+        out.extend_from_slice(&self.method.to_le_bytes());
+        if let Some(path) = self.path {
+            encode_block(path.as_bytes(), out);
+        }
+        if self.channel != 0 {
+            out.extend_from_slice(&self.channel.to_le_bytes());
+        }
+        if let Some(timeout) = self.timeout {
+            out.extend_from_slice(&timeout.to_le_bytes());
+        }
+        if !self.metadata.is_empty() {
+            encode_block(self.metadata, out);
+        }
+    }
+
+    /// Its length on the wire, in bytes.
+    pub(super) fn encoded_len(&self) -> usize {
+        let block = |len: usize| 2 + len;
+        3 + self.path.map_or(0, |path| block(path.len()))
+            + if self.channel == 0 { 0 } else { 4 }
+            + self.timeout.map_or(0, |_| 8)
+            + if self.metadata.is_empty() {
+                0
+            } else {
+                block(self.metadata.len())
+            }
+    }
+
+    pub(super) fn decode(rest: &mut Cursor<'a>) -> Result<Self, Violation> {
+        let before = rest.rest.len();
+        let bits = rest.bits(open_bits::ALL)?;
+        let method = rest.u16()?;
+        let mut head = Self {
+            method,
+            ..Self::default()
+        };
+        if bits & open_bits::NAMED != 0 {
+            let len = usize::from(rest.u16()?);
+            if len > MAX_PATH {
+                return Err(Violation::PathTooLong { len });
+            }
+            head.path = Some(rest.text(len)?);
+        }
+        if bits & open_bits::CHANNEL != 0 {
+            head.channel = rest.u32()?;
+        }
+        if bits & open_bits::TIMEOUT != 0 {
+            head.timeout = Some(u64::from_le_bytes(rest.array()?));
+        }
+        if bits & open_bits::METADATA != 0 {
+            head.metadata = rest.block()?;
+        }
+        rest.head_limit(before)?;
+        Ok(head)
+    }
+}
+
+impl<'a> StatusHead<'a> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(
+            bit(!self.headers.is_empty(), status_bits::HEADERS)
+                | bit(!self.trailers.is_empty(), status_bits::TRAILERS)
+                | bit(!self.text.is_empty(), status_bits::TEXT)
+                | bit(!self.details.is_empty(), status_bits::DETAILS)
+                | bit(self.refused, status_bits::REFUSED),
+        );
+        out.push(self.code);
+        for block in [
+            self.headers,
+            self.trailers,
+            self.text.as_bytes(),
+            self.details,
+        ] {
+            if !block.is_empty() {
+                encode_block(block, out);
+            }
+        }
+    }
+
+    /// Its length on the wire, in bytes.
+    pub(super) fn encoded_len(&self) -> usize {
+        let block = |len: usize| if len == 0 { 0 } else { 2 + len };
+        2 + block(self.headers.len())
+            + block(self.trailers.len())
+            + block(self.text.len())
+            + block(self.details.len())
+    }
+
+    pub(super) fn decode(rest: &mut Cursor<'a>) -> Result<Self, Violation> {
+        let before = rest.rest.len();
+        let bits = rest.bits(status_bits::ALL)?;
+        let [code] = rest.array()?;
+        let mut head = Self {
+            code,
+            refused: bits & status_bits::REFUSED != 0,
+            ..Self::default()
+        };
+        if bits & status_bits::HEADERS != 0 {
+            head.headers = rest.block()?;
+        }
+        if bits & status_bits::TRAILERS != 0 {
+            head.trailers = rest.block()?;
+        }
+        if bits & status_bits::TEXT != 0 {
+            let len = usize::from(rest.u16()?);
+            head.text = rest.text(len)?;
+        }
+        if bits & status_bits::DETAILS != 0 {
+            head.details = rest.block()?;
+        }
+        rest.head_limit(before)?;
+        Ok(head)
+    }
+}
+
+/// What is left of a payload.
+pub(super) struct Cursor<'a> {
+    pub(super) kind: Kind,
+    pub(super) rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Violation> {
+        let (taken, rest) =
+            self.rest
+                .split_at_checked(len)
+                .ok_or_else(|| Violation::Truncated {
+                    kind: self.kind as u8,
+                    missing: len.saturating_sub(self.rest.len()),
+                })?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Violation> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, Violation> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Violation> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn block(&mut self) -> Result<&'a [u8], Violation> {
+        let len = usize::from(self.u16()?);
+        self.take(len)
+    }
+
+    pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Violation> {
+        let kind = self.kind as u8;
+        std::str::from_utf8(self.take(len)?).map_err(|_| Violation::NotText { kind })
+    }
+
+    pub(super) fn bits(&mut self, known: u8) -> Result<u8, Violation> {
+        let [bits] = self.array()?;
+        if bits & !known != 0 {
+            return Err(Violation::UnknownBits {
+                kind: self.kind as u8,
+                bits,
+            });
+        }
+        Ok(bits)
+    }
+
+    pub(super) fn empty(&self) -> Result<(), Violation> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        Err(Violation::TrailingBytes {
+            kind: self.kind as u8,
+            extra: self.rest.len(),
+        })
+    }
+
+    pub(super) fn limit(&self, most: usize) -> Result<(), Violation> {
+        if self.rest.len() <= most {
+            return Ok(());
+        }
+        Err(Violation::HeadTooLong {
+            kind: self.kind as u8,
+            len: self.rest.len(),
+        })
+    }
+
+    /// Checks that what was read since `before` bytes were left is not too long.
+    pub(super) fn head_limit(&self, before: usize) -> Result<(), Violation> {
+        let len = before - self.rest.len();
+        if len <= MAX_HEAD {
+            return Ok(());
+        }
+        Err(Violation::HeadTooLong {
+            kind: self.kind as u8,
+            len,
+        })
+    }
+}

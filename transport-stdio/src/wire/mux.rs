@@ -1,0 +1,691 @@
+//! One side of a connection: its state and what its user does with it.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outboard_core::rpc::{Metadata, OutMessage, Status};
+
+use super::flow::{ReceiveWindow, SendWindow};
+use super::frame::MAX_PATH;
+use super::intern::{NamesIn, NamesOut};
+use super::keepalive::{Due, Keepalive, Watch};
+use super::metadata::{self, MetadataTooLarge};
+use super::preface::Settings;
+use super::reader::Reader;
+use super::stream::{Ending, Key, OUTBOX_ROOM, Opening, Sending, Stream, Table};
+use super::violation::Violation;
+
+/// How one side behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct MuxConfig {
+    /// What this side takes, as it tells the peer.
+    pub settings: Settings,
+    /// How many large messages (larger than a frame) may be in memory at once, unfinished or not
+    /// taken yet. Further ones wait with the peer.
+    pub large_slots: usize,
+    /// Whether and how to check that the peer is alive.
+    pub keepalive: Option<Keepalive>,
+}
+
+impl Default for MuxConfig {
+    fn default() -> Self {
+        Self {
+            settings: Settings {
+                // A message of 64 KiB, a common size of pieces of files, fits one frame with room
+                // to spare, and one frame delays other calls by the time of two full pipes.
+                max_frame: 128 * 1024,
+                // Several frames and pipes full, so that a stream never waits for credit while
+                // its reader keeps up.
+                stream_window: 512 * 1024,
+                // 32 readers that stopped reading do not hold up the others.
+                connection_window: 16 * 1024 * 1024,
+                max_streams: 4_096,
+                max_methods: 256,
+                max_message: i32::MAX as u32,
+            },
+            large_slots: 8,
+            keepalive: None,
+        }
+    }
+}
+
+/// What a call begins with.
+#[derive(Clone, Debug)]
+pub struct CallStart<'a> {
+    /// `/package.Service/Method`.
+    pub path: Cow<'static, str>,
+    /// The channel: 0 for the main one, else the number the peer accepts under.
+    pub channel: u32,
+    /// How long the call may take.
+    pub timeout: Option<Duration>,
+    /// The metadata.
+    pub metadata: &'a Metadata,
+}
+
+/// A call of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// `/package.Service/Method`.
+    pub path: Arc<str>,
+    /// The number of the path in the peer's table, if it has one: the same number always means
+    /// the same path.
+    pub method: Option<u16>,
+    /// The channel: 0 for the main one.
+    pub channel: u32,
+    /// How long the caller waits, from when it sent this.
+    pub timeout: Option<Duration>,
+    /// The caller's metadata.
+    pub metadata: Metadata,
+}
+
+/// What came of the bytes received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer makes a call.
+    Opened(Key, Offer),
+    /// Headers, a message, the end or the result came for a stream.
+    Readable(Key),
+    /// There is room again for messages, after [`Mux::has_room`] said no.
+    Writable(Key),
+    /// The peer gave its call up.
+    Cancelled(Key),
+    /// The peer accepts no more calls on its main channel.
+    GoAway(String),
+    /// The peer sent its last frame, with this code (see [`close`](super::close)) and reason.
+    Closed(u16, String),
+    /// The peer did not answer a ping in time.
+    Unresponsive,
+}
+
+/// Why a call cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The peer accepts no more calls.
+    #[error("the other side is going away and takes no more calls")]
+    GoingAway,
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+    /// The method's path is too long.
+    #[error("method path of {0} bytes: at most {MAX_PATH}")]
+    PathTooLong(usize),
+    /// The metadata does not fit.
+    #[error(transparent)]
+    Metadata(#[from] MetadataTooLarge),
+    /// The message is over a limit.
+    #[error(transparent)]
+    Message(#[from] SendError),
+}
+
+/// Why a message cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The message is larger than one of the sides takes.
+    #[error("message of {len} bytes: at most {most} are allowed")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        most: usize,
+    },
+    /// The call is over.
+    #[error("the call is over")]
+    Gone,
+}
+
+/// The next message of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is here.
+    Message(Bytes),
+    /// It has not come.
+    Pending,
+    /// There are no more, or the call is over.
+    End,
+}
+
+/// One side of a connection.
+///
+/// Memory is bounded whatever the peer sends: by the credit given (`connection_window`), by
+/// `large_slots` messages of `max_message` bytes, by the table of names, and by some kilobytes for
+/// each of `max_streams` streams. Nothing a peer can cause to be sent is queued per cause: replies
+/// are flags on the streams they belong to. So reading never has to wait for writing.
+#[derive(Debug)]
+pub struct Mux {
+    pub(super) config: MuxConfig,
+    /// What the peer takes; the least anyone takes until it said so.
+    pub(super) peer: Settings,
+    pub(super) got_preface: bool,
+    pub(super) sent_preface: bool,
+    pub(super) ours: Table,
+    pub(super) theirs: Table,
+    pub(super) names_out: NamesOut,
+    pub(super) names_in: NamesIn,
+    pub(super) send: SendWindow,
+    pub(super) receive: ReceiveWindow,
+    pub(super) reader: Reader,
+    pub(super) events: VecDeque<Event>,
+    /// Streams with something to send, in turn.
+    pub(super) ready: VecDeque<Key>,
+    /// Streams that wait for credit of the connection.
+    pub(super) starved: VecDeque<Key>,
+    /// Calls that wait for a free number.
+    pub(super) unnumbered: VecDeque<Key>,
+    pub(super) slots_used: usize,
+    pub(super) slot_queue: VecDeque<Key>,
+    pub(super) watch: Option<Watch>,
+    pub(super) ping_due: bool,
+    pub(super) pong_due: Option<[u8; 8]>,
+    pub(super) goaway_due: Option<String>,
+    pub(super) going_away: bool,
+    pub(super) peer_goes: bool,
+    pub(super) close_due: Option<(u16, String)>,
+    pub(super) close_sent: bool,
+    pub(super) peer_closed: bool,
+    pub(super) failed: Option<Violation>,
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Mux {
+    /// A new connection. Both sides are alike; which of them launched the other does not matter.
+    #[must_use]
+    pub fn new(mut config: MuxConfig, now: Instant) -> Self {
+        config.settings = config.settings.clamped();
+        config.large_slots = config.large_slots.max(1);
+        Self {
+            peer: Settings::LEAST,
+            got_preface: false,
+            sent_preface: false,
+            ours: Table::new(true),
+            theirs: Table::new(false),
+            names_out: NamesOut::default(),
+            names_in: NamesIn::default(),
+            send: SendWindow::new(Settings::LEAST.connection_window),
+            receive: ReceiveWindow::new(config.settings.connection_window),
+            reader: Reader::default(),
+            events: VecDeque::new(),
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            unnumbered: VecDeque::new(),
+            slots_used: 0,
+            slot_queue: VecDeque::new(),
+            watch: config.keepalive.map(|config| Watch::new(config, now)),
+            ping_due: false,
+            pong_due: None,
+            goaway_due: None,
+            going_away: false,
+            peer_goes: false,
+            close_due: None,
+            close_sent: false,
+            peer_closed: false,
+            failed: None,
+            scratch: Vec::new(),
+            config,
+        }
+    }
+
+    /// Starts a call, with its first message if there is one, and with `end` if that is all.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent then.
+    pub fn open(
+        &mut self,
+        start: CallStart<'_>,
+        message: Option<OutMessage>,
+        end: bool,
+    ) -> Result<Key, OpenError> {
+        if self.close_due.is_some() || self.close_sent || self.peer_closed || self.failed.is_some()
+        {
+            return Err(OpenError::Closed);
+        }
+        if self.peer_goes && start.channel == 0 {
+            return Err(OpenError::GoingAway);
+        }
+        if start.path.len() > MAX_PATH {
+            return Err(OpenError::PathTooLong(start.path.len()));
+        }
+        let metadata = metadata::encode(start.metadata)?;
+        if let Some(message) = &message {
+            self.check_size(message.len())?;
+        }
+        let key = self.ours.add();
+        let window = self.config.settings.stream_window;
+        if let Some(stream) = self.ours.get_mut(key) {
+            stream.channel = start.channel;
+            stream.receive = ReceiveWindow::new(window);
+            stream.opening = Some(Opening {
+                path: start.path,
+                timeout: start
+                    .timeout
+                    .map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)),
+                metadata,
+            });
+            if let Some(message) = message {
+                stream.outbox_len = message.len();
+                stream.outbox.push_back(message);
+            }
+            if end {
+                stream.sending = Sending::Finishing;
+            }
+        }
+        self.queue(key);
+        Ok(key)
+    }
+
+    /// Queues a message. It is accepted whatever is queued already: ask
+    /// [`has_room`](Self::has_room) before making one.
+    ///
+    /// # Errors
+    /// [`SendError`]
+    pub fn send(&mut self, key: Key, message: OutMessage) -> Result<(), SendError> {
+        self.check_size(message.len())?;
+        let stream = self.stream_mut(key).ok_or(SendError::Gone)?;
+        if stream.sending != Sending::Open || stream.cancel {
+            return Err(SendError::Gone);
+        }
+        stream.outbox_len += message.len();
+        stream.outbox.push_back(message);
+        self.queue(key);
+        Ok(())
+    }
+
+    /// Whether little enough is queued on the stream that another message should be made. After a
+    /// `false`, an [`Event::Writable`] tells when. `true` if the call is over, so that nobody
+    /// waits for it.
+    pub fn has_room(&mut self, key: Key) -> bool {
+        let Some(stream) = self.stream_mut(key) else {
+            return true;
+        };
+        let room = stream.sending != Sending::Open || stream.queued_len() < OUTBOX_ROOM;
+        stream.wants_room = !room;
+        room
+    }
+
+    /// Whether messages can still be sent on the stream.
+    #[must_use]
+    pub fn is_sending(&self, key: Key) -> bool {
+        self.stream(key)
+            .is_some_and(|stream| stream.sending == Sending::Open && !stream.cancel)
+    }
+
+    /// Whether the peer sends no more messages on the stream, or the stream is gone.
+    #[must_use]
+    pub fn is_input_ended(&self, key: Key) -> bool {
+        self.stream(key).is_none_or(|stream| stream.input_ended)
+    }
+
+    /// The caller sends no more messages. No effect on a call that is over.
+    pub fn end(&mut self, key: Key) {
+        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
+            return;
+        };
+        if stream.sending == Sending::Open {
+            stream.sending = Sending::Finishing;
+            self.queue(key);
+        }
+    }
+
+    /// Sends headers, once, before messages. No effect on a call that is over.
+    ///
+    /// # Errors
+    /// [`MetadataTooLarge`]
+    pub fn headers(&mut self, key: Key, headers: &Metadata) -> Result<(), MetadataTooLarge> {
+        let block = metadata::encode(headers)?;
+        if let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours)
+            && stream.sending == Sending::Open
+        {
+            stream.headers_out = Some(block);
+            self.queue(key);
+        }
+        Ok(())
+    }
+
+    /// Ends a call of the peer well, after the messages that are queued.
+    ///
+    /// # Errors
+    /// [`MetadataTooLarge`]
+    pub fn finish(&mut self, key: Key, trailers: &Metadata) -> Result<(), MetadataTooLarge> {
+        let ending = Ending {
+            trailers: metadata::encode(trailers)?,
+            ..Ending::default()
+        };
+        self.finish_with(key, ending, false);
+        Ok(())
+    }
+
+    /// Ends a call of the peer with an error, after the messages that are queued. Details and
+    /// metadata that do not fit a frame are left out and a longer text cut, so that the code
+    /// always arrives.
+    pub fn fail(&mut self, key: Key, status: &Status) {
+        self.finish_with(key, ending_of(status), false);
+    }
+
+    /// Ends a call of the peer at once: what is queued is dropped.
+    pub fn abort(&mut self, key: Key, status: &Status) {
+        self.finish_with(key, ending_of(status), true);
+    }
+
+    /// Ends a call of the peer at once, saying that nothing was done about it.
+    pub fn refuse(&mut self, key: Key, status: &Status) {
+        let mut ending = ending_of(status);
+        ending.refused = true;
+        self.finish_with(key, ending, true);
+    }
+
+    fn finish_with(&mut self, key: Key, ending: Ending, now: bool) {
+        let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours) else {
+            return;
+        };
+        if stream.sending != Sending::Open {
+            return;
+        }
+        stream.sending = Sending::Finishing;
+        stream.ending = Some(Box::new(ending));
+        if now {
+            stream.clear_outbox();
+        }
+        self.deafen(key);
+        self.queue(key);
+    }
+
+    /// Takes the next message of a stream, which gives its credit back.
+    pub fn take_message(&mut self, key: Key) -> Taken {
+        let Some(stream) = self.stream_mut(key) else {
+            return Taken::End;
+        };
+        let Some(inbound) = stream.inbox.pop_front() else {
+            if stream.input_ended || stream.deaf || stream.result.is_some() {
+                return Taken::End;
+            }
+            return Taken::Pending;
+        };
+        if inbound.cost == 0 {
+            self.free_slot(key);
+            return Taken::Message(inbound.message);
+        }
+        let due = !stream.input_ended && stream.receive.take(inbound.cost);
+        if due {
+            stream.credit_due = true;
+        }
+        self.receive.take(inbound.cost);
+        if due {
+            self.queue(key);
+        }
+        Taken::Message(inbound.message)
+    }
+
+    /// The headers of a call of this side, if they came. A message or the result means that there
+    /// are no others to wait for.
+    #[must_use]
+    pub fn headers_of(&self, key: Key) -> Option<&Metadata> {
+        const NONE: &Metadata = &Metadata::new();
+        let stream = self.ours.get(key).filter(|_| key.ours)?;
+        match &stream.headers_in {
+            Some(headers) => Some(headers),
+            None => stream.messages_began.then_some(NONE),
+        }
+    }
+
+    /// Takes the headers out, if any came.
+    pub fn take_headers(&mut self, key: Key) -> Metadata {
+        self.ours
+            .get_mut(key)
+            .filter(|_| key.ours)
+            .and_then(|stream| stream.headers_in.take())
+            .unwrap_or_default()
+    }
+
+    /// How a call of this side ended: its trailers, or the status. Messages may still be waiting.
+    #[must_use]
+    pub fn result(&self, key: Key) -> Option<&Result<Metadata, Status>> {
+        self.ours.get(key).filter(|_| key.ours)?.result.as_ref()
+    }
+
+    /// Gives a call of this side up: its result is `status`, unless it has one already.
+    pub fn cancel(&mut self, key: Key, status: Status) {
+        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
+            return;
+        };
+        if stream.result.is_none() {
+            stream.result = Some(Err(status));
+            stream.cancel = true;
+            stream.clear_outbox();
+            self.events.push_back(Event::Readable(key));
+            self.queue(key);
+        }
+    }
+
+    /// Nobody is interested in this call of this side any more: it is cancelled if it has not
+    /// ended. The handle is of no use afterwards.
+    pub fn release(&mut self, key: Key) {
+        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
+            return;
+        };
+        if !(stream.input_ended && stream.sending == Sending::Done) {
+            stream.cancel = true;
+            stream.clear_outbox();
+        }
+        self.deafen(key);
+        if !self.remove_if_done(key) {
+            self.queue(key);
+        }
+    }
+
+    /// Tells the peer to make no more calls on the main channel; later ones are refused.
+    pub fn go_away(&mut self, text: &str) {
+        if !self.going_away {
+            self.going_away = true;
+            self.goaway_due = Some(cut(text, 1_024).to_owned());
+        }
+    }
+
+    /// Sends the last frame, after what is queued if the code is
+    /// [`ORDERLY`](super::close::ORDERLY), else at once.
+    pub fn close(&mut self, code: u16, text: &str) {
+        if self.close_due.is_none() {
+            self.close_due = Some((code, cut(text, 1_024).to_owned()));
+        }
+    }
+
+    /// Whether the last frame was handed to [`transmit`](Self::transmit)'s buffer.
+    #[must_use]
+    pub fn is_close_sent(&self) -> bool {
+        self.close_sent
+    }
+
+    /// The number of calls of this side that are not over: sent, answered and released.
+    #[must_use]
+    pub fn live_ours(&self) -> usize {
+        self.ours.live()
+    }
+
+    /// The number of calls of the peer that are not over.
+    #[must_use]
+    pub fn live_theirs(&self) -> usize {
+        self.theirs.live()
+    }
+
+    /// The bytes of the peer's messages that are in memory under the connection's credit.
+    #[must_use]
+    pub fn buffered(&self) -> u64 {
+        self.receive.in_use()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The number of events that wait.
+    #[must_use]
+    pub fn pending_events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; never without keepalive.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.watch.as_ref().map(Watch::at)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.watch.as_mut().map_or(Due::Nothing, |w| w.check(now)) {
+            Due::Nothing => {}
+            Due::Ping => self.ping_due = true,
+            Due::Dead => {
+                // The timer does not fire again.
+                self.watch = None;
+                self.events.push_back(Event::Unresponsive);
+            }
+        }
+    }
+
+    pub(super) fn check_size(&self, len: usize) -> Result<(), SendError> {
+        let most = self.config.settings.max_message.min(self.peer.max_message) as usize;
+        if len > most {
+            return Err(SendError::TooLarge { len, most });
+        }
+        Ok(())
+    }
+
+    pub(super) fn stream(&self, key: Key) -> Option<&Stream> {
+        if key.ours {
+            self.ours.get(key)
+        } else {
+            self.theirs.get(key)
+        }
+    }
+
+    pub(super) fn stream_mut(&mut self, key: Key) -> Option<&mut Stream> {
+        if key.ours {
+            self.ours.get_mut(key)
+        } else {
+            self.theirs.get_mut(key)
+        }
+    }
+
+    /// Gives the stream a turn at sending.
+    pub(super) fn queue(&mut self, key: Key) {
+        if let Some(stream) = self.stream_mut(key)
+            && !stream.queued
+        {
+            stream.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Drops what came for the stream and what still comes, and gives its credit back.
+    pub(super) fn deafen(&mut self, key: Key) {
+        let Some(stream) = self.stream_mut(key) else {
+            return;
+        };
+        stream.deaf = true;
+        stream.headers_in = None;
+        let cost: u64 = stream.inbox.drain(..).map(|inbound| inbound.cost).sum();
+        if let Some(large) = &mut stream.large_in {
+            large.buffer = bytes::BytesMut::new();
+        }
+        self.receive.take(cost);
+        self.free_slot(key);
+    }
+
+    /// A large message of the stream was taken or dropped: the next one may come.
+    fn free_slot(&mut self, key: Key) {
+        let Some(stream) = self.stream_mut(key) else {
+            return;
+        };
+        if !std::mem::take(&mut stream.holds_slot) {
+            return;
+        }
+        self.slots_used = self.slots_used.saturating_sub(1);
+        while let Some(next) = self.slot_queue.pop_front() {
+            if self.take_slot(next) {
+                return;
+            }
+        }
+    }
+
+    /// Lets the announced message of the stream come; `false` if there is none any more.
+    pub(super) fn take_slot(&mut self, key: Key) -> bool {
+        let Some(stream) = self.stream_mut(key).filter(|stream| !stream.deaf) else {
+            return false;
+        };
+        let Some(large) = stream.large_in.as_mut().filter(|large| !large.granted) else {
+            return false;
+        };
+        large.granted = true;
+        stream.grant_due = true;
+        stream.holds_slot = true;
+        self.slots_used += 1;
+        self.queue(key);
+        true
+    }
+
+    /// Forgets a stream that is over for both sides.
+    pub(super) fn remove_if_done(&mut self, key: Key) -> bool {
+        let Some(stream) = self.stream(key) else {
+            return true;
+        };
+        let over = stream.input_ended && stream.sending == Sending::Done;
+        let done = if key.ours {
+            stream.deaf && (over || stream.wire.is_none())
+        } else {
+            over
+        };
+        if done {
+            self.deafen(key);
+            if key.ours {
+                self.ours.remove(key);
+                // A number is free, or one that was free has lost the call that was to have it.
+                while let Some(next) = self.unnumbered.pop_front() {
+                    if self.ours.get(next).is_some() {
+                        self.queue(next);
+                        break;
+                    }
+                }
+            } else {
+                self.theirs.remove(key);
+            }
+        }
+        done
+    }
+}
+
+/// The start of `text`, at most `most` bytes of it.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// What travels of a status.
+fn ending_of(status: &Status) -> Ending {
+    // Half of what may stand beside a message for the details, and a quarter each for text and
+    // trailers, less some bytes for their lengths.
+    const DETAILS: usize = 8_000;
+    const TEXT: usize = 3_900;
+    const TRAILERS: usize = 3_900;
+    let details = status.details();
+    Ending {
+        code: u8::try_from(status.code().number()).unwrap_or(2),
+        refused: false,
+        trailers: metadata::encode(status.metadata())
+            .ok()
+            .filter(|block| block.len() <= TRAILERS)
+            .unwrap_or_default(),
+        text: cut(status.message(), TEXT).to_owned(),
+        details: if details.len() <= DETAILS {
+            Bytes::copy_from_slice(details)
+        } else {
+            Bytes::new()
+        },
+    }
+}

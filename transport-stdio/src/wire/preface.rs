@@ -1,0 +1,185 @@
+//! What each side sends before its first frame: magic, version, settings.
+
+use super::violation::Violation;
+
+/// The first eight bytes. A byte above 127, CR LF, LF and an end-of-file character in it show at
+/// once when something on the way treats the bytes as text (the idea of PNG's signature).
+pub const MAGIC: [u8; 8] = *b"\x89OBS\r\n\x1a\n";
+/// The version of the protocol: other major numbers cannot be understood, other minor ones can.
+pub const VERSION: (u8, u8) = (1, 0);
+/// The length of the preface up to its settings, in bytes.
+pub const PREFACE_LEN: usize = 12;
+/// The most bytes of settings: 100 of them, far more than there are.
+const MAX_SETTINGS_LEN: usize = 600;
+
+/// What one side is ready to take. Before a peer's settings are known, [`Settings::LEAST`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The longest payload of a frame, in bytes.
+    pub max_frame: u32,
+    /// The credit each stream starts with.
+    pub stream_window: u32,
+    /// The credit the connection starts with.
+    pub connection_window: u32,
+    /// How many streams the peer may have open.
+    pub max_streams: u32,
+    /// How many method names the peer may number.
+    pub max_methods: u32,
+    /// The longest message, in bytes.
+    pub max_message: u32,
+}
+
+impl Settings {
+    /// What every implementation must take, and so what may be used before its settings came.
+    pub const LEAST: Self = Self {
+        max_frame: 16_384,
+        stream_window: 65_536,
+        connection_window: 65_536,
+        max_streams: 16,
+        max_methods: 16,
+        // A message over the limit fails its call only, so there is nothing to guard against.
+        max_message: i32::MAX as u32,
+    };
+    const MOST: Self = Self {
+        // The length of a payload has 24 bits.
+        max_frame: (1 << 24) - 1,
+        stream_window: i32::MAX as u32,
+        connection_window: i32::MAX as u32,
+        // Far below the 24 bits of a stream's number: both sides keep tables of this size.
+        max_streams: 1 << 16,
+        max_methods: 1 << 12,
+        max_message: i32::MAX as u32,
+    };
+
+    /// The least credit for a stream: as credit goes back by half a window, half of it must
+    /// suffice for any message that fits a frame, or both sides could wait for ever.
+    fn least_window(self) -> u32 {
+        2 * (self.max_frame + super::flow::MESSAGE_COST)
+    }
+
+    fn fields(&mut self) -> [&mut u32; 6] {
+        [
+            &mut self.max_frame,
+            &mut self.stream_window,
+            &mut self.connection_window,
+            &mut self.max_streams,
+            &mut self.max_methods,
+            &mut self.max_message,
+        ]
+    }
+
+    /// The nearest settings that the protocol allows.
+    #[must_use]
+    pub fn clamped(mut self) -> Self {
+        let (mut least, mut most) = (Self::LEAST, Self::MOST);
+        least.max_message = 0;
+        for ((value, least), most) in self
+            .fields()
+            .into_iter()
+            .zip(least.fields())
+            .zip(most.fields())
+        {
+            *value = (*value).clamp(*least, *most);
+        }
+        self.stream_window = self.stream_window.max(self.least_window());
+        self.connection_window = self.connection_window.max(self.stream_window);
+        self
+    }
+
+    /// Appends the preface with these settings.
+    pub fn encode(mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[VERSION.0, VERSION.1]);
+        let fields = self.fields();
+        out.extend_from_slice(&(u16::try_from(fields.len() * 6).unwrap_or_default()).to_le_bytes());
+        for (id, value) in (1u16..).zip(fields) {
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// Reads a preface from the front of `bytes`: the settings and the preface's length, or
+    /// `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// A [`Violation`] as soon as the bytes cannot become a preface that this side understands.
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
+        let seen = bytes.len().min(MAGIC.len());
+        if bytes.get(..seen) != MAGIC.get(..seen) {
+            // Wait for all eight bytes, as they go into the message.
+            let Some(found) = bytes.first_chunk() else {
+                return Ok(None);
+            };
+            return Err(Violation::BadMagic { found: *found });
+        }
+        let Some(&[_, _, _, _, _, _, _, _, major, _minor, l0, l1]) =
+            bytes.first_chunk::<PREFACE_LEN>()
+        else {
+            return Ok(None);
+        };
+        if major != VERSION.0 {
+            return Err(Violation::Version { major });
+        }
+        let len = usize::from(u16::from_le_bytes([l0, l1]));
+        if len % 6 != 0 || len > MAX_SETTINGS_LEN {
+            return Err(Violation::BadSettings { len });
+        }
+        let Some(list) = bytes.get(PREFACE_LEN..PREFACE_LEN + len) else {
+            return Ok(None);
+        };
+        let mut settings = Self::LEAST;
+        for entry in list.chunks_exact(6) {
+            let &[i0, i1, v0, v1, v2, v3] = entry else {
+                continue;
+            };
+            settings.set(
+                u16::from_le_bytes([i0, i1]),
+                u32::from_le_bytes([v0, v1, v2, v3]),
+            )?;
+        }
+        let least = settings.least_window();
+        if settings.stream_window < least {
+            return Err(Violation::BadSetting {
+                id: 2,
+                value: settings.stream_window,
+                least,
+                most: Self::MOST.stream_window,
+            });
+        }
+        if settings.connection_window < settings.stream_window {
+            return Err(Violation::BadSetting {
+                id: 3,
+                value: settings.connection_window,
+                least: settings.stream_window,
+                most: Self::MOST.connection_window,
+            });
+        }
+        Ok(Some((settings, PREFACE_LEN + len)))
+    }
+
+    fn set(&mut self, id: u16, value: u32) -> Result<(), Violation> {
+        let Some(index) = usize::from(id).checked_sub(1) else {
+            return Ok(());
+        };
+        let (mut least, mut most) = (Self::LEAST, Self::MOST);
+        least.max_message = 0;
+        let limits = least.fields().into_iter().zip(most.fields());
+        for (position, (field, (least, most))) in self.fields().into_iter().zip(limits).enumerate()
+        {
+            if position != index {
+                continue;
+            }
+            if value < *least || value > *most {
+                return Err(Violation::BadSetting {
+                    id,
+                    value,
+                    least: *least,
+                    most: *most,
+                });
+            }
+            *field = value;
+        }
+        // Settings of a later minor version are skipped.
+        Ok(())
+    }
+}
