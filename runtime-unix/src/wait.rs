@@ -2,6 +2,7 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use outboard_core::rt::{BoxFuture, Runtime};
@@ -53,25 +54,23 @@ pub(crate) fn reap_by_thread(pid: Pid) {
         .spawn(reap);
 }
 
-/// Blocks until the child has ended, for a short time only. Whether it has ended is for the caller
-/// to find out.
+/// Blocks until the child has ended, but no longer than `patience`. Whether it has ended is for the
+/// caller to find out.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn linger(pid: Pid) {
+pub(crate) fn linger(pid: Pid, patience: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{PidfdFlags, pidfd_open};
 
-    /// A killed process is gone in well under a millisecond unless it has gigabytes to free or is
-    /// stuck in the kernel; a guess at what an async thread can be held up for.
-    const BOUND: Timespec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 100_000_000,
+    let (Ok(limit), Ok(pidfd)) = (
+        Timespec::try_from(patience),
+        pidfd_open(pid, PidfdFlags::empty()),
+    ) else {
+        return;
     };
-    if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
-        // An interrupted or failed wait only means that a thread does the rest.
-        let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&BOUND));
-    }
+    // An interrupted or failed wait only means that a thread does the rest.
+    let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit));
 }
 
 /// There is no way to wait for one process with a time limit; a thread does it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn linger(_: Pid) {}
+pub(crate) fn linger(_: Pid, _: Duration) {}
