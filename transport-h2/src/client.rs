@@ -131,9 +131,7 @@ impl Shared {
         let Some(template) = &self.template else {
             return Err(Failure::Connection);
         };
-        let request = template
-            .request(&head.path, &head.metadata, timeout)
-            .map_err(Failure::Call)?;
+        let request = template.request(head, timeout).map_err(Failure::Call)?;
         // Pending: the last call of this sender waits for the peer to allow another stream. A
         // clone may queue a call behind it; the callers are what bounds that queue.
         let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));

@@ -1,6 +1,7 @@
 //! Metadata and statuses as HTTP/2 headers and back.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http::{Version, header, uri};
@@ -8,7 +9,7 @@ use outboard_core::grpc::{
     self, BadBinaryHeader, code_from_http_status, decode_binary, decode_message, encode_binary,
     encode_message, is_grpc_content_type, is_reserved_header, parse_status_code,
 };
-use outboard_core::rpc::{Code, Metadata, MetadataValue, Status};
+use outboard_core::rpc::{CallHead, Code, Metadata, MetadataValue, Status};
 
 const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -57,10 +58,10 @@ impl RequestTemplate {
 
     pub(crate) fn request(
         &self,
-        path: &Cow<'static, str>,
-        metadata: &Metadata,
-        timeout: Option<std::time::Duration>,
+        head: &CallHead,
+        timeout: Option<Duration>,
     ) -> Result<Request<()>, Status> {
+        let path = &head.path;
         let parsed = match path {
             Cow::Borrowed(path) => {
                 uri::PathAndQuery::from_maybe_shared(bytes::Bytes::from_static(path.as_bytes()))
@@ -81,7 +82,7 @@ impl RequestTemplate {
         if let Some(timeout) = timeout {
             headers.insert(GRPC_TIMEOUT, value(grpc::format_timeout(timeout))?);
         }
-        append(&mut headers, metadata)?;
+        append(&mut headers, &head.metadata)?;
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
@@ -140,10 +141,10 @@ fn add_status(headers: &mut HeaderMap, status: &Status) {
             headers.insert(GRPC_MESSAGE, text);
         }
     }
-    if !status.details().is_empty() {
-        if let Ok(details) = value(encode_binary(status.details())) {
-            headers.insert(GRPC_DETAILS, details);
-        }
+    if !status.details().is_empty()
+        && let Ok(details) = value(encode_binary(status.details()))
+    {
+        headers.insert(GRPC_DETAILS, details);
     }
     if let Err(error) = append(headers, status.metadata()) {
         tracing::warn!(%error, "the metadata of a status cannot be sent");
