@@ -14,15 +14,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboard_core::rpc::{
-    Channel, Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport,
-};
+use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Router, Serving, Transport};
 use outboard_core::rt::SharedRuntime;
 use outboard_transport_h2::H2;
 
 pub use self::pipe::pipe;
 pub use self::runtime::TestRuntime;
+#[allow(unused_imports, reason = "not used by all")]
 pub use self::service::{Echo, Event};
+#[allow(unused_imports, reason = "not used by all")]
+pub use outboard_core::rpc::ServerConfig;
 
 /// Only a watchdog: no test waits for it when all is well.
 const WATCHDOG: Duration = Duration::from_secs(60);

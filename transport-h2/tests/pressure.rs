@@ -1,0 +1,281 @@
+//! Flow control, narrow pipes, slow readers, bursts of cancellations.
+
+mod support;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use outboard_core::rpc::{Call, CallHead, MessageStream, Status, Transport as _};
+use outboard_transport_h2::H2;
+use support::raw::{self, framed};
+use support::service::{next, out};
+use support::{Event, Pair, PairBuilder, TestRuntime, pair, pipe, run, service};
+
+async fn collect(call: &mut Box<dyn Call>) -> Result<Vec<Bytes>, Status> {
+    let mut all = Vec::new();
+    while let Some(message) = next(call).await {
+        all.push(message?);
+    }
+    Ok(all)
+}
+
+async fn echo(pair: &Pair, text: &str) {
+    let call = pair
+        .connection
+        .unary(CallHead::new("/test.Echo/Echo"), out(text));
+    assert_eq!(call.await.expect("the connection lives").message, text);
+}
+
+/// Opens a call of `Count` with this many messages and waits for its headers only.
+async fn paused(pair: &Pair, count: u32) -> Box<dyn Call> {
+    let request = stream::iter([Ok(out(count.to_string()))]);
+    let head = CallHead::new("/test.Echo/Count");
+    let mut call = pair.connection.open(head, Box::pin(request));
+    poll_fn(|cx| call.poll_headers(cx).map(|headers| headers.cloned()))
+        .await
+        .expect("headers");
+    call
+}
+
+#[test]
+fn a_paused_reader_of_small_messages_keeps_its_connection() {
+    run(async {
+        let pair = pair();
+        let mut calls = Vec::new();
+        for _ in 0..4 {
+            calls.push(paused(&pair, 10_000).await);
+        }
+        // Answered after all that was sent before: 10,000 messages of 45 bytes fit the window.
+        echo(&pair, "in between").await;
+        for mut call in calls {
+            let all = collect(&mut call).await.expect("ends well");
+            assert_eq!(all.len(), 10_000);
+            assert_eq!(all[9_999], format!("{:040}", 9_999));
+        }
+    });
+}
+
+#[test]
+fn a_paused_reader_holds_no_more_than_its_window() {
+    run(async {
+        const WINDOW: usize = 100_000;
+        let builder = PairBuilder {
+            h2: H2::new().stream_window(100_000),
+            ..PairBuilder::default()
+        };
+        let pair = builder.build();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
+        let requests = stream::iter(0..100_000).map(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(out([7; 95]))
+        });
+        // Nobody reads the requests.
+        let mut events = pair.echo.events();
+        let head = CallHead::new("/test.Echo/Ignore");
+        let call = pair.connection.open(head, Box::pin(requests));
+        while events.next().await != Some(Event::Started("Ignore")) {}
+        for _ in 0..50 {
+            echo(&pair, "sibling").await;
+        }
+        // One message may wait in hand and another be looked ahead to, on top of what h2 buffers
+        // before it knows the window: HTTP/2 begins with 65,535 bytes.
+        assert!(sent.load(Ordering::SeqCst) <= WINDOW / 100 + 2);
+        drop(call);
+        while events.next().await != Some(Event::Dropped("Ignore")) {}
+    });
+}
+
+#[test]
+fn fifteen_paused_readers_do_not_stall_a_sibling() {
+    run(async {
+        let pair = pair();
+        let mut calls = Vec::new();
+        for _ in 0..15 {
+            // 4.5 MB each: more than a stream's window.
+            calls.push(paused(&pair, 100_000).await);
+        }
+        let large = vec![1; 1 << 20];
+        for _ in 0..3 {
+            let call = pair
+                .connection
+                .unary(CallHead::new("/test.Echo/Echo"), out(&large));
+            assert_eq!(call.await.expect("an answer").message.len(), large.len());
+        }
+        drop(calls);
+        // What the abandoned calls held is free again.
+        let mut calls = Vec::new();
+        for _ in 0..15 {
+            calls.push(paused(&pair, 100_000).await);
+        }
+        echo(&pair, "still there").await;
+    });
+}
+
+/// Both sides send more than pipe, windows and buffers hold, and read only what they must.
+fn both_ways(capacity: usize, messages: usize, size: usize) {
+    run(async {
+        let builder = PairBuilder {
+            capacity,
+            ..PairBuilder::default()
+        };
+        let pair = builder.build();
+        let calls = (0..4).map(|_| {
+            let payload = vec![3; size];
+            let requests: MessageStream =
+                Box::pin(stream::iter(0..messages).map(move |_| Ok(out(&payload))));
+            let mut call = pair
+                .connection
+                .open(CallHead::new("/test.Echo/Each"), requests);
+            async move { collect(&mut call).await }
+        });
+        for all in join_all(calls).await {
+            let all = all.expect("ends well");
+            assert_eq!(all.len(), messages);
+            assert!(all.iter().all(|message| message.len() == size));
+        }
+    });
+}
+
+#[test]
+fn both_sides_write_through_a_pipe_of_one_byte() {
+    both_ways(1, 5, 700);
+}
+
+#[test]
+fn both_sides_write_through_a_pipe_of_seven_bytes() {
+    both_ways(7, 20, 1_500);
+}
+
+#[test]
+fn both_sides_write_more_than_everything_holds() {
+    both_ways(4096, 60, 100_000);
+}
+
+#[test]
+fn a_window_smaller_than_a_message_only_slows_it() {
+    run(async {
+        let builder = PairBuilder {
+            h2: H2::new().stream_window(1000).connection_window(65_535),
+            ..PairBuilder::default()
+        };
+        let pair = builder.build();
+        let large = vec![9; 300_000];
+        let call = pair
+            .connection
+            .unary(CallHead::new("/test.Echo/Echo"), out(&large));
+        assert!(call.await.expect("an answer").message == large);
+    });
+}
+
+#[test]
+fn a_burst_of_cancellations_does_not_look_like_an_attack() {
+    run(async {
+        let pair = pair();
+        for _ in 0..10 {
+            let calls = (0..300).map(|_| {
+                pair.connection
+                    .unary(CallHead::new("/test.Echo/Hang"), out("x"))
+            });
+            let mut calls = join_all(calls);
+            // Sends all of them, and takes all back before the server has looked.
+            poll_fn(|cx| {
+                assert!(std::pin::Pin::new(&mut calls).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            drop(calls);
+        }
+        echo(&pair, "friends").await;
+    });
+}
+
+#[test]
+fn late_requests_of_answered_calls_do_not_count_as_errors() {
+    run(async {
+        // h2 closes a connection after 1,024 stream errors unless told otherwise.
+        let (_serving, _echo, end) = raw::server_and_end(support::ServerConfig::default());
+        let mut sender = raw::raw_client(end).await;
+        for _ in 0..1_100 {
+            let (response, mut stream) = sender
+                .send_request(raw::request("First"), false)
+                .expect("the connection lives");
+            stream.send_data(framed(b"one"), false).expect("open");
+            let answer = raw::read_answer(response).await.expect("an answer");
+            assert_eq!(answer.field("grpc-status"), "0");
+        }
+    });
+}
+
+#[test]
+fn a_call_and_its_answer_take_one_write_each() {
+    run(async {
+        let runtime = TestRuntime::shared();
+        let (near, far) = pipe(64 * 1024);
+        let (client_writes, server_writes) = (near.write_count(), far.write_count());
+        let (_echo, router) = service::router();
+        let _serving = H2::new().serve(
+            &runtime,
+            Box::new(far),
+            router,
+            support::ServerConfig::default(),
+        );
+        let connection = H2::new().connect(
+            &runtime,
+            Box::new(near),
+            outboard_core::rpc::ConnectionConfig::default(),
+        );
+        let call = || async {
+            let call = connection.unary(CallHead::new("/test.Echo/Echo"), out([5; 2000]));
+            call.await.expect("an answer");
+        };
+        // Settings and their acknowledgements come with the first calls.
+        for _ in 0..10 {
+            call().await;
+        }
+        let before = (client_writes.get(), server_writes.get());
+        for _ in 0..100 {
+            call().await;
+        }
+        let after = (client_writes.get(), server_writes.get());
+        // The two threads of the test runtime may let the connection's task run between the two
+        // frames of a request, so the client's number is not exact.
+        assert!(after.0 - before.0 < 200, "client: {}", after.0 - before.0);
+        assert_eq!(after.1 - before.1, 100, "server");
+    });
+}
+
+#[test]
+fn a_new_connection_sends_preface_settings_and_call_together() {
+    run(async {
+        let (connection, mut end) = raw::client_and_end(Default::default());
+        let writes = {
+            // Dropped calls would cancel: it is kept.
+            let mut call = connection.unary(CallHead::new("/a.B/C"), out("x"));
+            poll_fn(|cx| {
+                assert!(call.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let mut preface = [0; 24];
+            futures_util::io::AsyncReadExt::read_exact(&mut end, &mut preface)
+                .await
+                .expect("a preface");
+            assert_eq!(preface, *raw::PREFACE);
+            let settings = raw::Frame::read(&mut end).await.expect("settings");
+            assert_eq!((settings.kind, settings.stream), (raw::SETTINGS, 0));
+            let headers = raw::Frame::find(&mut end, &[raw::HEADERS], 1).await;
+            assert!(headers.is_some());
+            let data = raw::Frame::find(&mut end, &[raw::DATA], 1).await;
+            let data = data.expect("the message");
+            assert_eq!((data.payload, data.flags), (framed(b"x").to_vec(), 1));
+            call
+        };
+        drop(writes);
+    });
+}
