@@ -27,7 +27,7 @@ use self::unary::Unary;
 use crate::H2;
 use crate::call::{Failure, deadline_exceeded};
 use crate::headers::RequestTemplate;
-use crate::io::Io;
+use crate::io::adapt;
 
 /// Resolves with the connection's closing status; an error if the runtime dropped the driver.
 type Closing = SharedFuture<oneshot::Receiver<Status>>;
@@ -66,9 +66,10 @@ pub(crate) fn connect(
 ) -> Arc<dyn Connection> {
     let (closed, closing) = oneshot::channel();
     let template = RequestTemplate::new(connection.secure, &connection.authority);
+    let (io, flusher) = adapt(io);
     // `Io` keeps the preface back, so the handshake has nothing to wait for.
-    let handshake = pin!(config.client_builder().handshake(Io::client(io)))
-        .poll(&mut Context::from_waker(Waker::noop()));
+    let handshake =
+        pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));
     let (state, template, h2) = match (template, handshake) {
         (Ok(template), Poll::Ready(Ok((sender, h2)))) => {
             (State::Open(sender), Some(template), Some(h2))
@@ -93,7 +94,7 @@ pub(crate) fn connect(
         driver: AtomicWaker::new(),
         closing: closing.shared(),
     });
-    let driver = Driver::new(Arc::clone(&shared), h2, connection.lost, closed);
+    let driver = Driver::new(Arc::clone(&shared), h2, flusher, connection.lost, closed);
     runtime.spawn(Box::pin(driver.run()));
     Arc::new(Handle(shared))
 }

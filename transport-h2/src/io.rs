@@ -1,7 +1,8 @@
-//! futures-io streams as the tokio IO traits that `h2` asks for.
+//! futures-io streams as the tokio IO traits that `h2` asks for, with writes put together.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -9,69 +10,116 @@ use futures_io::{AsyncRead as _, AsyncWrite as _};
 use outboard_core::rt::BoxByteStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The client's connection preface (RFC 9113, section 3.4), which `h2` writes by itself.
-const PREFACE_LEN: usize = 24;
-
 /// How much is read at once. The buffer has to be initialised before each read, so this also
 /// bounds what that costs when only a little arrives.
 const READ_STEP: usize = 64 * 1024;
 
-/// How many pieces one vectored write takes: `h2` gives two or three, one is for the preface.
-const MAX_SLICES: usize = 16;
+/// Writes of more than this go to the stream directly, without a copy: about where copying begins
+/// to cost as much as the system call it saves. A guess.
+const COPY_MAX: usize = 8 * 1024;
 
-/// The adapter.
+/// With this much held back, further writes wait for the stream. A guess: a few dozen answers of
+/// a kilobyte.
+const HOLD_MAX: usize = 64 * 1024;
+
+/// How many pieces one vectored write takes: `h2` gives two, one is for what is held back.
+const MAX_SLICES: usize = 8;
+
+/// The adapter that `h2` owns.
 ///
-/// It forwards vectored writes, which keep HEADERS and DATA in one system call without copying.
+/// `h2` flushes after every DATA frame of 256 bytes and more, and before the trailers that follow
+/// it. So flushing does nothing here: small writes are held back until the connection's task has
+/// let `h2` do all there is to do, and then leave together through [`Flusher`]. Large ones are
+/// passed on as vectored writes, together with what was held back before them.
 ///
-/// As a client it also keeps back the preface until the first frames follow: so `h2`'s handshake,
-/// which only writes the preface, never waits, calls can start at once, and preface, settings and
-/// the first call leave in one write.
-pub(crate) struct Io {
-    inner: BoxByteStream,
-    /// Bytes of the preface that are still to be kept back.
-    absorb: usize,
-    /// The bytes kept back.
+/// In the same way the client's preface, its settings and the first calls leave in one write, and
+/// `h2`'s handshake, which only writes the preface, never has to wait.
+pub(crate) struct Io(Arc<Mutex<Inner>>);
+
+/// What the connection's task uses to send what [`Io`] holds back.
+pub(crate) struct Flusher(Arc<Mutex<Inner>>);
+
+struct Inner {
+    stream: BoxByteStream,
     held: BytesMut,
 }
 
-impl Io {
-    pub(crate) fn client(inner: BoxByteStream) -> Self {
-        Self {
-            inner,
-            absorb: PREFACE_LEN,
-            held: BytesMut::with_capacity(PREFACE_LEN),
-        }
-    }
+/// The adapter of a stream. Whoever polls `h2` polls the flusher afterwards, in the same task.
+pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
+    let inner = Arc::new(Mutex::new(Inner {
+        stream,
+        held: BytesMut::new(),
+    }));
+    (Io(Arc::clone(&inner)), Flusher(inner))
+}
 
-    pub(crate) fn server(inner: BoxByteStream) -> Self {
-        Self {
-            inner,
-            absorb: 0,
-            held: BytesMut::new(),
+impl Flusher {
+    /// Sends what is held back.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = lock(&self.0);
+        if inner.held.is_empty() {
+            return Poll::Ready(Ok(()));
         }
+        inner.poll_flush(cx)
     }
+}
 
-    fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    // One task at a time uses it; a stream that panicked has ended that task.
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
-            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.held))?;
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.held))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.held.advance(written);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Writes what is held back and these slices as one; gives how much of the slices went.
+    fn poll_write_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        while !self.held.is_empty() {
+            let held = self.held.len();
+            let mut all = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = 1;
+            all[0] = IoSlice::new(&self.held);
+            for (slot, slice) in all[1..].iter_mut().zip(slices) {
+                *slot = IoSlice::new(slice);
+                count += 1;
+            }
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(stream.poll_write_vectored(cx, &all[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.held.advance(written.min(held));
+            if written > held {
+                return Poll::Ready(Ok(written - held));
+            }
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let step = buffer.remaining().min(READ_STEP);
         let target = buffer.initialize_unfilled_to(step);
-        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, target))?;
+        let mut inner = lock(&self.0);
+        let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -87,55 +135,34 @@ impl AsyncWrite for Io {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.absorb > 0 {
-            let first = slices.iter().find(|slice| !slice.is_empty());
-            let Some(first) = first else {
-                return Poll::Ready(Ok(0));
-            };
-            let take = first.len().min(this.absorb);
-            this.held.extend_from_slice(&first[..take]);
-            this.absorb -= take;
-            return Poll::Ready(Ok(take));
+        let mut inner = lock(&self.0);
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if length > COPY_MAX || inner.held.len() + length > HOLD_MAX {
+            return inner.poll_write_through(cx, slices);
         }
-        while !this.held.is_empty() {
-            let held = this.held.len();
-            let mut all = [IoSlice::new(&[]); MAX_SLICES];
-            all[0] = IoSlice::new(&this.held);
-            let mut count = 1;
-            for (slot, slice) in all[1..].iter_mut().zip(slices) {
-                *slot = IoSlice::new(slice);
-                count += 1;
-            }
-            let written = ready!(Pin::new(&mut this.inner).poll_write_vectored(cx, &all[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            this.held.advance(written.min(held));
-            if written > held {
-                return Poll::Ready(Ok(written - held));
-            }
+        for slice in slices {
+            inner.held.extend_from_slice(slice);
         }
-        Pin::new(&mut this.inner).poll_write_vectored(cx, slices)
+        Poll::Ready(Ok(length))
     }
 
-    /// True although some streams below write one piece at a time: `h2` then copies payloads of
-    /// 256 bytes less often, and a stream that ignores the other pieces only returns early.
+    /// True although some streams below write one piece at a time: those only return early.
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_held(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+    /// Nothing: see the type.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_held(cx))?;
-        Pin::new(&mut self.inner).poll_close(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = lock(&self.0);
+        ready!(inner.poll_flush(cx))?;
+        Pin::new(&mut inner.stream).poll_close(cx)
     }
 }

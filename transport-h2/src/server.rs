@@ -24,7 +24,7 @@ use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::dispatch::dispatch;
 use crate::H2;
-use crate::io::Io;
+use crate::io::{Flusher, Io, adapt};
 
 /// How many calls one poll takes up before it lets other tasks run. A guess; far above what one
 /// read brings from a well-meant peer.
@@ -94,7 +94,7 @@ pub(crate) fn serve(
     });
     runtime.spawn(Box::pin(run(
         config.server_builder(),
-        Io::server(io),
+        adapt(io),
         Arc::clone(&orders),
         server,
     )));
@@ -127,14 +127,20 @@ impl fmt::Debug for Handle {
     }
 }
 
-async fn run(builder: Builder, io: Io, orders: Arc<Orders>, server: Arc<Server>) {
+async fn run(builder: Builder, io: (Io, Flusher), orders: Arc<Orders>, server: Arc<Server>) {
+    let (io, flusher) = io;
     let mut handshake = pin!(builder.handshake::<Io, Bytes>(io));
     let connection = poll_fn(|cx| {
         // Nothing is in flight yet, so draining ends here too.
         if orders.current(cx) != SERVE {
             return Poll::Ready(None);
         }
-        handshake.as_mut().poll(cx).map(Some)
+        if let Poll::Ready(connection) = handshake.as_mut().poll(cx) {
+            return Poll::Ready(Some(connection));
+        }
+        // The settings go out first; if that fails, so will reading the preface.
+        let _ = flusher.poll_flush(cx);
+        Poll::Pending
     })
     .await;
     match connection {
@@ -143,6 +149,7 @@ async fn run(builder: Builder, io: Io, orders: Arc<Orders>, server: Arc<Server>)
         Some(Ok(connection)) => {
             let accepting = Accepting {
                 connection,
+                flusher,
                 orders,
                 server,
                 batch: Vec::new(),
@@ -157,6 +164,7 @@ async fn run(builder: Builder, io: Io, orders: Arc<Orders>, server: Arc<Server>)
 /// wakes the handlers that still run, to be dropped.
 struct Accepting {
     connection: Connection<Io, Bytes>,
+    flusher: Flusher,
     orders: Arc<Orders>,
     server: Arc<Server>,
     batch: Vec<Accepted>,
@@ -176,36 +184,47 @@ impl Future for Accepting {
             }
             _ => {}
         }
+        let open = this.accept(cx);
+        if !open {
+            return Poll::Ready(());
+        }
+        match this.flusher.poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "connection lost");
+                Poll::Ready(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Accepting {
+    /// Takes up and starts the calls that are there. False if the connection is closed.
+    fn accept(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = 0;
         while taken < CALLS_PER_POLL {
-            // Each accept also reads and flushes. Taking all calls that came together before any
-            // is answered lets their answers leave in one write.
-            let more = loop {
-                match pin!(this.connection.accept()).poll(cx) {
-                    Poll::Pending => break true,
-                    Poll::Ready(Some(Ok(accepted))) => this.batch.push(accepted),
+            // Each accept also reads. Taking all calls that came together before any is answered
+            // spares looking for more after each.
+            while self.batch.len() < CALLS_PER_POLL {
+                match pin!(self.connection.accept()).poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Ok(accepted))) => self.batch.push(accepted),
                     Poll::Ready(Some(Err(error))) => {
                         tracing::debug!(%error, "connection lost");
-                        break false;
+                        return false;
                     }
-                    Poll::Ready(None) => break false,
+                    Poll::Ready(None) => return false,
                 }
-                if this.batch.len() >= CALLS_PER_POLL {
-                    break true;
-                }
-            };
-            if !more {
-                return Poll::Ready(());
             }
-            if this.batch.is_empty() {
-                return Poll::Pending;
+            if self.batch.is_empty() {
+                return true;
             }
-            taken += this.batch.len();
-            for (request, respond) in this.batch.drain(..) {
-                dispatch(&this.server, request, respond);
+            taken += self.batch.len();
+            for (request, respond) in self.batch.drain(..) {
+                dispatch(&self.server, request, respond);
             }
         }
         cx.waker().wake_by_ref();
-        Poll::Pending
+        true
     }
 }

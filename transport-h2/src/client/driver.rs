@@ -1,6 +1,7 @@
 //! The task that reads and writes a client connection.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use h2::client;
 use outboard_core::rpc::{LostHook, Status};
 
 use super::{Shared, State, closed_here};
-use crate::io::Io;
+use crate::io::{Flusher, Io};
 
 type H2Connection = client::Connection<Io, Bytes>;
 
@@ -19,6 +20,7 @@ type H2Connection = client::Connection<Io, Bytes>;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     h2: Option<H2Connection>,
+    flusher: Flusher,
     lost: Option<LostHook>,
     closed: oneshot::Sender<Status>,
 }
@@ -26,18 +28,22 @@ pub(super) struct Driver {
 enum End {
     Aborted(Status),
     Finished(Result<(), h2::Error>),
+    /// Nothing can be written any more.
+    Broken(io::Error),
 }
 
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         h2: Option<H2Connection>,
+        flusher: Flusher,
         lost: Option<LostHook>,
         closed: oneshot::Sender<Status>,
     ) -> Self {
         Self {
             shared,
             h2,
+            flusher,
             lost,
             closed,
         }
@@ -48,14 +54,17 @@ impl Driver {
         let Self {
             shared,
             h2,
+            flusher,
             lost,
             closed,
         } = self;
         // Fails what is in flight and closes the stream of bytes.
-        drop(h2);
+        drop((h2, flusher));
         let status = match end {
             End::Aborted(status) => status,
-            End::Finished(result) => explain(&shared, lost, result).await,
+            End::Finished(Ok(())) => explain(&shared, lost, None).await,
+            End::Finished(Err(error)) => explain(&shared, lost, Some(error.to_string())).await,
+            End::Broken(error) => explain(&shared, lost, Some(error.to_string())).await,
         };
         tracing::debug!(%status, "connection closed");
         let before = std::mem::replace(&mut *shared.state(), State::Closed(status.clone()));
@@ -69,9 +78,15 @@ impl Driver {
         if let Some(status) = poll_aborted(&self.shared, cx) {
             return Poll::Ready(End::Aborted(status));
         }
-        match &mut self.h2 {
-            Some(h2) => Pin::new(h2).poll(cx).map(End::Finished),
-            None => Poll::Ready(End::Finished(Ok(()))),
+        let Some(h2) = &mut self.h2 else {
+            return Poll::Ready(End::Finished(Ok(())));
+        };
+        if let Poll::Ready(result) = Pin::new(h2).poll(cx) {
+            return Poll::Ready(End::Finished(result));
+        }
+        match self.flusher.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(End::Broken(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -84,13 +99,13 @@ fn poll_aborted(shared: &Shared, cx: &Context<'_>) -> Option<Status> {
     }
 }
 
-/// The status of a connection that ended by itself.
-async fn explain(shared: &Shared, lost: Option<LostHook>, result: Result<(), h2::Error>) -> Status {
+/// The status of a connection that ended by itself, with an error or well.
+async fn explain(shared: &Shared, lost: Option<LostHook>, error: Option<String>) -> Status {
     let drained = matches!(&*shared.state(), State::Draining);
-    let cause = match result {
-        Ok(()) if drained => return closed_here(),
-        Ok(()) => Status::connection_lost("the peer has closed the connection"),
-        Err(error) => Status::connection_lost(format!("the connection was lost: {error}")),
+    let cause = match error {
+        None if drained => return closed_here(),
+        None => Status::connection_lost("the peer has closed the connection"),
+        Some(error) => Status::connection_lost(format!("the connection was lost: {error}")),
     };
     let Some(lost) = lost else {
         return cause;

@@ -16,7 +16,7 @@ struct Lane {
     closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// The most bytes one write took, and how many writes there were.
+    /// How many writes there were.
     writes: usize,
 }
 
@@ -97,9 +97,11 @@ impl AsyncRead for End {
             return Poll::Pending;
         }
         let count = lane.bytes.len().min(target.len());
-        for (slot, byte) in target.iter_mut().zip(lane.bytes.drain(..count)) {
-            *slot = byte;
-        }
+        let (front, back) = lane.bytes.as_slices();
+        let first = front.len().min(count);
+        target[..first].copy_from_slice(&front[..first]);
+        target[first..count].copy_from_slice(&back[..count - first]);
+        lane.bytes.drain(..count);
         lane.wake();
         Poll::Ready(Ok(count))
     }
@@ -128,11 +130,13 @@ impl AsyncWrite for End {
             lane.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let before = lane.bytes.len();
-        lane.bytes
-            .extend(slices.iter().flat_map(|slice| slice.iter()).take(room));
+        let mut count = 0;
+        for slice in slices {
+            let take = slice.len().min(room - count);
+            lane.bytes.extend(&slice[..take]);
+            count += take;
+        }
         lane.writes += 1;
-        let count = lane.bytes.len() - before;
         lane.wake();
         Poll::Ready(Ok(count))
     }
