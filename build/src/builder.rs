@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use prost_build::{Config, Module};
 use prost_types::FileDescriptorProto;
 
-use crate::service::{ALLOW, Generator, Settings};
+use crate::service::{Generator, Settings};
+use crate::templates::ALLOW;
 use crate::{Error, comments, descriptors};
 
 /// Settings for code generation, to be changed and then [used](Builder::compile).

@@ -52,6 +52,7 @@ mod comments;
 mod descriptors;
 mod error;
 mod service;
+mod templates;
 
 pub use self::builder::{Builder, configure};
 pub use self::error::Error;

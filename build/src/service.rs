@@ -7,6 +7,10 @@ use std::rc::Rc;
 use prost_build::{Comments, Method, Service, ServiceGenerator};
 
 use crate::descriptors;
+use crate::templates::{
+    ALLOW, ARC_HEAD, ARM, ARMS, CLIENT_HEAD, CLIENT_TAIL, DESCRIPTOR, METHOD, NO_ARMS,
+    SAME_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_HEAD,
+};
 
 /// What the user may choose.
 #[derive(Clone, Debug)]
@@ -42,10 +46,6 @@ impl Settings {
         })
     }
 }
-
-/// Keeps lints that people choose for their own code away from generated code.
-pub(crate) const ALLOW: &str =
-    "#[allow(clippy::all, clippy::nursery, clippy::pedantic, unused_qualifications)]";
 
 /// The names of generated types: package, Rust name, full name of the service.
 pub(crate) type Names = Rc<RefCell<Vec<(String, String, String)>>>;
@@ -368,138 +368,3 @@ fn comments(comments: &Comments, depth: u8, buf: &mut String) {
     };
     attached.append_with_indent(depth, buf);
 }
-
-// The templates. Paths are absolute throughout: a `.proto` may declare messages named `Result`,
-// `Send` or `Arc`. `T_` is a name that no message can have, for where both appear.
-
-const TRAIT_HEAD: &str = "\
-{allow}
-pub trait {Trait}: ::core::marker::Send + ::core::marker::Sync + 'static {
-";
-
-const ARC_HEAD: &str = "\
-{allow}
-impl<T_: {Trait}> {Trait} for ::std::sync::Arc<T_> {
-";
-
-const CLIENT_HEAD: &str = "\
-/// Calls the service `{service}` through a channel.
-#[derive(Clone, Debug)]
-{allow}
-pub struct {Client} {
-    channel: {crate}::Channel,
-}
-{allow}
-impl {Client} {
-    /// A client that calls through `channel`.
-    #[must_use]
-    pub fn new(channel: {crate}::Channel) -> Self {
-        Self { channel }
-    }
-    /// The same client, with these options for its calls instead of the present ones.
-    #[must_use]
-    pub fn with_options(&self, options: {crate}::CallOptions) -> Self {
-        Self::new(self.channel.with_options(options))
-    }
-    /// The same client, with this limit on the duration of each call; other options stay.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
-        Self::new({crate}::codegen::with_timeout(&self.channel, timeout))
-    }
-    /// The channel it calls through.
-    #[must_use]
-    pub fn channel(&self) -> &{crate}::Channel {
-        &self.channel
-    }
-}
-";
-
-const CLIENT_TAIL: &str = "    \
-    fn from_channel(channel: {crate}::Channel) -> Self {
-        Self::new(channel)
-    }
-}
-";
-
-const SERVER_HEAD: &str = "\
-/// Answers calls of the service `{service}` with an implementation of [`{Trait}`].
-{allow}
-pub struct {Server}<T> {
-    inner: ::std::sync::Arc<T>,
-}
-{allow}
-impl<T: {Trait}> {Server}<T> {
-    /// Serves `inner`.
-    #[must_use]
-    pub fn new(inner: T) -> Self {
-        Self::from_arc(::std::sync::Arc::new(inner))
-    }
-    /// Serves `inner`, which others may use as well.
-    #[must_use]
-    pub fn from_arc(inner: ::std::sync::Arc<T>) -> Self {
-        Self { inner }
-    }
-    /// What is served.
-    #[must_use]
-    pub fn inner(&self) -> &::std::sync::Arc<T> {
-        &self.inner
-    }
-}
-impl<T> ::core::clone::Clone for {Server}<T> {
-    fn clone(&self) -> Self {
-        Self { inner: ::std::sync::Arc::clone(&self.inner) }
-    }
-}
-impl<T> ::core::fmt::Debug for {Server}<T> {
-    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-        f.write_str(\"{Server}\")
-    }
-}
-impl<T> {Server}<T> {
-";
-
-const SERVICE_HEAD: &str = "\
-{allow}
-impl<T: {Trait}> {crate}::codegen::Service for {Server}<T> {
-    fn descriptor(&self) -> &'static {crate}::codegen::ServiceDescriptor {
-        Self::SERVICE
-    }
-    fn unary(&self, method: usize, context: {crate}::codegen::CallContext, message: {crate}::codegen::Bytes) -> {crate}::codegen::UnaryAnswer {
-";
-
-const SERVICE_MIDDLE: &str = "    }
-    fn streaming(&self, method: usize, context: {crate}::codegen::CallContext, call: ::std::boxed::Box<dyn {crate}::codegen::Call>) -> {crate}::codegen::StreamAnswer {
-";
-
-const ARMS: &str = "        \
-        let inner = ::std::sync::Arc::clone(&self.inner);
-        match method {
-{arms}            _ => {crate}::codegen::no_such_method(Self::SERVICE, method),
-        }
-";
-
-const ARM: &str = "            \
-            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T as {Trait}>::{method}(&*inner, request).await }),
-";
-
-const NO_ARMS: &str = "        \
-        let _ = (context, {message});
-        {crate}::codegen::no_such_method(Self::SERVICE, method)
-";
-
-const DESCRIPTOR: &str = "\
-const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
-        name: {service},
-        methods: &[
-{methods}        ],
-        file_descriptor_set: include_bytes!({file}),
-    };
-";
-
-const SAME_DESCRIPTOR: &str = "\
-const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
-";
-
-const METHOD: &str = "            \
-            {crate}::codegen::MethodDescriptor { name: {method}, path: {path}, kind: {crate}::codegen::MethodKind::{kind} },
-";

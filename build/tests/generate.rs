@@ -250,3 +250,30 @@ fn a_directory_that_is_not_there_is_named() {
     };
     assert!(path.starts_with(gone));
 }
+
+#[test]
+fn cargo_is_told_to_watch_all_files_imports_included() {
+    // The lines go to stdout, so this test runs itself in a process whose stdout it can read.
+    const DIRECTORY: &str = "OUTBOARD_TEST_PROJECT";
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let directory = Path::new(&directory);
+        let builder = configure().out_dir(directory);
+        let compiled = builder.compile(&[directory.join("main.proto")], &[directory]);
+        compiled.expect("valid");
+        return;
+    }
+    let project = project();
+    let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "--nocapture"])
+        .arg("cargo_is_told_to_watch_all_files_imports_included")
+        .env(DIRECTORY, project.path())
+        .output()
+        .expect("starts");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    for name in ["main.proto", "common.proto"] {
+        let path = project.path().join(name);
+        let line = format!("cargo:rerun-if-changed={}", path.display());
+        assert!(text.contains(&line), "no {line:?} in {text}");
+    }
+}

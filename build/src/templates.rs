@@ -1,0 +1,140 @@
+//! The text of generated code, with `{names}` to fill in.
+//!
+//! Paths are absolute throughout: a `.proto` may declare messages named `Result`, `Send` or `Arc`.
+//! `T_` is a name that no message can have, for where both appear.
+
+/// Keeps lints that people choose for their own code away from generated code.
+pub(crate) const ALLOW: &str =
+    "#[allow(clippy::all, clippy::nursery, clippy::pedantic, unused_qualifications)]";
+
+pub(crate) const TRAIT_HEAD: &str = "\
+{allow}
+pub trait {Trait}: ::core::marker::Send + ::core::marker::Sync + 'static {
+";
+
+pub(crate) const ARC_HEAD: &str = "\
+{allow}
+impl<T_: {Trait}> {Trait} for ::std::sync::Arc<T_> {
+";
+
+pub(crate) const CLIENT_HEAD: &str = "\
+/// Calls the service `{service}` through a channel.
+#[derive(Clone, Debug)]
+{allow}
+pub struct {Client} {
+    channel: {crate}::Channel,
+}
+{allow}
+impl {Client} {
+    /// A client that calls through `channel`.
+    #[must_use]
+    pub fn new(channel: {crate}::Channel) -> Self {
+        Self { channel }
+    }
+    /// The same client, with these options for its calls instead of the present ones.
+    #[must_use]
+    pub fn with_options(&self, options: {crate}::CallOptions) -> Self {
+        Self::new(self.channel.with_options(options))
+    }
+    /// The same client, with this limit on the duration of each call; other options stay.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
+        Self::new({crate}::codegen::with_timeout(&self.channel, timeout))
+    }
+    /// The channel it calls through.
+    #[must_use]
+    pub fn channel(&self) -> &{crate}::Channel {
+        &self.channel
+    }
+}
+";
+
+pub(crate) const CLIENT_TAIL: &str = "    \
+    fn from_channel(channel: {crate}::Channel) -> Self {
+        Self::new(channel)
+    }
+}
+";
+
+pub(crate) const SERVER_HEAD: &str = "\
+/// Answers calls of the service `{service}` with an implementation of [`{Trait}`].
+{allow}
+pub struct {Server}<T> {
+    inner: ::std::sync::Arc<T>,
+}
+{allow}
+impl<T: {Trait}> {Server}<T> {
+    /// Serves `inner`.
+    #[must_use]
+    pub fn new(inner: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(inner))
+    }
+    /// Serves `inner`, which others may use as well.
+    #[must_use]
+    pub fn from_arc(inner: ::std::sync::Arc<T>) -> Self {
+        Self { inner }
+    }
+    /// What is served.
+    #[must_use]
+    pub fn inner(&self) -> &::std::sync::Arc<T> {
+        &self.inner
+    }
+}
+impl<T> ::core::clone::Clone for {Server}<T> {
+    fn clone(&self) -> Self {
+        Self { inner: ::std::sync::Arc::clone(&self.inner) }
+    }
+}
+impl<T> ::core::fmt::Debug for {Server}<T> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.write_str(\"{Server}\")
+    }
+}
+impl<T> {Server}<T> {
+";
+
+pub(crate) const SERVICE_HEAD: &str = "\
+{allow}
+impl<T: {Trait}> {crate}::codegen::Service for {Server}<T> {
+    fn descriptor(&self) -> &'static {crate}::codegen::ServiceDescriptor {
+        Self::SERVICE
+    }
+    fn unary(&self, method: usize, context: {crate}::codegen::CallContext, message: {crate}::codegen::Bytes) -> {crate}::codegen::UnaryAnswer {
+";
+
+pub(crate) const SERVICE_MIDDLE: &str = "    }
+    fn streaming(&self, method: usize, context: {crate}::codegen::CallContext, call: ::std::boxed::Box<dyn {crate}::codegen::Call>) -> {crate}::codegen::StreamAnswer {
+";
+
+pub(crate) const ARMS: &str = "        \
+        let inner = ::std::sync::Arc::clone(&self.inner);
+        match method {
+{arms}            _ => {crate}::codegen::no_such_method(Self::SERVICE, method),
+        }
+";
+
+pub(crate) const ARM: &str = "            \
+            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T as {Trait}>::{method}(&*inner, request).await }),
+";
+
+pub(crate) const NO_ARMS: &str = "        \
+        let _ = (context, {message});
+        {crate}::codegen::no_such_method(Self::SERVICE, method)
+";
+
+pub(crate) const DESCRIPTOR: &str = "\
+pub(crate) const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
+        name: {service},
+        methods: &[
+{methods}        ],
+        file_descriptor_set: include_bytes!({file}),
+    };
+";
+
+pub(crate) const SAME_DESCRIPTOR: &str = "\
+pub(crate) const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
+";
+
+pub(crate) const METHOD: &str = "            \
+            {crate}::codegen::MethodDescriptor { name: {method}, path: {path}, kind: {crate}::codegen::MethodKind::{kind} },
+";
