@@ -1,0 +1,9 @@
+//! Any operations on a plugin machine: it never panics, always ends, and ends in order.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../core/tests/support/ops.rs"]
+mod ops;
+
+fuzz_target!(|input: (u8, Vec<ops::Op>)| ops::plugin(input.0, &input.1));
