@@ -123,7 +123,7 @@ pub(crate) const NO_ARMS: &str = "        \
 ";
 
 pub(crate) const DESCRIPTOR: &str = "\
-pub(crate) const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
         name: {service},
         methods: &[
 {methods}        ],
@@ -132,7 +132,7 @@ pub(crate) const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate
 ";
 
 pub(crate) const SAME_DESCRIPTOR: &str = "\
-pub(crate) const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
 ";
 
 pub(crate) const METHOD: &str = "            \
