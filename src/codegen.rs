@@ -2,7 +2,7 @@
 //! service whose code `outboard-build` did not write.
 //!
 //! The functions come in two groups. `serve_*` turn a handler into what a
-//! [`Service`](outboard_core::rpc::Service) must return: they decode and encode the messages and
+//! [`Service`] must return: they decode and encode the messages and
 //! make the call the [current one](crate::context) around every poll of the handler. `call_*` are
 //! their counterparts in a client.
 
