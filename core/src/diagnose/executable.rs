@@ -282,8 +282,9 @@ mod tests {
             shown(&universal).as_deref(),
             Some("MachO architecture: amd64, arm64")
         );
-        let java_class = b"\xca\xfe\xba\xbe\0\0\0\x34and so on and so on and so on";
-        assert_eq!(shown(java_class), None);
+        let mut java_class = b"\xca\xfe\xba\xbe\0\0\0\x34".to_vec();
+        java_class.resize(HEADER_BYTES, 7);
+        assert_eq!(shown(&java_class), None);
     }
 
     #[test]

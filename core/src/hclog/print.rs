@@ -37,9 +37,6 @@ const MESSAGE_SHARE: usize = MAX_LINE / 2;
 /// The longest name of a logger in a line that has to be shortened.
 const MODULE_SHARE: usize = 1024;
 
-/// The longest name of a pair in a line that has to be shortened.
-const KEY_SHARE: usize = 1024;
-
 /// Kept free for the pair that counts those left out.
 const LEFT_OUT_SHARE: usize = 64;
 
@@ -79,7 +76,7 @@ impl Entry<'_> {
         let for_fields = limit
             .saturating_sub(line.len() + around_message + message)
             .saturating_sub(LEFT_OUT_SHARE);
-        self.write_fields(line, for_fields, share(KEY_SHARE));
+        self.write_fields(line, for_fields);
 
         let for_message = limit.saturating_sub(line.len() + around_message);
         line.push_str(message_name);
@@ -87,7 +84,7 @@ impl Entry<'_> {
         line.push('}');
     }
 
-    fn write_fields(&self, line: &mut String, limit: usize, key_limit: usize) {
+    fn write_fields(&self, line: &mut String, limit: usize) {
         let mut budget = limit;
         let mut left_out = 0_usize;
         for (index, (key, value)) in self.fields.iter().enumerate() {
@@ -99,7 +96,7 @@ impl Entry<'_> {
             line.push(':');
             let name = line.len() - start;
             // A cut name could be taken for another.
-            if name > key_limit || name + SHORTEST_TEXT > share {
+            if name + SHORTEST_TEXT > share {
                 line.truncate(start);
                 left_out += 1;
                 continue;

@@ -152,6 +152,16 @@ fn pairs_that_find_no_room_are_counted() {
     assert_eq!(record.fields["fields_left_out"], json!(1));
 }
 
+#[test]
+fn the_count_of_pairs_left_out_takes_nothing_from_the_message() {
+    // The second pair takes all the room there is.
+    let fields = map(json!({"k".repeat(70_000): 1, "x": "v".repeat(70_000)}));
+    let message = "m".repeat(1000);
+    let record = read_back(&entry(&message, &fields).to_line());
+    assert_eq!(record.fields["fields_left_out"], json!(1));
+    assert_eq!(record.message, message);
+}
+
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
