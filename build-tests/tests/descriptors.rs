@@ -11,8 +11,11 @@ use outboard_build_tests::streamer::StreamerClient;
 use outboard_core::wire::{health, plugin, reflection};
 use prost::Message as _;
 
+/// Name, path and kind.
+type Method = (String, String, MethodKind);
+
 /// Name and methods of each service in the descriptors that `service` carries.
-fn declared(service: &ServiceDescriptor) -> Vec<(String, Vec<(String, String, MethodKind)>)> {
+fn declared(service: &ServiceDescriptor) -> Vec<(String, Vec<Method>)> {
     let set = FileDescriptorSet::decode(service.file_descriptor_set).expect("a set");
     let mut services = Vec::new();
     for file in &set.file {
