@@ -1,7 +1,8 @@
 //! The host's side of a plugin's life, from launch to cleanup.
 
+mod ending;
 mod error;
-mod step;
+mod starting;
 mod tail;
 mod types;
 

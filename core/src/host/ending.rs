@@ -1,0 +1,223 @@
+//! How a host machine answers what happens on the way to the end.
+
+use std::mem;
+use std::time::Instant;
+
+use super::{
+    Evidence, ExitReason, Host, HostAction, HostEvent, Link, Pipe, StartError, StartFailure,
+    StartPhase, State,
+};
+use crate::exit::Exit;
+use crate::handshake::HandshakeError;
+use crate::timer::TimerKind;
+
+impl Host {
+    pub(super) fn on_connection_lost(&mut self, now: Instant) {
+        if self.link != Link::Up {
+            return;
+        }
+        self.link = Link::Down;
+        match self.state {
+            // Most likely the process is ending: its exit tells more than the loss.
+            State::Ready => {
+                let wait = self.config.evidence_wait;
+                self.timers.arm(TimerKind::Evidence, now, wait);
+            }
+            State::Launching
+            | State::Handshaking
+            | State::Connecting
+            | State::Explaining
+            | State::Asked
+            | State::Killed
+            | State::Draining
+            | State::Finished => {}
+        }
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        match self.link {
+            Link::Up | Link::Connecting => {
+                self.link = Link::Down;
+                self.actions.push_back(HostAction::Disconnect);
+            }
+            Link::Down => {}
+        }
+    }
+
+    /// Asks for the kill and waits for the reaping.
+    pub(super) fn start_killing(&mut self, now: Instant) {
+        self.let_go();
+        self.killed = true;
+        self.state = State::Killed;
+        self.actions.push_back(HostAction::Kill);
+        self.timers.clear();
+        self.timers
+            .arm(TimerKind::Reap, now, self.config.reap_timeout);
+    }
+
+    /// Gives up what hangs on the connection, and requests that the end has overtaken.
+    fn let_go(&mut self) {
+        self.actions.retain(|action| match action {
+            HostAction::Connect { .. } | HostAction::CallShutdown => false,
+            HostAction::Launch
+            | HostAction::TransportBytes(_)
+            | HostAction::CloseBroker
+            | HostAction::Disconnect
+            | HostAction::Kill
+            | HostAction::Cleanup => true,
+        });
+        if self.state == State::Ready {
+            self.actions.push_back(HostAction::CloseBroker);
+        }
+        self.disconnect();
+    }
+
+    pub(super) fn on_exited(&mut self, now: Instant, exit: Exit) {
+        if self.exit.is_some() || self.state == State::Finished {
+            return;
+        }
+        self.exit = Some(exit);
+        self.launched = true;
+        match self.state {
+            // What stdout still holds may tell more; see `conclude`.
+            State::Launching | State::Handshaking => {}
+            State::Connecting => self.failure = Some(exited(StartPhase::Connect)),
+            State::Explaining => match self.failure {
+                Some(StartFailure::Handshake(HandshakeError::NoLine)) => {
+                    self.failure = Some(exited(StartPhase::Handshake))
+                }
+                Some(StartFailure::Connect { .. }) => {
+                    self.failure = Some(exited(StartPhase::Connect));
+                }
+                Some(_) | None => {}
+            },
+            State::Ready | State::Asked | State::Killed | State::Draining | State::Finished => {}
+        }
+        self.let_go();
+        self.actions.retain(|action| *action != HostAction::Kill);
+        self.clean_up();
+        self.pid = None;
+        self.state = State::Draining;
+        self.timers.clear();
+        let drain = self.config.pipe_drain;
+        self.timers.arm(TimerKind::PipeDrain, now, drain);
+        if self.reason.is_some() {
+            let wait = self.config.evidence_wait;
+            self.timers.arm(TimerKind::LastOutput, now, wait);
+        }
+        self.finish_when_drained();
+    }
+
+    pub(super) fn finish_when_drained(&mut self) {
+        let drained = self.stdout == Pipe::Closed && self.stderr == Pipe::Closed;
+        if self.state == State::Draining && drained {
+            self.finish();
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, now: Instant, kind: TimerKind) {
+        match kind {
+            TimerKind::Start => self.on_start_timeout(now),
+            TimerKind::Evidence => match self.state {
+                State::Explaining => self.start_killing(now),
+                State::Ready => self.events.push_back(HostEvent::Disconnected),
+                State::Launching
+                | State::Handshaking
+                | State::Connecting
+                | State::Asked
+                | State::Killed
+                | State::Draining
+                | State::Finished => {}
+            },
+            TimerKind::ShutdownGrace => {
+                if self.state == State::Asked {
+                    self.reason = Some(ExitReason::GraceExpired);
+                    self.start_killing(now);
+                }
+            }
+            TimerKind::Reap => self.finish(),
+            TimerKind::LastOutput => self.report(),
+            TimerKind::PipeDrain => {
+                // A last line without its end counts as if the pipe had ended.
+                self.on_stdout_closed(now);
+                self.finish();
+            }
+            // Not of this machine.
+            TimerKind::FirstConnection
+            | TimerKind::Drain
+            | TimerKind::Announcement(_)
+            | TimerKind::Dial(_)
+            | TimerKind::Open(_)
+            | TimerKind::Knock(_)
+            | TimerKind::Stream(_) => {}
+        }
+    }
+
+    fn on_start_timeout(&mut self, now: Instant) {
+        let phase = match self.state {
+            State::Launching => StartPhase::Launch,
+            State::Handshaking => StartPhase::Handshake,
+            State::Connecting => StartPhase::Connect,
+            State::Explaining
+            | State::Ready
+            | State::Asked
+            | State::Killed
+            | State::Draining
+            | State::Finished => return,
+        };
+        self.fail(StartFailure::TimedOut {
+            phase,
+            after: self.config.start_timeout,
+        });
+        self.start_killing(now);
+    }
+
+    /// Tells the user how it ended, once.
+    fn report(&mut self) {
+        if mem::replace(&mut self.reported, true) {
+            return;
+        }
+        let stderr = self.tail.lines();
+        let event = match self.reason {
+            Some(reason) => HostEvent::Exited {
+                exit: self.exit.unwrap_or(Exit::Unknown),
+                reason,
+                stderr,
+            },
+            None => HostEvent::Failed(StartError {
+                failure: self
+                    .failure
+                    .take()
+                    .unwrap_or_else(|| exited(StartPhase::Handshake)),
+                evidence: Evidence {
+                    exit: self.exit,
+                    killed: self.killed,
+                    stderr,
+                },
+            }),
+        };
+        self.events.push_back(event);
+    }
+
+    fn clean_up(&mut self) {
+        if !mem::replace(&mut self.cleaned, true) {
+            self.actions.push_back(HostAction::Cleanup);
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if self.state == State::Finished {
+            return;
+        }
+        self.timers.clear();
+        self.clean_up();
+        self.report();
+        self.reader = None;
+        self.state = State::Finished;
+        self.events.push_back(HostEvent::Finished);
+    }
+}
+
+fn exited(phase: StartPhase) -> StartFailure {
+    StartFailure::Exited { phase }
+}

@@ -1,0 +1,328 @@
+//! Every way to end.
+
+use std::time::Duration;
+
+use outboard_core::endpoint::Endpoint;
+use outboard_core::exit::Exit;
+use outboard_core::handshake::Protocol;
+use outboard_core::host::{ExitReason, Host, HostAction, HostEvent, HostInput, StartFailure};
+use outboard_core::plugin::PluginAction;
+
+use crate::starting::ends_with;
+use crate::support::{MS, Pair, SECOND, SIGKILL, World, epoch, host_config, printing};
+use crate::{LINE, exited, failed};
+
+#[test]
+fn a_crash_is_reported_at_once_with_the_last_words() {
+    let mut pair = Pair::ready(World::default());
+    let before = pair.now - pair.start;
+    pair.print_stderr("thread panicked\n");
+    pair.run_for(5 * MS);
+    pair.crash(Exit::Code(101));
+    pair.run();
+    pair.assert_over();
+    let (
+        at,
+        HostEvent::Exited {
+            exit,
+            reason,
+            stderr,
+        },
+    ) = pair.outcome()
+    else {
+        panic!("no exit");
+    };
+    assert_eq!((*exit, *reason), (Exit::Code(101), ExitReason::Crashed));
+    assert_eq!(stderr, &["thread panicked"]);
+    assert!(*at <= before + 10 * MS, "{at:?}");
+    let disconnected = pair
+        .host_events
+        .iter()
+        .any(|(_, event)| *event == HostEvent::Disconnected);
+    assert!(!disconnected, "the exit explains the lost connection");
+}
+
+#[test]
+fn a_crash_with_pipes_held_open_is_reported_soon_and_over_in_bounded_time() {
+    let mut pair = Pair::ready(World {
+        grandchild: true,
+        ..World::default()
+    });
+    let before = pair.now - pair.start;
+    pair.crash(Exit::Code(1));
+    pair.run();
+    pair.assert_over();
+    let (at, ..) = exited(&pair);
+    assert!(at - before <= 110 * MS, "{at:?}");
+    let (end, _) = pair.host_events.last().unwrap();
+    assert!(
+        *end - before >= SECOND && *end - before <= SECOND + 10 * MS,
+        "{end:?}"
+    );
+}
+
+#[test]
+fn output_between_exit_and_end_of_pipe_is_kept() {
+    let mut pair = Pair::ready(World {
+        grandchild: true,
+        ..World::default()
+    });
+    pair.crash(Exit::Code(1));
+    pair.run_for(50 * MS);
+    pair.print_stderr("late words\n");
+    pair.run();
+    let HostEvent::Exited { stderr, .. } = &pair.outcome().1 else {
+        panic!("no exit");
+    };
+    assert_eq!(stderr, &["late words"]);
+}
+
+#[test]
+fn a_shutdown_that_is_ignored_ends_in_a_kill_after_the_grace() {
+    let mut pair = Pair::ready(World {
+        ignores_shutdown: true,
+        ..World::default()
+    });
+    let before = pair.now - pair.start;
+    pair.shutdown();
+    pair.run();
+    pair.assert_over();
+    let (at, exit, reason) = exited(&pair);
+    assert_eq!((exit, reason), (SIGKILL, ExitReason::GraceExpired));
+    assert!(
+        at - before >= 2 * SECOND && at - before <= 2 * SECOND + 10 * MS,
+        "{at:?}"
+    );
+}
+
+#[test]
+fn a_lost_answer_or_connection_does_not_shorten_the_grace() {
+    for lose_connection in [false, true] {
+        let mut pair = Pair::ready(World {
+            loses_answer: true,
+            drain_takes: 1200 * MS,
+            ..World::default()
+        });
+        pair.shutdown();
+        pair.run_for(10 * MS);
+        if lose_connection {
+            pair.host.handle(pair.now, HostInput::ConnectionLost);
+        }
+        pair.run();
+        pair.assert_over();
+        let (_, exit, reason) = exited(&pair);
+        assert_eq!((exit, reason), (Exit::Code(0), ExitReason::Shutdown));
+        assert_eq!(pair.count(&HostAction::Kill), 0);
+    }
+}
+
+#[test]
+fn an_answer_does_not_shorten_the_grace_either() {
+    let mut pair = Pair::ready(World {
+        ignores_shutdown: true,
+        ..World::default()
+    });
+    pair.shutdown();
+    pair.run_for(10 * MS);
+    pair.host.handle(pair.now, HostInput::ShutdownAnswered);
+    pair.run_for(1900 * MS);
+    assert_eq!(pair.count(&HostAction::Kill), 0);
+    assert_eq!(pair.count(&HostAction::Disconnect), 1);
+    pair.run();
+    assert_eq!(exited(&pair).2, ExitReason::GraceExpired);
+}
+
+#[test]
+fn calls_that_do_not_end_are_dropped_before_the_hosts_grace_is_over() {
+    let mut pair = Pair::ready(World {
+        drain_takes: 60 * SECOND,
+        loses_answer: true,
+        ..World::default()
+    });
+    pair.shutdown();
+    pair.run();
+    let (_, exit, reason) = exited(&pair);
+    assert_eq!((exit, reason), (Exit::Code(0), ExitReason::Shutdown));
+    assert!(pair.plugin_actions.contains(&PluginAction::Abort));
+}
+
+#[test]
+fn kill_is_immediate_and_told_apart() {
+    let mut pair = Pair::ready(World::default());
+    let before = pair.now - pair.start;
+    pair.kill();
+    pair.run();
+    pair.assert_over();
+    let (at, exit, reason) = exited(&pair);
+    assert_eq!((exit, reason), (SIGKILL, ExitReason::Killed));
+    assert!(at - before <= 10 * MS);
+    assert_eq!(pair.count(&HostAction::CloseBroker), 1);
+}
+
+#[test]
+fn ending_it_at_any_time_in_any_way_any_number_of_times() {
+    let worlds = [
+        World::default(),
+        World {
+            grandchild: true,
+            ..World::default()
+        },
+        World {
+            ignores_shutdown: true,
+            ..World::default()
+        },
+        World {
+            launch_fails: true,
+            ..World::default()
+        },
+        World {
+            never_launches: true,
+            ..World::default()
+        },
+        World {
+            never_connects: true,
+            ..World::default()
+        },
+        World {
+            connect_fails: true,
+            ..World::default()
+        },
+        World {
+            unkillable: true,
+            ignores_shutdown: true,
+            ..World::default()
+        },
+        World {
+            drain_takes: SECOND,
+            ..World::default()
+        },
+        ends_with("", Exit::Code(1)),
+        ends_with("nonsense\n", Exit::Code(1)),
+        ends_with(LINE, Exit::Code(1)),
+        printing(""),
+        printing(LINE),
+    ];
+    for world in worlds {
+        for first in 0..12 {
+            for gap in [0, 1, 3, 1500, 2500] {
+                for verbs in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+                    let mut pair = Pair::new(world.clone());
+                    pair.run_for(first * MS);
+                    for (index, verb) in verbs.into_iter().enumerate() {
+                        if index > 0 {
+                            pair.run_for(gap * MS);
+                        }
+                        match verb {
+                            0 => pair.shutdown(),
+                            _ => pair.kill(),
+                        }
+                    }
+                    let asked = pair.now;
+                    pair.run();
+                    pair.assert_over();
+                    let took = pair.now - asked;
+                    assert!(
+                        took <= 14 * SECOND,
+                        "{world:?} {first} {gap} {verbs:?}: {took:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn giving_up_before_the_launch_was_seen_starts_nothing() {
+    let mut pair = Pair::new(World::default());
+    pair.kill();
+    pair.run();
+    pair.assert_over();
+    assert_eq!(pair.host_actions, [HostAction::Cleanup]);
+    assert_eq!(failed(&pair).failure, StartFailure::Cancelled);
+}
+
+#[test]
+fn a_process_made_after_it_was_given_up_is_killed() {
+    let mut pair = Pair::new(World {
+        never_launches: true,
+        ..World::default()
+    });
+    pair.run_for(MS);
+    pair.kill();
+    pair.run_for(MS);
+    pair.host
+        .handle(pair.now, HostInput::Launched { pid: Some(1) });
+    pair.run_for(MS);
+    assert_eq!(pair.count(&HostAction::Kill), 2);
+    pair.host.handle(pair.now, HostInput::Exited(SIGKILL));
+    pair.run();
+    pair.assert_over();
+}
+
+#[test]
+fn a_process_that_refuses_to_die_is_given_up() {
+    let mut pair = Pair::ready(World {
+        unkillable: true,
+        ..World::default()
+    });
+    pair.kill();
+    pair.run();
+    pair.assert_over();
+    let (at, exit, reason) = exited(&pair);
+    assert_eq!((exit, reason), (Exit::Unknown, ExitReason::Killed));
+    assert!(at >= 10 * SECOND, "{at:?}");
+}
+
+#[test]
+fn a_connection_lost_while_the_process_lives_is_reported_and_can_be_shut_down() {
+    let mut pair = Pair::ready(World::default());
+    pair.lose_connection();
+    pair.run_for(SECOND);
+    let last = pair.host_events.last().map(|(_, event)| event);
+    assert_eq!(last, Some(&HostEvent::Disconnected));
+    pair.shutdown();
+    pair.run();
+    pair.assert_over();
+    assert_eq!(exited(&pair).2, ExitReason::GraceExpired);
+    assert_eq!(pair.count(&HostAction::CallShutdown), 0);
+}
+
+#[test]
+fn an_attached_plugin_connects_without_a_handshake() {
+    let start = epoch();
+    let endpoint = Endpoint::Unix("/tmp/plugin1".into());
+    let mut host = Host::attach(host_config(), start, Some(9), endpoint, Protocol::Grpc);
+    assert!(matches!(
+        host.poll_action(),
+        Some(HostAction::Connect { .. })
+    ));
+    host.handle(start, HostInput::Connected);
+    assert_eq!(host.poll_event(), Some(HostEvent::Ready));
+    host.shutdown(start);
+    host.handle(start, HostInput::Exited(Exit::Unknown));
+    let events: Vec<_> = std::iter::from_fn(|| host.poll_event()).collect();
+    assert!(
+        matches!(
+            events[..],
+            [
+                HostEvent::Exited {
+                    reason: ExitReason::Shutdown,
+                    ..
+                },
+                HostEvent::Finished
+            ]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn durations_without_end_mean_no_limit() {
+    let mut config = host_config();
+    config.start_timeout = Duration::MAX;
+    config.shutdown_grace = Duration::MAX;
+    let start = epoch();
+    let mut host = Host::new(config, start);
+    host.handle(start, HostInput::Launched { pid: None });
+    assert_eq!(host.poll_timeout(), None);
+}
