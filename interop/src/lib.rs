@@ -20,6 +20,7 @@
 mod go;
 mod host_run;
 mod process;
+pub mod proto;
 mod python;
 pub mod scenarios;
 mod toolchain;

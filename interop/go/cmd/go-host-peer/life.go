@@ -55,6 +55,26 @@ func crash(ctx context.Context, h *host) (findings, error) {
 	return found, nil
 }
 
+// handlerPanic has a handler panic in a plugin that survives it.
+func handlerPanic(ctx context.Context, h *host) (findings, error) {
+	_, client, err := h.probe()
+	if err != nil {
+		return nil, err
+	}
+	message := h.text("message", "boom")
+	_, panicked := client.Crash(ctx, &probepb.CrashRequest{Way: probepb.CrashRequest_HANDLER, Message: message})
+	if err := echoNumber(ctx, client, 1); err != nil {
+		return nil, fmt.Errorf("after the panic: %w", err)
+	}
+	if err := until(ctx, "the panic was logged", func() (bool, error) { return h.logs.contains(message), nil }); err != nil {
+		return nil, err
+	}
+	return findings{
+		"code": status.Code(panicked).String(), "message": status.Convert(panicked).Message(),
+		"message_logs": h.logs.with(message), "exited": h.client.Exited(),
+	}, nil
+}
+
 // rejected wants the start to fail, and reports how.
 func rejected(_ context.Context, h *host) (findings, error) {
 	_, err := h.client.Start()

@@ -46,6 +46,7 @@ var scenarios = map[string]scenario{
 	"logs":             logs,
 	"raw-stderr":       rawStderr,
 	"crash":            crash,
+	"handler-panic":    handlerPanic,
 	"rejected":         rejected,
 	"shutdown":         shutdown,
 	"shutdown-in-call": shutdownInCall,

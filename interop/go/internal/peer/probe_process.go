@@ -72,7 +72,7 @@ func (p *Probe) Crash(_ context.Context, request *probepb.CrashRequest) (*probep
 	switch request.Way {
 	case probepb.CrashRequest_EXIT:
 		os.Exit(int(request.Code))
-	case probepb.CrashRequest_PANIC:
+	case probepb.CrashRequest_PANIC, probepb.CrashRequest_HANDLER:
 		// grpc-go does not recover handler panics: this ends the process.
 		panic(request.Message)
 	case probepb.CrashRequest_KILL:

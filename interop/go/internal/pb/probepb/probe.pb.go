@@ -80,6 +80,9 @@ const (
 	CrashRequest_PANIC CrashRequest_Way = 1
 	// The strongest signal the system has, sent to itself.
 	CrashRequest_KILL CrashRequest_Way = 2
+	// A panic carrying `message` in the handler of this call only. Where the
+	// server survives that, the call fails and nothing else does.
+	CrashRequest_HANDLER CrashRequest_Way = 3
 )
 
 // Enum value maps for CrashRequest_Way.
@@ -88,11 +91,13 @@ var (
 		0: "EXIT",
 		1: "PANIC",
 		2: "KILL",
+		3: "HANDLER",
 	}
 	CrashRequest_Way_value = map[string]int32{
-		"EXIT":  0,
-		"PANIC": 1,
-		"KILL":  2,
+		"EXIT":    0,
+		"PANIC":   1,
+		"KILL":    2,
+		"HANDLER": 3,
 	}
 )
 
@@ -1272,15 +1277,16 @@ const file_probe_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x18\n" +
 	"\x06number\x18\x03 \x01(\x03H\x00R\x06number\x12\x14\n" +
 	"\x04flag\x18\x04 \x01(\bH\x00R\x04flagB\a\n" +
-	"\x05value\"\x98\x01\n" +
+	"\x05value\"\xa5\x01\n" +
 	"\fCrashRequest\x124\n" +
 	"\x03way\x18\x01 \x01(\x0e2\".outboard.interop.CrashRequest.WayR\x03way\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"$\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"1\n" +
 	"\x03Way\x12\b\n" +
 	"\x04EXIT\x10\x00\x12\t\n" +
 	"\x05PANIC\x10\x01\x12\b\n" +
-	"\x04KILL\x10\x02\"/\n" +
+	"\x04KILL\x10\x02\x12\v\n" +
+	"\aHANDLER\x10\x03\"/\n" +
 	"\fSpawnRequest\x12\x1f\n" +
 	"\vhold_millis\x18\x01 \x01(\x04R\n" +
 	"holdMillis\"\x1e\n" +

@@ -1,0 +1,168 @@
+//! A plugin built on outboard, and a few programs that only look like one: the Rust counterpart of
+//! `go-plugin-peer`, with the same arguments and environment variables.
+//!
+//! ```text
+//! kv | counter | streamer | probe   serve that service
+//! all                               serve all four
+//! negotiated [2,3]                  serve these application versions of kv
+//! hang                              like all, but never exits when asked to
+//! flood                             like all, and 100 MB without a line break
+//!                                   go to the real stdout after the first Echo
+//! print-and-block TEXT              print TEXT on stdout, then do nothing
+//! print-and-exit CODE TEXT          print TEXT on stdout, then exit
+//! hold MILLIS                       keep the inherited streams open, then exit
+//! ```
+//!
+//! Environment, for all serving modes:
+//!
+//! ```text
+//! INTEROP_EXIT_FILE        written when serving ended in an orderly way
+//! INTEROP_STDERR_FIRST     written to stderr before anything else
+//! INTEROP_DEFAULT_LIMITS   if set: grpc-go's limit of 4 MiB per message
+//! INTEROP_TCP              if set: listen on TCP
+//! ```
+
+#[cfg(unix)]
+mod examples;
+#[cfg(unix)]
+mod probe;
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    unix::main()
+}
+
+/// The tests that use it run on unix only.
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+mod unix {
+    use std::error::Error;
+    use std::fs::File;
+    use std::io::{self, Write as _};
+    use std::os::fd::AsFd as _;
+    use std::process::ExitCode;
+    use std::thread;
+    use std::time::Duration;
+
+    use outboard::{Handshake, Plugin, Tokio};
+    use outboard_interop::proto::{
+        examples::{CounterServer, KvServer, StreamerServiceServer},
+        probe::ProbeServer,
+    };
+
+    use crate::examples::{Files, Streamer, Sums};
+    use crate::probe::{Prober, Streams};
+
+    /// The one of go-plugin's examples.
+    const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+
+    /// Bounds what blocks on purpose, so that a test that fails to kill it leaves nothing behind
+    /// for good.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    /// As go-plugin-peer's flood.
+    const FLOOD: u64 = 100 << 20;
+
+    pub(super) fn main() -> ExitCode {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let (mode, arguments) = match arguments.split_first() {
+            Some((mode, rest)) => (mode.as_str(), rest),
+            None => ("all", &[][..]),
+        };
+        match run(mode, arguments) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("rust-plugin-peer: {error:?}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    fn run(mode: &str, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+        if let Some(text) = std::env::var_os("INTEROP_STDERR_FIRST") {
+            io::stderr().write_all(text.as_encoded_bytes())?;
+        }
+        let text = arguments.last().map_or("", String::as_str);
+        match mode {
+            "print-and-block" => {
+                print(text)?;
+                thread::sleep(FOREVER);
+            }
+            "print-and-exit" => {
+                let [code, text] = arguments else {
+                    return Err("print-and-exit needs CODE and TEXT".into());
+                };
+                print(text)?;
+                return Ok(ExitCode::from(code.parse::<u8>()?));
+            }
+            "hold" => thread::sleep(Duration::from_millis(text.parse()?).min(FOREVER)),
+            mode => serve(mode, arguments)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(text: &str) -> io::Result<()> {
+        io::stdout().write_all(text.as_bytes())?;
+        io::stdout().flush()
+    }
+
+    fn serve(mode: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+        // Before the plugin claims them.
+        let streams = Streams {
+            stdout: File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            stderr: File::from(io::stderr().as_fd().try_clone_to_owned()?),
+        };
+        let mut plugin = Plugin::new(HANDSHAKE);
+        let flood = (mode == "flood").then_some(FLOOD);
+        let whole = matches!(mode, "all" | "hang" | "flood");
+        let known = ["kv", "counter", "streamer", "probe", "negotiated"];
+        if !whole && !known.contains(&mode) {
+            return Err(format!("unknown mode {mode:?}").into());
+        }
+        if mode == "negotiated" {
+            for version in arguments.first().map_or("2,3", String::as_str).split(',') {
+                let version: u32 = version.parse()?;
+                let store = KvServer::new(Files::of_version(version));
+                plugin = plugin.provide_version(version, "kv", store);
+            }
+        }
+        if whole || mode == "kv" {
+            plugin = plugin.provide("kv", KvServer::new(Files::plain()));
+        }
+        if whole || mode == "counter" {
+            plugin = plugin.provide("counter", CounterServer::new(Sums));
+        }
+        if whole || mode == "streamer" {
+            let streamer = StreamerServiceServer::new(Streamer::default());
+            plugin = plugin.provide("streamer", streamer);
+        }
+        if whole || mode == "probe" {
+            plugin = plugin.provide("probe", ProbeServer::new(Prober::new(streams, flood)));
+        }
+        if is_set("INTEROP_DEFAULT_LIMITS") {
+            plugin = plugin.max_message_size(4 << 20);
+        }
+        if is_set("INTEROP_TCP") {
+            plugin = plugin.tcp();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async { plugin.serve(Tokio::current()).await })?;
+        if let Some(path) = std::env::var_os("INTEROP_EXIT_FILE") {
+            std::fs::write(path, "served to the end\n")?;
+        }
+        if mode == "hang" {
+            thread::sleep(FOREVER);
+        }
+        // Not waiting for blocking writes that nobody reads.
+        runtime.shutdown_background();
+        Ok(())
+    }
+
+    fn is_set(name: &str) -> bool {
+        std::env::var_os(name).is_some()
+    }
+}
