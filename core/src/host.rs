@@ -56,6 +56,7 @@ pub struct Host {
     events: VecDeque<HostEvent>,
     /// Present until the handshake line was seen or the start failed.
     reader: Option<HandshakeReader>,
+    announced: Option<Endpoint>,
     handshake: Option<Accepted>,
     location: Option<Location>,
     /// Whether a process was made.
@@ -250,6 +251,13 @@ impl Host {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.pid
+    }
+
+    /// Where the plugin said it listens, even if its line was refused: a plugin that is killed
+    /// leaves its socket file behind for the host to remove.
+    #[must_use]
+    pub fn announced(&self) -> Option<&Endpoint> {
+        self.announced.as_ref()
     }
 
     /// The accepted handshake line, and whether connections are multiplexed.

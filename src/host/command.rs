@@ -70,6 +70,20 @@ impl Command {
         self
     }
 
+    /// The program to run: a bare name is looked up in the host's own `PATH`, since the plugin may be
+    /// given another or none. A name that is not found there is left for the system to refuse.
+    pub(super) fn resolve(&self) -> OsString {
+        let is_bare = Path::new(&self.program).components().count() == 1
+            && !self.program.as_encoded_bytes().contains(&b'/');
+        let path = std::env::var_os("PATH").filter(|_| is_bare && cfg!(unix));
+        let found = path.and_then(|path| {
+            std::env::split_paths(&path)
+                .map(|dir| dir.join(&self.program))
+                .find(|file| file.is_file())
+        });
+        found.map_or_else(|| self.program.clone(), Into::into)
+    }
+
     /// What people call this plugin unless told otherwise: the program's file name, as in
     /// go-plugin's log names.
     pub(super) fn name(&self) -> String {
@@ -91,6 +105,20 @@ impl From<&std::process::Command> for Command {
             env: command.get_envs().filter_map(set).collect(),
             dir: command.get_current_dir().map(Path::to_owned),
             stdin: Stdin::Inherit,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_names_are_found_in_the_hosts_path() {
+        let found = Command::new("sh").resolve();
+        assert!(Path::new(&found).is_absolute(), "{found:?}");
+        for unchanged in ["./sh", "/bin/sh", "no-such-program-here"] {
+            assert_eq!(Command::new(unchanged).resolve(), unchanged);
         }
     }
 }

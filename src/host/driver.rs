@@ -25,6 +25,7 @@ use super::link::Link;
 use super::logs::LogPump;
 use super::running::{ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
+use crate::time;
 
 /// What a handle asks of the driver. A closed channel means that all handles are gone.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,12 @@ pub(super) struct Started {
 
 /// Reads handled in one poll before other tasks get their turn.
 const READS_PER_POLL: usize = 16;
+
+/// How often a launch is tried again while the program's file is still open for writing ("text
+/// file busy"), and the pause before the first of these tries; each later one is longer by as
+/// much. Together about a second, the time an installer may take to let go. (A choice.)
+const BUSY_LAUNCHES: u32 = 14;
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Bytes read at a time. Small: a plugin that logs much is read more often.
 const READ_SIZE: usize = 16 * 1024;
@@ -61,6 +68,8 @@ pub(super) struct Driver {
     handles_gone: bool,
     ready: Option<oneshot::Sender<Result<Started, StartError>>>,
     logs: LogPump,
+    launch_again: Option<BoxFuture<'static, ()>>,
+    busy_launches: u32,
     process: Option<Process>,
     reaped: bool,
     stdout: Option<BoxReader>,
@@ -97,6 +106,8 @@ impl Driver {
             handles_gone: false,
             ready: Some(parts.ready),
             logs: parts.logs,
+            launch_again: None,
+            busy_launches: 0,
             process: None,
             reaped: false,
             stdout: None,
@@ -163,6 +174,10 @@ impl Driver {
                     link.connection.drain();
                 }
             }
+            HostAction::Kill if self.launch_again.take().is_some() => {
+                let fault = Fault::other("the launch was given up");
+                self.input(HostInput::LaunchFailed(fault));
+            }
             HostAction::Kill => {
                 if let Some(process) = &mut self.process {
                     // If the system refuses, the machine's own deadline ends the wait.
@@ -177,7 +192,18 @@ impl Driver {
         let Some(launch) = self.launch.take() else {
             return;
         };
-        match self.runtime.launch(launch) {
+        match self.runtime.launch(launch.clone()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy
+                    && self.busy_launches < BUSY_LAUNCHES =>
+            {
+                // Whoever has just written the file, or forked while it was open for writing, is
+                // about to close it.
+                self.busy_launches += 1;
+                self.launch = Some(launch);
+                let pause = time::sleep(&self.runtime, BUSY_PAUSE * self.busy_launches);
+                self.launch_again = Some(Box::pin(pause));
+            }
             Ok(mut process) => {
                 let pid = process.child.id();
                 self.shared.set_pid(Some(pid));
@@ -250,8 +276,7 @@ impl Driver {
             link.broker.remove_stale_files();
         }
         // A plugin that was killed could not do it itself.
-        let endpoint = self.endpoint();
-        if let Some(file) = endpoint.as_ref().and_then(Endpoint::socket_file) {
+        if let Some(file) = self.machine.announced().and_then(Endpoint::socket_file) {
             remove_stale_socket(file);
         }
     }
@@ -316,6 +341,18 @@ impl Driver {
                 true
             }
         }
+    }
+
+    fn poll_launch(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(pause) = &mut self.launch_again else {
+            return false;
+        };
+        if pause.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.launch_again = None;
+        self.launch();
+        true
     }
 
     fn poll_exit(&mut self, cx: &mut Context<'_>) -> bool {
@@ -415,6 +452,7 @@ impl Future for Driver {
             // Each of these must be polled in each round, so that all have seen the waker.
             let progress = [
                 this.poll_requests(cx),
+                this.poll_launch(cx),
                 this.poll_stdout(cx),
                 this.poll_stderr(cx),
                 this.poll_exit(cx),

@@ -256,7 +256,7 @@ impl Host {
         let name = self.name.take().unwrap_or_else(|| command.name());
         let (env, expectation) = self.contract()?;
         let launch = Launch {
-            program: command.program,
+            program: command.resolve(),
             args: command.args,
             env: env.merge(command.env, std::env::vars_os(), !self.inherit_env),
             dir: command.dir,

@@ -9,7 +9,9 @@ use super::{
     StartFailure, State, Tail,
 };
 use crate::fault::Fault;
-use crate::handshake::{HandshakeError, HandshakeReader, Location, Progress, Protocol};
+use crate::handshake::{
+    HandshakeError, HandshakeLine, HandshakeReader, Location, Progress, Protocol,
+};
 use crate::timer::{TimerKind, Timers};
 
 impl Host {
@@ -22,6 +24,7 @@ impl Host {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             reader: None,
+            announced: None,
             handshake: None,
             location: None,
             launched: false,
@@ -133,6 +136,9 @@ impl Host {
     /// tells why the process ended.
     fn on_line(&mut self, now: Instant, line: &[u8]) {
         self.reader = None;
+        // Also of a line that is refused: the plugin has made its socket file all the same.
+        let announced = HandshakeLine::parse(line).ok();
+        self.announced = announced.and_then(|line| line.location().endpoint().cloned());
         match self.config.expectation.check(line) {
             Ok(accepted) if self.state == State::Handshaking => {
                 let location = accepted.line.location().clone();
