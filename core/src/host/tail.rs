@@ -105,7 +105,8 @@ mod tests {
             assert!(tail.held <= 64);
         }
         tail.push(b"\nlast\n");
-        assert_eq!(tail.lines(), ["last"]);
+        // A quarter of the bytes is all that one line gets.
+        assert_eq!(tail.lines(), ["x".repeat(16).as_str(), "last"]);
         for _ in 0..1000 {
             tail.push(b"line\n");
         }
