@@ -159,7 +159,10 @@ impl Builder {
         files.iter_mut().for_each(comments::prepare);
         let modules = self.generate(files)?;
         for (module, text) in &modules {
-            write(&out_dir.join(file_name(module)), text.as_bytes())?;
+            write(
+                &out_dir.join(file_name(module)),
+                allow_lints(text).as_bytes(),
+            )?;
         }
         if let Some(name) = &self.include_file {
             write(&out_dir.join(name), includes_of(&modules).as_bytes())?;
@@ -271,6 +274,24 @@ fn declarations(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Puts the attribute where prost-build's own settings cannot put it: on modules and
+/// implementations.
+fn allow_lints(text: &str) -> String {
+    let mut allowed = String::with_capacity(text.len());
+    let mut before = "";
+    for line in text.lines() {
+        let wants_it = line.starts_with("pub mod ") || line.starts_with("impl ");
+        if wants_it && before != ALLOW {
+            allowed.push_str(ALLOW);
+            allowed.push('\n');
+        }
+        allowed.push_str(line);
+        allowed.push('\n');
+        before = line;
+    }
+    allowed
+}
+
 fn file_name(module: &Module) -> String {
     // What `include_proto!` documents for files without a package.
     module.to_file_name_or("_")
@@ -292,7 +313,7 @@ fn includes_of(modules: &BTreeMap<Module, String>) -> String {
             open.push(part);
             let package = open.join(".");
             text.push_str(&format!("{depth}/// Package `{package}`.\n"));
-            text.push_str(&format!("{depth}pub mod {part} {{\n"));
+            text.push_str(&format!("{depth}{ALLOW}\n{depth}pub mod {part} {{\n"));
         }
         let depth = indent(open.len());
         // A relative path starts at this file, wherever that is.

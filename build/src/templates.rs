@@ -3,9 +3,10 @@
 //! Paths are absolute throughout: a `.proto` may declare messages named `Result`, `Send` or `Arc`.
 //! `T_` is a name that no message can have, for where both appear.
 
-/// Keeps lints that people choose for their own code away from generated code.
-pub(crate) const ALLOW: &str =
-    "#[allow(clippy::all, clippy::nursery, clippy::pedantic, unused_qualifications)]";
+/// Keeps lints that people choose for their own code away from generated code. Parts of it may be
+/// out of reach or unused where it is included.
+pub(crate) const ALLOW: &str = "#[allow(clippy::all, clippy::nursery, clippy::pedantic, dead_code, \
+                                unnameable_types, unreachable_pub, unused_qualifications)]";
 
 pub(crate) const TRAIT_HEAD: &str = "\
 {allow}
