@@ -353,3 +353,15 @@ impl Shared {
         self.actions.push_back(BrokerAction::StopListening { id });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_begin_again_after_the_last_and_are_never_zero() {
+        let mut broker = Broker::new(BrokerConfig::new(BrokerMode::Listeners));
+        broker.last_id = u32::MAX - 1;
+        assert_eq!([broker.next_id(), broker.next_id()], [u32::MAX, 1]);
+    }
+}

@@ -25,7 +25,8 @@
 //!
 //! After each call that takes `&mut self`, call the `poll_*` methods of the machine until each
 //! returns `None`, carry out the actions in the order they came, and set one timer to
-//! `poll_timeout`. Then wait for that timer or for the next thing to happen.
+//! `poll_timeout`, which may be earlier than before. Then wait for that timer or for the next thing
+//! to happen.
 //!
 //! The contract forgives: two inputs in a row cost nothing but the delay of the first one's
 //! actions, a late `handle_timeout` only makes things late, an early one does nothing, and inputs

@@ -20,6 +20,7 @@ fn each_announcement_serves_one_dial() {
         actions(&mut broker),
         [BrokerAction::Connect { id: 3, endpoint }]
     );
+    assert_eq!(broker.poll_timeout(), None);
     broker.dial(now, 3).unwrap();
     assert_eq!(actions(&mut broker), []);
     assert_eq!(broker.ignored_messages(), 1);

@@ -63,7 +63,7 @@ pub(crate) fn events(broker: &mut Broker) -> Vec<BrokerEvent> {
 }
 
 #[test]
-fn ids_count_from_one_and_wrap_around_those_in_use() {
+fn ids_count_from_one_and_leave_out_those_in_use() {
     let (mut broker, now) = alone(BrokerMode::Listeners);
     assert_eq!([broker.next_id(), broker.next_id()], [1, 2]);
     broker.accept(now, 3).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
+use outboard_core::fault::Fault;
 use outboard_core::handshake::Protocol;
 use outboard_core::host::{ExitReason, Host, HostAction, HostEvent, HostInput, StartFailure};
 use outboard_core::plugin::PluginAction;
@@ -325,4 +326,34 @@ fn durations_without_end_mean_no_limit() {
     let mut host = Host::new(config, start);
     host.handle(start, HostInput::Launched { pid: None });
     assert_eq!(host.poll_timeout(), None);
+}
+
+#[test]
+fn requests_that_the_end_has_overtaken_are_taken_back() {
+    let start = epoch();
+    let mut host = Host::new(host_config(), start);
+    assert_eq!(host.poll_action(), Some(HostAction::Launch));
+    host.handle(start, HostInput::Launched { pid: None });
+    host.handle(start, HostInput::Stdout(LINE.as_bytes()));
+    host.kill(start);
+    host.handle(start, HostInput::Exited(SIGKILL));
+    let left: Vec<_> = std::iter::from_fn(|| host.poll_action()).collect();
+    assert_eq!(left, [HostAction::Disconnect, HostAction::Cleanup]);
+}
+
+#[test]
+fn the_first_failure_is_the_one_reported() {
+    let start = epoch();
+    let mut host = Host::new(host_config(), start);
+    host.poll_action();
+    host.handle_timeout(start + 60 * SECOND);
+    let fault = Fault::other("interrupted");
+    host.handle(start + 60 * SECOND, HostInput::LaunchFailed(fault));
+    let Some(HostEvent::Failed(error)) = host.poll_event() else {
+        panic!("not failed");
+    };
+    assert!(
+        matches!(error.failure, StartFailure::TimedOut { .. }),
+        "{error:?}"
+    );
 }

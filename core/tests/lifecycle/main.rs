@@ -41,6 +41,11 @@ fn a_healthy_run() {
         let accepted = pair.host.handshake().unwrap();
         assert_eq!(accepted.line.app_version(), 1);
         assert_eq!(pair.host.pid(), Some(42));
+        assert_eq!(
+            pair.host.poll_timeout(),
+            None,
+            "nothing is being waited for"
+        );
         pair.shutdown();
         pair.run();
         pair.assert_over();

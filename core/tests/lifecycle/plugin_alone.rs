@@ -237,3 +237,15 @@ fn a_plugin_in_a_test_prints_nothing() {
     plugin.shutdown(now);
     assert_eq!(finish(&mut plugin), (0, StopReason::Requested));
 }
+
+#[test]
+fn draining_goes_on_until_the_last_connection_has_closed() {
+    let (mut plugin, now) = serving(plugin_config(&[]));
+    plugin.handle(now, PluginInput::Accepted);
+    plugin.handle(now, PluginInput::Accepted);
+    plugin.handle(now, PluginInput::ShutdownCalled);
+    plugin.handle(now, PluginInput::ConnectionClosed);
+    assert!(!plugin.is_finished());
+    plugin.handle(now, PluginInput::ConnectionClosed);
+    assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
+}
