@@ -372,10 +372,10 @@ impl Handler {
                             let trailers = trailers.take();
                             match guarded(path, || trailers.map(|make| make())) {
                                 Ok(trailers) => Outcome::Finished(trailers.unwrap_or_default()),
-                                Err(status) => Outcome::Aborted(status),
+                                Err(status) => Outcome::Failed(status),
                             }
                         }
-                        Err(status) => Outcome::Aborted(status),
+                        Err(status) => Outcome::Failed(status),
                     };
                     return Poll::Ready(outcome);
                 }
