@@ -112,9 +112,9 @@ impl H2 {
             .data_frame_budget(self.data_frame_budget())
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
             .max_pending_accept_reset_streams(PENDING_RESETS)
-            // h2 counts these over the life of a connection and closes it at 1,024. Among them
-            // are the late DATA frames of calls that were answered before the caller had sent
-            // everything, which a long-lived plugin can collect without anybody doing wrong.
+            // h2 counts these over the life of a connection and closes it at 1,024. A plugin can
+            // collect them over the months without anybody doing wrong: late DATA frames of calls
+            // that were answered before the caller had sent everything are among them.
             .max_local_error_reset_streams(None);
         builder
     }

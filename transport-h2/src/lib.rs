@@ -2,7 +2,7 @@
 //! [`futures_io`] stream.
 //!
 //! [`H2`] is the one public type; everything else is reached through
-//! [`Transport`](outboard_core::rpc::Transport) and its traits. Tasks, timers and the clock come
+//! [`Transport`] and its traits. Tasks, timers and the clock come
 //! from [`Runtime`](outboard_core::rt::Runtime): no tokio runtime is needed, though `h2` needs
 //! the tokio *crate* for its IO traits.
 //!

@@ -33,6 +33,15 @@ impl TestRuntime {
     }
 }
 
+impl TestRuntime {
+    /// A runtime without threads: its tasks run only where the executor is run, so that what
+    /// happens between two awaits of a test is certain.
+    pub fn on_this_thread() -> (SharedRuntime, &'static Executor<'static>) {
+        let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
+        (Arc::new(Self(executor)), executor)
+    }
+}
+
 struct TestTimer(async_io::Timer);
 
 impl Timer for TestTimer {
