@@ -53,8 +53,8 @@ impl H2 {
         }
     }
 
-    /// How much the peer may send on one call beyond what was read, in bytes. At most 2^31 - 1,
-    /// larger values count as that; so does 0 as 1.
+    /// How much the peer may send on one call beyond what was read, in bytes: 1 to 2^31 - 1, values
+    /// outside count as the nearest.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.clamp(1, MAX_WINDOW);
@@ -63,7 +63,8 @@ impl H2 {
 
     /// How much the peer may send on all calls of a connection beyond what was read, in bytes.
     /// Make it a multiple of the stream window: when it is used up by calls that nobody reads,
-    /// all others stand still. At least HTTP/2's initial 65,535, at most 2^31 - 1.
+    /// all others stand still. HTTP/2's initial 65,535 to 2^31 - 1, values outside count as the
+    /// nearest.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes.clamp(65_535, MAX_WINDOW);

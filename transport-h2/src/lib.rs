@@ -6,6 +6,16 @@
 //! from [`Runtime`](outboard_core::rt::Runtime): no tokio runtime is needed, though `h2` needs
 //! the tokio *crate* for its IO traits.
 //!
+//! # Where code runs
+//!
+//! Each connection has one task that reads, writes and takes up calls. A unary handler is polled
+//! for the first time in that task, so one that has its answer at hand costs no task and no
+//! wake-up, and its answer leaves together with others; it goes on in a task of its own as soon as
+//! it waits. So a handler must not block its thread, as everywhere in async code: here that holds
+//! up the other calls of the connection. Streaming handlers run in tasks of their own. The
+//! requests of a client's streaming call are pulled by a task too, unless they are all there when
+//! the call is opened.
+//!
 //! # What `h2` refuses before outboard sees it
 //!
 //! A request whose `:authority` is empty, a socket path or a percent-encoded path is answered by

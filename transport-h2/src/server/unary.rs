@@ -25,9 +25,13 @@ pub(super) struct UnaryCall {
     stage: Stage,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would cost each call an allocation; most never leave the stack"
+)]
 enum Stage {
     /// The request is coming in.
-    Reading(Box<Reading>),
+    Reading(Reading),
     /// The handler is at work.
     Running(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
     /// Answered.
@@ -64,13 +68,13 @@ impl UnaryCall {
             respond,
             deadline,
             path: route.descriptor.path,
-            stage: Stage::Reading(Box::new(Reading {
+            stage: Stage::Reading(Reading {
                 receiver,
                 message: None,
                 service: Arc::clone(&route.service),
                 method: route.method,
                 context,
-            })),
+            }),
         }
     }
 
@@ -88,7 +92,7 @@ impl UnaryCall {
                     Ok(message) => {
                         let stage = std::mem::replace(&mut self.stage, Stage::Done);
                         if let Stage::Reading(reading) = stage {
-                            self.stage = self.call(*reading, message);
+                            self.stage = self.call(reading, message);
                         }
                     }
                     Err(Stop::Refuse(status)) => {
