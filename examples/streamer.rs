@@ -92,9 +92,8 @@ fn unknown(error: io::Error) -> Status {
 }
 
 async fn run(plugin: &RunningPlugin, args: &[&str]) -> Result<(), Box<dyn Error>> {
-    let (direction, path) = match *args {
-        [direction @ ("read" | "write"), path] => (direction, path),
-        _ => return Err("usage: streamer read FILE | streamer write FILE".into()),
+    let [direction @ ("read" | "write"), path] = *args else {
+        return Err("usage: streamer read FILE | streamer write FILE".into());
     };
     let streamer: StreamerServiceClient = plugin.dispense("streamer").await?;
     let request = configure::Request {

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,6 +26,7 @@ use super::link::Link;
 use super::logs::LogPump;
 use super::running::{ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
+use crate::sys::program;
 use crate::time;
 
 /// What a handle asks of the driver. A closed channel means that all handles are gone.
@@ -62,6 +64,7 @@ pub(super) struct Driver {
     runtime: SharedRuntime,
     machine: machine::Host,
     launch: Option<Launch>,
+    program: PathBuf,
     transports: Vec<Arc<dyn Transport>>,
     shared: Arc<Shared>,
     requests: mpsc::UnboundedReceiver<Request>,
@@ -99,6 +102,7 @@ impl Driver {
         Self {
             runtime: parts.runtime,
             machine: parts.machine,
+            program: PathBuf::from(&parts.launch.program),
             launch: Some(parts.launch),
             transports: parts.transports,
             shared: parts.shared,
@@ -234,7 +238,10 @@ impl Driver {
             }
             HostEvent::StrayStdout { bytes, lost } => self.logs.stray_stdout(&bytes, lost),
             HostEvent::Disconnected => self.shared.set_disconnected(),
-            HostEvent::Failed(error) => {
+            HostEvent::Failed(mut error) => {
+                if error.failure.may_be_no_plugin() {
+                    error.evidence.notes = Some(Box::new(program::notes(&self.program)));
+                }
                 if let Some(ready) = self.ready.take() {
                     let _unwanted = ready.send(Err(error));
                 }

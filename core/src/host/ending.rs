@@ -193,6 +193,7 @@ impl Host {
                     exit: self.exit,
                     killed: self.killed,
                     stderr,
+                    notes: None,
                 },
             }),
         };

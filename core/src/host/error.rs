@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::diagnose::Notes;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{HandshakeError, Location};
@@ -92,12 +93,22 @@ pub struct Evidence {
     pub killed: bool,
     /// Its last lines on stderr, oldest first.
     pub stderr: Vec<String>,
+    /// What the driver found out about the program's file, where that may explain the failure; see
+    /// [`StartFailure::may_be_no_plugin`]. The machine leaves it empty.
+    pub notes: Option<Box<Notes>>,
 }
 
-/// The failure, the exit if it means something, and the last lines of stderr, one per line.
+/// The failure with its causes, the exit if it means something, the last lines of stderr, and the
+/// notes. The causes are part of it, and not left to `source`, because they would come last there:
+/// after many lines of evidence.
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.failure)?;
+        let mut cause = std::error::Error::source(&self.failure);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
         match self.evidence.exit {
             Some(exit) if !self.evidence.killed => write!(f, "; it {exit}")?,
             Some(_) | None => {}
@@ -108,12 +119,31 @@ impl fmt::Display for StartError {
                 write!(f, "\n  {line}")?;
             }
         }
+        if let Some(notes) = &self.evidence.notes {
+            write!(f, "\n{notes}")?;
+        }
         Ok(())
     }
 }
 
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.failure.source()
+impl std::error::Error for StartError {}
+
+impl StartFailure {
+    /// Whether the program may not be a plugin at all, or not one for this machine, so that facts
+    /// about its file help.
+    #[must_use]
+    pub fn may_be_no_plugin(&self) -> bool {
+        match self {
+            Self::Launch(_) => true,
+            Self::Handshake(error) => matches!(
+                error,
+                HandshakeError::NoLine
+                    | HandshakeError::LineTooLong { .. }
+                    | HandshakeError::OnlyStrayLines { .. }
+                    | HandshakeError::Unrecognised { .. }
+            ),
+            Self::Exited { phase } => *phase == StartPhase::Handshake,
+            Self::TimedOut { .. } | Self::Connect { .. } | Self::Cancelled => false,
+        }
     }
 }
