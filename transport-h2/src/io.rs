@@ -39,9 +39,21 @@ pub(crate) struct Io(Arc<Mutex<Inner>>);
 /// What the connection's task uses to send what [`Io`] holds back.
 pub(crate) struct Flusher(Arc<Mutex<Inner>>);
 
+/// A peer that closes may have answered first, and its answers wait to be read when a write
+/// fails. So a failed write is told through the flusher only: `h2` goes on reading, and what it
+/// writes is dropped.
 struct Inner {
     stream: BoxByteStream,
     held: BytesMut,
+    writing: Writing,
+}
+
+enum Writing {
+    Works,
+    /// To be told.
+    Failed(io::Error),
+    /// Told.
+    Over,
 }
 
 /// The adapter of a stream. Whoever polls `h2` polls the flusher afterwards, in the same task.
@@ -49,18 +61,26 @@ pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
     let inner = Arc::new(Mutex::new(Inner {
         stream,
         held: BytesMut::new(),
+        writing: Writing::Works,
     }));
     (Io(Arc::clone(&inner)), Flusher(inner))
 }
 
 impl Flusher {
-    /// Sends what is held back.
+    /// Sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = lock(&self.0);
-        if inner.held.is_empty() {
-            return Poll::Ready(Ok(()));
+        let pending = !inner.held.is_empty() && inner.poll_flush(cx).is_pending();
+        match std::mem::replace(&mut inner.writing, Writing::Over) {
+            Writing::Failed(error) => Poll::Ready(Err(error)),
+            writing @ (Writing::Works | Writing::Over) => {
+                inner.writing = writing;
+                if pending {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(()))
+            }
         }
-        inner.poll_flush(cx)
     }
 }
 
@@ -70,7 +90,23 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 }
 
 impl Inner {
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn works(&self) -> bool {
+        matches!(self.writing, Writing::Works)
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.held.clear();
+        self.writing = Writing::Failed(error);
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(error) = ready!(self.poll_write_held(cx)) {
+            self.fail(error);
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.held))?;
             if written == 0 {
@@ -141,8 +177,17 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let mut inner = lock(&self.0);
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if !inner.works() {
+            return Poll::Ready(Ok(length));
+        }
         if length > COPY_MAX || inner.held.len() + length > HOLD_MAX {
-            return inner.poll_write_through(cx, slices);
+            return Poll::Ready(Ok(match ready!(inner.poll_write_through(cx, slices)) {
+                Ok(written) => written,
+                Err(error) => {
+                    inner.fail(error);
+                    length
+                }
+            }));
         }
         for slice in slices {
             inner.held.extend_from_slice(slice);
@@ -162,7 +207,10 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = lock(&self.0);
-        ready!(inner.poll_flush(cx))?;
-        Pin::new(&mut inner.stream).poll_close(cx)
+        ready!(inner.poll_flush(cx));
+        if inner.works() {
+            return Pin::new(&mut inner.stream).poll_close(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 }

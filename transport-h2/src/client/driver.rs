@@ -4,12 +4,14 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use h2::client;
 use outboard_core::rpc::{LostHook, Status};
+use outboard_core::rt::Timer;
 
 use super::{Shared, State, closed_here};
 use crate::io::{Flusher, Io};
@@ -21,9 +23,15 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     h2: Option<H2Connection>,
     flusher: Flusher,
+    /// Nothing can be written any more; what the peer sent before is still read for a while.
+    broken: Option<(io::Error, Pin<Box<dyn Timer>>)>,
     lost: Option<LostHook>,
     closed: oneshot::Sender<Status>,
 }
+
+/// How long answers are read for after a write has failed. As a rule the end of the stream comes
+/// at once; this is for a peer that stopped reading but keeps the connection.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 enum End {
     Aborted(Status),
@@ -44,6 +52,7 @@ impl Driver {
             shared,
             h2,
             flusher,
+            broken: None,
             lost,
             closed,
         }
@@ -57,6 +66,7 @@ impl Driver {
             flusher,
             lost,
             closed,
+            ..
         } = self;
         // Fails what is in flight and closes the stream of bytes.
         drop((h2, flusher));
@@ -84,10 +94,18 @@ impl Driver {
         if let Poll::Ready(result) = Pin::new(h2).poll(cx) {
             return Poll::Ready(End::Finished(result));
         }
-        match self.flusher.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(End::Broken(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        if let Poll::Ready(Err(error)) = self.flusher.poll_flush(cx) {
+            let until = self.shared.runtime.now() + LAST_ANSWERS;
+            self.broken = Some((error, self.shared.runtime.timer(until)));
         }
+        let Some((_, timer)) = &mut self.broken else {
+            return Poll::Pending;
+        };
+        ready!(timer.as_mut().poll_expired(cx));
+        let error = self.broken.take().map(|(error, _)| error);
+        Poll::Ready(End::Broken(
+            error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
+        ))
     }
 }
 
