@@ -13,6 +13,7 @@ use std::error::Error;
 use std::io;
 
 use outboard::{Command, Handshake, Host, Plugin, RunningPlugin, Status, Tokio, context};
+use outboard_examples::{args, with_flags};
 
 outboard::include_proto!("counter/proto");
 
@@ -104,7 +105,7 @@ async fn run(plugin: &RunningPlugin, args: &[&str]) -> Result<(), Box<dyn Error>
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = args();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if args == ["plugin"] {
         let plugin = Plugin::new(HANDSHAKE).provide("counter", CounterServer::new(Files));
@@ -114,7 +115,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(command) => Command::new("sh").arg("-c").arg(command),
         Err(_) => Command::new(std::env::current_exe()?).arg("plugin"),
     };
-    let plugin = Host::new(HANDSHAKE)
+    let plugin = with_flags(Host::new(HANDSHAKE))
         .command(command)
         .start(Tokio::current())
         .await?;

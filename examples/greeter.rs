@@ -2,11 +2,13 @@
 //!
 //! ```sh
 //! cargo run --example greeter
+//! cargo run --example greeter -- --stdio     # the same without any socket
 //! ```
 
 use std::error::Error;
 
 use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
+use outboard_examples::with_flags;
 use tracing::{Level, info};
 use tracing_subscriber::filter::Targets;
 
@@ -37,7 +39,7 @@ async fn plugin() -> Result<(), Box<dyn Error>> {
 
 /// Launches the plugin and calls it like any Rust value.
 async fn host() -> Result<(), Box<dyn Error>> {
-    let plugin = Host::new(HANDSHAKE)
+    let plugin = with_flags(Host::new(HANDSHAKE))
         .command(Command::new(std::env::current_exe()?).arg("plugin"))
         .sync_stdout(std::io::stdout())
         .start(Tokio::current())

@@ -13,6 +13,7 @@ use std::error::Error;
 use std::io::Write as _;
 
 use outboard::{Command, Handshake, Host, Tokio};
+use outboard_examples::{args, with_flags};
 
 outboard::include_proto!("kv/proto");
 
@@ -20,10 +21,10 @@ const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = args();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
 
-    let plugin = Host::new(HANDSHAKE)
+    let plugin = with_flags(Host::new(HANDSHAKE))
         .command(plugin_command()?)
         .start(Tokio::current())
         .await?;

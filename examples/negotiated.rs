@@ -9,6 +9,7 @@
 use std::error::Error;
 
 use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
+use outboard_examples::{args, with_flags};
 
 outboard::include_proto!("kv/proto");
 
@@ -33,7 +34,7 @@ impl Kv for Version {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = args();
     if args == ["plugin"] {
         let plugin = Plugin::new(HANDSHAKE)
             .provide_version(2, "kv", KvServer::new(Version(2)))
@@ -48,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if versions.is_empty() {
         versions = vec![2, 3];
     }
-    let plugin = Host::new(HANDSHAKE)
+    let plugin = with_flags(Host::new(HANDSHAKE))
         .versions(versions)
         .command(Command::new(std::env::current_exe()?).arg("plugin"))
         .start(Tokio::current())

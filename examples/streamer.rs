@@ -14,6 +14,7 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Mutex;
 
 use outboard::{Command, Handshake, Host, Plugin, RunningPlugin, Status, Streaming, Tokio};
+use outboard_examples::{args, with_flags};
 
 outboard::include_proto!("streamer/proto");
 
@@ -126,7 +127,7 @@ async fn run(plugin: &RunningPlugin, args: &[&str]) -> Result<(), Box<dyn Error>
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = args();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if args == ["plugin"] {
         let service = StreamerServiceServer::new(OneFile::default());
@@ -139,7 +140,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     // The plugin must not read the stdin that is being copied.
     let command = command.stdin_null();
-    let plugin = Host::new(HANDSHAKE)
+    let plugin = with_flags(Host::new(HANDSHAKE))
         .command(command)
         .start(Tokio::current())
         .await?;

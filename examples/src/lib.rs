@@ -1,1 +1,24 @@
-//! Nothing: the examples are programs of their own, beside this directory.
+//! What the examples share: their command line.
+
+use outboard::Host;
+
+/// The arguments of an example, without the flags that [`with_flags`] reads.
+#[must_use]
+pub fn args() -> Vec<String> {
+    std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect()
+}
+
+/// The host as the flags on the command line want it.
+///
+/// `--stdio` has it talk to the plugin over the plugin's own stdin and stdout, without any socket.
+/// The plugin needs no flag: it is told.
+pub fn with_flags(host: Host) -> Host {
+    #[cfg(feature = "stdio")]
+    if std::env::args().any(|arg| arg == "--stdio") {
+        return host.transport(outboard::Stdio::new());
+    }
+    host
+}

@@ -137,6 +137,43 @@ fn negotiated_uses_the_highest_common_version() {
 }
 
 #[test]
+fn the_same_examples_run_over_stdio() {
+    let dir = dir();
+    let stdout = ok(&run(dir.path(), "greeter", &["--stdio"]));
+    assert!(stdout.contains("Hello, world!\n"), "{stdout}");
+    assert!(
+        stdout.contains("this print of the plugin reaches the host\n"),
+        "{stdout}"
+    );
+    ok(&run(
+        dir.path(),
+        "kv",
+        &["--stdio", "put", "hello", "world"],
+    ));
+    let stdout = ok(&run(dir.path(), "kv", &["--stdio", "get", "hello"]));
+    assert_eq!(stdout, "world\n\nWritten from plugin-rust-grpc\n");
+    ok(&run(dir.path(), "counter", &["--stdio", "put", "sum", "5"]));
+    ok(&run(dir.path(), "counter", &["--stdio", "put", "sum", "6"]));
+    assert_eq!(
+        ok(&run(dir.path(), "counter", &["--stdio", "get", "sum"])),
+        "11\n"
+    );
+    assert!(ok(&run(dir.path(), "negotiated", &["--stdio"])).starts_with("version 3: "));
+    let content: Vec<u8> = (0..1_000_001u32).map(|i| (i * 7 % 256) as u8).collect();
+    std::fs::write(dir.path().join("original"), &content).expect("written");
+    let stdin = std::fs::File::open(dir.path().join("original")).expect("opens");
+    ok(&run_with_stdin(
+        dir.path(),
+        "streamer",
+        &["--stdio", "write", "copy"],
+        stdin.into(),
+    ));
+    let output = run(dir.path(), "streamer", &["--stdio", "read", "copy"]);
+    ok(&output);
+    assert!(output.stdout == content);
+}
+
+#[test]
 fn no_example_leaves_anything_behind() {
     let dir = dir();
     for (name, args) in [

@@ -22,6 +22,9 @@ pub enum BrokerError {
         #[source]
         fault: Fault,
     },
+    /// The connection took no further channel.
+    #[error("the connection cannot serve another interface: {0}")]
+    Channel(Status),
     /// Two services of one name under one id.
     #[error(transparent)]
     Duplicate(#[from] DuplicateService),

@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
@@ -22,7 +22,8 @@ use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::fault::Fault;
 use outboard_core::plugin::SocketKind;
 use outboard_core::rpc::{
-    Channel, ConnectionConfig, Router, ServerConfig, Service, Status, Streaming, Transport,
+    Channel, ConnectionConfig, Router, ServerConfig, Service, Serving, Status, Streaming,
+    SubChannels, Transport,
 };
 use outboard_core::rt::SharedRuntime;
 use outboard_core::wire::plugin::ConnInfo;
@@ -49,6 +50,8 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     parts: BrokerParts,
+    /// The connection's own channels, on transports that need no sockets for the broker.
+    channels: OnceLock<Arc<dyn SubChannels>>,
     state: Mutex<State>,
 }
 
@@ -102,6 +105,8 @@ struct State {
     /// Routers of ids whose listener is being made.
     accepting: BTreeMap<u32, Arc<Router>>,
     servers: BTreeMap<u32, Server>,
+    /// What is served inside the connection.
+    channels: BTreeMap<u32, Arc<dyn Serving>>,
     /// Why an id is not served, until its `serve` call has looked.
     refused: BTreeMap<u32, machine::BrokerError>,
     /// The control stream's sending half sleeps until there is something to send.
@@ -127,6 +132,7 @@ impl Broker {
             dials: BTreeMap::new(),
             accepting: BTreeMap::new(),
             servers: BTreeMap::new(),
+            channels: BTreeMap::new(),
             refused: BTreeMap::new(),
             transmit: None,
             timer_runs: false,
@@ -135,6 +141,7 @@ impl Broker {
         };
         Self(Arc::new(Inner {
             parts,
+            channels: OnceLock::new(),
             state: Mutex::new(state),
         }))
     }
@@ -159,6 +166,16 @@ impl Broker {
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
         let id = state.machine.next_id();
+        if let Some(channels) = self.0.channels.get() {
+            if let Some(closed) = state.machine.closed() {
+                return Err(closed.clone().into());
+            }
+            let serving = channels
+                .accept(id, Arc::new(router))
+                .map_err(BrokerError::Channel)?;
+            state.channels.insert(id, serving);
+            return Ok(Served::new(self.clone(), id));
+        }
         state.machine.accept(now, id)?;
         state.accepting.insert(id, Arc::new(router));
         self.settle(&mut state);
@@ -183,6 +200,12 @@ impl Broker {
     /// # Errors
     /// As [`dial`](Self::dial).
     pub async fn dial_channel(&self, id: u32) -> Result<Channel, BrokerError> {
+        if let Some(channels) = self.0.channels.get() {
+            if let Some(closed) = self.lock().machine.closed() {
+                return Err(closed.clone().into());
+            }
+            return Ok(Channel::new(channels.dial(id, self.0.parts.config.clone())));
+        }
         let dialled = {
             let now = self.0.parts.runtime.now();
             let mut state = self.lock();
@@ -215,6 +238,12 @@ impl Broker {
             io,
             config,
         )))
+    }
+
+    /// Serves and dials inside the connection instead of on sockets of their own.
+    pub(crate) fn use_sub_channels(&self, channels: Arc<dyn SubChannels>) {
+        // Set once, right after the connection was made.
+        let _set_already = self.0.channels.set(channels);
     }
 
     /// The sending half of the control stream.
@@ -260,6 +289,9 @@ impl Broker {
         let mut state = self.lock();
         state.closed_by_us = true;
         state.machine.close();
+        for serving in std::mem::take(&mut state.channels).into_values() {
+            serving.drain();
+        }
         self.settle(&mut state);
     }
 
@@ -271,6 +303,10 @@ impl Broker {
     }
 
     pub(crate) fn stop_serving(&self, id: u32) {
+        if let Some(serving) = self.lock().channels.remove(&id) {
+            serving.drain();
+            return;
+        }
         self.update(|machine, now| machine.close_id(now, id));
     }
 

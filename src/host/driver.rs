@@ -15,7 +15,7 @@ use futures_io::AsyncRead as _;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
-use outboard_core::handshake::HandshakeLine;
+use outboard_core::handshake::{HandshakeLine, Protocol};
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{
@@ -26,6 +26,7 @@ use super::link::Link;
 use super::logs::LogPump;
 use super::running::{ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
+use crate::sys::joined::Joined;
 use crate::sys::program;
 use crate::time;
 
@@ -79,6 +80,10 @@ pub(super) struct Driver {
     stderr: Option<BoxReader>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     connecting: Option<Connecting>,
+    /// The transport of a plugin on its own pipes, until those are connected.
+    over_pipes: Option<Arc<dyn Transport>>,
+    /// What such a plugin sent right behind its handshake line.
+    after_line: Vec<u8>,
     link: Option<Link>,
     lost: Option<BoxFuture<'static, Status>>,
     shutdown_call: Option<BoxFuture<'static, ()>>,
@@ -118,6 +123,8 @@ impl Driver {
             stderr: None,
             timer: None,
             connecting: None,
+            over_pipes: None,
+            after_line: Vec::new(),
             link: None,
             lost: None,
             shutdown_call: None,
@@ -137,6 +144,10 @@ impl Driver {
                 self.act(action);
             } else if let Some(event) = self.machine.poll_event() {
                 self.report(event);
+            } else if let Some(transport) = self.over_pipes.take() {
+                // Only now that the bytes behind the line, which the machine gives one by one with
+                // its other requests, are all here.
+                self.connect_pipes(transport);
             } else {
                 return self.machine.is_finished();
             }
@@ -149,6 +160,9 @@ impl Driver {
             HostAction::Connect { location, protocol } => {
                 let transport = self.transports.iter().find(|t| t.protocol() == protocol);
                 match (location.endpoint(), transport) {
+                    (None, Some(transport)) if protocol == Protocol::Stdio => {
+                        self.over_pipes = Some(Arc::clone(transport));
+                    }
                     (Some(endpoint), Some(transport)) => {
                         let transport = Arc::clone(transport);
                         self.connecting = Some((self.runtime.connect(endpoint), transport));
@@ -160,8 +174,7 @@ impl Driver {
                     }
                 }
             }
-            // Only asked for with a protocol on the process's own pipes.
-            HostAction::TransportBytes(_) => {}
+            HostAction::TransportBytes(bytes) => self.after_line.extend_from_slice(&bytes),
             HostAction::CloseBroker => {
                 if let Some(link) = &self.link {
                     link.broker.close();
@@ -265,16 +278,6 @@ impl Driver {
             }
             HostEvent::Finished => self.logs.finish(self.runtime.now()),
         }
-    }
-
-    /// Where the plugin listens, once it has said so.
-    fn endpoint(&self) -> Option<Endpoint> {
-        self.machine
-            .handshake()?
-            .line
-            .location()
-            .endpoint()
-            .cloned()
     }
 
     fn clean_up(&self) {
@@ -410,13 +413,39 @@ impl Driver {
     }
 
     fn connected(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream) {
-        let Some(endpoint) = self.endpoint() else {
-            return;
-        };
-        let link = Link::establish(&self.runtime, transport, io, &endpoint, &self.shared);
+        let authority = self
+            .machine
+            .announced()
+            .map(Endpoint::authority)
+            .unwrap_or_default();
+        self.establish(transport, io, authority);
+    }
+
+    fn establish(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream, authority: String) {
+        let link = Link::establish(&self.runtime, transport, io, authority, &self.shared);
         self.lost = Some(link.connection.closed());
         self.link = Some(link);
         self.input(HostInput::Connected);
+    }
+
+    /// Makes the plugin's own stdin and stdout the connection.
+    fn connect_pipes(&mut self, transport: Arc<dyn Transport>) {
+        let stdin = self
+            .process
+            .as_mut()
+            .and_then(|process| process.stdin.take());
+        let (Some(stdin), Some(stdout)) = (stdin, self.stdout.take()) else {
+            let fault = Fault::other("the plugin's pipes are closed");
+            return self.input(HostInput::ConnectFailed(fault));
+        };
+        let before = std::mem::take(&mut self.after_line);
+        self.establish(
+            transport,
+            Box::new(Joined::new(before, stdout, stdin)),
+            "localhost".to_owned(),
+        );
+        // It is the transport's from now on.
+        self.input(HostInput::StdoutClosed);
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {

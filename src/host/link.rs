@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::{
     Channel, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
 };
@@ -35,12 +34,12 @@ impl Link {
         runtime: &SharedRuntime,
         transport: Arc<dyn Transport>,
         io: BoxByteStream,
-        endpoint: &Endpoint,
+        authority: String,
         shared: &Arc<Shared>,
     ) -> Self {
         let config = ConnectionConfig {
             max_message_size: shared.settings().max_message_size,
-            authority: endpoint.authority(),
+            authority,
             secure: false,
             lost: Some(explain(runtime, shared)),
         };
@@ -54,8 +53,12 @@ impl Link {
             config,
             listen: shared.settings().listen.clone(),
         });
-        let incoming = call_bidirectional(&channel, BROKER.methods[0].path, broker.outgoing());
-        broker.attach(incoming);
+        if let Some(channels) = connection.sub_channels() {
+            broker.use_sub_channels(channels);
+        } else {
+            let incoming = call_bidirectional(&channel, BROKER.methods[0].path, broker.outgoing());
+            broker.attach(incoming);
+        }
         Self { connection, broker }
     }
 

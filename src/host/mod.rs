@@ -20,7 +20,7 @@ use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::hclog::Record;
 use outboard_core::host as machine;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
-use outboard_core::rt::{Launch, SharedRuntime};
+use outboard_core::rt::{Launch, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
 
@@ -85,7 +85,7 @@ impl Settings {
 }
 
 impl Host {
-    /// A host of plugins with this handshake, over every transport compiled in.
+    /// A host of plugins with this handshake, over gRPC, or over stdio in a build without gRPC.
     pub fn new(handshake: Handshake) -> Self {
         Self {
             handshake,
@@ -197,8 +197,11 @@ impl Host {
         self
     }
 
-    /// Speaks this transport, and of the others only those chosen in the same way; the first is
-    /// preferred.
+    /// Speaks this transport, and of the others only those chosen in the same way. The plugin uses
+    /// the first that it has too.
+    ///
+    /// With [`Stdio`](crate::Stdio) among them the plugin's stdin is a pipe, and no longer the
+    /// host's own.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports.push(Arc::new(transport));
         self
@@ -255,12 +258,21 @@ impl Host {
         let command = self.command.take().ok_or(ConfigError::NoCommand)?;
         let name = self.name.take().unwrap_or_else(|| command.name());
         let (env, expectation) = self.contract()?;
+        let offers_stdio = self
+            .transports
+            .iter()
+            .any(|t| t.protocol() == Protocol::Stdio);
         let launch = Launch {
             program: command.resolve(),
             args: command.args,
             env: env.merge(command.env, std::env::vars_os(), !self.inherit_env),
             dir: command.dir,
-            stdin: command.stdin,
+            // The pipes of a plugin that will not use them for calls cost nothing.
+            stdin: if offers_stdio {
+                Stdin::Pipe
+            } else {
+                command.stdin
+            },
         };
         let mut config = machine::HostConfig::new(expectation);
         config.shutdown_grace = self.settings.shutdown_grace;
@@ -304,7 +316,7 @@ impl Host {
             return Err(ConfigError::EmptyPortRange { min, max });
         }
         if self.transports.is_empty() {
-            self.transports = crate::transports::compiled_in();
+            self.transports = crate::transports::of_hosts();
         }
         let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
         if protocols.is_empty() {
@@ -324,6 +336,9 @@ impl Host {
         }
         if let Some(dir) = &self.socket_dir {
             env = env.socket_dir(dir);
+        }
+        if protocols.contains(&Protocol::Stdio) {
+            env = env.transports(protocols.clone());
         }
         Ok((env, HostExpectation::new(versions).allowing(protocols)))
     }

@@ -30,7 +30,7 @@ use crate::services::{self, Internal};
 use crate::sys::files::SocketFile;
 use crate::sys::interrupt::IgnoreInterrupts;
 use crate::sys::socket::{self, Bound, ListenError};
-use crate::sys::stdio::Claim;
+use crate::sys::stdio::{self, Claim};
 use crate::time;
 
 /// What is needed to make a [`Driver`].
@@ -60,6 +60,8 @@ pub(super) struct Driver {
     parts: DriverParts,
     machine: machine::Plugin,
     listener: Option<(Box<dyn Listener>, Option<SocketFile>)>,
+    /// Stdin and stdout, where they are the connection, until they are served.
+    pipes: Option<BoxByteStream>,
     accepting: bool,
     accept_pause: Option<BoxFuture<'static, ()>>,
     connections: Vec<Served>,
@@ -96,6 +98,7 @@ impl Driver {
             parts,
             machine,
             listener: None,
+            pipes: None,
             accepting: false,
             accept_pause: None,
             connections: Vec::new(),
@@ -145,7 +148,12 @@ impl Driver {
             }
             // They were claimed long before, so that no print could precede the line.
             PluginAction::RedirectStdio => {}
-            PluginAction::Serve => self.accepting = true,
+            PluginAction::Serve => {
+                self.accepting = true;
+                if let Some(pipes) = self.pipes.take() {
+                    self.serve(pipes);
+                }
+            }
             PluginAction::StopListening => {
                 self.accepting = false;
                 self.listener = None;
@@ -179,8 +187,11 @@ impl Driver {
                 socket::listen_unix(&dir, group.as_deref())?
             }
             ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
-            // Only chosen if a transport for it is compiled in.
-            ListenSpec::Stdio => return Ok(Location::Stdio),
+            ListenSpec::Stdio => {
+                let pipes = stdio::take_pipes(&self.parts.claim, &self.parts.runtime);
+                self.pipes = Some(pipes.map_err(ListenError::Register)?);
+                return Ok(Location::Stdio);
+            }
         };
         let Bound {
             socket,
@@ -250,6 +261,9 @@ impl Driver {
             max_message_size: self.parts.max_message_size,
         };
         let serving = transport.serve(&self.parts.runtime, io, Arc::new(router), config);
+        if let Some(channels) = serving.sub_channels() {
+            broker.use_sub_channels(channels);
+        }
         let closed = serving.closed();
         self.connections.push(Served {
             serving,

@@ -230,7 +230,7 @@ impl Plugin {
             crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
         }
         if self.transports.is_empty() {
-            self.transports = crate::transports::compiled_in();
+            self.transports = crate::transports::of_plugins();
         }
         let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
         if protocols.is_empty() {

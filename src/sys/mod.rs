@@ -7,6 +7,7 @@ pub(crate) mod files;
 #[cfg(unix)]
 mod group;
 pub(crate) mod interrupt;
+pub(crate) mod joined;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod socket;
@@ -16,5 +17,7 @@ pub(crate) mod stdio;
 #[cfg(not(unix))]
 #[path = "stdio_other.rs"]
 pub(crate) mod stdio;
+#[cfg(unix)]
+mod threaded;
 #[cfg(unix)]
 mod watcher;

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::windows::io::AsHandle as _;
 use std::sync::Arc;
 
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
+
 /// Who is told what the watching thread sees.
 #[allow(dead_code)]
 pub(crate) trait Events: Send + Sync + 'static {
@@ -46,4 +48,9 @@ impl Claim {
     }
 
     pub(crate) fn release(&self) {}
+}
+
+/// Not implemented where descriptors cannot be redirected.
+pub(crate) fn take_pipes(_claim: &Claim, _runtime: &SharedRuntime) -> io::Result<BoxByteStream> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -6,12 +6,16 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, SharedRuntime};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::joined::Joined;
+use super::threaded;
 use super::watcher::{Watched, Watcher};
 
 /// Who is told what the watching thread sees. Called on that thread.
@@ -112,13 +116,38 @@ impl Drop for Claim {
     }
 }
 
-/// Takes descriptor 0 away from the program: it reads an empty input from now on.
+/// Takes stdin and the claimed stdout as a stream of bytes, for a transport that runs over them.
+/// The program reads an empty input on descriptor 0 from now on.
 ///
 /// # Errors
 /// The system's error; stdin is then as it was.
-#[allow(dead_code)]
-pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<BoxByteStream> {
     let stdin = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
+    let stdout = claim.stdout.try_clone()?;
+    let reader: BoxReader = match open_anew(&stdin, OFlags::RDONLY) {
+        Some(own) => runtime.pipe_reader(own.into())?,
+        None => Box::new(threaded::Reader::new(File::from(stdin))?),
+    };
+    let writer: BoxWriter = match open_anew(&stdout, OFlags::WRONLY) {
+        Some(own) => runtime.pipe_writer(own.into())?,
+        None => Box::new(threaded::Writer::new(stdout)?),
+    };
     dup2_stdin(File::open("/dev/null")?)?;
-    Ok(stdin)
+    Ok(Box::new(Joined::new(Vec::new(), reader, writer)))
+}
+
+/// The same pipe under an open file description of our own: it may be set non-blocking without
+/// touching those of whoever shares the inherited one. Only Linux can do this, and only for pipes,
+/// with `/proc` in place.
+fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        return None;
+    }
+    let fd = fd.as_fd();
+    let kind = FileType::from_raw_mode(fstat(fd).ok()?.st_mode);
+    if kind != FileType::Fifo {
+        return None;
+    }
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    open(path, access | OFlags::CLOEXEC, Mode::empty()).ok()
 }
