@@ -2,7 +2,7 @@
 //! temporary files or HTTP/2 are unwanted.
 //!
 //! [`Stdio`] is the transport. It makes and serves calls over any [`futures_io`] stream of bytes,
-//! most of all a pair of pipes joined into one, on any [`Runtime`](outboard_core::rt::Runtime). A
+//! most of all a pair of pipes ([`Joined`]), on any [`Runtime`](outboard_core::rt::Runtime). A
 //! connection carries calls in both directions and any number of brokered channels; each
 //! connection has one task.
 //!
@@ -11,6 +11,7 @@
 mod client;
 mod connection;
 mod driver;
+mod joined;
 mod pump;
 mod server;
 mod session;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
+
+pub use self::joined::Joined;
 
 use self::connection::{StdioConnection, StdioServing};
 use self::driver::Driver;

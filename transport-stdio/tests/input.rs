@@ -1,0 +1,506 @@
+//! What bytes do: any bytes, cut anywhere.
+
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outboard_core::rpc::{Code, Metadata, OutMessage, Status};
+use outboard_transport_stdio::wire::frame::{
+    Body, Frame, Header, OpenHead, StatusHead, UNNUMBERED,
+};
+use outboard_transport_stdio::wire::{
+    CallStart, Event, Keepalive, Key, Mux, MuxConfig, OpenError, OutBuf, Settings, Taken, Violation,
+};
+use proptest::prelude::*;
+
+fn mux() -> Mux {
+    Mux::new(MuxConfig::default(), Instant::now())
+}
+
+/// A machine that has its peer's preface.
+fn started() -> Mux {
+    let mut mux = mux();
+    mux.receive(&preface()).expect("valid");
+    mux
+}
+
+fn preface() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Settings::LEAST.encode(&mut bytes);
+    bytes
+}
+
+fn bytes(frames: &[Frame<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        frame.encode(&mut bytes);
+    }
+    bytes
+}
+
+fn head(path: &str) -> OpenHead<'_> {
+    OpenHead {
+        method: UNNUMBERED,
+        path: Some(path),
+        ..OpenHead::default()
+    }
+}
+
+fn open(stream: u32, end: bool, body: Body<'_>) -> Frame<'_> {
+    Frame::Open {
+        stream,
+        end,
+        head: head("/a/B"),
+        body,
+    }
+}
+
+fn message<'a>(stream: u32, end: bool, body: Body<'a>) -> Frame<'a> {
+    Frame::Message {
+        stream,
+        opener: true,
+        end,
+        body,
+    }
+}
+
+fn chunk(stream: u32, end: bool, data: &[u8]) -> Frame<'_> {
+    Frame::Chunk {
+        stream,
+        opener: true,
+        end,
+        data,
+    }
+}
+
+fn flat(out: &mut OutBuf) -> Vec<u8> {
+    let mut all = Vec::new();
+    while !out.is_empty() {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let used = out.slices(&mut slices);
+        let bytes = slices.iter().take(used).flat_map(|s| s.to_vec());
+        let before = all.len();
+        all.extend(bytes);
+        out.advance(all.len() - before);
+    }
+    all
+}
+
+fn transmitted(mux: &mut Mux) -> Vec<u8> {
+    let mut out = OutBuf::default();
+    mux.transmit(&mut out);
+    flat(&mut out)
+}
+
+fn call(mux: &mut Mux, channel: u32) -> Result<Key, OpenError> {
+    let start = CallStart {
+        path: "/a/B".into(),
+        channel,
+        timeout: None,
+        metadata: &Metadata::new(),
+    };
+    mux.open(start, Some(OutMessage::copy_from(b"hi")), true)
+}
+
+#[test]
+fn each_rule_of_the_document_has_its_violation() {
+    use Violation as V;
+    let inline = Body::Inline(b"x");
+    let status = |stream| Frame::Status {
+        stream,
+        head: StatusHead::default(),
+        body: Body::Absent,
+    };
+    let big = vec![0; 60_000];
+    let big = Body::Inline(&big);
+    type Check = fn(&V) -> bool;
+    let cases: Vec<(&str, Vec<u8>, Check)> = vec![
+        (
+            "busy",
+            bytes(&[open(0, false, inline), open(0, false, inline)]),
+            |v| matches!(v, V::StreamBusy { .. }),
+        ),
+        (
+            "too high a stream",
+            bytes(&[open(4_096, false, inline)]),
+            |v| matches!(v, V::WrongStream { .. }),
+        ),
+        ("a status for nobody", bytes(&[status(0)]), |v| {
+            matches!(v, V::WrongStream { .. })
+        }),
+        (
+            "a message for nobody",
+            bytes(&[message(0, false, inline)]),
+            |v| matches!(v, V::WrongStream { .. }),
+        ),
+        (
+            "after the end",
+            bytes(&[open(0, true, inline), message(0, false, inline)]),
+            |v| matches!(v, V::AfterEnd { .. }),
+        ),
+        (
+            "credit of the stream",
+            bytes(
+                &std::iter::once(open(0, false, inline))
+                    .chain((0..9).map(|_| message(0, false, big)))
+                    .collect::<Vec<_>>(),
+            ),
+            |v| {
+                matches!(
+                    v,
+                    V::CreditExceeded {
+                        scope: "of the stream",
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            "credit of the connection",
+            bytes(
+                &(0..400)
+                    .flat_map(|s| [open(s, false, inline), message(s, false, big)])
+                    .collect::<Vec<_>>(),
+            ),
+            |v| {
+                matches!(
+                    v,
+                    V::CreditExceeded {
+                        scope: "of the connection",
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            "even empty messages cost",
+            bytes(
+                &std::iter::once(open(0, false, inline))
+                    .chain((0..8_192).map(|_| message(0, false, Body::Inline(b""))))
+                    .collect::<Vec<_>>(),
+            ),
+            |v| matches!(v, V::CreditExceeded { .. }),
+        ),
+        (
+            "a chunk that was not announced",
+            bytes(&[open(0, false, inline), chunk(0, false, b"x")]),
+            |v| matches!(v, V::ChunkNotGranted { .. }),
+        ),
+        (
+            "more than announced",
+            bytes(&[open(0, false, Body::Large(2)), chunk(0, false, b"abc")]),
+            |v| matches!(v, V::ChunkTooLong { .. }),
+        ),
+        (
+            "a message in a message",
+            bytes(&[open(0, false, Body::Large(2)), message(0, false, inline)]),
+            |v| matches!(v, V::MessageInMessage { .. }),
+        ),
+        (
+            "the end in a message",
+            bytes(&[open(0, false, Body::Large(2)), Frame::End { stream: 0 }]),
+            |v| matches!(v, V::EndInMessage { .. }),
+        ),
+        (
+            "an announcement of nothing",
+            bytes(&[open(0, false, Body::Large(0))]),
+            |v| matches!(v, V::EmptyChunk { .. }),
+        ),
+        (
+            "a method without a name",
+            bytes(&[Frame::Open {
+                stream: 0,
+                end: true,
+                head: OpenHead::default(),
+                body: inline,
+            }]),
+            |v| matches!(v, V::UnknownMethod { .. }),
+        ),
+        ("an empty chunk", vec![0, 0, 0, 3, 0, 0, 0, 1], |v| {
+            matches!(v, V::EmptyChunk { .. })
+        }),
+        ("an unknown type", vec![0, 0, 0, 0x7f, 0, 0, 0, 0], |v| {
+            matches!(v, V::UnknownFrame { kind: 0x7f })
+        }),
+        ("unknown flags", vec![0, 0, 0, 4, 0, 0, 0, 0x81], |v| {
+            matches!(v, V::BadFlags { .. })
+        }),
+        (
+            "a frame that is too large",
+            vec![1, 0, 2, 2, 0, 0, 0, 5],
+            |v| matches!(v, V::FrameTooLarge { len: 131_073, .. }),
+        ),
+        (
+            "a short payload",
+            vec![3, 0, 0, 0x24, 0, 0, 0, 0, 1, 2, 3],
+            |v| matches!(v, V::Truncated { missing: 1, .. }),
+        ),
+        (
+            "a long payload",
+            vec![5, 0, 0, 0x24, 0, 0, 0, 0, 1, 2, 3, 4, 5],
+            |v| matches!(v, V::TrailingBytes { extra: 1, .. }),
+        ),
+        (
+            "frames after the last",
+            bytes(&[
+                Frame::Close { code: 0, text: "" },
+                Frame::Ping { content: [0; 8] },
+            ]),
+            |v| matches!(v, V::AfterClose { .. }),
+        ),
+    ];
+    for (name, bytes, is_expected) in cases {
+        let mut mux = started();
+        let violation = mux.receive(&bytes).expect_err(name);
+        assert!(is_expected(&violation), "{name}: {violation:?}");
+        // It sticks, and the peer is told.
+        assert_eq!(mux.receive(&[0]), Err(violation.clone()));
+        let told = transmitted(&mut mux);
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains(&violation.to_string()), "{name}: {told}");
+        assert_eq!(call(&mut mux, 0), Err(OpenError::Closed));
+    }
+}
+
+#[test]
+fn what_concerns_a_call_ends_the_call_only() {
+    let mut config = MuxConfig::default();
+    config.settings.max_message = 100;
+    let mut mux = Mux::new(config, Instant::now());
+    mux.receive(&preface()).expect("valid");
+    let long = [0; 101];
+    let bad = OpenHead {
+        metadata: b"\x01A\x00\x00",
+        ..head("/a/B")
+    };
+    let frames = [
+        open(0, true, Body::Inline(&long)),
+        open(1, false, Body::Large(101)),
+        Frame::Open {
+            stream: 2,
+            end: true,
+            head: bad,
+            body: Body::Absent,
+        },
+        open(3, true, Body::Inline(b"fine")),
+    ];
+    mux.receive(&bytes(&frames)).expect("no violation");
+    let mut opened = 0;
+    while let Some(event) = mux.poll_event() {
+        opened += usize::from(matches!(event, Event::Opened(..)));
+    }
+    assert_eq!(opened, 1);
+    let answer = transmitted(&mut mux);
+    let mut rest = answer.get(48..).expect("behind the preface");
+    let mut codes = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<8>() {
+        let header = Header::decode(*header);
+        let (payload, after) = after.split_at(header.len as usize);
+        rest = after;
+        if let Frame::Status { stream, head, .. } = Frame::decode(header, payload).expect("ours") {
+            codes.push((stream, u32::from(head.code)));
+        }
+    }
+    let exhausted = Code::ResourceExhausted.number();
+    let internal = Code::Internal.number();
+    assert_eq!(codes, [(0, exhausted), (1, exhausted), (2, internal)]);
+}
+
+#[test]
+fn large_messages_wait_for_a_slot_and_then_all_come() {
+    let config = MuxConfig {
+        large_slots: 1,
+        ..MuxConfig::default()
+    };
+    let mut mux = Mux::new(config, Instant::now());
+    mux.receive(&preface()).expect("valid");
+    let grant = |stream| {
+        bytes(&[Frame::Grant {
+            stream,
+            opener: false,
+        }])
+    };
+    let announce = [
+        open(0, false, Body::Large(4)),
+        open(1, false, Body::Large(4)),
+    ];
+    mux.receive(&bytes(&announce)).expect("valid");
+    let Some(Event::Opened(first, _)) = mux.poll_event() else {
+        panic!("opened")
+    };
+    assert!(transmitted(&mut mux).ends_with(&grant(0)));
+    mux.receive(&bytes(&[chunk(0, false, b"ab"), chunk(0, true, b"cd")]))
+        .expect("granted");
+    // Complete is not taken.
+    assert!(transmitted(&mut mux).is_empty());
+    assert_eq!(mux.take_message(first), Taken::Message(Bytes::from("abcd")));
+    assert_eq!(transmitted(&mut mux), grant(1));
+    assert_eq!(mux.take_message(first), Taken::End);
+}
+
+#[test]
+fn a_peer_that_goes_away_gets_no_more_calls_on_its_main_channel() {
+    let mut mux = started();
+    let unsent = call(&mut mux, 0).expect("open");
+    mux.receive(&bytes(&[Frame::GoAway { text: "bye" }]))
+        .expect("valid");
+    let result = mux.result(unsent).expect("failed").clone();
+    assert_eq!(result.expect_err("unsent").code(), Code::Unavailable);
+    assert_eq!(call(&mut mux, 0), Err(OpenError::GoingAway));
+    call(&mut mux, 3).expect("brokered channels live on");
+}
+
+#[test]
+fn calls_that_race_with_going_away_are_refused() {
+    let mut mux = started();
+    mux.go_away("bye");
+    mux.receive(&bytes(&[open(0, true, Body::Inline(b"x"))]))
+        .expect("valid");
+    assert_eq!(mux.poll_event(), None);
+    let answer = transmitted(&mut mux);
+    assert!(String::from_utf8_lossy(&answer).contains("going away"));
+    assert_eq!(mux.live_theirs(), 0);
+}
+
+#[test]
+fn handles_of_calls_that_are_over_do_nothing() {
+    let mut mux = started();
+    let key = call(&mut mux, 0).expect("open");
+    mux.release(key);
+    let again = call(&mut mux, 0).expect("open");
+    assert_ne!(key, again);
+    mux.release(key);
+    mux.cancel(key, Status::aborted("no"));
+    assert_eq!(mux.result(key), None);
+    assert_eq!(mux.result(again), None);
+    assert_eq!(mux.live_ours(), 1);
+}
+
+#[test]
+fn keepalive_asks_once_and_fires_once() {
+    let start = Instant::now();
+    let second = Duration::from_secs(1);
+    let config = MuxConfig {
+        keepalive: Some(Keepalive {
+            interval: 10 * second,
+            timeout: second,
+        }),
+        ..MuxConfig::default()
+    };
+    let mut mux = Mux::new(config, start);
+    assert_eq!(mux.poll_timeout(), Some(start + 10 * second));
+    mux.handle_timeout(start + 9 * second);
+    mux.receive(&preface()).expect("valid");
+    mux.handle_timeout(start + 10 * second);
+    assert_eq!(mux.poll_timeout(), Some(start + 20 * second));
+    transmitted(&mut mux);
+    mux.handle_timeout(start + 20 * second);
+    let ping = bytes(&[Frame::Ping { content: [0; 8] }]);
+    assert_eq!(transmitted(&mut mux), ping);
+    assert_eq!(mux.poll_timeout(), Some(start + 21 * second));
+    mux.handle_timeout(start + 21 * second);
+    assert_eq!(mux.poll_event(), Some(Event::Unresponsive));
+    assert_eq!(mux.poll_timeout(), None);
+}
+
+/// What a machine makes of bytes that come in these pieces.
+fn events(bytes: &[u8], cuts: &[usize]) -> (Vec<String>, Result<(), Violation>) {
+    let mut mux = mux();
+    let mut events = Vec::new();
+    let mut result = Ok(());
+    let mut rest = bytes;
+    let mut cuts = cuts.iter().cycle();
+    while !rest.is_empty() && result.is_ok() {
+        let len = cuts
+            .next()
+            .map_or(rest.len(), |cut| (cut % rest.len()).max(1));
+        let (piece, after) = rest.split_at(len);
+        rest = after;
+        result = mux.receive(piece);
+        while let Some(event) = mux.poll_event() {
+            let key = match &event {
+                Event::Opened(key, _) | Event::Readable(key) => Some(*key),
+                _ => None,
+            };
+            events.push(format!("{event:?}"));
+            // Taking at once or later makes no difference to what is taken.
+            while let Some(Taken::Message(message)) = key.map(|key| mux.take_message(key)) {
+                events.push(format!("{message:?}"));
+            }
+        }
+    }
+    (events, result)
+}
+
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let frame =
+        (0..3u32, any::<bool>(), 0..6u8, 0..9_000usize).prop_map(|(stream, end, what, len)| {
+            let data = vec![what; len];
+            let frame = match what {
+                0 => open(stream, end, Body::Inline(&data)),
+                1 => message(stream, end, Body::Inline(&data)),
+                2 => open(stream, false, Body::Large(9_000)),
+                3 => chunk(stream, end, &data),
+                4 => Frame::Cancel { stream },
+                _ => Frame::Ignored { kind: 0xee },
+            };
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            bytes
+        });
+    proptest::collection::vec(frame, 0..12)
+        .prop_map(|frames| [vec![preface()], frames].concat().concat())
+}
+
+proptest! {
+    /// The same bytes give the same events wherever they are cut. Events that wait for a turn of
+    /// the other side are the same as well, as nothing is transmitted here.
+    #[test]
+    fn any_cut_gives_the_same(bytes in frames(), cuts in proptest::collection::vec(1..10_000usize, 1..6)) {
+        let whole: Vec<String> = events(&bytes, &[]).0.into_iter().filter(|e| !e.starts_with("Readable")).collect();
+        let cut = events(&bytes, &cuts);
+        prop_assert_eq!(&cut.1, &events(&bytes, &[]).1);
+        let cut: Vec<String> = cut.0.into_iter().filter(|e| !e.starts_with("Readable")).collect();
+        let sorted = |mut list: Vec<String>| { list.sort(); list };
+        prop_assert_eq!(sorted(cut), sorted(whole));
+    }
+
+    /// Arbitrary bytes never panic, and what they make us keep and say is bounded.
+    #[test]
+    fn arbitrary_bytes_are_survived(
+        good in any::<bool>(),
+        bytes in proptest::collection::vec(any::<u8>(), 0..4_000),
+    ) {
+        let mut mux = if good { started() } else { mux() };
+        let _ = mux.receive(&bytes);
+        while mux.poll_event().is_some() {}
+        prop_assert!(mux.buffered() <= 16 << 20);
+        let mut out = OutBuf::default();
+        mux.transmit(&mut out);
+        prop_assert!(out.len() < 200_000);
+    }
+
+    /// Arbitrary frames, well formed outside, never panic.
+    #[test]
+    fn arbitrary_payloads_are_survived(
+        frames in proptest::collection::vec(
+            (any::<u8>(), 0..3u32, any::<u8>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..20),
+    ) {
+        for (kind, stream, flags, payload) in frames {
+            let header = Header { len: u32::try_from(payload.len()).expect("small"), kind: kind % 0x26, stream, flags: flags % 16 };
+            if let Ok(frame) = Frame::decode(header, &payload) {
+                // What was understood is written as it was read, except for skipped frames.
+                if !matches!(frame, Frame::Ignored { .. }) {
+                    let mut again = Vec::new();
+                    frame.encode(&mut again);
+                    let (header, payload) = again.split_first_chunk::<8>().expect("a header");
+                    prop_assert_eq!(Frame::decode(Header::decode(*header), payload), Ok(frame));
+                }
+            }
+            let mut mux = started();
+            let mut bytes = header.encode().to_vec();
+            bytes.extend_from_slice(&payload);
+            let _ = mux.receive(&bytes);
+        }
+    }
+}

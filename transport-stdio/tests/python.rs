@@ -1,0 +1,260 @@
+//! The plugin in Python's standard library, written from the document, under our calling side.
+#![cfg(unix)]
+
+mod support;
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio as Pipe};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_io::Async;
+use bytes::Bytes;
+use futures_util::stream;
+use outboard_core::rpc::{
+    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MethodDescriptor, MethodKind,
+    OutMessage, Reply, Router, Service, ServiceDescriptor, Status, StreamReply, Transport,
+};
+use outboard_core::rt::BoxFuture;
+use outboard_transport_stdio::{Joined, Stdio};
+use support::service::{next, out};
+use support::{TestRuntime, run};
+
+const SCRIPT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../interop/python-stdio/plugin.py"
+);
+
+struct Plugin {
+    child: Child,
+    connection: Arc<dyn Connection>,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the plugin; `None`, loudly, if there is no Python.
+fn start() -> Option<Plugin> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let started = Command::new("python3")
+        .arg("-B")
+        .arg(SCRIPT)
+        .current_dir(directory.path())
+        .env("BASIC_PLUGIN", "hello")
+        .env("OUTBOARD_TRANSPORTS", "stdio,grpc")
+        .stdin(Pipe::piped())
+        .stdout(Pipe::piped())
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+            assert!(!ci, "python3 is needed: {error}");
+            eprintln!("SKIPPED: the Python plugin over stdio: cannot start python3: {error}");
+            return None;
+        }
+    };
+    let stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).expect("the handshake line");
+        line.extend_from_slice(&byte);
+    }
+    assert_eq!(line, b"1|1|stdio|-|stdio|\n");
+    let io = Joined::new(
+        Box::new(Async::new(stdout).expect("registered")),
+        Box::new(Async::new(stdin).expect("registered")),
+    );
+    let connection = Stdio::new().connect(
+        &TestRuntime::shared(),
+        Box::new(io),
+        ConnectionConfig::default(),
+    );
+    Some(Plugin {
+        child,
+        connection,
+        directory,
+    })
+}
+
+/// A protobuf field with bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut all = vec![number << 3 | 2];
+    let mut len = bytes.len();
+    while len >= 0x80 {
+        all.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    all.push(len as u8);
+    all.extend_from_slice(bytes);
+    all
+}
+
+async fn call(plugin: &Plugin, path: &'static str, message: &[u8]) -> Result<Bytes, Status> {
+    let reply = plugin.connection.unary(CallHead::new(path), out(message));
+    Ok(reply.await?.message)
+}
+
+#[test]
+fn key_values_health_and_shutdown() {
+    run(async {
+        let Some(mut plugin) = start() else { return };
+        let health = call(
+            &plugin,
+            "/grpc.health.v1.Health/Check",
+            &field(1, b"plugin"),
+        )
+        .await;
+        assert_eq!(health.expect("serving"), [8, 1].as_slice());
+        let error = call(&plugin, "/proto.KV/Get", &field(1, b"nosuch")).await;
+        let error = error.expect_err("missing");
+        assert_eq!(error.code(), Code::Unknown);
+        assert!(error.message().contains("kv_nosuch"), "{error}");
+        // From nothing to sixteen mebibytes: in one frame, and announced.
+        for size in [0, 10, 70_000, 16 << 20] {
+            let value = vec![b'v'; size];
+            let put = [field(1, b"key"), field(2, &value)].concat();
+            call(&plugin, "/proto.KV/Put", &put).await.expect("stored");
+            let got = call(&plugin, "/proto.KV/Get", &field(1, b"key")).await;
+            let expected = [&value, b"\n\nWritten from plugin over stdio".as_slice()].concat();
+            assert!(got.expect("there") == field(1, &expected), "{size}");
+        }
+        let error = call(&plugin, "/proto.KV/Nope", &[]).await;
+        assert_eq!(error.expect_err("unknown").code(), Code::Unimplemented);
+        call(&plugin, "/plugin.GRPCController/Shutdown", &[])
+            .await
+            .expect("answered before the end");
+        assert!(plugin.connection.closed().await.is_connection_lost());
+        assert!(plugin.child.wait().expect("ended").success());
+    });
+}
+
+#[test]
+fn concurrent_calls() {
+    run(async {
+        let Some(plugin) = start() else { return };
+        let calls = (0..200u32).map(|n| {
+            let plugin = &plugin;
+            async move {
+                let key = n.to_string();
+                let put = [field(1, key.as_bytes()), field(2, key.as_bytes())].concat();
+                call(plugin, "/proto.KV/Put", &put).await.expect("stored");
+                let got = call(plugin, "/proto.KV/Get", &field(1, key.as_bytes())).await;
+                assert!(got.expect("there")[2..].starts_with(key.as_bytes()));
+            }
+        });
+        futures_util::future::join_all(calls).await;
+    });
+}
+
+#[test]
+fn files_stream_both_ways() {
+    run(async {
+        let Some(plugin) = start() else { return };
+        let path = plugin.directory.path().join("streamed");
+        let name = path.to_str().expect("UTF-8");
+        // Chunks of 1,000 bytes.
+        let configure = [field(1, name.as_bytes()), vec![0x10, 0xe8, 0x07]].concat();
+        call(&plugin, "/proto.StreamerService/Configure", &configure)
+            .await
+            .expect("configured");
+        let content: Vec<u8> = (0..3_000_000u32).map(|n| (n % 253) as u8).collect();
+        let chunks: Vec<_> = content
+            .chunks(70_001)
+            .map(|chunk| Ok(out(field(1, chunk))))
+            .collect();
+        let head = CallHead::new("/proto.StreamerService/Write");
+        let mut write = plugin.connection.open(head, Box::pin(stream::iter(chunks)));
+        assert_eq!(next(&mut write).await, Some(Ok(Bytes::new())));
+        assert_eq!(next(&mut write).await, None);
+        assert!(std::fs::read(&path).expect("written") == content);
+
+        let head = CallHead::new("/proto.StreamerService/Read");
+        let request = stream::iter([Ok(out([]))]);
+        let mut read = plugin.connection.open(head, Box::pin(request));
+        let mut got = Vec::new();
+        while let Some(chunk) = next(&mut read).await {
+            // Tag and two bytes of length.
+            got.extend_from_slice(&chunk.expect("a chunk")[3..]);
+        }
+        assert!(got == content);
+
+        // Giving up in the middle leaves the plugin well.
+        let head = CallHead::new("/proto.StreamerService/Read");
+        let request = stream::iter([Ok(out([]))]);
+        let mut read: Box<dyn Call> = plugin.connection.open(head, Box::pin(request));
+        next(&mut read).await.expect("a chunk").expect("a chunk");
+        drop(read);
+        let health = call(&plugin, "/grpc.health.v1.Health/Check", &[]);
+        health.await.expect("serving");
+    });
+}
+
+struct AddHelper;
+
+static ADD_HELPER: ServiceDescriptor = ServiceDescriptor {
+    name: "proto.AddHelper",
+    methods: &[MethodDescriptor {
+        name: "Sum",
+        path: "/proto.AddHelper/Sum",
+        kind: MethodKind::Unary,
+    }],
+    file_descriptor_set: &[],
+};
+
+impl Service for AddHelper {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &ADD_HELPER
+    }
+
+    /// Small numbers only: each is a tag and a byte.
+    fn unary(
+        &self,
+        _method: usize,
+        _context: CallContext,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
+        let sum: u8 = message.chunks(2).map(|field| field[1]).sum();
+        Box::pin(async move { Ok(Reply::new(out([8, sum]))) })
+    }
+
+    fn streaming(
+        &self,
+        _method: usize,
+        _context: CallContext,
+        _call: Box<dyn Call>,
+    ) -> BoxFuture<'static, Result<StreamReply, Status>> {
+        Box::pin(async { Err(Status::unimplemented("no streaming methods")) })
+    }
+}
+
+#[test]
+fn the_plugin_calls_back_on_a_channel() {
+    run(async {
+        let Some(plugin) = start() else { return };
+        let mut router = Router::new();
+        router.add(Arc::new(AddHelper)).expect("the only one");
+        let channels = plugin.connection.sub_channels().expect("in the pipes");
+        let _serving = channels.accept(9, Arc::new(router)).expect("free");
+        for total in [20u8, 40, 60] {
+            let put = [vec![8, 9], field(2, b"k"), vec![0x18, 20]].concat();
+            let mut head = CallHead::new("/proto.Counter/Put");
+            head.timeout = Some(Duration::from_secs(30));
+            let reply = plugin.connection.unary(head, out(&put));
+            assert_eq!(reply.await.expect("added").message, "");
+            let got = call(&plugin, "/proto.Counter/Get", &field(1, b"k")).await;
+            assert_eq!(got.expect("there"), [8, total].as_slice());
+        }
+        // A channel that nobody serves is a clear error at the one who asked for it.
+        let put = [vec![8, 8], field(2, b"k"), vec![0x18, 20]].concat();
+        let error = call(&plugin, "/proto.Counter/Put", &put).await;
+        assert!(error.expect_err("refused").message().contains("channel 8"));
+    });
+}
