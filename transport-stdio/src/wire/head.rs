@@ -6,7 +6,7 @@ use super::violation::Violation;
 /// What a call begins with, as it travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenHead<'a> {
-    /// The method's number; [`UNNUMBERED`] for a name not to be kept.
+    /// The method's number; [`UNNUMBERED`](super::frame::UNNUMBERED) for a name not to be kept.
     pub method: u16,
     /// The method's path, when its number is used first or it has none.
     pub path: Option<&'a str>,
