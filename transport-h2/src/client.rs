@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     closing: Closing,
 }
 
-/// `Open` -> `Draining` -> `Closed`, or from anywhere to `Aborted` -> `Closed`.
+/// `Open` -> `Draining` -> `Drained`, or from anywhere to `Aborted` -> `Closed`.
 enum State {
     /// Calls can be made.
     Open(SendRequest<Bytes>),
@@ -51,6 +51,8 @@ enum State {
     Draining,
     /// The driver is to stop. Later calls fail with the status.
     Aborted(Status),
+    /// The driver has stopped after a drain; an abort can still say why to later calls.
+    Drained,
     /// The driver has stopped.
     Closed(Status),
 }
@@ -124,7 +126,7 @@ impl Shared {
         let mut state = self.state();
         let sender = match &mut *state {
             State::Open(sender) => sender,
-            State::Draining => return Err(Failure::Call(closed_here())),
+            State::Draining | State::Drained => return Err(Failure::Call(closed_here())),
             State::Aborted(status) | State::Closed(status) => {
                 return Err(Failure::Call(status.clone()));
             }
@@ -149,6 +151,10 @@ impl Shared {
         let mut state = self.state();
         match &*state {
             State::Open(_) | State::Draining => *state = State::Aborted(status),
+            State::Drained => {
+                *state = State::Closed(status);
+                return;
+            }
             State::Aborted(_) | State::Closed(_) => return,
         }
         drop(state);
@@ -199,6 +205,7 @@ impl fmt::Debug for Handle {
         let state = match &*self.0.state() {
             State::Open(_) => "open",
             State::Draining => "draining",
+            State::Drained => "drained",
             State::Aborted(_) => "aborted",
             State::Closed(_) => "closed",
         };

@@ -297,6 +297,14 @@ fn a_draining_client_finishes_its_calls() {
         drop(call);
         assert!(pair.connection.closed().await.is_connection_lost());
         pair.serving.closed().await;
+
+        // Whoever knows more of the end can still tell later calls.
+        let status = Status::connection_lost("the plugin was shut down");
+        pair.connection.abort(status.clone());
+        let late = pair
+            .connection
+            .unary(CallHead::new("/test.Echo/Echo"), out("x"));
+        assert_eq!(late.await.expect_err("closed"), status);
     });
 }
 

@@ -112,7 +112,7 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
     fn drain(&self);
 
     /// Closes now; calls in flight, and all later ones, fail with `status`. A second closing
-    /// changes nothing.
+    /// changes nothing, but that later calls on a drained connection fail with `status`, too.
     fn abort(&self, status: Status);
 
     /// Resolves when the connection is closed for whatever reason, with the status later calls

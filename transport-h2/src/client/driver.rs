@@ -70,6 +70,7 @@ impl Driver {
         } = self;
         // Fails what is in flight and closes the stream of bytes.
         drop((h2, flusher));
+        let drained = matches!(&end, End::Finished(Ok(())));
         let status = match end {
             End::Aborted(status) => status,
             End::Finished(Ok(())) => explain(&shared, lost, None).await,
@@ -77,7 +78,18 @@ impl Driver {
             End::Broken(error) => explain(&shared, lost, Some(error.to_string())).await,
         };
         tracing::debug!(%status, "connection closed");
-        let before = std::mem::replace(&mut *shared.state(), State::Closed(status.clone()));
+        let before = {
+            let mut state = shared.state();
+            let after = match &*state {
+                State::Draining if drained => State::Drained,
+                State::Open(_)
+                | State::Draining
+                | State::Drained
+                | State::Aborted(_)
+                | State::Closed(_) => State::Closed(status.clone()),
+            };
+            std::mem::replace(&mut *state, after)
+        };
         // The sender's drop takes h2's locks; it has no business under ours.
         drop(before);
         // Nobody may be waiting.
@@ -113,7 +125,7 @@ fn poll_aborted(shared: &Shared, cx: &Context<'_>) -> Option<Status> {
     shared.driver.register(cx.waker());
     match &*shared.state() {
         State::Aborted(status) | State::Closed(status) => Some(status.clone()),
-        State::Open(_) | State::Draining => None,
+        State::Open(_) | State::Draining | State::Drained => None,
     }
 }
 
