@@ -24,7 +24,7 @@ use outboard_core::rt::{
 
 use super::link::Link;
 use super::logs::LogPump;
-use super::running::{ExitReport, Shared};
+use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::joined::Joined;
 use crate::sys::program;
@@ -502,5 +502,23 @@ impl Future for Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Dropped before its end only with the runtime: then nobody drives the plugin any more.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.machine.is_finished() {
+            return;
+        }
+        // Kills and reaps.
+        self.process = None;
+        self.clean_up();
+        self.shared.set_exited(ExitReport {
+            exit: Exit::Unknown,
+            reason: ExitReason::Killed,
+            stderr: Vec::new(),
+        });
+        self.shared.set_stdio_ended();
     }
 }

@@ -223,7 +223,7 @@ impl Host {
     }
 
     /// Where to write the raw bytes of the log pipe, as go-plugin's `Stderr` option: every line
-    /// with its line end, before anything is parsed.
+    /// with its line end, LF also where it was CR LF, before anything is parsed.
     pub fn log_sink(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
         self.log_sink = Some(Box::new(writer));
         self

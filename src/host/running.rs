@@ -148,8 +148,7 @@ impl Shared {
 
     /// Resolves when the process has ended.
     pub(super) fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
-        // The sender is dropped without a report only with the runtime: the driver was dropped,
-        // and its drop killed and reaped the process.
+        // The sender is in the same struct, and the driver uses it at the latest in its drop.
         self.exited.clone().map(|report| {
             report.unwrap_or_else(|_| ExitReport {
                 exit: Exit::Unknown,
@@ -160,7 +159,8 @@ impl Shared {
     }
 
     fn report(&self) -> Option<ExitReport> {
-        self.exited.peek().and_then(|report| report.clone().ok())
+        // A look is not enough: the shared future learns of its end only when it is polled.
+        self.exited.clone().now_or_never()?.ok()
     }
 }
 
