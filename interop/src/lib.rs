@@ -8,6 +8,7 @@
 //!   found.
 //! - [`scenarios`] holds the expectations on a plugin under the Go host, written
 //!   once for plugins in every language.
+//! - [`rust_host`] holds the expectations on a plugin under a Rust host.
 //!
 //! Where a toolchain is missing, `go()` and `python()` say so on stderr and
 //! return `None`, and the test returns early; with `CI=true` in the environment
@@ -22,6 +23,7 @@ mod host_run;
 mod process;
 pub mod proto;
 mod python;
+pub mod rust_host;
 pub mod scenarios;
 mod toolchain;
 

@@ -54,7 +54,12 @@ impl Prober {
     /// On a thread of its own: the host may well not read it.
     fn start_flood(&self, bytes: u64) -> io::Result<()> {
         let mut stdout = self.raw(Target::Stdout)?;
-        std::thread::spawn(move || io::copy(&mut FloodSource(bytes), &mut stdout));
+        std::thread::spawn(
+            move || match io::copy(&mut FloodSource(bytes), &mut stdout) {
+                Ok(bytes) => tracing::info!(bytes, "flood done"),
+                Err(error) => tracing::error!(%error, "flood stopped"),
+            },
+        );
         Ok(())
     }
 }

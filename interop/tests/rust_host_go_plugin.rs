@@ -1,0 +1,30 @@
+//! Rust host and Go plugin: go-plugin's plugins under an outboard host.
+#![cfg(unix)]
+
+use outboard_interop::{
+    go,
+    rust_host::{Peer, calls, life, output, refused, services},
+};
+
+/// One test per scenario.
+macro_rules! scenarios {
+    ($($module:ident: $($name:ident)*;)*) => {$($(
+        #[test]
+        fn $name() {
+            if let Some(peers) = go() {
+                $module::$name(&Peer::go(peers));
+            }
+        }
+    )*)*};
+}
+
+scenarios! {
+    services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer
+        streamer_broken;
+    calls: large_message limit_of_the_plugin limit_of_the_host status deadline cancel metadata
+        sequential parallel streams unknown_method health;
+    output: stdio last_words unwanted_output logs raw_stderr long_lines unparsed flood stray_stdout;
+    life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call
+        killed dropped runtime_dropped grandchild environment two_at_once;
+    refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
+}
