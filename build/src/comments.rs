@@ -114,7 +114,7 @@ fn numbered<T>(items: &[T]) -> impl Iterator<Item = (i32, &T)> {
 }
 
 /// Indented text and fences without a language are Rust code to rustdoc, which it would compile
-/// as doc tests. In a `.proto` they are anything but.
+/// as doc tests, and placeholders in angle brackets are HTML. In a `.proto` they are neither.
 fn tame(comment: &mut Option<String>) {
     let Some(text) = comment else { return };
     let mut fenced = false;
@@ -129,9 +129,11 @@ fn tame(comment: &mut Option<String>) {
             // prost-build adds a space that rustdoc takes away again; four more make a block of
             // code, three do not.
             tamed.push_str("   ");
-            tamed.push_str(trimmed);
-        } else {
+            escape_tags(trimmed, &mut tamed);
+        } else if fenced {
             tamed.push_str(line);
+        } else {
+            escape_tags(line, &mut tamed);
         }
         tamed.push('\n');
     }
@@ -139,6 +141,21 @@ fn tame(comment: &mut Option<String>) {
         tamed.push_str(" ```\n");
     }
     *text = tamed;
+}
+
+/// `<key>` is an unclosed HTML tag to rustdoc. Within backticks it is text already.
+fn escape_tags(line: &str, out: &mut String) {
+    let mut code = false;
+    let mut last = ' ';
+    for char in line.chars() {
+        match char {
+            '`' => code = !code,
+            '<' if !code && last != '\\' => out.push('\\'),
+            _ => {}
+        }
+        out.push(char);
+        last = char;
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +172,14 @@ mod tests {
     fn indented_text_is_no_code() {
         assert_eq!(tamed(" Usage:\n\n      get(x)\n"), " Usage:\n\n   get(x)\n");
         assert_eq!(tamed("   - item\n"), "   - item\n");
+    }
+
+    #[test]
+    fn placeholders_are_no_html() {
+        assert_eq!(
+            tamed(" h-<key>, `<raw>`, \\<kept>\n ```\n <x>\n ```\n"),
+            " h-\\<key>, `<raw>`, \\<kept>\n ```text\n <x>\n ```\n"
+        );
     }
 
     #[test]
