@@ -243,6 +243,27 @@ fn many_concurrent_calls_even_with_few_streams() {
     });
 }
 
+/// Frames as long as what is collected before a write: the numbers of streams are used again at
+/// once.
+#[test]
+fn many_concurrent_calls_with_long_messages() {
+    run(async {
+        let pair = pair();
+        let calls = (0..64u8).map(|n| {
+            let connection = Arc::clone(&pair.connection);
+            async move {
+                for round in 0..20 {
+                    let message = vec![n ^ round; 65_536];
+                    let head = CallHead::new("/test.Echo/Echo");
+                    let reply = connection.unary(head, out(&message)).await;
+                    assert!(reply.expect("an answer").message == message);
+                }
+            }
+        });
+        futures_util::future::join_all(calls).await;
+    });
+}
+
 #[test]
 fn a_slow_reader_holds_up_its_sender_and_nobody_else() {
     run(async {

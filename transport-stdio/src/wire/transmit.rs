@@ -368,8 +368,14 @@ impl Mux {
         self.send.spend(cost);
         emit(&mut self.scratch, out, &frame, Some(message));
         if whole {
-            drop(ending);
-        } else if let Some(stream) = self.stream_mut(key) {
+            // Now, not at the next turn: the peer may use the number again as soon as it has this.
+            return if self.remove_if_done(key) {
+                Turn::Gone
+            } else {
+                Turn::Idle
+            };
+        }
+        if let Some(stream) = self.stream_mut(key) {
             stream.ending = stream.ending.take().or(ending);
         }
         Turn::Again
