@@ -26,7 +26,7 @@ use super::events::PluginEvents;
 use super::tracked::InFlight;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::services::health::Health;
-use crate::services::{self, Internal};
+use crate::services::{self, Asked, Internal};
 use crate::sys::files::SocketFile;
 use crate::sys::interrupt::IgnoreInterrupts;
 use crate::sys::socket::{self, Bound, ListenError};
@@ -45,8 +45,8 @@ pub(super) struct DriverParts {
     pub(super) health: Health,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) max_message_size: usize,
-    pub(super) asked: mpsc::UnboundedSender<()>,
-    pub(super) shutdown_calls: mpsc::UnboundedReceiver<()>,
+    pub(super) asked: mpsc::UnboundedSender<Asked>,
+    pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
 }
 
 /// How long accepting pauses after it failed, most likely for want of file descriptors: trying
@@ -66,6 +66,8 @@ pub(super) struct Driver {
     accept_pause: Option<BoxFuture<'static, ()>>,
     connections: Vec<Served>,
     ending: Option<Ending>,
+    /// Requests to end that are not answered yet.
+    asked: Vec<Asked>,
     interrupts: Option<IgnoreInterrupts>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     host_gone: bool,
@@ -103,6 +105,7 @@ impl Driver {
             accept_pause: None,
             connections: Vec::new(),
             ending: None,
+            asked: Vec::new(),
             interrupts: None,
             timer: None,
             host_gone: false,
@@ -316,7 +319,10 @@ impl Driver {
 
     fn poll_signals(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        if let Poll::Ready(Some(())) = Pin::new(&mut self.parts.shutdown_calls).poll_next(cx) {
+        if let Poll::Ready(Some(asked)) = Pin::new(&mut self.parts.shutdown_calls).poll_next(cx) {
+            if self.ending != Some(Ending::Connections) {
+                self.asked.push(asked);
+            }
             self.input(PluginInput::ShutdownCalled);
             progress = true;
         }
@@ -349,6 +355,7 @@ impl Driver {
                     connection.broker.close();
                 }
                 self.parts.health.reporter().shut_down();
+                self.asked.clear();
                 self.ending = Some(Ending::Connections);
                 true
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use futures_core::Stream;
 use outboard_core::rpc::{Call, CallContext, Service, ServiceDescriptor, Status, Streaming};
 use outboard_core::wire::plugin::{
@@ -22,22 +22,28 @@ use crate::sys::stdio::Stream as Printed;
 
 use super::health::Health;
 
+/// A host's request to end. Dropping it answers the call.
+pub(crate) type Asked = oneshot::Sender<()>;
+
 /// What these services reach in the plugin's driver.
 pub(crate) struct Internal {
-    pub(crate) asked: mpsc::UnboundedSender<()>,
+    pub(crate) asked: mpsc::UnboundedSender<Asked>,
     pub(crate) output: Arc<Output>,
     pub(crate) broker: Broker,
     pub(crate) health: Health,
 }
 
 /// `plugin.GRPCController`: the host's request to end.
+///
+/// It is answered when the calls in flight are done and what they printed is sent: go-plugin's
+/// hosts close the connection as soon as they have the answer.
 pub(crate) struct Controller {
-    asked: mpsc::UnboundedSender<()>,
+    asked: mpsc::UnboundedSender<Asked>,
 }
 
 impl Controller {
     /// Each request to end is a message on `asked`.
-    pub(crate) fn new(asked: mpsc::UnboundedSender<()>) -> Self {
+    pub(crate) fn new(asked: mpsc::UnboundedSender<Asked>) -> Self {
         Self { asked }
     }
 }
@@ -50,8 +56,10 @@ impl Service for Controller {
     fn unary(&self, _method: usize, context: CallContext, message: Bytes) -> UnaryAnswer {
         let asked = self.asked.clone();
         serve_unary(context, message, |_request: Empty| async move {
+            let (answer, answered) = oneshot::channel();
             // A closed channel means that the plugin is ending already.
-            let _ending = asked.unbounded_send(());
+            let _ending = asked.unbounded_send(answer);
+            let _dropped = answered.await;
             Ok(Empty {})
         })
     }

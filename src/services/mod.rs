@@ -11,7 +11,7 @@ use outboard_core::rpc::{DuplicateService, Router};
 use self::internal::{BrokerControl, Controller, Stdio};
 use self::reflection::Reflection;
 
-pub(crate) use self::internal::Internal;
+pub(crate) use self::internal::{Asked, Internal};
 
 /// Adds everything that go-plugin's plugins serve beside their own: health, controller, stdio,
 /// broker, and reflection of it all.

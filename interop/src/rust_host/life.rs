@@ -161,6 +161,20 @@ pub fn shutdown_in_call(peer: &Peer) {
     });
 }
 
+/// A Rust plugin finishes short calls before it ends, also those of a host that shuts it down.
+pub fn shutdown_waits(peer: &Peer) {
+    run(async {
+        let (plugin, probe) = peer.probe().await;
+        let sleeping = tokio::spawn({
+            let probe = probe.clone();
+            async move { probe.sleep(SleepRequest { millis: 500 }).await }
+        });
+        observed(&probe, |seen| seen.started == 1).await;
+        end(plugin).await;
+        sleeping.await.expect("no panic").expect("finished");
+    });
+}
+
 /// Killing does not ask.
 pub fn killed(peer: &Peer) {
     run(async {
