@@ -182,7 +182,7 @@ impl Plugin {
     /// Whether brokered connections share the one connection.
     #[must_use]
     pub fn multiplexing(&self) -> bool {
-        self.config.env.multiplexing_active(self.protocol)
+        self.config.can_multiplex && self.config.env.multiplexing_active(self.protocol)
     }
 
     /// The line that was announced, or would have been; known once the listener is up.

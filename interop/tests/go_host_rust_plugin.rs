@@ -69,6 +69,19 @@ fn version_without_a_match() {
     assert!(error.contains('2') && error.contains('1'), "{error}");
 }
 
+/// A host that insists on sharing one connection is refused by name, not by a hang.
+#[test]
+fn multiplexing_is_not_claimed() {
+    let Some(peers) = go() else { return };
+    let found = rust(peers)
+        .run(&["all"])
+        .flag("-multiplex")
+        .expect("rejected", &[]);
+    let error = found["start_error"].as_str().expect("a text");
+    assert!(error.contains("multiplex"), "{error}");
+    assert_eq!(found["kill"]["exited"], true, "{found:#}");
+}
+
 /// A handler that panics fails its own call with INTERNAL, shows as one error
 /// record, and nothing else happens.
 #[test]

@@ -251,6 +251,8 @@ impl Plugin {
             .collect();
         let mut config = PluginConfig::new(env.clone(), versions);
         config.outlive_host = self.outlive_host;
+        // The broker knows its own listeners only.
+        config.can_multiplex = false;
         if self.tcp {
             config.socket = SocketKind::Tcp;
         }

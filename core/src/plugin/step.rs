@@ -59,8 +59,9 @@ impl Plugin {
             }
         }
         let env = &self.config.env;
+        let mentioned = self.config.can_multiplex && env.multiplexing_mentioned();
         let mut line = HandshakeLine::new(self.choice.version, location, self.protocol)
-            .with_multiplexing_mentioned(env.multiplexing_mentioned());
+            .with_multiplexing_mentioned(mentioned);
         if let (Some(_), Some(der)) = (env.client_cert(), &self.config.certificate) {
             line = line.with_certificate(der.clone());
         }

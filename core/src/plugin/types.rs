@@ -43,6 +43,9 @@ pub struct PluginConfig {
     /// Whether to go on serving when the host has died, as go-plugin's plugins do. A plugin that
     /// serves its own stdin and stdout cannot.
     pub outlive_host: bool,
+    /// Whether the driver can multiplex brokered connections. If not, the handshake line says
+    /// nothing of it, so that a host that insists refuses the plugin with a clear error.
+    pub can_multiplex: bool,
 }
 
 impl PluginConfig {
@@ -62,6 +65,7 @@ impl PluginConfig {
             drain_timeout: Duration::from_millis(1500),
             first_connection: Duration::from_secs(5),
             outlive_host: false,
+            can_multiplex: true,
         }
     }
 }

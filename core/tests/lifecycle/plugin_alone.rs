@@ -58,6 +58,19 @@ fn a_plugin_writes_the_line_it_negotiated() {
 }
 
 #[test]
+fn a_driver_that_cannot_multiplex_does_not_say_so() {
+    let mut config = plugin_config(&[("PLUGIN_MULTIPLEX_GRPC", "true")]);
+    config.can_multiplex = false;
+    let (mut plugin, now) = plugin(config);
+    actions(&mut plugin);
+    let endpoint = Endpoint::Unix("/tmp/p".into());
+    plugin.handle(now, PluginInput::Listening(Location::Endpoint(endpoint)));
+    let line = b"1|1|unix|/tmp/p|grpc|\n".to_vec();
+    assert_eq!(actions(&mut plugin), [PluginAction::WriteHandshake(line)]);
+    assert!(!plugin.multiplexing());
+}
+
+#[test]
 fn certificates_are_announced_only_to_hosts_that_sent_theirs() {
     for sent in [false, true] {
         let variables = [("PLUGIN_CLIENT_CERT", "-----BEGIN")];
