@@ -19,6 +19,7 @@ scenarios! {
         sequential parallel streams unknown_method health;
     output: stdio last_words unwanted_output logs raw_stderr long_lines unparsed flood stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call shutdown_waits
+        shutdown_with_stdout_locked
         killed dropped runtime_dropped grandchild environment two_at_once;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }

@@ -87,6 +87,8 @@ struct Served {
 enum Ending {
     /// The user's calls are being finished.
     Calls,
+    /// The captured streams are being given back and read to their end.
+    Release,
     /// What they printed is being sent.
     Output,
     /// The streams of outboard itself have ended; the connections are being closed.
@@ -341,8 +343,15 @@ impl Driver {
                 if self.parts.in_flight.poll_idle(cx).is_pending() {
                     return false;
                 }
-                // All that was printed is queued now, and nothing follows.
                 self.parts.claim.release();
+                self.ending = Some(Ending::Release);
+                true
+            }
+            Some(Ending::Release) => {
+                if self.parts.events.poll_released(cx).is_pending() {
+                    return false;
+                }
+                // All that was printed is queued now, and nothing follows.
                 self.parts.events.output.close();
                 self.ending = Some(Ending::Output);
                 true

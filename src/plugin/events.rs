@@ -1,35 +1,74 @@
 //! What the watching thread tells the plugin's task.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use outboard_core::hclog::Level;
 
 use super::output::Output;
 use crate::sys::stdio::{Events, Stream};
+use crate::sys::{cleanup, files};
+
+/// How long after the host's death the process may take to end by itself. A guess: long enough
+/// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(5);
 
 /// The bridge from the watching thread to the plugin's task.
 #[derive(Debug, Default)]
 pub(crate) struct PluginEvents {
     pub(crate) output: Arc<Output>,
-    host: Mutex<Host>,
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    gone: bool,
-    waker: Option<Waker>,
+    outlive_host: AtomicBool,
+    host_gone: Flag,
+    released: Flag,
 }
 
 impl PluginEvents {
+    /// Lets the process live on without its host.
+    pub(crate) fn set_outlive_host(&self) {
+        self.outlive_host.store(true, Ordering::Relaxed);
+    }
+
     /// Ready, for ever, once the host is gone. Wakes the task that asked last.
     pub(crate) fn poll_host_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        if host.gone {
+        self.host_gone.poll(cx)
+    }
+
+    /// Ready, for ever, once the streams were given back and all that was printed before is in
+    /// [`output`](Self::output). Wakes the task that asked last.
+    pub(crate) fn poll_released(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.released.poll(cx)
+    }
+}
+
+/// Something that happens once, and a task that waits for it.
+#[derive(Debug, Default)]
+struct Flag(Mutex<(bool, Option<Waker>)>);
+
+impl Flag {
+    fn set(&self) {
+        let waker = {
+            let mut state = self.lock();
+            state.0 = true;
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.0 {
             return Poll::Ready(());
         }
-        host.waker = Some(cx.waker().clone());
+        state.1 = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,14 +90,35 @@ impl Events for PluginEvents {
         }
     }
 
-    fn host_gone(&self) {
-        let waker = {
-            let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-            host.gone = true;
-            host.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn host_gone(&self) -> Option<Duration> {
+        self.host_gone.set();
+        let outlives = self.outlive_host.load(Ordering::Relaxed);
+        (!outlives).then_some(ORPHAN_LIMIT)
+    }
+
+    fn orphaned(&self) {
+        // Whatever holds the process up, nobody is left to ask it for anything.
+        files::remove_all();
+        cleanup::end_now(1);
+    }
+
+    fn released(&self) {
+        self.released.set();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plugin_that_goes_with_its_host_is_given_a_limit() {
+        let events = PluginEvents::default();
+        assert_eq!(events.host_gone(), Some(ORPHAN_LIMIT));
+        events.set_outlive_host();
+        assert_eq!(events.host_gone(), None);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(events.poll_host_gone(&mut cx).is_ready());
+        assert!(events.poll_released(&mut cx).is_pending());
     }
 }

@@ -143,6 +143,7 @@ impl Plugin {
     /// do. Otherwise the plugin ends with its host.
     pub fn outlive_host(mut self) -> Self {
         self.outlive_host = true;
+        self.events.set_outlive_host();
         self
     }
 

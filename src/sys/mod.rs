@@ -2,7 +2,7 @@
 //! private mode, the plugin's claim on its standard streams, the event of a host's death, and the
 //! last clean-up of a process. Nothing in here is async and nothing knows a protocol.
 
-mod cleanup;
+pub(crate) mod cleanup;
 pub(crate) mod files;
 #[cfg(unix)]
 mod group;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::windows::io::AsHandle as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
@@ -13,8 +14,13 @@ use outboard_core::rt::{BoxByteStream, SharedRuntime};
 pub(crate) trait Events: Send + Sync + 'static {
     /// The program printed.
     fn printed(&self, stream: Stream, bytes: &[u8]);
-    /// The host is gone.
-    fn host_gone(&self);
+    /// The host is gone. Gives the time that the process may take to end by itself, or `None` if
+    /// it need not.
+    fn host_gone(&self) -> Option<Duration>;
+    /// That time is over.
+    fn orphaned(&self);
+    /// The streams were given back, and all that was printed before that was told.
+    fn released(&self);
 }
 
 /// Which stream was printed on.
@@ -29,12 +35,23 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) struct Claim {
     stdout: File,
+    events: EventsOf,
 }
 
-pub(crate) fn claim(_events: Arc<dyn Events>) -> io::Result<Claim> {
+/// Whom to tell.
+struct EventsOf(Arc<dyn Events>);
+
+impl std::fmt::Debug for EventsOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     let stdout = io::stdout().as_handle().try_clone_to_owned()?;
     Ok(Claim {
         stdout: stdout.into(),
+        events: EventsOf(events),
     })
 }
 
@@ -47,7 +64,9 @@ impl Claim {
         &self.stdout
     }
 
-    pub(crate) fn release(&self) {}
+    pub(crate) fn release(&self) {
+        self.events.0.released();
+    }
 }
 
 /// Not implemented where descriptors cannot be redirected.

@@ -7,7 +7,9 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, SharedRuntime};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -22,8 +24,13 @@ use super::watcher::{Watched, Watcher};
 pub(crate) trait Events: Send + Sync + 'static {
     /// The program printed. The call may wait a bounded time: the printing waits with it.
     fn printed(&self, stream: Stream, bytes: &[u8]);
-    /// The host is gone. If the process still watches five seconds later, it is ended.
-    fn host_gone(&self);
+    /// The host is gone. Gives the time that the process may take to end by itself, or `None` if
+    /// it need not.
+    fn host_gone(&self) -> Option<Duration>;
+    /// That time is over, and the streams are still captured.
+    fn orphaned(&self);
+    /// The streams were given back, and all that was printed before that was told.
+    fn released(&self);
 }
 
 /// Which stream was printed on.
@@ -33,15 +40,32 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// The original standard streams of a process whose descriptors 1 and 2 are captured.
+/// The original standard streams of a process whose descriptors 1 and 2 are captured. Dropping it
+/// gives them back.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct Claim(Arc<Captured>);
+
+#[derive(Debug)]
+struct Captured {
     stdout: File,
-    watcher: Mutex<Option<Watcher>>,
+    state: Mutex<State>,
+    /// Told when the streams were given back.
+    restored: Condvar,
 }
 
+#[derive(Debug)]
+struct State {
+    watcher: Option<Watcher>,
+    releasing: bool,
+}
+
+/// How long the standard library's buffer may take to be written. The lock on stdout is all that can
+/// hold it up, and a thread of the program may hold that for ever. (A choice: far more than any
+/// print takes, and a small part of the time that a host waits for a plugin's end.)
+const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
+
 /// The original stderr, for logs and panics; set once, since loggers keep using it.
-static LOG: OnceLock<File> = OnceLock::new();
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Captures descriptors 1 and 2 of this process until [`Claim::release`].
 ///
@@ -63,56 +87,128 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
         },
         events,
     )?;
-    let log = LOG.get_or_init(|| File::from(stderr));
+    let log = LOG.get_or_init(|| Log::new(File::from(stderr)));
     // What stands in the standard library's buffer belongs to the time before.
     let _flushed = io::stdout().flush();
     if let Err(error) = dup2_stdout(&out_writer).and_then(|()| dup2_stderr(&err_writer)) {
-        let _back = dup2_stdout(&stdout).and_then(|()| dup2_stderr(log));
+        let _back = dup2_stdout(&stdout).and_then(|()| dup2_stderr(&log.file));
         return Err(error.into());
     }
-    Ok(Claim {
+    Ok(Claim(Arc::new(Captured {
         stdout: stdout.into(),
-        watcher: Mutex::new(Some(watcher)),
-    })
+        state: Mutex::new(State {
+            watcher: Some(watcher),
+            releasing: false,
+        }),
+        restored: Condvar::new(),
+    })))
 }
 
-/// Appends one whole line to the log stream: the original stderr while the streams are captured,
-/// the present one otherwise. One write call, so lines of several threads do not mix.
+/// Appends one whole line to the log stream: the original stderr once the streams were captured,
+/// the present one before that. Lines of several threads do not mix.
 pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {
     match LOG.get() {
-        Some(mut log) => log.write_all(line),
+        Some(log) => log.write_line(line),
         None => io::stderr().lock().write_all(line),
+    }
+}
+
+/// A stream of whole lines.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Held for a line: a pipe takes one that is longer than its free room in pieces.
+    line: Mutex<()>,
+}
+
+impl Log {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            line: Mutex::new(()),
+        }
+    }
+
+    fn write_line(&self, line: &[u8]) -> io::Result<()> {
+        let _whole = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        (&self.file).write_all(line)
     }
 }
 
 impl Claim {
     /// The original stdout.
     pub(crate) fn stdout(&self) -> &File {
-        &self.stdout
+        &self.0.stdout
     }
 
-    /// Gives descriptors 1 and 2 back. What was printed until now has been handed to
-    /// [`Events::printed`] when this returns. A second call does nothing.
+    /// Begins to give descriptors 1 and 2 back, and returns at once. When that is done,
+    /// [`Events::released`] is called. A second call does nothing.
     pub(crate) fn release(&self) {
-        let watcher = self
-            .watcher
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(watcher) = watcher else { return };
-        let _flushed = io::stdout().flush();
-        // If this fails the streams stay captured and unread, which harms nobody at the end.
-        let _back = dup2_stdout(&self.stdout);
-        if let Some(log) = LOG.get() {
-            let _back = dup2_stderr(log);
+        {
+            let mut state = self.0.lock();
+            if std::mem::replace(&mut state.releasing, true) {
+                return;
+            }
         }
-        watcher.stop();
+        let captured = Arc::clone(&self.0);
+        // Not on this thread, which may be all that the runtime has.
+        let releasing = thread::Builder::new()
+            .name("outboard-release".to_owned())
+            .spawn(move || {
+                flush_stdout();
+                captured.restore();
+            });
+        if releasing.is_err() {
+            self.0.restore();
+        }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         self.release();
+        let state = self.0.lock();
+        // A bounded time: see `flush_stdout`.
+        let restored = self
+            .0
+            .restored
+            .wait_while(state, |state| state.watcher.is_some());
+        drop(restored);
+    }
+}
+
+/// Writes what stands in the standard library's buffer, if its lock can be had in time.
+fn flush_stdout() {
+    let (done, flushed) = mpsc::channel();
+    let flushing = thread::Builder::new()
+        .name("outboard-flush".to_owned())
+        .spawn(move || {
+            let _flushed = io::stdout().flush();
+            let _late = done.send(());
+        });
+    if flushing.is_ok() {
+        let _in_time = flushed.recv_timeout(FLUSH_PATIENCE);
+    }
+}
+
+impl Captured {
+    fn restore(&self) {
+        let mut state = self.lock();
+        let Some(watcher) = state.watcher.take() else {
+            return;
+        };
+        // If this fails the streams stay captured and unread, which harms nobody at the end.
+        let _back = dup2_stdout(&self.stdout);
+        if let Some(log) = LOG.get() {
+            let _back = dup2_stderr(&log.file);
+        }
+        drop(state);
+        drop(watcher);
+        self.restored.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +219,7 @@ impl Drop for Claim {
 /// The system's error; stdin is then as it was.
 pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<BoxByteStream> {
     let stdin = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
-    let stdout = claim.stdout.try_clone()?;
+    let stdout = claim.stdout().try_clone()?;
     let reader: BoxReader = match open_anew(&stdin, OFlags::RDONLY) {
         Some(own) => runtime.pipe_reader(own.into())?,
         None => Box::new(threaded::Reader::new(File::from(stdin))?),
@@ -150,4 +246,44 @@ fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
     }
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     open(path, access | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+
+    #[test]
+    fn long_lines_of_several_threads_do_not_mix() {
+        const LINES: usize = 40;
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let log = Log::new(File::from(OwnedFd::from(writer)));
+        let lines: Vec<String> = thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let log = log;
+                thread::scope(|scope| {
+                    for letter in [b'a', b'b', b'c'] {
+                        let log = &log;
+                        scope.spawn(move || {
+                            // Longer than a pipe holds, so that each write is cut.
+                            let mut line = vec![letter; 100_000];
+                            line.push(b'\n');
+                            for _ in 0..LINES {
+                                log.write_line(&line).expect("writes");
+                            }
+                        });
+                    }
+                });
+            });
+            let lines = BufReader::new(reader).lines();
+            let lines = lines.map(|line| line.expect("text")).collect();
+            writing.join().expect("no panic");
+            lines
+        });
+        assert_eq!(lines.len(), 3 * LINES);
+        for line in lines {
+            let first = line.as_bytes()[0];
+            assert!(line.bytes().all(|byte| byte == first), "a mixed line");
+        }
+    }
 }

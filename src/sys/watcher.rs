@@ -9,7 +9,8 @@
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -26,19 +27,16 @@ pub(super) struct Watched {
     pub(super) stderr: OwnedFd,
 }
 
-/// The running thread.
+/// The running thread. Dropping this ends it once it has read everything printed so far, which
+/// [`Events::released`] tells; nobody waits for it here.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    stop: PipeWriter,
-    thread: JoinHandle<()>,
+    _stop: PipeWriter,
 }
 
-/// How long after the host's death the process may take to end by itself. A guess: long enough
-/// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
-const ORPHAN_LIMIT: Timespec = Timespec {
-    tv_sec: 5,
-    tv_nsec: 0,
-};
+/// The pause after the system refused to wait, most likely for want of memory: trying again at once
+/// would spin, and giving up would break the pipes under the program's prints. (A choice.)
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes read at a time: what a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -46,17 +44,10 @@ const CHUNK: usize = 64 * 1024;
 impl Watcher {
     pub(super) fn start(watched: Watched, events: Arc<dyn Events>) -> io::Result<Self> {
         let (stop_reader, stop) = io::pipe()?;
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("outboard-stdio".to_owned())
             .spawn(move || State::new(watched, stop_reader).run(&*events))?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread once it has read everything printed so far.
-    pub(super) fn stop(self) {
-        drop(self.stop);
-        // It only fails if the thread panicked, and then it is over too.
-        let _ended = self.thread.join();
+        Ok(Self { _stop: stop })
     }
 }
 
@@ -65,6 +56,8 @@ struct State {
     stop: PipeReader,
     host: Host,
     told: bool,
+    /// When the process must have ended by itself, its host being dead.
+    limit: Option<Instant>,
 }
 
 /// What tells that the host is gone.
@@ -143,33 +136,44 @@ impl State {
             stop,
             host: Host::new(watched.stdout, watched.stderr),
             told: false,
+            limit: None,
         }
     }
 
     fn run(mut self, events: &dyn Events) {
         let mut buffer = vec![0; CHUNK];
         loop {
-            let limit = self.told.then_some(&ORPHAN_LIMIT);
-            let ready = match self.wait(limit) {
+            let left = self
+                .limit
+                .map(|limit| limit.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                self.limit = None;
+                events.orphaned();
+                continue;
+            }
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let ready = match self.wait(left.as_ref()) {
                 Ok(ready) => ready,
                 Err(rustix::io::Errno::INTR) => continue,
-                // Out of memory or the like: without sight, end the watch rather than spin.
-                Err(_) => return,
+                Err(_) => {
+                    thread::sleep(REFUSED_PAUSE);
+                    continue;
+                }
             };
-            if ready.is_empty() && self.told {
-                orphaned();
-            }
             let stop = ready.contains(&Source::Stop);
             for source in ready {
                 self.handle(source, events, &mut buffer);
             }
             if stop {
                 self.read_rest(events, &mut buffer);
+                events.released();
                 return;
             }
             if !self.told && self.host.gone() {
                 self.told = true;
-                events.host_gone();
+                self.limit = events
+                    .host_gone()
+                    .and_then(|within| Instant::now().checked_add(within));
             }
         }
     }
@@ -280,9 +284,142 @@ impl State {
     }
 }
 
-/// Ends a process that is still there long after its host died: whatever holds it up, nobody is
-/// left to ask it for anything.
-fn orphaned() -> ! {
-    super::files::remove_all();
-    std::process::exit(1);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::sync::mpsc;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Printed(Vec<u8>),
+        HostGone,
+        Orphaned,
+        Released,
+    }
+
+    struct Recorder {
+        seen: mpsc::Sender<Seen>,
+        within: Option<Duration>,
+    }
+
+    impl Recorder {
+        fn saw(&self, seen: Seen) {
+            self.seen.send(seen).expect("the test listens");
+        }
+    }
+
+    impl Events for Recorder {
+        fn printed(&self, _: Stream, bytes: &[u8]) {
+            self.saw(Seen::Printed(bytes.to_vec()));
+        }
+
+        fn host_gone(&self) -> Option<Duration> {
+            self.saw(Seen::HostGone);
+            self.within
+        }
+
+        fn orphaned(&self) {
+            self.saw(Seen::Orphaned);
+        }
+
+        fn released(&self) {
+            self.saw(Seen::Released);
+        }
+    }
+
+    /// A watcher, the ends that the program prints to, and those that the host reads from.
+    struct Rig {
+        watcher: Watcher,
+        printing: [PipeWriter; 2],
+        host: [PipeReader; 2],
+        seen: mpsc::Receiver<Seen>,
+    }
+
+    fn rig(within: Option<Duration>) -> Rig {
+        let pipe = || io::pipe().expect("a pipe");
+        let ((out, to_out), (err, to_err)) = (pipe(), pipe());
+        let ((host_out, stdout), (host_err, stderr)) = (pipe(), pipe());
+        let (sender, seen) = mpsc::channel();
+        let watched = Watched {
+            captured: [out, err],
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        let recorder = Recorder {
+            seen: sender,
+            within,
+        };
+        Rig {
+            watcher: Watcher::start(watched, Arc::new(recorder)).expect("a thread"),
+            printing: [to_out, to_err],
+            host: [host_out, host_err],
+            seen,
+        }
+    }
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn one_stream_that_the_host_closes_is_not_its_death() {
+        let mut rig = rig(None);
+        let [out, err] = rig.host;
+        drop(out);
+        rig.printing[0].write_all(b"x").expect("prints");
+        let next = || rig.seen.recv_timeout(SOON).expect("an event");
+        assert_eq!(next(), Seen::Printed(b"x".to_vec()));
+        drop(err);
+        assert_eq!(next(), Seen::HostGone);
+        drop(rig.watcher);
+        assert_eq!(next(), Seen::Released);
+    }
+
+    #[test]
+    fn an_orphan_that_may_stay_is_left_alone() {
+        let mut rig = rig(None);
+        drop(rig.host);
+        let next = || rig.seen.recv_timeout(SOON).expect("an event");
+        assert_eq!(next(), Seen::HostGone);
+        rig.printing[1].write_all(b"on and on").expect("prints");
+        assert_eq!(next(), Seen::Printed(b"on and on".to_vec()));
+        drop(rig.watcher);
+        assert_eq!(next(), Seen::Released, "and nothing before it");
+    }
+
+    #[test]
+    fn an_orphan_that_prints_without_end_is_ended_all_the_same() {
+        let rig = rig(Some(Duration::from_millis(200)));
+        drop(rig.host);
+        let mut printing = rig.printing.into_iter().next().expect("stdout");
+        let (stop, stopped) = mpsc::channel::<()>();
+        let printer = thread::spawn(move || {
+            // More often than the limit: silence must not be what ends it.
+            while stopped
+                .recv_timeout(Duration::from_millis(20))
+                .is_err_and(|error| error == mpsc::RecvTimeoutError::Timeout)
+            {
+                printing.write_all(b".").expect("prints");
+            }
+        });
+        let began = Instant::now();
+        loop {
+            match rig.seen.recv_timeout(SOON).expect("an event") {
+                Seen::Orphaned => break,
+                Seen::Printed(_) | Seen::HostGone => assert!(began.elapsed() < SOON),
+                Seen::Released => panic!("nobody asked for it"),
+            }
+        }
+        drop(stop);
+        printer.join().expect("no panic");
+    }
+
+    #[test]
+    fn what_was_printed_before_the_end_is_handed_over_although_a_child_holds_the_pipe() {
+        let mut rig = rig(None);
+        rig.printing[0].write_all(b"last words").expect("prints");
+        drop(rig.watcher);
+        let next = || rig.seen.recv_timeout(SOON).expect("an event");
+        assert_eq!(next(), Seen::Printed(b"last words".to_vec()));
+        assert_eq!(next(), Seen::Released);
+    }
 }

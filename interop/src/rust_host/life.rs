@@ -125,6 +125,17 @@ pub fn shutdown_is_never_forced(peer: &Peer) {
     });
 }
 
+/// Nor does a thread of the plugin that keeps the lock on stdout to itself hold up the end.
+pub fn shutdown_with_stdout_locked(peer: &Peer) {
+    run(async {
+        let command = peer.command(&["probe"]).env("INTEROP_LOCK_STDOUT", "1");
+        let plugin = start(peer.host(&[]).command(command)).await;
+        let (plugin, probe) = dispense::<ProbeClient>(plugin, "probe").await;
+        super::calls::works(&probe).await;
+        end(plugin).await;
+    });
+}
+
 /// A plugin that does not go is killed after the grace.
 pub fn shutdown_ignored(peer: &Peer) {
     run(async {

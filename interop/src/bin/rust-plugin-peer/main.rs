@@ -20,6 +20,7 @@
 //! INTEROP_STDERR_FIRST     written to stderr before anything else
 //! INTEROP_DEFAULT_LIMITS   if set: grpc-go's limit of 4 MiB per message
 //! INTEROP_TCP              if set: listen on TCP
+//! INTEROP_LOCK_STDOUT      if set: a thread holds the lock on stdout for good
 //! ```
 
 #[cfg(unix)]
@@ -146,6 +147,15 @@ mod unix {
         }
         if is_set("INTEROP_TCP") {
             plugin = plugin.tcp();
+        }
+        if is_set("INTEROP_LOCK_STDOUT") {
+            let (locked, is_locked) = std::sync::mpsc::channel();
+            thread::spawn(move || {
+                let _stdout = io::stdout().lock();
+                let _nobody_waits = locked.send(());
+                thread::sleep(FOREVER);
+            });
+            is_locked.recv()?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
