@@ -88,6 +88,7 @@ pub mod grpc;
 pub mod handshake;
 pub mod hclog;
 pub mod host;
+mod joined;
 pub mod plugin;
 pub mod rpc;
 pub mod rt;

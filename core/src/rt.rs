@@ -25,6 +25,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 
+pub use crate::joined::Joined;
+
 /// An owned future, as the traits of this crate return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

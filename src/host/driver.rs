@@ -19,14 +19,13 @@ use outboard_core::handshake::{HandshakeLine, Protocol};
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, Launch, Process, SharedRuntime, Timer,
+    BoxByteStream, BoxFuture, BoxReader, Joined, Launch, Process, SharedRuntime, Timer,
 };
 
 use super::link::Link;
 use super::logs::LogPump;
 use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
-use crate::sys::joined::Joined;
 use crate::sys::program;
 use crate::time;
 
@@ -441,7 +440,7 @@ impl Driver {
         let before = std::mem::take(&mut self.after_line);
         self.establish(
             transport,
-            Box::new(Joined::new(before, stdout, stdin)),
+            Box::new(Joined::new(stdout, stdin).behind(before)),
             "localhost".to_owned(),
         );
         // It is the transport's from now on.

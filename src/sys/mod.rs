@@ -7,7 +7,6 @@ pub(crate) mod files;
 #[cfg(unix)]
 mod group;
 pub(crate) mod interrupt;
-pub(crate) mod joined;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod socket;

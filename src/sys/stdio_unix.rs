@@ -11,12 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, SharedRuntime};
+use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, Joined, SharedRuntime};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::joined::Joined;
 use super::threaded;
 use super::watcher::{Watched, Watcher};
 
@@ -229,7 +228,7 @@ pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<B
         None => Box::new(threaded::Writer::new(stdout)?),
     };
     dup2_stdin(File::open("/dev/null")?)?;
-    Ok(Box::new(Joined::new(Vec::new(), reader, writer)))
+    Ok(Box::new(Joined::new(reader, writer)))
 }
 
 /// The same pipe under an open file description of our own: it may be set non-blocking without

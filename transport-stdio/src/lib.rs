@@ -11,7 +11,6 @@
 mod client;
 mod connection;
 mod driver;
-mod joined;
 mod pump;
 mod server;
 mod session;
@@ -23,7 +22,7 @@ use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
-pub use self::joined::Joined;
+pub use outboard_core::rt::Joined;
 
 use self::connection::{StdioConnection, StdioServing};
 use self::driver::Driver;
