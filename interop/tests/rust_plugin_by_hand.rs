@@ -237,6 +237,8 @@ fn refused_settings() {
             false,
             [("PLUGIN_UNIX_SOCKET_GROUP", "no such group"), ("A", "")],
         ),
+        // A certificate asks for TLS, which would only fail once the host connects.
+        (false, [("PLUGIN_CLIENT_CERT", "a certificate"), ("A", "")]),
     ] {
         let mut command = command(&["kv"]);
         command.envs(variables);

@@ -26,6 +26,13 @@ pub enum ServeError {
     /// No transport is compiled in or chosen.
     #[error("the plugin speaks no transport: enable the feature \"h2\" or call Plugin::transport")]
     NoTransport,
+    /// The host asks for mutual TLS (AutoMTLS), which this version of outboard does not have.
+    /// Serving without would only fail later, in the host's TLS handshake.
+    #[error(
+        "the host asks for AutoMTLS (PLUGIN_CLIENT_CERT is set), which this plugin does not speak; \
+         turn AutoMTLS off in the host"
+    )]
+    TlsUnsupported,
     /// It could not start serving.
     #[error("the plugin cannot serve")]
     Start(#[source] PluginError),

@@ -230,6 +230,9 @@ impl Plugin {
         if let Some(note) = env.offered().invalid_note() {
             crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
         }
+        if env.client_cert().is_some() {
+            return Err(ServeError::TlsUnsupported);
+        }
         if self.transports.is_empty() {
             self.transports = crate::transports::of_plugins();
         }

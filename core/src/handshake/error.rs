@@ -139,7 +139,8 @@ pub enum HandshakeError {
         /// What the host allows.
         allowed: Vec<Protocol>,
     },
-    /// The plugin speaks Go's net/rpc, for which this host has no transport.
+    /// The plugin speaks Go's net/rpc, as it also does if its line names no protocol, and this host
+    /// has no transport for it.
     #[error(
         "the plugin serves Go's net/rpc (\"netrpc\"), which this host has no transport for; use a \
          build of the plugin that serves gRPC"

@@ -361,6 +361,8 @@ impl<'a> Fields<'a> {
             .map_or(Cow::Borrowed("netrpc"), String::from_utf8_lossy);
         match name.parse() {
             Ok(protocol) if allowed.contains(&protocol) => Ok(protocol),
+            // Also what a line without the field means, so the name alone would tell nobody much.
+            Ok(Protocol::NetRpc) => Err(HandshakeError::NetRpcUnsupported),
             Ok(_) | Err(_) => Err(HandshakeError::ProtocolNotAllowed {
                 found: excerpt(name.as_bytes(), QUOTED_FIELD),
                 allowed: allowed.to_vec(),

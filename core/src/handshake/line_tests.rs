@@ -223,11 +223,14 @@ fn s16_the_protocol_must_be_allowed() {
         }
     );
     let only_grpc = HostExpectation::new([1]).allowing([Protocol::Grpc]);
-    for (line, found) in [
-        ("1|1|unix|/p", "netrpc"),
-        ("1|1|unix|/p||", ""),
-        ("1|1|unix|/p|http|", "http"),
-    ] {
+    for line in ["1|1|unix|/p", "1|1|unix|/p|netrpc|"] {
+        let text = refused(&only_grpc, line).to_string();
+        assert!(
+            text.contains("net/rpc") && text.contains("serves gRPC"),
+            "{text}"
+        );
+    }
+    for (line, found) in [("1|1|unix|/p||", ""), ("1|1|unix|/p|http|", "http")] {
         let text = refused(&only_grpc, line).to_string();
         let named = format!("{found:?} is not allowed: expected \"grpc\"");
         assert!(text.contains(&named), "{text}");
