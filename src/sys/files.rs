@@ -33,15 +33,15 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes a socket file that a peer, now dead, has left behind; anything but a socket stays.
+/// Removes a socket file that a peer, now dead, has left behind; anything but a socket stays, and
+/// any socket that may be in use. Never blocks on whoever listens: the peer chose the path.
 pub(crate) fn remove_stale_socket(path: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt as _;
         let is_socket =
             std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-        // A listener that still answers belongs to a live process, whoever that is.
-        if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        if is_socket && super::socket::is_dead(path) {
             remove(path);
         }
     }
@@ -72,4 +72,59 @@ fn remove(path: &Path) {
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    #[test]
+    fn only_a_socket_that_nobody_holds_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        let live = UnixListener::bind(at("live")).expect("binds");
+        let datagrams = UnixDatagram::bind(at("datagrams")).expect("binds");
+        drop(UnixListener::bind(at("dead")).expect("binds"));
+        std::fs::write(at("file"), "text").expect("written");
+        std::os::unix::fs::symlink(at("dead"), at("link")).expect("linked");
+        for name in ["live", "datagrams", "file", "link", "dead"] {
+            remove_stale_socket(&at(name));
+            let there = std::fs::symlink_metadata(at(name)).is_ok();
+            assert_eq!(there, name != "dead", "{name}");
+        }
+        drop((live, datagrams));
+    }
+
+    #[test]
+    fn a_listener_that_accepts_nobody_does_not_hold_up_the_host() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("busy");
+        let _busy = UnixListener::bind(&path).expect("binds");
+        let (connected, one) = std::sync::mpsc::channel();
+        let filling = path.clone();
+        // Until the backlog is full; then the thread blocks and ends with the test.
+        std::thread::spawn(move || {
+            let mut connections = Vec::new();
+            while let Ok(connection) = UnixStream::connect(&filling) {
+                connections.push(connection);
+                if connected.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        while one
+            .recv_timeout(std::time::Duration::from_millis(500))
+            .is_ok()
+        {}
+        let (done, returned) = std::sync::mpsc::channel();
+        let looking = path.clone();
+        std::thread::spawn(move || {
+            remove_stale_socket(&looking);
+            let _over = done.send(());
+        });
+        let limit = std::time::Duration::from_secs(20);
+        returned.recv_timeout(limit).expect("it does not wait");
+        assert!(path.exists());
+    }
 }

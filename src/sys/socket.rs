@@ -129,6 +129,22 @@ fn bind_unix(path: &Path) -> io::Result<OsSocket> {
     Ok(socket)
 }
 
+/// Whether the socket file at `path` is one that no process holds any more. Other reasons not to be
+/// able to connect (no permission, another kind of socket, a full queue) say nothing of the kind.
+#[cfg(unix)]
+pub(super) fn is_dead(path: &Path) -> bool {
+    use rustix::io::Errno;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect};
+
+    let Ok(address) = SocketAddrUnix::new(path) else {
+        return false;
+    };
+    new_socket(AddressFamily::UNIX, SocketType::STREAM).is_ok_and(|socket| {
+        rustix::io::ioctl_fionbio(&socket, true).is_ok()
+            && connect(&socket, &address) == Err(Errno::CONNREFUSED)
+    })
+}
+
 /// Connections the kernel holds until they are accepted, as in the standard library.
 #[cfg(unix)]
 const BACKLOG: i32 = 128;
