@@ -12,7 +12,7 @@ pub enum BrokerError {
     #[error(transparent)]
     Broker(#[from] machine::BrokerError),
     /// The other side announced an address and cannot be reached there.
-    #[error("no connection to broker id {id} at {endpoint}: {fault}")]
+    #[error("no connection to broker id {id} at {endpoint}")]
     Connect {
         /// The dialled id.
         id: u32,
@@ -36,6 +36,33 @@ pub enum BrokerError {
 /// For handlers that fail because their dial did: `UNAVAILABLE` with the whole text.
 impl From<BrokerError> for Status {
     fn from(error: BrokerError) -> Self {
-        Self::unavailable(error.to_string())
+        Self::unavailable(crate::text::chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_each_cause_once() {
+        let fault = || Fault::other("no such file");
+        let connect = BrokerError::Connect {
+            id: 3,
+            endpoint: "unix:/x".to_owned(),
+            fault: fault(),
+        };
+        let listen = BrokerError::Broker(machine::BrokerError::Listen {
+            id: 3,
+            fault: fault(),
+        });
+        for error in [connect, listen] {
+            let status = Status::from(error);
+            assert_eq!(
+                status.message().matches("no such file").count(),
+                1,
+                "{status}"
+            );
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod error;
 mod served;
 mod server;
+#[cfg(all(test, unix))]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +27,7 @@ use outboard_core::rpc::{
     Channel, ConnectionConfig, Router, ServerConfig, Service, Serving, Status, Streaming,
     SubChannels, Transport,
 };
-use outboard_core::rt::SharedRuntime;
+use outboard_core::rt::{BoxFuture, SharedRuntime};
 use outboard_core::wire::plugin::ConnInfo;
 
 use crate::client::Client;
@@ -101,7 +103,7 @@ impl ListenPolicy {
 
 struct State {
     machine: machine::Broker,
-    dials: BTreeMap<u32, oneshot::Sender<Result<Endpoint, machine::BrokerError>>>,
+    dials: BTreeMap<u32, DialAnswer>,
     /// Routers of ids whose listener is being made.
     accepting: BTreeMap<u32, Arc<Router>>,
     servers: BTreeMap<u32, Server>,
@@ -178,8 +180,9 @@ impl Broker {
         }
         state.machine.accept(now, id)?;
         state.accepting.insert(id, Arc::new(router));
-        self.settle(&mut state);
-        match state.refused.remove(&id) {
+        self.settle(state);
+        let refused = self.lock().refused.remove(&id);
+        match refused {
             Some(error) => Err(error.into()),
             None => Ok(Served::new(self.clone(), id)),
         }
@@ -212,7 +215,7 @@ impl Broker {
             state.machine.dial(now, id)?;
             let (answer, dialled) = oneshot::channel();
             state.dials.insert(id, answer);
-            self.settle(&mut state);
+            self.settle(state);
             dialled
         };
         let give_up = GiveUp { broker: self, id };
@@ -289,25 +292,27 @@ impl Broker {
         let mut state = self.lock();
         state.closed_by_us = true;
         state.machine.close();
-        for serving in std::mem::take(&mut state.channels).into_values() {
+        let channels = std::mem::take(&mut state.channels);
+        self.settle(state);
+        for serving in channels.into_values() {
             serving.drain();
         }
-        self.settle(&mut state);
     }
 
     /// Removes the socket files that the peer, now dead, has announced and left behind.
     pub(crate) fn remove_stale_files(&self) {
-        for file in std::mem::take(&mut self.lock().peer_files) {
+        let files = std::mem::take(&mut self.lock().peer_files);
+        for file in files {
             remove_stale_socket(&file);
         }
     }
 
     pub(crate) fn stop_serving(&self, id: u32) {
-        if let Some(serving) = self.lock().channels.remove(&id) {
-            serving.drain();
-            return;
+        let serving = self.lock().channels.remove(&id);
+        match serving {
+            Some(serving) => serving.drain(),
+            None => self.update(|machine, now| machine.close_id(now, id)),
         }
-        self.update(|machine, now| machine.close_id(now, id));
     }
 
     fn received(&self, message: ConnInfo) {
@@ -326,7 +331,7 @@ impl Broker {
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
         change(&mut state.machine, now);
-        self.settle(&mut state);
+        self.settle(state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -334,23 +339,37 @@ impl Broker {
     }
 
     /// Carries out what the machine asks for. To be called after every change of it.
-    fn settle(&self, state: &mut State) {
+    fn settle(&self, mut state: MutexGuard<'_, State>) {
+        let mut after = AfterUnlock::default();
+        self.carry_out(&mut state, &mut after);
+        after.transmit = state.transmit.take();
+        if !state.timer_runs && state.machine.poll_timeout().is_some() {
+            state.timer_runs = true;
+            after.tasks.push(Box::pin(keep_time(
+                Arc::downgrade(&self.0),
+                Arc::clone(&self.0.parts.runtime),
+            )));
+        }
+        drop(state);
+        after.run(&self.0.parts.runtime);
+    }
+
+    fn carry_out(&self, state: &mut State, after: &mut AfterUnlock) {
         let now = self.0.parts.runtime.now();
         loop {
             if let Some(action) = state.machine.poll_action() {
                 match action {
                     BrokerAction::Listen { id } => {
-                        let answer = self.listen(state, id);
+                        let answer = self.listen(state, id, after);
                         state.machine.handle(now, answer);
                     }
                     BrokerAction::Connect { id, endpoint } => {
                         if let Some(dial) = state.dials.remove(&id) {
-                            // A dial that was dropped meanwhile wants no answer.
-                            let _given_up = dial.send(Ok(endpoint));
+                            after.answers.push((dial, Ok(endpoint)));
                         }
                     }
                     BrokerAction::StopListening { id } => {
-                        state.servers.remove(&id);
+                        after.servers.extend(state.servers.remove(&id));
                     }
                     // Asked for only when multiplexed, and this broker is not.
                     BrokerAction::OpenStream { .. } | BrokerAction::DiscardStream { .. } => {}
@@ -359,33 +378,24 @@ impl Broker {
                 match event {
                     BrokerEvent::DialFailed { id, error } => {
                         if let Some(dial) = state.dials.remove(&id) {
-                            let _given_up = dial.send(Err(error));
+                            after.answers.push((dial, Err(error)));
                         }
                     }
                     BrokerEvent::AcceptFailed { id, error } => {
-                        if state.accepting.remove(&id).is_some() {
+                        if let Some(router) = state.accepting.remove(&id) {
                             state.refused.insert(id, error);
+                            after.routers.push(router);
                         }
-                        state.servers.remove(&id);
+                        after.servers.extend(state.servers.remove(&id));
                     }
                 }
             } else {
                 break;
             }
         }
-        if let Some(waker) = state.transmit.take() {
-            waker.wake();
-        }
-        if !state.timer_runs && state.machine.poll_timeout().is_some() {
-            state.timer_runs = true;
-            self.0.parts.runtime.spawn(Box::pin(keep_time(
-                Arc::downgrade(&self.0),
-                Arc::clone(&self.0.parts.runtime),
-            )));
-        }
     }
 
-    fn listen(&self, state: &mut State, id: u32) -> BrokerInput {
+    fn listen(&self, state: &mut State, id: u32, after: &mut AfterUnlock) -> BrokerInput {
         let Some(router) = state.accepting.remove(&id) else {
             let fault = Fault::other("the id is no longer wanted");
             return BrokerInput::ListenFailed { id, fault };
@@ -398,18 +408,19 @@ impl Broker {
             let config = ServerConfig {
                 max_message_size: parts.config.max_message_size,
             };
-            let server = Server::start(
+            let (server, task) = Server::new(
                 Arc::clone(&parts.runtime),
                 Arc::clone(&parts.transport),
                 (listener, bound.file),
                 Arc::clone(&router),
                 config,
             );
-            Ok((server, endpoint))
+            Ok((server, task, endpoint))
         });
         match server {
-            Ok((server, endpoint)) => {
+            Ok((server, task, endpoint)) => {
                 state.servers.insert(id, server);
+                after.tasks.push(task);
                 BrokerInput::Listening { id, endpoint }
             }
             Err(error) => {
@@ -420,6 +431,34 @@ impl Broker {
                     fault: Fault::other(error),
                 }
             }
+        }
+    }
+}
+
+/// What waits until the state is unlocked, since it may run code of others: wakers, the runtime, and
+/// the drop of a user's service, which may own what this very broker serves.
+#[derive(Default)]
+struct AfterUnlock {
+    answers: Vec<(DialAnswer, Result<Endpoint, machine::BrokerError>)>,
+    tasks: Vec<BoxFuture<'static, ()>>,
+    servers: Vec<Server>,
+    routers: Vec<Arc<Router>>,
+    transmit: Option<Waker>,
+}
+
+type DialAnswer = oneshot::Sender<Result<Endpoint, machine::BrokerError>>;
+
+impl AfterUnlock {
+    fn run(self, runtime: &SharedRuntime) {
+        for (dial, answer) in self.answers {
+            // A dial that was dropped meanwhile wants no answer.
+            let _given_up = dial.send(answer);
+        }
+        for task in self.tasks {
+            runtime.spawn(task);
+        }
+        if let Some(waker) = self.transmit {
+            waker.wake();
         }
     }
 }
@@ -462,7 +501,8 @@ struct GiveUp<'a> {
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        self.broker.lock().dials.remove(&self.id);
+        let dial = self.broker.lock().dials.remove(&self.id);
+        drop(dial);
         self.broker
             .update(|machine, now| machine.cancel_dial(now, self.id));
     }
@@ -491,7 +531,9 @@ impl Stream for Outgoing {
         if state.machine.closed().is_some() {
             return Poll::Ready(None);
         }
-        state.transmit = Some(cx.waker().clone());
+        let earlier = state.transmit.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
         Poll::Pending
     }
 }

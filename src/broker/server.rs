@@ -22,13 +22,14 @@ pub(super) struct Server {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Server {
-    pub(super) fn start(
+    /// The handle, and the task that does the work.
+    pub(super) fn new(
         runtime: SharedRuntime,
         transport: Arc<dyn Transport>,
         (listener, file): (Box<dyn Listener>, Option<SocketFile>),
         router: Arc<Router>,
         config: ServerConfig,
-    ) -> Self {
+    ) -> (Self, BoxFuture<'static, ()>) {
         let (stop, stopped) = oneshot::channel();
         let task = Accepting {
             listener,
@@ -36,11 +37,8 @@ impl Server {
             stopped,
             connections: Vec::new(),
         };
-        let spawner = Arc::clone(&runtime);
-        spawner.spawn(Box::pin(async move {
-            task.run(&runtime, &*transport, &router, config).await
-        }));
-        Self { _stop: stop }
+        let work = async move { task.run(&runtime, &*transport, &router, config).await };
+        (Self { _stop: stop }, Box::pin(work))
     }
 }
 

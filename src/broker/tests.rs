@@ -1,0 +1,268 @@
+//! The broker's own book-keeping, on a runtime that does nothing by itself.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::{Call, CallContext, Connection, ServiceDescriptor};
+use outboard_core::rt::{
+    BoxByteStream, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime, Timer,
+};
+use outboard_core::wire::plugin::CONTROLLER;
+
+use super::*;
+use crate::codegen::{StreamAnswer, UnaryAnswer};
+
+/// Keeps its tasks until it is told to poll them.
+#[derive(Default)]
+struct Still {
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// Takes no listeners, and drops every task at once, as a runtime that was shut down.
+    gone: AtomicBool,
+}
+
+impl fmt::Debug for Still {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Still")
+    }
+}
+
+impl Still {
+    /// Polls every task once and drops those that have ended.
+    fn turn(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("no panic"));
+        let left = tasks.into_iter().filter_map(|mut task| {
+            let ended = task.as_mut().now_or_never().is_some();
+            (!ended).then_some(task)
+        });
+        let left: Vec<_> = left.collect();
+        self.tasks.lock().expect("no panic").extend(left);
+    }
+
+    fn tasks(&self) -> usize {
+        self.tasks.lock().expect("no panic").len()
+    }
+}
+
+impl Runtime for Still {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, _: Instant) -> Pin<Box<dyn Timer>> {
+        Box::pin(Never)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        if !self.gone.load(Ordering::Relaxed) {
+            self.tasks.lock().expect("no panic").push(task);
+        }
+    }
+
+    fn connect(&self, _: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
+
+    fn listener(&self, _: OsSocket, local: Endpoint) -> io::Result<Box<dyn Listener>> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Other.into());
+        }
+        Ok(Box::new(Deaf(local)))
+    }
+
+    fn launch(&self, _: Launch) -> io::Result<Process> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn pipe_reader(&self, _: io::PipeReader) -> io::Result<BoxReader> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn pipe_writer(&self, _: io::PipeWriter) -> io::Result<BoxWriter> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn watch(&self, _: std::os::fd::OwnedFd) -> io::Result<BoxFuture<'static, io::Result<()>>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+struct Never;
+
+impl Timer for Never {
+    fn reset(self: Pin<&mut Self>, _: Instant) {}
+
+    fn poll_expired(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+struct Deaf(Endpoint);
+
+impl Listener for Deaf {
+    fn local(&self) -> &Endpoint {
+        &self.0
+    }
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
+        Poll::Pending
+    }
+}
+
+#[derive(Debug)]
+struct Unused;
+
+impl Transport for Unused {
+    fn protocol(&self) -> Protocol {
+        Protocol::Grpc
+    }
+
+    fn connect(
+        &self,
+        _: &SharedRuntime,
+        _: BoxByteStream,
+        _: ConnectionConfig,
+    ) -> Arc<dyn Connection> {
+        unreachable!("no connection succeeds")
+    }
+
+    fn serve(
+        &self,
+        _: &SharedRuntime,
+        _: BoxByteStream,
+        _: Arc<Router>,
+        _: ServerConfig,
+    ) -> Arc<dyn Serving> {
+        unreachable!("nobody is accepted")
+    }
+}
+
+/// A service that owns something.
+struct Owner<T>(#[allow(dead_code)] T);
+
+impl<T: Send + Sync + 'static> Service for Owner<T> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &CONTROLLER
+    }
+
+    fn unary(&self, _: usize, _: CallContext, _: Bytes) -> UnaryAnswer {
+        unreachable!("nobody calls")
+    }
+
+    fn streaming(&self, _: usize, _: CallContext, _: Box<dyn Call>) -> StreamAnswer {
+        unreachable!("nobody calls")
+    }
+}
+
+fn broker(dir: &std::path::Path) -> (Broker, Arc<Still>) {
+    let runtime = Arc::new(Still::default());
+    let broker = Broker::new(BrokerParts {
+        runtime: Arc::clone(&runtime) as SharedRuntime,
+        transport: Arc::new(Unused),
+        config: ConnectionConfig::default(),
+        listen: ListenPolicy {
+            dir: Some(dir.to_owned()),
+            ..ListenPolicy::default()
+        },
+    });
+    (broker, runtime)
+}
+
+/// Fails if `work` hangs.
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        let _late = done.send(());
+    });
+    let limit = Duration::from_secs(20);
+    ended
+        .recv_timeout(limit)
+        .expect("it neither hangs nor panics");
+}
+
+fn sockets(dir: &tempfile::TempDir) -> usize {
+    std::fs::read_dir(dir.path()).expect("readable").count()
+}
+
+#[test]
+fn a_service_may_own_what_the_same_broker_serves() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        let inner = broker.serve(Owner(())).expect("serves");
+        let outer = broker.serve(Owner(inner)).expect("serves");
+        assert_eq!(sockets(&dir), 2);
+        drop(outer);
+        // The outer one ends in the first turn, which lets go of the inner one.
+        runtime.turn();
+        runtime.turn();
+        assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
+    });
+}
+
+#[test]
+fn a_service_that_is_refused_may_own_one_too() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        let inner = broker.serve(Owner(())).expect("serves");
+        runtime.gone.store(true, Ordering::Relaxed);
+        let refused = broker.serve(Owner(inner)).expect_err("there is no runtime");
+        assert!(matches!(refused, BrokerError::Broker(_)), "{refused}");
+        runtime.turn();
+        assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
+    });
+}
+
+#[test]
+fn a_closed_broker_frees_everything() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, runtime) = broker(dir.path());
+    let served = broker.serve(Owner(broker.clone())).expect("serves");
+    let mut dial = Box::pin(broker.dial_channel(7));
+    assert!(dial.as_mut().now_or_never().is_none());
+    broker.close();
+    let error = dial.now_or_never().expect("answered").expect_err("closed");
+    assert!(matches!(
+        error,
+        BrokerError::Broker(machine::BrokerError::Closed { .. })
+    ));
+    runtime.turn();
+    assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
+    let weak = Arc::downgrade(&broker.0);
+    drop(broker);
+    drop(served);
+    assert!(weak.upgrade().is_none(), "something holds it");
+}
+
+#[test]
+fn a_dial_that_is_dropped_can_be_made_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, _runtime) = broker(dir.path());
+    let mut first = Box::pin(broker.dial_channel(7));
+    assert!(first.as_mut().now_or_never().is_none());
+    let twice = broker.dial_channel(7).now_or_never().expect("at once");
+    assert!(twice.is_err(), "one dial at a time");
+    drop(first);
+    let mut second = Box::pin(broker.dial_channel(7));
+    assert!(second.as_mut().now_or_never().is_none());
+    broker.received(ConnInfo {
+        service_id: 7,
+        network: "unix".to_owned(),
+        address: dir.path().join("x").to_string_lossy().into_owned(),
+        knock: None,
+    });
+    let error = second
+        .now_or_never()
+        .expect("answered")
+        .expect_err("nobody");
+    assert!(
+        matches!(error, BrokerError::Connect { id: 7, .. }),
+        "{error}"
+    );
+}
