@@ -15,6 +15,7 @@
 //! - `tokio` (default): the adapter [`Tokio`].
 //! - `smol`: the adapter `Smol`.
 //! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
+//! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.

@@ -189,7 +189,10 @@ impl Broker {
     }
 
     /// A client of the interface that the other side serves under `id`. Waits at most 5 s for the
-    /// other side to announce it. Cancel-safe: dropping the future gives up the dial.
+    /// other side to announce it.
+    ///
+    /// Dropping the future gives up the dial. The id can be dialled again then, unless the other
+    /// side's announcement had been taken already: each serves one dial.
     ///
     /// # Errors
     /// [`BrokerError`] says whether nobody serves the id, the broker is closed, or the connection

@@ -504,7 +504,8 @@ impl Future for Driver {
     }
 }
 
-/// Dropped before its end only with the runtime: then nobody drives the plugin any more.
+/// Dropped before its end with the runtime, or when a hook of the user panicked: then nobody drives
+/// the plugin any more.
 impl Drop for Driver {
     fn drop(&mut self) {
         if self.machine.is_finished() {
@@ -513,11 +514,16 @@ impl Drop for Driver {
         // Kills and reaps.
         self.process = None;
         self.clean_up();
-        self.shared.set_exited(ExitReport {
+        let report = ExitReport {
             exit: Exit::Unknown,
             reason: ExitReason::Killed,
             stderr: Vec::new(),
-        });
+        };
+        if let Some(link) = &self.link {
+            link.connection.abort(report.status(self.shared.name()));
+            link.broker.close();
+        }
+        self.shared.set_exited(report);
         self.shared.set_stdio_ended();
     }
 }

@@ -166,8 +166,8 @@ impl Shared {
 
 /// A plugin that has been started: its process runs and the host is connected to it.
 ///
-/// Dropping it kills the plugin and reaps its process; [`shutdown`](Self::shutdown) ends it in good
-/// order. Clients that were dispensed keep working as long as the plugin runs, and fail with a
+/// Dropping it kills the plugin and reaps its process, by a task of the runtime, or with the runtime
+/// if that is dropped first; [`shutdown`](Self::shutdown) ends it in good order. Clients that were dispensed keep working as long as the plugin runs, and fail with a
 /// status that says how it ended from then on.
 pub struct RunningPlugin {
     shared: Arc<Shared>,
@@ -206,6 +206,8 @@ impl RunningPlugin {
     /// # Errors
     /// [`DispenseError`] if the host was told which plugins there are and this is none of them, or
     /// if the plugin has ended.
+    ///
+    /// Cancel-safe.
     pub async fn dispense<C: Client>(&self, name: &str) -> Result<C, DispenseError> {
         if let Some(known) = self.shared.settings().names_of(self.version)
             && !known.iter().any(|known| known == name)
@@ -347,7 +349,8 @@ impl RunningPlugin {
         }
     }
 
-    /// Kills the plugin at once and waits until it is reaped.
+    /// Kills the plugin at once and waits until it is reaped. If the future is dropped, the plugin is
+    /// killed all the same.
     pub async fn kill(self) -> ExitReport {
         self.end(Request::Kill).await
     }

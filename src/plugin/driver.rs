@@ -258,7 +258,7 @@ impl Driver {
             health: self.parts.health.clone(),
         };
         if let Err(error) = services::add_all(&mut router, internal) {
-            // A user's service with a name of go-plugin's own: refused before the first call.
+            // Such names were refused before the listener was made.
             tracing::error!(target: "outboard", %error, "this connection cannot be served");
             return;
         }

@@ -20,7 +20,8 @@ pub enum ServeError {
     /// The standard streams cannot be claimed.
     #[error("the plugin cannot claim its stdout and stderr; are file descriptors used up?")]
     Claim(#[source] io::Error),
-    /// Two interfaces of the same service in one version.
+    /// Two interfaces of the same service in one version, or one of go-plugin's own services, which
+    /// every plugin serves by itself.
     #[error(transparent)]
     Duplicate(#[from] DuplicateService),
     /// No transport is compiled in or chosen.

@@ -247,6 +247,7 @@ impl Plugin {
             for (_name, service) in set {
                 router.add(Arc::new(Tracked::new(service, Arc::clone(&in_flight))))?;
             }
+            crate::services::check_names(&router)?;
             routers.insert(version, router);
         }
         let versions = routers

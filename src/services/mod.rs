@@ -7,6 +7,9 @@ pub mod reflection;
 use std::sync::Arc;
 
 use outboard_core::rpc::{DuplicateService, Router};
+use outboard_core::wire::health::HEALTH;
+use outboard_core::wire::plugin::{BROKER, CONTROLLER, STDIO};
+use outboard_core::wire::reflection::{V1, V1ALPHA};
 
 use self::internal::{BrokerControl, Controller, Stdio};
 use self::reflection::Reflection;
@@ -22,4 +25,33 @@ pub(crate) fn add_all(router: &mut Router, internal: Internal) -> Result<(), Dup
     router.add(Arc::new(Stdio::new(internal.output)))?;
     router.add(Arc::new(BrokerControl::new(internal.broker)))?;
     Reflection::add_to(router)
+}
+
+/// Refuses a user's services that bear the name of one of these, before anybody connects.
+pub(crate) fn check_names(router: &Router) -> Result<(), DuplicateService> {
+    let own = [&HEALTH, &CONTROLLER, &STDIO, &BROKER, &V1, &V1ALPHA].map(|own| own.name);
+    match router
+        .services()
+        .find(|service| own.contains(&service.name))
+    {
+        Some(taken) => Err(DuplicateService { name: taken.name }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_go_plugins_own_services_are_refused() {
+        let mut router = Router::new();
+        assert_eq!(check_names(&router), Ok(()));
+        let [reflection, _] = Reflection::of(Vec::new());
+        router.add(Arc::new(reflection)).expect("the only one");
+        assert_eq!(
+            check_names(&router),
+            Err(DuplicateService { name: V1.name })
+        );
+    }
 }

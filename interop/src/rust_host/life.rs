@@ -228,10 +228,19 @@ pub fn dropped(peer: &Peer) {
 pub fn runtime_dropped(peer: &Peer) {
     let sockets = tempfile::tempdir().expect("a directory");
     let (plugin, pid) = run(async {
-        let plugin = start(peer.host(&["kv"]).socket_dir(sockets.path())).await;
+        let plugin = start(peer.host(&["probe"]).socket_dir(sockets.path())).await;
         let pid = plugin.id().expect("it runs");
         (plugin, pid)
     });
+    let [service, _] = outboard::services::reflection::Reflection::of(Vec::new());
+    let refused = plugin.broker().serve(service).expect_err("nobody is there");
+    assert!(refused.to_string().contains("closed"), "{refused}");
+    let probe = <ProbeClient as outboard::Client>::from_channel(plugin.channel());
+    let status = run(async { probe.observe(Nothing {}).await }).expect_err("it is gone");
+    assert!(
+        status.message().contains("was killed by its host"),
+        "{status}"
+    );
     assert!(!is_alive(pid), "the runtime is gone, and the plugin is not");
     assert!(plugin.is_exited() && plugin.id().is_none());
     let left = std::fs::read_dir(sockets.path()).expect("it").count();
