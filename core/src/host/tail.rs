@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::hclog;
+
 /// Keeps the last lines of the bytes pushed into it.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
@@ -43,8 +45,7 @@ impl Tail {
         let last = (!partial.is_empty()).then_some(partial);
         let skip = (self.lines.len() + usize::from(last.is_some())).saturating_sub(self.max_lines);
         let lines = self.lines.iter().map(Vec::as_slice).chain(last);
-        let text = |line| String::from_utf8_lossy(line).into_owned();
-        lines.skip(skip).map(text).collect()
+        lines.skip(skip).map(readable).collect()
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -77,6 +78,25 @@ impl Tail {
     }
 }
 
+/// A line as people read it: of a log record the level, the message's first line and the pairs,
+/// and anything else as it is.
+fn readable(line: &[u8]) -> String {
+    let record = hclog::parse(line);
+    if record.kind != hclog::Kind::Structured {
+        return record.message;
+    }
+    let message = record.message.lines().next().unwrap_or_default();
+    let mut text = format!("[{}] {message}", record.level.name().to_uppercase());
+    for (name, value) in record
+        .fields
+        .iter()
+        .filter(|(name, _)| !name.starts_with('@'))
+    {
+        text.push_str(&format!(" {name}={value}"));
+    }
+    text
+}
+
 fn trim(line: &[u8]) -> &[u8] {
     line.trim_ascii_end()
 }
@@ -95,6 +115,14 @@ mod tests {
             }
             assert_eq!(tail.lines(), ["two", "three", "four"], "split by {size}");
         }
+    }
+
+    #[test]
+    fn log_records_are_shown_as_text() {
+        let mut tail = Tail::new(3, 4000);
+        tail.push(br#"{"@level":"error","@message":"it broke\nat x","@module":"m","n":3}"#);
+        tail.push(b"\nplain\n");
+        assert_eq!(tail.lines(), ["[ERROR] it broke n=3", "plain"]);
     }
 
     #[test]
