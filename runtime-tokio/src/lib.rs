@@ -19,6 +19,10 @@ mod io;
 mod net;
 #[cfg(windows)]
 mod process;
+#[cfg(unix)]
+mod registration;
+#[cfg(unix)]
+mod socket;
 mod timer;
 #[cfg(unix)]
 mod watch;
@@ -110,7 +114,7 @@ impl Runtime for Tokio {
     }
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {
-        self.within(net::connect(to.clone()))
+        self.within(net::connect(self.handle.clone(), to.clone()))
     }
 
     fn listener(&self, socket: OsSocket, local: Endpoint) -> Result<Box<dyn Listener>> {

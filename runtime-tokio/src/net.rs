@@ -8,9 +8,7 @@ use outboard_core::rt::{BoxByteStream, Listener, OsSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
-use crate::io::Compat;
-
-pub(crate) async fn connect(to: Endpoint) -> Result<BoxByteStream> {
+pub(crate) async fn connect(handle: Handle, to: Endpoint) -> Result<BoxByteStream> {
     match to {
         Endpoint::Tcp(address) => {
             // An empty host means this machine, as in Go.
@@ -18,12 +16,12 @@ pub(crate) async fn connect(to: Endpoint) -> Result<BoxByteStream> {
                 Some(port) => format!("localhost:{port}"),
                 None => address,
             };
-            Ok(tcp(TcpStream::connect(address).await?))
+            tcp(handle, TcpStream::connect(address).await?)
         }
         #[cfg(unix)]
         Endpoint::Unix(path) => {
             let stream = tokio::net::UnixStream::connect(unix_name(path)).await?;
-            Ok(Box::new(Compat(stream)))
+            crate::socket::stream(handle, stream.into_std()?)
         }
         #[cfg(windows)]
         Endpoint::Unix(_) => Err(no_unix_sockets()),
@@ -76,19 +74,29 @@ impl Listener for TokioListener {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
         let _context = self.handle.enter();
-        Poll::Ready(Ok(match &self.socket {
-            Socket::Tcp(socket) => tcp(ready!(socket.poll_accept(cx))?.0),
+        let handle = self.handle.clone();
+        Poll::Ready(match &self.socket {
+            Socket::Tcp(socket) => tcp(handle, ready!(socket.poll_accept(cx))?.0),
             #[cfg(unix)]
-            Socket::Unix(socket) => Box::new(Compat(ready!(socket.poll_accept(cx))?.0)),
-        }))
+            Socket::Unix(socket) => {
+                let stream = ready!(socket.poll_accept(cx))?.0;
+                crate::socket::stream(handle, stream.into_std()?)
+            }
+        })
     }
 }
 
-fn tcp(stream: TcpStream) -> BoxByteStream {
+fn tcp(handle: Handle, stream: TcpStream) -> Result<BoxByteStream> {
     // Calls are small and answered at once: waiting to fill a segment only adds latency. Where the
     // option cannot be set the connection is already gone, which reading will tell.
     let _ = stream.set_nodelay(true);
-    Box::new(Compat(stream))
+    #[cfg(unix)]
+    return crate::socket::stream(handle, stream.into_std()?);
+    #[cfg(windows)]
+    {
+        drop(handle);
+        Ok(Box::new(crate::io::Compat(stream)))
+    }
 }
 
 /// tokio names abstract sockets with a leading NUL, go-plugin with a leading `@`.
