@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
@@ -52,8 +52,6 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     parts: BrokerParts,
-    /// The connection's own channels, on transports that need no sockets for the broker.
-    channels: OnceLock<Arc<dyn SubChannels>>,
     state: Mutex<State>,
 }
 
@@ -103,6 +101,8 @@ impl ListenPolicy {
 
 struct State {
     machine: machine::Broker,
+    /// The connection's own channels, on transports that need no sockets for the broker.
+    sub_channels: Option<Arc<dyn SubChannels>>,
     dials: BTreeMap<u32, DialAnswer>,
     /// Routers of ids whose listener is being made.
     accepting: BTreeMap<u32, Arc<Router>>,
@@ -131,6 +131,7 @@ impl Broker {
     pub(crate) fn new(parts: BrokerParts) -> Self {
         let state = State {
             machine: new_machine(),
+            sub_channels: None,
             dials: BTreeMap::new(),
             accepting: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -143,7 +144,6 @@ impl Broker {
         };
         Self(Arc::new(Inner {
             parts,
-            channels: OnceLock::new(),
             state: Mutex::new(state),
         }))
     }
@@ -168,7 +168,7 @@ impl Broker {
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
         let id = state.machine.next_id();
-        if let Some(channels) = self.0.channels.get() {
+        if let Some(channels) = state.sub_channels.clone() {
             if let Some(closed) = state.machine.closed() {
                 return Err(closed.clone().into());
             }
@@ -206,10 +206,14 @@ impl Broker {
     /// # Errors
     /// As [`dial`](Self::dial).
     pub async fn dial_channel(&self, id: u32) -> Result<Channel, BrokerError> {
-        if let Some(channels) = self.0.channels.get() {
-            if let Some(closed) = self.lock().machine.closed() {
-                return Err(closed.clone().into());
+        let inside = {
+            let state = self.lock();
+            match (&state.sub_channels, state.machine.closed()) {
+                (Some(_), Some(closed)) => return Err(closed.clone().into()),
+                (channels, _) => channels.clone(),
             }
+        };
+        if let Some(channels) = inside {
             return Ok(Channel::new(channels.dial(id, self.0.parts.config.clone())));
         }
         let dialled = {
@@ -246,10 +250,18 @@ impl Broker {
         )))
     }
 
-    /// Serves and dials inside the connection instead of on sockets of their own.
-    pub(crate) fn use_sub_channels(&self, channels: Arc<dyn SubChannels>) {
-        // Set once, right after the connection was made.
-        let _set_already = self.0.channels.set(channels);
+    /// Begins the connection with `begin`, and serves and dials inside it from then on where it
+    /// can. Until it has begun nobody else gets to the broker: on a runtime with several threads
+    /// the first call may be answered before `begin` returns.
+    pub(crate) fn begin<C>(
+        &self,
+        begin: impl FnOnce() -> C,
+        sub_channels: impl FnOnce(&C) -> Option<Arc<dyn SubChannels>>,
+    ) -> C {
+        let mut state = self.lock();
+        let connection = begin();
+        state.sub_channels = sub_channels(&connection);
+        connection
     }
 
     /// The sending half of the control stream.
@@ -296,7 +308,10 @@ impl Broker {
         state.closed_by_us = true;
         state.machine.close();
         let channels = std::mem::take(&mut state.channels);
+        // They hold the connection, and what it serves holds the broker.
+        let connection = state.sub_channels.take();
         self.settle(state);
+        drop(connection);
         for serving in channels.into_values() {
             serving.drain();
         }

@@ -185,8 +185,10 @@ impl Driver {
             HostAction::Disconnect => {
                 self.connecting = None;
                 self.lost = None;
-                // Drained, not cut: what the plugin still prints while it ends comes this way.
-                if let Some(link) = &self.link {
+                // Drained, not cut: what the plugin still prints while it ends comes this way. Once
+                // its process is gone the connection ends by itself, and what it then tells callers
+                // is how that came, not that this side let go.
+                if let Some(link) = self.link.as_ref().filter(|_| !self.reaped) {
                     link.connection.drain();
                 }
             }
@@ -270,7 +272,7 @@ impl Driver {
                 };
                 self.logs.exited(&report);
                 if let Some(link) = &self.link {
-                    link.connection.abort(report.status(self.shared.name()));
+                    link.ended(&self.runtime, &self.shared, &report);
                     link.broker.close();
                 }
                 self.shared.set_exited(report);

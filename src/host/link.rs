@@ -10,7 +10,7 @@ use outboard_core::rpc::{
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_core::wire::plugin::{BROKER, CONTROLLER, Empty, STDIO, StdioData, stdio_data};
 
-use super::running::Shared;
+use super::running::{ExitReport, Shared};
 use crate::broker::{Broker, BrokerParts};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
 use crate::time;
@@ -25,6 +25,10 @@ pub(super) struct Link {
 /// How long a lost connection waits for the exit that explains it. A process that dies closes its
 /// sockets just before its parent learns of its end, so this is hardly ever used up.
 const EXPLAIN_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long reading what an ended process printed may take. All of it is there already, and then
+/// the stream ends, unless a child of the process holds the other end open.
+const LAST_OUTPUT: Duration = Duration::from_millis(100);
 
 impl Link {
     /// Makes the connection over `io` and opens the two streams that go-plugin's host opens on
@@ -43,23 +47,38 @@ impl Link {
             secure: false,
             lost: Some(explain(runtime, shared)),
         };
-        let connection = transport.connect(runtime, io, config.clone());
+        let broker = Broker::new(BrokerParts {
+            runtime: Arc::clone(runtime),
+            transport: Arc::clone(&transport),
+            config: config.clone(),
+            listen: shared.settings().listen.clone(),
+        });
+        let connection = broker.begin(
+            || transport.connect(runtime, io, config),
+            |connection| connection.sub_channels(),
+        );
         let channel = Channel::new(Arc::clone(&connection));
         let stdio = call_server_streaming(&channel, STDIO.methods[0].path, Empty {});
         runtime.spawn(Box::pin(sync_stdio(stdio, Arc::clone(shared))));
-        let broker = Broker::new(BrokerParts {
-            runtime: Arc::clone(runtime),
-            transport,
-            config,
-            listen: shared.settings().listen.clone(),
-        });
-        if let Some(channels) = connection.sub_channels() {
-            broker.use_sub_channels(channels);
-        } else {
+        if connection.sub_channels().is_none() {
             let incoming = call_bidirectional(&channel, BROKER.methods[0].path, broker.outgoing());
             broker.attach(incoming);
         }
         Self { connection, broker }
+    }
+
+    /// The process has ended: what it printed last is still read, then calls fail with a status
+    /// that says how it ended.
+    pub(super) fn ended(&self, runtime: &SharedRuntime, shared: &Arc<Shared>, report: &ExitReport) {
+        let connection = Arc::clone(&self.connection);
+        let status = report.status(shared.name());
+        let shared = Arc::clone(shared);
+        let limit = time::sleep(runtime, LAST_OUTPUT);
+        runtime.spawn(Box::pin(async move {
+            select(shared.stdio_ended(), limit).await;
+            connection.abort(status);
+            shared.set_settled();
+        }));
     }
 
     /// Asks the plugin to end. Whatever comes of it, it was asked: go-plugin's plugins die before

@@ -91,12 +91,15 @@ pub(super) struct Shared {
     exited: SharedFuture<oneshot::Receiver<ExitReport>>,
     stdio: Mutex<Option<oneshot::Sender<()>>>,
     stdio_ended: SharedFuture<oneshot::Receiver<()>>,
+    settle: Mutex<Option<oneshot::Sender<()>>>,
+    settled: SharedFuture<oneshot::Receiver<()>>,
 }
 
 impl Shared {
     pub(super) fn new(name: String, settings: Settings) -> Self {
         let (report, exited) = oneshot::channel();
         let (stdio, stdio_ended) = oneshot::channel();
+        let (settle, settled) = oneshot::channel();
         Self {
             name,
             settings,
@@ -106,6 +109,8 @@ impl Shared {
             exited: exited.shared(),
             stdio: Mutex::new(Some(stdio)),
             stdio_ended: stdio_ended.shared(),
+            settle: Mutex::new(Some(settle)),
+            settled: settled.shared(),
         }
     }
 
@@ -137,13 +142,18 @@ impl Shared {
         }
     }
 
+    /// What the plugin printed has been handed over, to its end.
     pub(super) fn set_stdio_ended(&self) {
-        drop(
-            self.stdio
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        finish(&self.stdio);
+    }
+
+    pub(super) fn stdio_ended(&self) -> impl Future + Send + Unpin + use<> {
+        self.stdio_ended.clone()
+    }
+
+    /// The process is gone, and so is the connection: later calls say how it ended.
+    pub(super) fn set_settled(&self) {
+        finish(&self.settle);
     }
 
     /// Resolves when the process has ended.
@@ -164,6 +174,11 @@ impl Shared {
     }
 }
 
+/// Resolves the other end.
+fn finish(sender: &Mutex<Option<oneshot::Sender<()>>>) {
+    drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
 /// A plugin that has been started: its process runs and the host is connected to it.
 ///
 /// Dropping it kills the plugin and reaps its process, by a task of the runtime, or with the runtime
@@ -178,8 +193,9 @@ pub struct RunningPlugin {
     link: Link,
 }
 
-/// How long the last output of an ended plugin may take to arrive. It is on its way already.
-const LAST_OUTPUT: Duration = Duration::from_millis(500);
+/// How long the last output of an ended plugin may take to be handed over; a bound for a runtime
+/// that has stopped running tasks.
+const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl RunningPlugin {
     pub(super) fn new(
@@ -338,8 +354,6 @@ impl RunningPlugin {
     /// all the same.
     pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
         let report = self.end(Request::Shutdown).await;
-        let last_output = time::sleep(&self.runtime, LAST_OUTPUT);
-        select(self.shared.stdio_ended.clone(), last_output).await;
         match report.reason {
             ExitReason::Shutdown | ExitReason::Killed | ExitReason::Crashed => Ok(report),
             ExitReason::GraceExpired => Err(ShutdownError::GraceExpired {
@@ -358,7 +372,10 @@ impl RunningPlugin {
     async fn end(&self, request: Request) -> ExitReport {
         // If the driver is gone, so is the process, and `exited` resolves.
         let _over = self.requests.unbounded_send(request);
-        self.shared.exited().await
+        let report = self.shared.exited().await;
+        let limit = time::sleep(&self.runtime, SETTLED_WITHIN);
+        select(self.shared.settled.clone(), limit).await;
+        report
     }
 }
 

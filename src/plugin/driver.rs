@@ -142,12 +142,11 @@ impl Driver {
                 }
             },
             PluginAction::WriteHandshake(line) => {
+                // Before the line, which tells the host that all is set up.
+                self.interrupts = IgnoreInterrupts::start();
                 let mut stdout = self.parts.claim.stdout();
                 match stdout.write_all(&line).and_then(|()| stdout.flush()) {
-                    Ok(()) => {
-                        self.interrupts = IgnoreInterrupts::start();
-                        self.input(PluginInput::HandshakeWritten);
-                    }
+                    Ok(()) => self.input(PluginInput::HandshakeWritten),
                     Err(error) => self.input(PluginInput::HandshakeWriteFailed(error.into())),
                 }
             }
@@ -265,10 +264,11 @@ impl Driver {
         let config = ServerConfig {
             max_message_size: self.parts.max_message_size,
         };
-        let serving = transport.serve(&self.parts.runtime, io, Arc::new(router), config);
-        if let Some(channels) = serving.sub_channels() {
-            broker.use_sub_channels(channels);
-        }
+        let router = Arc::new(router);
+        let serving = broker.begin(
+            || transport.serve(&self.parts.runtime, io, router, config),
+            |serving| serving.sub_channels(),
+        );
         let closed = serving.closed();
         self.connections.push(Served {
             serving,
