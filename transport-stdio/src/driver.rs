@@ -203,9 +203,7 @@ fn drained(state: &mut State, cx: &mut Context<'_>) -> Option<Turn> {
     match Pin::new(io).poll_close(cx) {
         Poll::Pending => None,
         Poll::Ready(_) => {
-            state.close(Status::connection_lost(
-                "the connection was drained and closed",
-            ));
+            state.close_drained();
             Some(Turn::Over)
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) lost: Option<Status>,
     /// Set when the connection is closed for good.
     pub(crate) closed: Option<Status>,
+    /// Closed by a drain, which tells nothing; an abort may still say why to later calls.
+    closed_by_drain: bool,
     closed_wakers: Vec<Waker>,
     pub(crate) jobs: Vec<Job>,
     wakes: Vec<Waker>,
@@ -144,6 +146,7 @@ impl Session {
                 hook: None,
                 lost: None,
                 closed: None,
+                closed_by_drain: false,
                 closed_wakers: Vec::new(),
                 jobs: Vec::new(),
                 wakes: Vec::new(),
@@ -511,9 +514,21 @@ impl State {
         }
     }
 
+    /// Closes for good after a drain.
+    pub(crate) fn close_drained(&mut self) {
+        if self.closed.is_none() {
+            let status = Status::connection_lost("the connection was drained and closed");
+            self.close(status);
+            self.closed_by_drain = true;
+        }
+    }
+
     /// Closes for good: whoever waits for anything is told.
     pub(crate) fn close(&mut self, status: Status) {
-        if self.closed.is_some() {
+        if let Some(before) = &mut self.closed {
+            if std::mem::take(&mut self.closed_by_drain) {
+                *before = status;
+            }
             return;
         }
         if self.lost.is_none() && !self.mux.is_close_sent() {
