@@ -1,0 +1,130 @@
+//! Programs that look like a plugin for a while, without outboard.
+//!
+//! ```text
+//! suite-fake listen PATH HEX [close|hold]   listens at PATH, prints a handshake line for it, sends
+//!                                           the bytes HEX on the first connection, and then
+//!                                           closes it or keeps it
+//! suite-fake stdio HEX [close|hold]         answers with the stdio transport, then as listen, on its
+//!                                           own stdout
+//! suite-fake deaf PATH                      as listen, but its queue is full: nobody can connect
+//! suite-fake print COUNT TEXT               prints TEXT this often, without a line end
+//! suite-fake log HEX COUNT THEN...          writes the bytes HEX this often to stderr, and then
+//!                                           becomes the program THEN
+//! ```
+
+#[cfg(unix)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    unix::main()
+}
+
+/// The tests that use it run on unix only.
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+mod unix {
+    use std::error::Error;
+    use std::io::{self, Read as _, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+
+    /// Bounds what sleeps on purpose.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    pub(super) fn main() -> Result<(), Box<dyn Error>> {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match arguments.as_slice() {
+            ["listen", path, hex, end] => listen(path, &bytes(hex)?, *end == "close"),
+            ["stdio", hex, end] => stdio(&bytes(hex)?, *end == "close"),
+            ["deaf", path] => deaf(path),
+            ["print", count, text] => {
+                for _ in 0..count.parse::<u64>()? {
+                    // The host may have seen enough.
+                    io::stdout().write_all(text.as_bytes())?;
+                }
+                io::stdout().flush()?;
+                std::thread::sleep(FOREVER);
+                Ok(())
+            }
+            ["log", hex, count, program, then @ ..] => {
+                let bytes = bytes(hex)?;
+                for _ in 0..count.parse::<u64>()? {
+                    io::stderr().write_all(&bytes)?;
+                }
+                Err(Command::new(program).args(then).exec().into())
+            }
+            other => Err(format!("unknown arguments {other:?}").into()),
+        }
+    }
+
+    fn announce(path: &str) -> io::Result<()> {
+        println!("1|1|unix|{path}|grpc");
+        io::stdout().flush()
+    }
+
+    fn listen(path: &str, bytes: &[u8], close: bool) -> Result<(), Box<dyn Error>> {
+        let listener = UnixListener::bind(path)?;
+        announce(path)?;
+        let (mut stream, _) = listener.accept()?;
+        // The host may close as soon as it has seen enough.
+        let _refused = stream.write_all(bytes);
+        if close {
+            drop(stream);
+            std::thread::sleep(FOREVER);
+        } else {
+            // What the host sends is read and thrown away.
+            let mut buffer = [0; 4096];
+            while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+            std::thread::sleep(FOREVER);
+        }
+        Ok(())
+    }
+
+    fn stdio(bytes: &[u8], close: bool) -> Result<(), Box<dyn Error>> {
+        // Not through a handle of the standard library, which cannot be closed.
+        let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
+        let mut stdout = std::fs::File::from(stdout);
+        stdout.write_all(b"1|1|stdio|-|stdio\n")?;
+        // The host may close as soon as it has seen enough.
+        let _refused = stdout.write_all(bytes);
+        if close {
+            drop(stdout);
+            rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null")?)?;
+        }
+        std::thread::sleep(FOREVER);
+        Ok(())
+    }
+
+    fn deaf(path: &str) -> Result<(), Box<dyn Error>> {
+        let _listener = UnixListener::bind(path)?;
+        // Connections that nobody accepts, until the kernel takes no more.
+        let address = SocketAddrUnix::new(path)?;
+        let mut waiting = Vec::new();
+        loop {
+            let kind = SocketType::STREAM;
+            let socket = rustix::net::socket(AddressFamily::UNIX, kind, None)?;
+            rustix::io::ioctl_fionbio(&socket, true)?;
+            match rustix::net::connect(&socket, &address) {
+                Ok(()) => waiting.push(socket),
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        announce(path)?;
+        std::thread::sleep(FOREVER);
+        Ok(())
+    }
+
+    fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+        let pair = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
+        Ok((0..hex.len())
+            .step_by(2)
+            .map(pair)
+            .collect::<Result<_, _>>()?)
+    }
+}

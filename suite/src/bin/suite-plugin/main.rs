@@ -1,0 +1,118 @@
+//! The plugin of the suite.
+//!
+//! ```text
+//! suite-plugin RUNTIME TRANSPORT [OPTION]...
+//!
+//! --versions 2,3     serves these application versions
+//! --tcp              listens on TCP
+//! --outlive          outlives its host
+//! --limit BYTES      the largest message
+//! --drain MILLIS     how long calls in flight may go on after the host asked for the end
+//! --print-first TEXT prints TEXT before it serves
+//! --exit-file PATH   writes PATH when serving has ended in good order
+//! --stubborn         then sleeps for ever
+//! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
+//!                    PATH gets its pid
+//! --hold-streams     instead of all this: sleeps for ever, streams open
+//! ```
+
+#[cfg(unix)]
+mod process;
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    unix::main()
+}
+
+/// The tests that use it run on unix only.
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+mod unix {
+    use std::error::Error;
+    use std::path::PathBuf;
+    use std::process::ExitCode;
+    use std::time::Duration;
+
+    use outboard::Plugin;
+    use outboard_suite::axes::{RuntimeKind, TransportKind};
+    use outboard_suite::probe::Prober;
+    use outboard_suite::proto::{ProbeServer, ProcessServer};
+    use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
+
+    use crate::process::ThisProcess;
+
+    /// Bounds what sleeps on purpose, so that a test that fails to kill it leaves nothing behind
+    /// for good.
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    pub(super) fn main() -> ExitCode {
+        match run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("suite-plugin: {error:?}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    fn run() -> Result<(), Box<dyn Error>> {
+        let mut arguments = std::env::args().skip(1);
+        let mut next = || arguments.next().ok_or("an argument is missing");
+        let first = next()?;
+        if first == "--hold-streams" {
+            std::thread::sleep(FOREVER);
+            return Ok(());
+        }
+        let runtime: RuntimeKind = first.parse()?;
+        let transport: TransportKind = next()?.parse()?;
+        let mut arguments = arguments.peekable();
+        // Before the plugin claims the streams.
+        if arguments.next_if_eq("--grandchild").is_some() {
+            let path = arguments.next().ok_or("a path is missing")?;
+            let program = std::env::current_exe()?;
+            let child = std::process::Command::new(program)
+                .arg("--hold-streams")
+                .spawn()?;
+            std::fs::write(path, child.id().to_string())?;
+        }
+        let mut plugin = transport.of_plugin(Plugin::new(HANDSHAKE));
+        let mut versions = vec![1];
+        let mut exit_file: Option<PathBuf> = None;
+        let mut stubborn = false;
+        while let Some(option) = arguments.next() {
+            let mut value = || arguments.next().ok_or("a value is missing");
+            match option.as_str() {
+                "--versions" => {
+                    let list = value()?;
+                    versions = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                }
+                "--tcp" => plugin = plugin.tcp(),
+                "--outlive" => plugin = plugin.outlive_host(),
+                "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
+                "--drain" => {
+                    plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));
+                }
+                "--print-first" => println!("{}", value()?),
+                "--exit-file" => exit_file = Some(value()?.into()),
+                "--stubborn" => stubborn = true,
+                option => return Err(format!("unknown option {option:?}").into()),
+            }
+        }
+        let process = ThisProcess::new(plugin.health());
+        for version in versions {
+            let probe = ProbeServer::new(Prober::default());
+            plugin = plugin.provide_version(version, PROBE, probe);
+            plugin = plugin.provide_version(version, PROCESS, ProcessServer::new(process.clone()));
+        }
+        runtime.block_on(|runtime| plugin.serve(runtime))?;
+        if let Some(path) = exit_file {
+            std::fs::write(path, "served to the end\n")?;
+        }
+        if stubborn {
+            std::thread::sleep(FOREVER);
+        }
+        Ok(())
+    }
+}

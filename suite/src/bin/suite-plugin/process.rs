@@ -1,0 +1,139 @@
+//! What a plugin's process can do on request.
+
+use std::io::{self, Write as _};
+use std::process::Command;
+use std::sync::Arc;
+
+use outboard::Status;
+use outboard::services::health::HealthReporter;
+use outboard_suite::proto::{
+    CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, Process, crash_request,
+    print_request::How,
+};
+
+#[derive(Clone)]
+pub(crate) struct ThisProcess(Arc<HealthReporter>);
+
+impl ThisProcess {
+    pub(crate) fn new(health: HealthReporter) -> Self {
+        Self(Arc::new(health))
+    }
+}
+
+impl Process for ThisProcess {
+    async fn print(&self, request: PrintRequest) -> Result<Nothing, Status> {
+        match request.how() {
+            How::Handler => print(&request).map_err(unknown)?,
+            How::Thread => {
+                let printing = std::thread::spawn(move || print(&request));
+                let printed = printing.join();
+                printed
+                    .map_err(|_| Status::internal("the thread panicked"))?
+                    .map_err(unknown)?;
+            }
+            How::Child => {
+                let script = Command::new("/bin/sh")
+                    .arg("-c")
+                    .arg(&request.text)
+                    .status();
+                if !script.map_err(unknown)?.success() {
+                    return Err(Status::unknown("the script failed"));
+                }
+            }
+        }
+        Ok(Nothing {})
+    }
+
+    async fn log(&self, request: LogRequest) -> Result<Nothing, Status> {
+        let message = request.message.as_str();
+        let span = tracing::info_span!("request", tenant = "acme", shadowed = "by the event");
+        let _inside = span.enter();
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(number = 12, flag = true, shadowed = "no", "{message}")
+            };
+        }
+        match request.level.as_str() {
+            "trace" => log!(trace),
+            "debug" => log!(debug),
+            "info" => log!(info),
+            "warn" => log!(warn),
+            "error" => log!(error),
+            level => return Err(Status::invalid_argument(format!("unknown level {level:?}"))),
+        }
+        Ok(Nothing {})
+    }
+
+    async fn crash(&self, request: CrashRequest) -> Result<Nothing, Status> {
+        if request.how() == crash_request::How::PanicElsewhere {
+            let _panicked = std::thread::spawn(move || panic!("{}", request.text)).join();
+            return Ok(Nothing {});
+        }
+        if !request.text.is_empty() {
+            // A record, since the plain stderr goes to the host as output.
+            tracing::error!("{}", request.text);
+        }
+        match request.how() {
+            crash_request::How::PanicElsewhere => Ok(Nothing {}),
+            crash_request::How::Exit => std::process::exit(request.code),
+            crash_request::How::Abort => std::process::abort(),
+            crash_request::How::Kill => {
+                let own = rustix::process::getpid();
+                let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+                killed.map_err(|error| unknown(error.into()))?;
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn spawn(&self, _request: Nothing) -> Result<Pid, Status> {
+        let program = std::env::current_exe().map_err(unknown)?;
+        let child = Command::new(program).arg("--hold-streams").spawn();
+        let mut child = child.map_err(unknown)?;
+        let pid = child.id();
+        // Reaped here if it ends first; nobody needs the outcome.
+        std::thread::spawn(move || child.wait());
+        Ok(Pid { pid })
+    }
+
+    async fn set_serving(&self, request: Flag) -> Result<Nothing, Status> {
+        self.0.set(outboard_suite::HEALTH_NAME, request.flag);
+        Ok(Nothing {})
+    }
+
+    async fn facts(&self, _request: Nothing) -> Result<FactsReply, Status> {
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with("PLUGIN_"));
+        let mut threads = Vec::new();
+        if let Ok(tasks) = std::fs::read_dir("/proc/self/task") {
+            for task in tasks.flatten() {
+                let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+                threads.push(name.trim_end().to_owned());
+            }
+        }
+        Ok(FactsReply {
+            pid: std::process::id(),
+            working_dir: std::env::current_dir()
+                .map_err(unknown)?
+                .to_string_lossy()
+                .into_owned(),
+            environment: environment.collect(),
+            threads,
+            in_tokio: tokio::runtime::Handle::try_current().is_ok(),
+        })
+    }
+}
+
+fn print(request: &PrintRequest) -> io::Result<()> {
+    for _ in 0..request.repeat.max(1) {
+        if request.stderr {
+            eprint!("{}", request.text);
+        } else {
+            print!("{}", request.text);
+        }
+    }
+    io::stdout().flush()
+}
+
+fn unknown(error: io::Error) -> Status {
+    Status::unknown(error.to_string())
+}

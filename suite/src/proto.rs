@@ -1,0 +1,3 @@
+//! Generated from `proto/probe.proto`.
+
+outboard::include_proto!("outboard.suite");

@@ -1,0 +1,201 @@
+//! Unary calls, and what goes along with every call.
+
+use futures_util::future::{join, join_all};
+use outboard::{CallOptions, Code, Metadata, Status, Streaming, context};
+use outboard_suite::proto::{
+    Count, FailRequest, Nothing, Payload, PourRequest, Probe as _, Process as _, Text,
+};
+
+use crate::harness::Harness;
+
+/// Bytes that tell when some are lost, doubled or out of order.
+pub fn pattern(length: usize) -> Vec<u8> {
+    // 251 is prime, so no power of two (buffers, pages, frames) is in step with it.
+    (0..length).map(|index| (index % 251) as u8).collect()
+}
+
+pub fn payload(data: impl Into<Vec<u8>>) -> Payload {
+    Payload { data: data.into() }
+}
+
+pub async fn every_kind_of_call(h: Harness) {
+    let rig = h.start().await;
+    let probe = &rig.probe;
+    assert_eq!(probe.echo(payload("unary")).await, Ok(payload("unary")));
+    let three = || Streaming::iter(["a", "bc", "def"].map(payload));
+    let collected = probe.collect(three()).await.expect("client streaming");
+    assert_eq!((collected.messages, collected.bytes), (3, 6));
+    let request = PourRequest { count: 3, size: 2 };
+    let mut poured = probe.pour(request).await.expect("server streaming");
+    for n in 0..3 {
+        assert_eq!(poured.message().await, Ok(Some(payload([n; 2]))));
+    }
+    assert_eq!(poured.message().await, Ok(None));
+    let mut chat = probe.chat(three()).await.expect("bidirectional");
+    for text in ["a", "bc", "def"] {
+        assert_eq!(chat.message().await, Ok(Some(payload(text))));
+    }
+    assert_eq!(chat.message().await, Ok(None));
+    // Nothing sent at all, in each place where that can be.
+    let collected = probe.collect(Streaming::iter([])).await.expect("empty");
+    assert_eq!(collected.messages, 0);
+    let mut poured = probe.pour(PourRequest::default()).await.expect("empty");
+    assert_eq!(poured.message().await, Ok(None));
+    assert_eq!(probe.echo(payload("")).await, Ok(payload("")));
+    rig.shutdown().await;
+}
+
+pub async fn sixteen_mebibytes_go_both_ways(h: Harness) {
+    let rig = h.start().await;
+    let data = pattern(16 << 20);
+    let answer = rig.probe.echo(payload(data.clone())).await.expect("large");
+    assert!(answer.data == data, "the bytes come back as they were");
+    rig.shutdown().await;
+}
+
+pub async fn ten_thousand_small_calls(h: Harness) {
+    let rig = h.start().await;
+    for n in 0..10_000_u32 {
+        let data = payload(n.to_be_bytes());
+        assert_eq!(rig.probe.echo(data.clone()).await, Ok(data));
+    }
+    rig.shutdown().await;
+}
+
+pub async fn sixty_four_calls_at_once(h: Harness) {
+    let rig = h.start().await;
+    // None of them ends before all are there.
+    let calls = (0..64).map(|_| rig.probe.meet(Count { count: 64 }));
+    for met in join_all(calls).await {
+        assert_eq!(met, Ok(Nothing {}));
+    }
+    rig.shutdown().await;
+}
+
+pub async fn unknown_services_and_methods_are_unimplemented(h: Harness) {
+    let rig = h.start().await;
+    let channel = rig.plugin.channel();
+    for path in [
+        "/no.such.Service/Method",
+        "/outboard.suite.Probe/NoSuchMethod",
+    ] {
+        let call = channel.unary::<Nothing, Nothing>(channel.head(path), &Nothing {});
+        let status = call.await.expect_err("nobody serves it");
+        assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+        let named = path.rsplit('/').next().expect("a method");
+        let service = path.split('/').nth(1).expect("a service");
+        let text = status.message();
+        assert!(text.contains(named) || text.contains(service), "{text}");
+    }
+    assert_eq!(rig.probe.echo(payload("on")).await, Ok(payload("on")));
+    rig.shutdown().await;
+}
+
+pub async fn metadata_and_trailers_go_both_ways(h: Harness) {
+    let rig = h.start().await;
+    let mut metadata = Metadata::new();
+    metadata.insert("x-text", "one").expect("valid");
+    metadata.insert("x-text", "two").expect("valid");
+    let binary: Vec<u8> = (0..=255).collect();
+    metadata
+        .insert_bin("x-binary-bin", binary.clone())
+        .expect("valid");
+    let probe = rig
+        .probe
+        .with_options(CallOptions::new().metadata(metadata));
+    let (answer, received) = context::capture(probe.reflect(Nothing {})).await;
+    let entries = answer.expect("ok").entries;
+    let values = |key: &str| -> Vec<&[u8]> {
+        let of_key = entries.iter().filter(|entry| entry.key == key);
+        of_key.map(|entry| entry.value.as_slice()).collect()
+    };
+    assert_eq!(values("x-text"), [b"one", b"two"]);
+    assert_eq!(values("x-binary-bin"), [binary.as_slice()]);
+    for (metadata, text, bin) in [
+        (&received.headers, "h-x-text", "h-x-binary-bin"),
+        (&received.trailers, "t-x-text", "t-x-binary-bin"),
+    ] {
+        assert_eq!(metadata.get(text), Some("one"), "{metadata:?}");
+        assert_eq!(metadata.get_bin(bin), Some(binary.as_slice()));
+    }
+    rig.shutdown().await;
+}
+
+pub async fn statuses_keep_code_text_and_details(h: Harness) {
+    let rig = h.start().await;
+    let text = "näin ei käy: 100 %, 日本語, 🦀\nand a second line";
+    for code in 1..=16 {
+        let request = FailRequest {
+            code,
+            message: text.to_owned(),
+            details: pattern(code as usize),
+        };
+        let status = rig.probe.fail(request).await.expect_err("as asked");
+        assert_eq!(status.code(), Code::from_number(code));
+        assert_eq!(status.message(), text);
+        assert_eq!(status.details(), pattern(code as usize));
+        assert!(!status.is_connection_lost());
+    }
+    rig.shutdown().await;
+}
+
+pub async fn a_panic_fails_its_call_only(h: Harness) {
+    let rig = h.start().await;
+    let other = rig.probe.meet(Count { count: 2 });
+    let text = "out of cheese".to_owned();
+    let status = rig
+        .probe
+        .panic(Text { text })
+        .await
+        .expect_err("it panicked");
+    assert_eq!(status.code(), Code::Internal, "{status:?}");
+    let (here, there) = join(other, rig.probe.meet(Count { count: 2 })).await;
+    assert_eq!((here, there), (Ok(Nothing {}), Ok(Nothing {})));
+    rig.shutdown().await;
+}
+
+pub async fn too_large_a_message_fails_its_call_only(h: Harness) {
+    const LIMIT: usize = 1 << 20;
+    let exhausted = |result: Result<Payload, Status>| {
+        let status = result.expect_err("too large");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    };
+    // The plugin refuses the request.
+    let rig = h.start_host(h.host(["--limit", &LIMIT.to_string()])).await;
+    exhausted(rig.probe.echo(payload(vec![7; LIMIT + 1])).await);
+    let almost = vec![7; LIMIT - 16];
+    assert!(rig.probe.echo(payload(almost.clone())).await.is_ok());
+    rig.shutdown().await;
+    // The host refuses the answer.
+    let rig = h.start_host(h.host([""; 0]).max_message_size(LIMIT)).await;
+    let size = LIMIT as u64 + 1;
+    let mut poured = rig
+        .probe
+        .pour(PourRequest { count: 1, size })
+        .await
+        .expect("starts");
+    exhausted(poured.message().await.map(Option::unwrap_or_default));
+    assert!(rig.probe.echo(payload(almost)).await.is_ok());
+    rig.shutdown().await;
+}
+
+pub async fn pings_and_facts(h: Harness) {
+    let rig = h.start().await;
+    rig.plugin.ping().await.expect("it serves");
+    assert_eq!(rig.plugin.negotiated_version(), 1);
+    assert!(!rig.plugin.is_exited() && !rig.plugin.is_disconnected());
+    assert_eq!(rig.plugin.exit_report(), None);
+    let facts = rig.process.facts(Nothing {}).await.expect("facts");
+    assert_eq!(Some(facts.pid), rig.plugin.id());
+    let smol = facts.threads.iter().all(|name| !name.starts_with("tokio"));
+    match h.on.plugin {
+        outboard_suite::axes::RuntimeKind::Smol => {
+            assert!(
+                smol && !facts.in_tokio,
+                "no tokio runs beside smol: {facts:?}"
+            );
+        }
+        _ => assert!(facts.in_tokio, "{facts:?}"),
+    }
+    rig.shutdown().await;
+}

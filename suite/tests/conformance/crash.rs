@@ -1,0 +1,145 @@
+//! Plugins that end without having been asked.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use outboard::{Code, DispenseError, Exit, ExitReason, Status};
+use outboard_suite::PROBE;
+use outboard_suite::proto::{
+    CrashRequest, Nothing, PourRequest, Probe as _, ProbeClient, Process as _, crash_request::How,
+};
+
+use crate::calls::payload;
+use crate::harness::{Harness, Rig};
+use crate::leftovers;
+
+fn crash(how: How, code: i32, text: &str) -> CrashRequest {
+    CrashRequest {
+        how: how.into(),
+        code,
+        text: text.to_owned(),
+    }
+}
+
+/// The status of a call to a plugin that has ended so.
+fn tells(status: &Status, texts: &[&str]) {
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.is_connection_lost(), "{status:?}");
+    for text in texts {
+        assert!(status.message().contains(text), "{text:?} in {status}");
+    }
+}
+
+/// Crashes the plugin, and checks what is told then and afterwards.
+async fn crashes(h: &Harness, rig: &Rig, request: CrashRequest, exit: Exit, texts: &[&str]) {
+    let pid = rig.pid();
+    let exited = rig.plugin.exited();
+    let status = h.promptly(rig.process.crash(request)).await;
+    tells(&status.expect_err("it crashed"), texts);
+    let report = h.promptly(exited).await;
+    assert_eq!((report.exit, report.reason), (exit, ExitReason::Crashed));
+    assert!(rig.plugin.is_exited() && rig.plugin.id().is_none());
+    assert_eq!(rig.plugin.exit_report(), Some(report));
+    assert!(!leftovers::exists(pid), "it was reaped");
+    // Later calls say the same at once.
+    let later = h.promptly(rig.probe.echo(payload("x"))).await;
+    tells(&later.expect_err("it is gone"), texts);
+    let pinged = h.promptly(rig.plugin.ping()).await;
+    assert!(pinged.is_err());
+    let dispensed = rig.plugin.dispense::<ProbeClient>(PROBE).await;
+    assert!(matches!(dispensed, Err(DispenseError::Exited { .. })));
+}
+
+pub async fn an_exit_in_mid_call_is_told_with_code_and_last_words(h: Harness) {
+    let rig = h.start().await;
+    let request = crash(How::Exit, 3, "the cheese is out");
+    let texts = ["exited with status 3", "the cheese is out", "suite-plugin"];
+    crashes(&h, &rig, request, Exit::Code(3), &texts).await;
+}
+
+pub async fn a_kill_is_told_with_the_signal(h: Harness) {
+    let rig = h.start().await;
+    let killed = Exit::Signal {
+        signal: 9,
+        core_dumped: false,
+    };
+    crashes(
+        &h,
+        &rig,
+        crash(How::Kill, 0, ""),
+        killed,
+        &["signal 9", "SIGKILL"],
+    )
+    .await;
+}
+
+pub async fn an_abort_is_told_with_the_signal(h: Harness) {
+    let rig = h.start().await;
+    let request = crash(How::Abort, 0, "giving up");
+    let status = h
+        .promptly(rig.process.crash(request))
+        .await
+        .expect_err("it aborted");
+    tells(&status, &["signal 6", "SIGABRT", "giving up"]);
+    // Whether there is a core file is up to the system.
+    assert_eq!(h.promptly(rig.plugin.exited()).await.exit.signal(), Some(6));
+}
+
+pub async fn everything_pending_fails_at_once(h: Harness) {
+    let rig = h.start().await;
+    let endless = PourRequest {
+        count: u64::MAX,
+        size: 1000,
+    };
+    let mut stream = rig.probe.pour(endless).await.expect("starts");
+    assert!(stream.message().await.expect("ok").is_some());
+    let waiting = join_all((0..50).map(|_| rig.probe.wait(Nothing {})));
+    let crashing = rig.process.crash(crash(How::Exit, 7, ""));
+    let (waited, crashed) = h.promptly(join(waiting, crashing)).await;
+    for result in waited.into_iter().chain([crashed]) {
+        tells(&result.expect_err("it is gone"), &["exited with status 7"]);
+    }
+    // What had arrived may still be read, and then comes the reason.
+    let reading = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it did not end well"),
+                Err(status) => break status,
+            }
+        }
+    };
+    tells(&h.promptly(reading).await, &["exited with status 7"]);
+}
+
+pub async fn a_crashed_plugin_can_be_shut_down(h: Harness) {
+    let rig = h.start().await;
+    let _crashed = rig.process.crash(crash(How::Exit, 5, "")).await;
+    let report = h
+        .promptly(rig.plugin.shutdown())
+        .await
+        .expect("nothing to wait for");
+    assert_eq!(
+        (report.exit, report.reason),
+        (Exit::Code(5), ExitReason::Crashed)
+    );
+    // The same at the same moment.
+    let rig = h.start().await;
+    let plugin = rig.plugin;
+    let crashing = rig.process.crash(crash(How::Exit, 5, ""));
+    let both = join(crashing, plugin.shutdown());
+    let (crashed, _any) = h.within(Duration::from_secs(10), both).await;
+    assert!(crashed.is_err());
+}
+
+pub async fn a_kill_from_outside_is_noticed_without_a_call(h: Harness) {
+    let rig = h.start().await;
+    let exited = rig.plugin.exited();
+    leftovers::kill(rig.pid());
+    let report = h.promptly(exited).await;
+    assert_eq!(
+        (report.exit.signal(), report.reason),
+        (Some(9), ExitReason::Crashed)
+    );
+    assert!(!rig.plugin.is_disconnected(), "it is not there at all");
+}

@@ -1,0 +1,210 @@
+//! Peers that do what no peer should.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use outboard::Command;
+use outboard_suite::axes::TransportKind;
+use outboard_suite::proto::{Nothing, Probe as _};
+use outboard_suite::watched::Sink;
+
+use crate::calls::payload;
+use crate::harness::{FAKE, Harness, PLUGIN, Rig};
+use crate::leftovers::files_in;
+use crate::logs::Records;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a hostile peer sends first, over this transport: noise, half a frame, a frame of a size
+/// that nobody should allocate, a frame that nobody asked for.
+fn openings(transport: TransportKind) -> Vec<Vec<u8>> {
+    let mut noise: Vec<u8> = (0..4096_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    // As a length it is too large, or the peer would rightly wait for the rest.
+    noise[0] = 0xff;
+    match transport {
+        TransportKind::H2 => vec![
+            noise,
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            vec![0, 0, 6, 4, 0],
+            // DATA of 16 MiB on stream 1.
+            vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1],
+            // Empty SETTINGS, then WINDOW_UPDATE by 0 on the connection.
+            vec![
+                0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ],
+        ],
+        // Its own tests in transport-stdio send the malformed frames.
+        TransportKind::Stdio => vec![noise, vec![0xff; 64], vec![0; 3]],
+    }
+}
+
+/// The plugin's socket.
+fn socket(h: &Harness) -> PathBuf {
+    let files = files_in(h.dir());
+    assert_eq!(files.len(), 1, "{files:?}");
+    h.dir().join(&files[0])
+}
+
+pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
+    for (number, opening) in openings(h.on.transport).into_iter().enumerate() {
+        for end in ["close", "hold"] {
+            let opening = hex(&opening);
+            let host = if h.on.transport.has_sockets() {
+                let socket = h.dir().join(format!("fake{number}{end}"));
+                let socket = socket.to_str().expect("text").to_owned();
+                h.host_of(Command::new(FAKE).args(["listen", &socket, &opening, end]))
+            } else {
+                h.host_of(Command::new(FAKE).args(["stdio", &opening, end]))
+            };
+            // An error noticed before the start is over is as good.
+            let Ok(plugin) = h.promptly(host.start(h.runtime.clone())).await else {
+                continue;
+            };
+            let waits_for_ever = end == "hold" && number == 2;
+            if !waits_for_ever {
+                let pinged = h.promptly(plugin.ping()).await;
+                assert!(pinged.is_err(), "opening {number}, then {end}");
+                assert!(!plugin.is_exited(), "its process still runs");
+            }
+            h.promptly(plugin.kill()).await;
+        }
+    }
+}
+
+pub async fn a_log_that_is_no_log_harms_nothing(h: Harness) {
+    let lines: [(&[u8], u32); 6] = [
+        (b"{\"@message\":5,\"@level\":\"info\"}\n", 3),
+        (
+            b"{\"@level\":null,\"@message\":{},\"@timestamp\":true}\n[1,2]\nnull\n17\n",
+            3,
+        ),
+        (b"\xff\xfe\x00\x80 not text \xc3\n", 100),
+        (&[b'x'; 65_536], 160),
+        (b"\n", 50_000),
+        (b"panic: it seems\n\tat nowhere\n", 1000),
+    ];
+    for (bytes, count) in lines {
+        let (records, sink) = (Records::default(), Sink::default());
+        // Given in pieces small enough for a command line.
+        let (piece, count) = if bytes.len() > 4096 {
+            (
+                &bytes[..4096],
+                count * u32::try_from(bytes.len() / 4096).expect("small"),
+            )
+        } else {
+            (bytes, count)
+        };
+        let command = Command::new(FAKE)
+            .args(["log", &hex(piece), &count.to_string(), PLUGIN])
+            .args([h.on.plugin.to_string(), h.on.transport.to_string()]);
+        let host = records.of(h.host_of(command).log_sink(sink.clone()));
+        let rig: Rig = h.within(Duration::from_secs(20), h.start_host(host)).await;
+        assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+        assert!(sink.bytes().starts_with(piece), "the raw bytes are there");
+        rig.shutdown().await;
+        let expected = piece.len() * usize::try_from(count).expect("small");
+        assert!(sink.bytes().len() >= expected, "all of them");
+    }
+}
+
+pub async fn strangers_at_the_socket_harm_nothing(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    let rig = h.start().await;
+    let socket = socket(&h);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut held = Vec::new();
+    for opening in openings(h.on.transport)
+        .into_iter()
+        .chain([Vec::new(), preface.clone()])
+    {
+        for with_preface in [false, true] {
+            let mut stream = UnixStream::connect(&socket).expect("it listens");
+            if with_preface {
+                stream.write_all(&preface).expect("it is there");
+            }
+            // It may have hung up by now.
+            let _refused = stream.write_all(&opening);
+            assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+            // Half of them hang up, half stay and say nothing more.
+            if with_preface {
+                held.push(stream);
+            }
+        }
+    }
+    // Many at once that close without a byte.
+    for _ in 0..200 {
+        drop(UnixStream::connect(&socket).expect("it listens"));
+    }
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+    // Noise after which it hangs up is answered by nothing but that.
+    let mut stream = UnixStream::connect(&socket).expect("it listens");
+    stream.write_all(&[b'z'; 100]).expect("it is there");
+    let read = h.elsewhere(move || stream.read_to_end(&mut Vec::new()).map(|_| ()));
+    let _ended = h.promptly(read).await;
+    rig.plugin.ping().await.expect("it serves on");
+    rig.shutdown().await;
+    drop(held);
+}
+
+pub async fn a_second_host_may_come_beside_the_first(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    let rig = h.start().await;
+    let socket = socket(&h);
+    // A host of the same plugin, told by a line as the plugin printed it.
+    let script = format!("echo '1|1|unix|{}|grpc|'; exec sleep 600", socket.display());
+    let second = h
+        .script(&script)
+        .start(h.runtime.clone())
+        .await
+        .expect("it connects");
+    let probe: outboard_suite::proto::ProbeClient = second
+        .dispense(outboard_suite::PROBE)
+        .await
+        .expect("no names are given");
+    assert_eq!(probe.echo(payload("second")).await, Ok(payload("second")));
+    // With a broker of its own, in both directions.
+    let id = probe.serve(Nothing {}).await.expect("served").id;
+    let brokered: outboard_suite::proto::ProbeClient =
+        second.broker().dial(id).await.expect("announced");
+    assert_eq!(brokered.echo(payload("x")).await, Ok(payload("x")));
+    drop((brokered, probe));
+    second.kill().await;
+    assert_eq!(rig.probe.echo(payload("first")).await, Ok(payload("first")));
+    rig.shutdown().await;
+}
+
+pub async fn junk_on_the_real_stdout_is_drained(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    // A helper of the plugin, with the original stdout, writes a line of 100 MB to it.
+    let script = format!(
+        "(head -c 100000000 /dev/zero; echo done >&2) & exec {PLUGIN} {} {}",
+        h.on.plugin, h.on.transport
+    );
+    // Before the handshake line it would be taken for one, so the helper waits for a file.
+    let go = h.dir().join("go");
+    let script = script.replacen(
+        "(head",
+        &format!("(while ! [ -e {} ]; do :; done; head", go.display()),
+        1,
+    );
+    let sink = Sink::default();
+    let rig = h.start_host(h.script(&script).log_sink(sink.clone())).await;
+    std::fs::write(&go, "").expect("written");
+    h.within(Duration::from_secs(60), sink.until_contains("done"))
+        .await;
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+    std::fs::remove_file(go).expect("it was made");
+    rig.shutdown().await;
+}

@@ -1,0 +1,126 @@
+//! What plugins log.
+
+use outboard::Host;
+use outboard::hclog::{Kind, Level, Record};
+use outboard_suite::proto::{
+    CrashRequest, LogRequest, Nothing, Payload, Probe as _, Process as _, Text, crash_request::How,
+};
+use outboard_suite::watched::{Sink, Watched};
+use std::sync::Arc;
+
+use crate::harness::{Harness, Rig};
+
+/// The records that a host got, in order.
+#[derive(Clone, Default)]
+pub struct Records(Arc<Watched<Vec<Record>>>);
+
+impl Records {
+    pub fn of(&self, host: Host) -> Host {
+        let records = Arc::clone(&self.0);
+        host.on_log(move |record| records.change(|all| all.push(record.clone())))
+    }
+
+    /// Waits for the record with this message.
+    pub async fn with(&self, message: &str) -> Record {
+        let found =
+            |all: &mut Vec<Record>| all.iter().find(|r| r.message.contains(message)).cloned();
+        self.0.until(found).await
+    }
+}
+
+async fn log(rig: &Rig, level: &str, message: &str) {
+    let request = LogRequest {
+        level: level.to_owned(),
+        message: message.to_owned(),
+    };
+    rig.process.log(request).await.expect("it logs");
+}
+
+pub async fn records_keep_level_message_and_fields(h: Harness) {
+    let records = Records::default();
+    let rig = h.start_host(records.of(h.host([""; 0]))).await;
+    let levels = [
+        ("trace", Level::Trace),
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+    ];
+    for (name, level) in levels {
+        let message = format!("a {name} \"quoted\"\nover two lines, ünïcödé");
+        log(&rig, name, &message).await;
+        let record = h.promptly(records.with(&message)).await;
+        assert_eq!((record.level, &record.message), (level, &message));
+        let field = |key: &str| record.fields.get(key).cloned().unwrap_or_default();
+        assert_eq!(field("number"), 12);
+        assert_eq!(field("flag"), true);
+        assert_eq!(field("tenant"), "acme", "of the span around it");
+        assert_eq!(field("shadowed"), "no", "the event's own wins");
+        assert!(
+            record
+                .module()
+                .is_some_and(|module| module.starts_with("suite_plugin"))
+        );
+        assert!(record.timestamp.is_some());
+    }
+    rig.shutdown().await;
+}
+
+pub async fn a_panic_is_an_error_record(h: Harness) {
+    let records = Records::default();
+    let rig = h.start_host(records.of(h.host([""; 0]))).await;
+    let text = "out of cheese".to_owned();
+    assert!(rig.probe.panic(Text { text }).await.is_err());
+    let record = h.promptly(records.with("out of cheese")).await;
+    assert_eq!(record.level, Level::Error);
+    assert!(
+        record.message.contains("/outboard.suite.Probe/Panic"),
+        "{record:?}"
+    );
+    // On a thread that answers no call.
+    let crash = CrashRequest {
+        how: How::PanicElsewhere.into(),
+        code: 0,
+        text: "out of crackers".to_owned(),
+    };
+    rig.process
+        .crash(crash)
+        .await
+        .expect("the process survives");
+    let record = h.promptly(records.with("out of crackers")).await;
+    assert_eq!((record.level, record.kind), (Level::Error, Kind::Panic));
+    assert!(record.message.starts_with("panic: "), "{record:?}");
+    rig.shutdown().await;
+}
+
+pub async fn the_raw_sink_gets_every_byte(h: Harness) {
+    let (sink, records) = (Sink::default(), Records::default());
+    let rig = h
+        .start_host(records.of(h.host([""; 0]).log_sink(sink.clone())))
+        .await;
+    log(&rig, "info", "raw and parsed").await;
+    h.promptly(records.with("raw and parsed")).await;
+    let text = h.promptly(sink.until_contains("raw and parsed")).await;
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        assert!(
+            value["@message"].is_string() && value["@level"].is_string(),
+            "{line}"
+        );
+    }
+    assert!(text.ends_with('\n'));
+    rig.shutdown().await;
+}
+
+pub async fn without_parsing_the_raw_sink_still_works(h: Harness) {
+    let (sink, records) = (Sink::default(), Records::default());
+    let host = h.host([""; 0]).log_sink(sink.clone()).parse_log(false);
+    let rig = h.start_host(records.of(host)).await;
+    log(&rig, "warn", "raw only").await;
+    h.promptly(sink.until_contains("raw only")).await;
+    assert!(rig.probe.echo(Payload::default()).await.is_ok());
+    rig.process.facts(Nothing {}).await.expect("it lives");
+    let none = records.0.change(|all| all.len());
+    assert_eq!(none, 0, "nothing is parsed");
+    rig.shutdown().await;
+}

@@ -1,0 +1,210 @@
+//! The behaviour of outboard, written once and run for every combination of host runtime, plugin
+//! runtime and transport.
+//!
+//! A case is an async function that takes a [`Harness`](harness::Harness). Cases are listed once,
+//! in [`pairs`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
+//! file. A further runtime or transport is a value of its enum in `outboard_suite::axes` and a
+//! line here.
+#![cfg(unix)]
+// A test program has no outside, and the modules no need for two kinds of visibility.
+#![allow(unreachable_pub)]
+
+mod broker;
+mod calls;
+mod crash;
+mod deadlines;
+mod harness;
+mod hostile;
+mod leftovers;
+mod logs;
+mod output;
+mod raw;
+mod shutdown;
+mod starts;
+mod streams;
+
+/// Makes a module of tests of a module of cases.
+macro_rules! group {
+    ($module:ident: $($case:ident),* $(,)?) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    crate::harness::run(super::ON, crate::$module::$case);
+                }
+            )*
+        }
+    };
+}
+
+/// The cases that depend on both sides.
+macro_rules! pairs {
+    () => {
+        group!(calls:
+            every_kind_of_call,
+            sixteen_mebibytes_go_both_ways,
+            ten_thousand_small_calls,
+            sixty_four_calls_at_once,
+            unknown_services_and_methods_are_unimplemented,
+            metadata_and_trailers_go_both_ways,
+            statuses_keep_code_text_and_details,
+            a_panic_fails_its_call_only,
+            too_large_a_message_fails_its_call_only,
+            pings_and_facts,
+        );
+        group!(streams:
+            a_thousand_messages_each_way_in_lock_step,
+            sixty_four_mebibytes_each_way,
+            a_reader_that_stops_holds_up_its_stream_only,
+            a_handler_that_does_not_read_holds_up_its_stream_only,
+            dropping_a_stream_ends_it_on_the_other_side,
+            a_failing_request_stream_ends_the_call,
+        );
+        group!(deadlines:
+            the_plugin_sees_the_deadline,
+            a_call_ends_at_its_deadline_on_both_sides,
+            deadlines_cascade_into_brokered_calls,
+            dropping_a_call_cancels_its_handler,
+            dropping_many_calls_leaves_the_connection_usable,
+            cancelling_reaches_through_a_brokered_call,
+        );
+        group!(broker:
+            the_plugin_calls_what_the_host_serves,
+            the_host_calls_what_the_plugin_serves,
+            several_at_once_in_both_directions,
+            calls_nest_through_the_broker,
+            streams_run_through_the_broker,
+            a_hundred_one_after_another,
+            what_is_no_longer_served_cannot_be_used,
+            an_id_that_nobody_serves_times_out_and_harms_nothing,
+            a_dial_can_be_given_up,
+            brokered_calls_fail_when_the_plugin_dies,
+            an_id_can_be_dialled_once_where_go_plugin_says_so,
+        );
+        group!(output:
+            both_channels_arrive_byte_for_byte,
+            prints_from_threads_and_children_arrive,
+            what_is_printed_before_serving_arrives,
+            a_mebibyte_printed_in_a_handler_does_not_deadlock,
+            the_last_output_arrives_before_shutdown_returns,
+            output_without_a_sink_is_no_burden,
+            a_broken_sink_harms_nothing,
+        );
+        group!(logs:
+            records_keep_level_message_and_fields,
+            a_panic_is_an_error_record,
+            the_raw_sink_gets_every_byte,
+            without_parsing_the_raw_sink_still_works,
+        );
+        group!(crash:
+            an_exit_in_mid_call_is_told_with_code_and_last_words,
+            a_kill_is_told_with_the_signal,
+            an_abort_is_told_with_the_signal,
+            everything_pending_fails_at_once,
+            a_crashed_plugin_can_be_shut_down,
+            a_kill_from_outside_is_noticed_without_a_call,
+        );
+        group!(shutdown:
+            the_plugin_ends_by_itself_and_cleans_up,
+            calls_in_flight_are_finished,
+            a_stubborn_plugin_is_killed_after_the_grace,
+            kill_ends_it_at_once,
+            dropping_the_handle_kills_and_reaps,
+            dropping_the_start_kills_what_was_launched,
+            a_grandchild_with_the_streams_holds_nothing_up,
+            a_child_with_the_captured_streams_holds_nothing_up,
+            the_health_that_the_plugin_reports,
+            twenty_times_leave_no_descriptor,
+            a_killed_host_takes_its_plugin_along,
+            a_plugin_may_outlive_its_host,
+            many_plugins_at_once,
+            the_defaults_of_directory_and_environment,
+        );
+        group!(hostile:
+            a_log_that_is_no_log_harms_nothing,
+            strangers_at_the_socket_harm_nothing,
+            a_second_host_may_come_beside_the_first,
+            junk_on_the_real_stdout_is_drained,
+        );
+    };
+}
+
+/// The cases in which no plugin of outboard takes part.
+macro_rules! hosts {
+    () => {
+        group!(starts:
+            lines_that_are_no_handshake,
+            lines_with_a_field_that_does_not_do,
+            lines_of_all_lengths_are_accepted,
+            a_silent_exit_is_told_with_status_and_stderr,
+            closing_stdout_is_no_handshake,
+            programs_that_cannot_be_launched,
+            a_line_that_never_comes_times_out_by_name,
+            an_endless_line_is_cut_short,
+            hosts_that_are_set_up_wrongly_launch_nothing,
+            addresses_where_nobody_is,
+            a_connection_that_is_never_taken_times_out_by_name,
+        );
+        group!(hostile: a_plugin_that_speaks_nonsense_fails_calls_only);
+    };
+}
+
+/// The cases in which no host of outboard takes part.
+macro_rules! plugins {
+    () => {
+        group!(raw:
+            without_its_cookie_it_explains_itself,
+            the_line_has_six_fields_unless_the_plugin_multiplexes,
+            the_highest_common_version_is_chosen_or_else_the_lowest,
+            the_socket_is_where_and_whose_it_should_be,
+            what_it_cannot_do_ends_it_with_a_reason,
+            tcp_ports_are_of_the_range,
+            stdio_is_spoken_only_where_it_is_offered,
+            interrupts_are_ignored_and_termination_is_not,
+            nothing_precedes_the_line_and_nothing_follows_it,
+        );
+    };
+}
+
+/// What the cases of each list run on: host runtime, plugin runtime, transport.
+macro_rules! combinations {
+    ($($cases:ident! { $($name:ident: $host:ident, $plugin:ident, $transport:ident;)* })*) => {
+        $($(
+            mod $name {
+                const ON: crate::harness::Combination = crate::harness::Combination {
+                    host: outboard_suite::axes::RuntimeKind::$host,
+                    plugin: outboard_suite::axes::RuntimeKind::$plugin,
+                    transport: outboard_suite::axes::TransportKind::$transport,
+                };
+                $cases!();
+            }
+        )*)*
+    };
+}
+
+combinations! {
+    pairs! {
+        tokio_tokio_h2: Tokio, Tokio, H2;
+        tokio_smol_h2: Tokio, Smol, H2;
+        smol_tokio_h2: Smol, Tokio, H2;
+        smol_smol_h2: Smol, Smol, H2;
+        threads_threads_h2: TokioThreads, TokioThreads, H2;
+        tokio_tokio_stdio: Tokio, Tokio, Stdio;
+        tokio_smol_stdio: Tokio, Smol, Stdio;
+        smol_tokio_stdio: Smol, Tokio, Stdio;
+        smol_smol_stdio: Smol, Smol, Stdio;
+        threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
+    }
+    hosts! {
+        tokio_host_h2: Tokio, Tokio, H2;
+        smol_host_h2: Smol, Smol, H2;
+        tokio_host_stdio: Tokio, Tokio, Stdio;
+        smol_host_stdio: Smol, Smol, Stdio;
+    }
+    plugins! {
+        tokio_plugin_h2: Tokio, Tokio, H2;
+        smol_plugin_h2: Smol, Smol, H2;
+        tokio_plugin_stdio: Tokio, Tokio, Stdio;
+        smol_plugin_stdio: Smol, Smol, Stdio;
+    }
+}

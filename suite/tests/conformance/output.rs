@@ -1,0 +1,158 @@
+//! What plugins print.
+
+use std::io;
+
+use futures_util::future::join;
+use outboard::Host;
+use outboard_suite::proto::{PrintRequest, Probe as _, Process as _, print_request::How};
+use outboard_suite::watched::Sink;
+
+use crate::calls::payload;
+use crate::harness::{Harness, Rig};
+
+/// A host with a sink for each channel.
+fn synced(host: Host) -> (Host, Sink, Sink) {
+    let (stdout, stderr) = (Sink::default(), Sink::default());
+    let host = host.sync_stdout(stdout.clone()).sync_stderr(stderr.clone());
+    (host, stdout, stderr)
+}
+
+async fn print(rig: &Rig, how: How, stderr: bool, text: &str) {
+    let request = PrintRequest {
+        how: how.into(),
+        stderr,
+        text: text.to_owned(),
+        repeat: 1,
+    };
+    rig.process.print(request).await.expect("it prints");
+}
+
+pub async fn both_channels_arrive_byte_for_byte(h: Harness) {
+    let (host, stdout, stderr) = synced(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    // go-plugin's own test.
+    print(&rig, How::Handler, false, "hello\nworld!").await;
+    print(&rig, How::Handler, true, "and some error\n messages!").await;
+    h.promptly(stdout.until_contains("world!")).await;
+    h.promptly(stderr.until_contains("messages!")).await;
+    // More than one chunk, whole and in order.
+    let long: String = (0..20_000).map(|n| format!("{n},")).collect();
+    print(&rig, How::Handler, false, &long).await;
+    rig.shutdown().await;
+    assert_eq!(
+        String::from_utf8_lossy(&stdout.bytes()),
+        format!("hello\nworld!{long}")
+    );
+    assert_eq!(stderr.bytes(), b"and some error\n messages!");
+}
+
+pub async fn prints_from_threads_and_children_arrive(h: Harness) {
+    let (host, stdout, stderr) = synced(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    print(&rig, How::Thread, false, "from a thread;").await;
+    print(
+        &rig,
+        How::Child,
+        false,
+        "echo from a child; echo its error >&2",
+    )
+    .await;
+    print(&rig, How::Thread, true, "error of a thread").await;
+    rig.shutdown().await;
+    assert_eq!(
+        String::from_utf8_lossy(&stdout.bytes()),
+        "from a thread;from a child\n"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&stderr.bytes()),
+        "its error\nerror of a thread"
+    );
+}
+
+pub async fn what_is_printed_before_serving_arrives(h: Harness) {
+    // It looks like a handshake line and must not be taken for one.
+    let early = "1|1|unix|/nowhere|grpc";
+    let (host, stdout, _stderr) = synced(h.host(["--print-first", early]));
+    let rig = h.start_host(host).await;
+    h.promptly(stdout.until_contains(early)).await;
+    rig.shutdown().await;
+    assert_eq!(
+        String::from_utf8_lossy(&stdout.bytes()),
+        format!("{early}\n")
+    );
+}
+
+pub async fn a_mebibyte_printed_in_a_handler_does_not_deadlock(h: Harness) {
+    let (host, stdout, _stderr) = synced(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    let line = format!("{}\n", "x".repeat(1023));
+    let request = PrintRequest {
+        how: How::Handler.into(),
+        stderr: false,
+        text: line.clone(),
+        repeat: 1024,
+    };
+    h.promptly(rig.process.print(request))
+        .await
+        .expect("it prints");
+    rig.shutdown().await;
+    // The plugin keeps a bounded amount; the part that is there is whole and in order.
+    let bytes = stdout.bytes();
+    assert!(bytes.len() >= 512 << 10, "only {} bytes came", bytes.len());
+    assert!(
+        bytes
+            .chunks(1024)
+            .take(512)
+            .all(|chunk| chunk == line.as_bytes())
+    );
+}
+
+pub async fn the_last_output_arrives_before_shutdown_returns(h: Harness) {
+    for n in 0..10 {
+        let (host, stdout, stderr) = synced(h.host([""; 0]));
+        let rig = h.start_host(host).await;
+        let text = format!("last words {n}");
+        print(&rig, How::Handler, false, &text).await;
+        print(&rig, How::Handler, true, &text).await;
+        rig.shutdown().await;
+        assert_eq!(String::from_utf8_lossy(&stdout.bytes()), text);
+        assert_eq!(String::from_utf8_lossy(&stderr.bytes()), text);
+    }
+}
+
+pub async fn output_without_a_sink_is_no_burden(h: Harness) {
+    let rig = h.start().await;
+    let request = PrintRequest {
+        how: How::Thread.into(),
+        stderr: true,
+        text: "y".repeat(64 << 10),
+        repeat: 64,
+    };
+    let printing = rig.process.print(request);
+    let (printed, echoed) = join(printing, rig.probe.echo(payload("x"))).await;
+    printed.expect("it prints");
+    assert_eq!(echoed, Ok(payload("x")));
+    rig.shutdown().await;
+}
+
+pub async fn a_broken_sink_harms_nothing(h: Harness) {
+    struct Broken;
+    impl io::Write for Broken {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+    let host = h
+        .host([""; 0])
+        .sync_stdout(Broken)
+        .sync_stderr(Broken)
+        .log_sink(Broken);
+    let rig = h.start_host(host).await;
+    print(&rig, How::Handler, false, "into the void").await;
+    print(&rig, How::Handler, true, "into the void").await;
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+    rig.shutdown().await;
+}

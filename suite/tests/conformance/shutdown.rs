@@ -1,0 +1,336 @@
+//! The ends of plugins, and of hosts.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::pin::pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::future::{Either, join, join_all, select};
+use outboard::{Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
+use outboard_suite::proto::{Flag, Nothing, Probe as _, Process as _};
+
+use crate::calls::payload;
+use crate::harness::{Harness, timed};
+use crate::leftovers::{self, files_in, processes_of};
+
+pub async fn the_plugin_ends_by_itself_and_cleans_up(h: Harness) {
+    let file = h.dir().join("exit-file");
+    let options = ["--exit-file", file.to_str().expect("text")];
+    let rig = h.start_host(h.host(options)).await;
+    assert!(rig.probe.echo(payload("x")).await.is_ok());
+    let pid = rig.pid();
+    let report = h
+        .promptly(rig.plugin.shutdown())
+        .await
+        .expect("in good order");
+    assert_eq!(
+        (report.exit, report.reason),
+        (Exit::Code(0), ExitReason::Shutdown)
+    );
+    assert!(!leftovers::exists(pid), "it was reaped");
+    std::fs::remove_file(file).expect("what comes after serving ran");
+    let status = h
+        .promptly(rig.probe.echo(payload("x")))
+        .await
+        .expect_err("it is gone");
+    assert!(status.message().contains("was shut down"), "{status}");
+}
+
+pub async fn calls_in_flight_are_finished(h: Harness) {
+    let rig = h.start().await;
+    let (mut sender, requests) = Streaming::channel(1);
+    let mut chat = rig.probe.chat(requests).await.expect("starts");
+    sender.send(payload("before")).await.expect("it is read");
+    assert_eq!(chat.message().await, Ok(Some(payload("before"))));
+    let in_flight = async {
+        // The plugin has been asked to end once it takes no further calls.
+        while rig.probe.echo(payload("new")).await.is_ok() {}
+        sender.send(payload("after")).await.expect("it is read");
+        assert_eq!(chat.message().await, Ok(Some(payload("after"))));
+        drop(sender);
+        assert_eq!(chat.message().await, Ok(None));
+    };
+    let both = h.promptly(join(rig.plugin.shutdown(), in_flight));
+    let report = both.await.0.expect("in good order");
+    assert_eq!(
+        (report.exit, report.reason),
+        (Exit::Code(0), ExitReason::Shutdown)
+    );
+}
+
+pub async fn a_stubborn_plugin_is_killed_after_the_grace(h: Harness) {
+    let grace = Duration::from_millis(300);
+    let rig = h
+        .start_host(h.host(["--stubborn"]).shutdown_grace(grace))
+        .await;
+    let pid = rig.pid();
+    let (ended, took) = timed(h.promptly(rig.plugin.shutdown())).await;
+    match ended {
+        Err(ShutdownError::GraceExpired { name, grace: told }) => {
+            assert_eq!((name.as_str(), told), ("suite-plugin", grace));
+        }
+        other => panic!("it never ends by itself: {other:?}"),
+    }
+    assert!(took >= grace, "{took:?}");
+    assert!(!leftovers::exists(pid), "it was reaped");
+}
+
+pub async fn kill_ends_it_at_once(h: Harness) {
+    let rig = h.start_host(h.host(["--stubborn"])).await;
+    let pid = rig.pid();
+    let waiting = rig.probe.wait(Nothing {});
+    let both = join(waiting, rig.plugin.kill());
+    let (waited, report) = h.promptly(both).await;
+    assert_eq!(
+        (report.exit.signal(), report.reason),
+        (Some(9), ExitReason::Killed)
+    );
+    let status = waited.expect_err("it is gone");
+    assert!(
+        status.message().contains("was killed by its host"),
+        "{status}"
+    );
+    assert!(!leftovers::exists(pid), "it was reaped");
+}
+
+pub async fn dropping_the_handle_kills_and_reaps(h: Harness) {
+    let rig = h.start_host(h.host(["--stubborn"])).await;
+    let pid = rig.pid();
+    let exited = rig.plugin.exited();
+    drop(rig.plugin);
+    let report = h.promptly(exited).await;
+    assert_eq!(report.reason, ExitReason::Killed);
+    assert!(!leftovers::exists(pid), "it was reaped");
+    // The client alone holds nothing.
+    assert!(h.promptly(rig.probe.echo(payload("x"))).await.is_err());
+}
+
+pub async fn dropping_the_start_kills_what_was_launched(h: Harness) {
+    let file = h.dir().join("launched");
+    let script = format!("echo > {}; exec sleep 600", file.display());
+    let host = h.script(&script);
+    {
+        let mut starting = pin!(host.start(h.runtime.clone()));
+        let appeared = h.elsewhere({
+            let file = file.clone();
+            move || until_exists(&file)
+        });
+        match select(starting.as_mut(), pin!(appeared)).await {
+            Either::Left((result, _)) => panic!("{result:?}"),
+            Either::Right(((), _)) => {}
+        }
+        assert_eq!(processes_of(h.dir()).len(), 1, "it runs");
+    }
+    let left = h.elsewhere({
+        let dir = h.dir().to_owned();
+        move || processes_of(&dir).into_iter().all(leftovers::gone)
+    });
+    assert!(left.await, "it is gone");
+    std::fs::remove_file(file).expect("it was made");
+}
+
+/// Waits for a file that another process makes.
+fn until_exists(file: &std::path::Path) {
+    while !file.exists() {
+        std::thread::yield_now();
+    }
+}
+
+pub async fn a_grandchild_with_the_streams_holds_nothing_up(h: Harness) {
+    let file = h.dir().join("grandchild");
+    let options = ["--grandchild", file.to_str().expect("text")];
+    let rig = h.start_host(h.host(options)).await;
+    let grandchild: u32 = std::fs::read_to_string(&file)
+        .expect("written")
+        .parse()
+        .expect("a pid");
+    let pid = rig.pid();
+    h.promptly(rig.plugin.shutdown())
+        .await
+        .expect("in good order");
+    assert!(!leftovers::exists(pid));
+    assert!(
+        leftovers::exists(grandchild),
+        "it held the streams all the time"
+    );
+    leftovers::kill(grandchild);
+    // The same when the plugin crashes.
+    let rig = h.start_host(h.host(options)).await;
+    let grandchild: u32 = std::fs::read_to_string(&file)
+        .expect("written")
+        .parse()
+        .expect("a pid");
+    let exited = rig.plugin.exited();
+    leftovers::kill(rig.pid());
+    h.promptly(exited).await;
+    assert!(
+        leftovers::exists(grandchild),
+        "it held the streams all the time"
+    );
+    leftovers::kill(grandchild);
+    std::fs::remove_file(file).expect("it was made");
+}
+
+pub async fn a_child_with_the_captured_streams_holds_nothing_up(h: Harness) {
+    let rig = h.start().await;
+    let child = rig.process.spawn(Nothing {}).await.expect("spawned").pid;
+    h.promptly(rig.plugin.shutdown())
+        .await
+        .expect("in good order");
+    assert!(leftovers::exists(child), "it held the streams all the time");
+    leftovers::kill(child);
+}
+
+pub async fn the_health_that_the_plugin_reports(h: Harness) {
+    let rig = h.start().await;
+    assert_eq!(rig.plugin.health().await, Ok(Health::Serving));
+    rig.process
+        .set_serving(Flag { flag: false })
+        .await
+        .expect("ok");
+    assert_eq!(rig.plugin.health().await, Ok(Health::NotServing));
+    let error = rig.plugin.ping().await.expect_err("it says so");
+    assert_eq!(error, PingError::NotServing(Health::NotServing));
+    rig.process
+        .set_serving(Flag { flag: true })
+        .await
+        .expect("ok");
+    rig.plugin.ping().await.expect("it serves again");
+    rig.shutdown().await;
+}
+
+pub async fn twenty_times_leave_no_descriptor(h: Harness) {
+    let mut host = h.suite_host(&["loop", "20"]);
+    let output = h.elsewhere(move || host.output().expect("it runs")).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let counts: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(counts.len(), 2, "{text}");
+    assert_eq!(
+        counts[0], counts[1],
+        "descriptors after the first time and the last"
+    );
+}
+
+pub async fn a_killed_host_takes_its_plugin_along(h: Harness) {
+    let mut host = h.suite_host(&["wait"]);
+    host.stdout(Stdio::piped());
+    let mut host = host.spawn().expect("it starts");
+    let mut line = String::new();
+    let stdout = host.stdout.take().expect("piped");
+    let (line, mut host) = h
+        .elsewhere(move || {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .expect("it prints");
+            (line, host)
+        })
+        .await;
+    let plugin: u32 = line.trim().parse().expect("a pid");
+    assert_eq!(
+        files_in(h.dir()).len(),
+        usize::from(h.on.transport.has_sockets())
+    );
+    host.kill().expect("it runs");
+    host.wait().expect("it ends");
+    let gone = h.elsewhere(move || leftovers::gone(plugin)).await;
+    assert!(gone, "the plugin noticed");
+    assert_eq!(files_in(h.dir()), [""; 0], "and removed its socket");
+}
+
+pub async fn a_plugin_may_outlive_its_host(h: Harness) {
+    let mut host = std::process::Command::new(crate::harness::HOST);
+    host.args([
+        h.on.host.to_string(),
+        h.on.transport.to_string(),
+        "wait".to_owned(),
+    ])
+    .arg(crate::harness::PLUGIN)
+    .args([h.on.plugin.to_string(), h.on.transport.to_string()])
+    .arg("--outlive")
+    .env("TMPDIR", h.dir())
+    .stdout(Stdio::piped());
+    let mut host = host.spawn().expect("it starts");
+    let stdout = host.stdout.take().expect("piped");
+    let (line, mut host) = h
+        .elsewhere(move || {
+            let mut line = String::new();
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .expect("it prints");
+            (line, host)
+        })
+        .await;
+    let plugin: u32 = line.trim().parse().expect("a pid");
+    host.kill().expect("it runs");
+    host.wait().expect("it ends");
+    // That nothing happens can only be waited for.
+    let limit = Duration::from_millis(500);
+    let gone = h
+        .elsewhere(move || leftovers::gone_within(plugin, limit))
+        .await;
+    // Where the connection is the host's own pipes there is nothing to outlive it for.
+    assert_eq!(
+        gone,
+        !h.on.transport.has_sockets(),
+        "it was told to outlive its host"
+    );
+    leftovers::kill(plugin);
+    for file in files_in(h.dir()) {
+        std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");
+    }
+}
+
+pub async fn many_plugins_at_once(h: Harness) {
+    let rigs = join_all((0..8).map(|_| h.start())).await;
+    let calls = rigs
+        .iter()
+        .map(|rig| rig.probe.echo(payload(rig.pid().to_string())));
+    for (rig, answer) in rigs.iter().zip(join_all(calls).await) {
+        assert_eq!(answer, Ok(payload(rig.pid().to_string())));
+    }
+    join_all(rigs.into_iter().map(|rig| rig.shutdown())).await;
+}
+
+pub async fn the_defaults_of_directory_and_environment(h: Harness) {
+    // What a host was itself launched with is not passed on.
+    let inherited = [
+        "PLUGIN_CLIENT_CERT",
+        "PLUGIN_MULTIPLEX_GRPC",
+        "PLUGIN_UNIX_SOCKET_DIR",
+        "PLUGIN_UNIX_SOCKET_GROUP",
+        "PLUGIN_PROTOCOL_VERSIONS",
+        "PLUGIN_MIN_PORT",
+    ];
+    let mut host = h.suite_host(&["facts"]);
+    host.envs(inherited.map(|name| (name, "inherited")))
+        .env("PLUGIN_OF_THE_USER", "passed on")
+        .env("SUITE_COOKIE", "of another plugin");
+    let output = h.elsewhere(move || host.output().expect("it runs")).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    let expected = [
+        "PLUGIN_MAX_PORT=25000",
+        "PLUGIN_MIN_PORT=10000",
+        "PLUGIN_OF_THE_USER=passed on",
+        "PLUGIN_PROTOCOL_VERSIONS=1",
+    ];
+    let beside = |line: &&str| !line.starts_with("PLUGIN_TRANSPORTS=");
+    assert_eq!(
+        lines.into_iter().filter(beside).collect::<Vec<_>>(),
+        expected
+    );
+    // The host's stdin is its own also while the plugin runs.
+    let mut host = h.suite_host(&["echo"]);
+    host.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut host = host.spawn().expect("it starts");
+    let mut stdin = host.stdin.take().expect("piped");
+    stdin.write_all(b"to the host").expect("it reads");
+    drop(stdin);
+    let output = h
+        .elsewhere(move || host.wait_with_output().expect("it ends"))
+        .await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "to the host");
+    assert!(output.status.success());
+}

@@ -1,0 +1,273 @@
+//! Plugins that do not start. Each failure is typed, tells a person what happened, and leaves
+//! nothing running (which the harness checks).
+
+use std::time::Duration;
+
+use outboard::handshake::HandshakeError;
+use outboard::{
+    Command, ConfigError, Exit, Handshake, Host, HostError, StartError, StartFailure, StartPhase,
+};
+
+use crate::harness::{FAKE, Harness};
+
+/// The text for people: the error, and whatever is behind it.
+fn text(error: &StartError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Starts a script, which must fail with a text that contains all of these.
+async fn fails(h: &Harness, script: &str, texts: &[&str]) -> StartError {
+    let error = h.start_error(h.script(script)).await;
+    let told = text(&error);
+    for text in texts {
+        assert!(told.contains(text), "{text:?} in {told:?}");
+    }
+    error
+}
+
+/// Starts a program that prints this line and lives on.
+async fn refused(h: &Harness, line: &str, texts: &[&str]) -> HandshakeError {
+    let script = format!("printf '%s\\n' '{line}'; exec sleep 600");
+    let error = fails(h, &script, texts).await;
+    assert!(error.evidence.killed, "the host ended it");
+    match error.failure {
+        StartFailure::Handshake(error) => error,
+        other => panic!("unexpected failure {other:?}"),
+    }
+}
+
+pub async fn lines_that_are_no_handshake(h: Harness) {
+    for line in ["hello from a program", "1|1|unix", "", "|||"] {
+        let quoted = if line == "|||" { "\"\"" } else { line };
+        let error = refused(&h, line, &[quoted]).await;
+        let fits = match line {
+            "|||" => matches!(error, HandshakeError::CoreVersionNotInteger { .. }),
+            _ => matches!(error, HandshakeError::Unrecognised { .. }),
+        };
+        assert!(fits, "{error:?}");
+    }
+}
+
+pub async fn lines_with_a_field_that_does_not_do(h: Harness) {
+    use HandshakeError as E;
+    let certificate = "A".repeat(51) + "=";
+    type Case<'a> = (&'a str, &'a [&'a str], fn(&E) -> bool);
+    let cases: [Case<'_>; 12] = [
+        ("one|1|unix|/x|grpc", &["\"one\""], |e| {
+            matches!(e, E::CoreVersionNotInteger { .. })
+        }),
+        (
+            "2|1|unix|/x|grpc",
+            &["version 2", "version 1", "rebuild"],
+            |e| matches!(e, E::IncompatibleCore { plugin: 2 }),
+        ),
+        ("1|x|unix|/x|grpc", &["\"x\""], |e| {
+            matches!(e, E::AppVersionNotInteger { .. })
+        }),
+        ("1|7|unix|/x|grpc", &["7", "1"], |e| {
+            matches!(e, E::IncompatibleVersion(_))
+        }),
+        ("1|1|pigeon|/x|grpc", &["\"pigeon\"", "\"unix\""], |e| {
+            matches!(e, E::UnknownNetwork { .. })
+        }),
+        ("1|1|tcp|nowhere|grpc", &["nowhere"], |e| {
+            matches!(e, E::BadAddress(_))
+        }),
+        ("1|1|unix||grpc", &["address"], |e| {
+            matches!(e, E::BadAddress(_))
+        }),
+        ("1|1|unix|/x|smoke", &["\"smoke\""], |e| {
+            matches!(e, E::ProtocolNotAllowed { .. })
+        }),
+        ("1|1|unix|/x| grpc ", &["\" grpc\""], |e| {
+            matches!(e, E::ProtocolNotAllowed { .. })
+        }),
+        ("1|1|unix|/x|netrpc", &["net/rpc"], |e| {
+            matches!(e, E::NetRpcUnsupported)
+        }),
+        ("1|1|unix|/x", &["net/rpc"], |e| {
+            matches!(e, E::NetRpcUnsupported)
+        }),
+        ("CERTIFICATE", &["certificate"], |e| {
+            matches!(e, E::Certificate(_))
+        }),
+    ];
+    for (line, texts, fits) in cases {
+        let with_certificate = format!("1|1|unix|/x|grpc|{certificate}");
+        let line = if line == "CERTIFICATE" {
+            &with_certificate
+        } else {
+            line
+        };
+        if line == with_certificate && !h.on.transport.has_sockets() {
+            // The protocol is refused before the certificate is looked at.
+            continue;
+        }
+        let error = refused(&h, line, texts).await;
+        assert!(fits(&error), "{line}: {error:?}");
+    }
+}
+
+pub async fn a_silent_exit_is_told_with_status_and_stderr(h: Harness) {
+    let script = "echo 'no such database' >&2; exit 42";
+    let error = fails(&h, script, &["exited with status 42", "no such database"]).await;
+    assert_eq!(error.evidence.exit, Some(Exit::Code(42)));
+    assert!(!error.evidence.killed);
+    assert_eq!(error.evidence.stderr, ["no such database"]);
+    // A signal is told by name.
+    let error = fails(&h, "kill -SEGV $$", &["SIGSEGV"]).await;
+    assert_eq!(error.evidence.exit.and_then(Exit::signal), Some(11));
+    // An exit with status 0 is no more of a start.
+    fails(&h, "exit 0", &["exited with status 0"]).await;
+}
+
+pub async fn closing_stdout_is_no_handshake(h: Harness) {
+    let error = fails(&h, "exec >&-; exec sleep 600", &["nothing could be read"]).await;
+    let no_line = StartFailure::Handshake(HandshakeError::NoLine);
+    assert_eq!(error.failure, no_line);
+}
+
+pub async fn programs_that_cannot_be_launched(h: Harness) {
+    let file = h.dir().join("not-executable");
+    std::fs::write(&file, "#!/bin/sh\n").expect("written");
+    for (program, told) in [
+        (file.as_os_str(), "ermission denied"),
+        ("/no/such/plugin".as_ref(), "o such file"),
+        ("no-such-plugin-here".as_ref(), "o such file"),
+        (h.dir().as_os_str(), "ermission denied"),
+    ] {
+        let error = h.start_error(h.host_of(Command::new(program))).await;
+        assert!(
+            matches!(error.failure, StartFailure::Launch(_)),
+            "{error:?}"
+        );
+        let text = text(&error);
+        assert!(text.contains(told), "{text}");
+    }
+    std::fs::remove_file(file).expect("it was made");
+}
+
+pub async fn a_line_that_never_comes_times_out_by_name(h: Harness) {
+    let limit = Duration::from_millis(200);
+    // Nothing at all, half a line, and a flood of stderr meanwhile.
+    for script in [
+        "exec sleep 600",
+        "printf '1|1|unix|/x'; exec sleep 600",
+        "while :; do echo noise >&2; done",
+    ] {
+        let error = h.start_error(h.script(script).start_timeout(limit)).await;
+        let timed_out = StartFailure::TimedOut {
+            phase: StartPhase::Handshake,
+            after: limit,
+        };
+        assert_eq!(error.failure, timed_out);
+        let text = text(&error);
+        assert!(text.contains("printed no handshake line"), "{text}");
+        assert!(text.contains("200ms"), "{text}");
+    }
+}
+
+pub async fn an_endless_line_is_cut_short(h: Harness) {
+    // 16 MiB without a line end.
+    let piece = "x".repeat(1 << 10);
+    let flood = Command::new(FAKE).args(["print", "16384", &piece]);
+    let error = h.start_error(h.host_of(flood)).await;
+    match &error.failure {
+        StartFailure::Handshake(HandshakeError::LineTooLong { limit, start }) => {
+            assert!(*limit <= 1 << 20 && start.len() <= 1024);
+        }
+        other => panic!("unexpected failure {other:?}"),
+    }
+    assert!(text(&error).len() < 4096, "the text is for people");
+}
+
+pub async fn hosts_that_are_set_up_wrongly_launch_nothing(h: Harness) {
+    let start = async |host: Host| match host.start(h.runtime.clone()).await {
+        Err(HostError::Config(error)) => error,
+        other => panic!("unexpected outcome {other:?}"),
+    };
+    let handshake = outboard_suite::HANDSHAKE;
+    assert_eq!(start(Host::new(handshake)).await, ConfigError::NoCommand);
+    let error = start(h.script("exit").ports(2, 1)).await;
+    assert_eq!(error, ConfigError::EmptyPortRange { min: 2, max: 1 });
+    let cookieless = Host::new(Handshake::new(1, "", "")).command(Command::new("sh"));
+    assert!(matches!(start(cookieless).await, ConfigError::Handshake(_)));
+}
+
+pub async fn addresses_where_nobody_is(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    let nowhere = h.dir().join("nobody");
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("bound").port()
+    };
+    for address in [
+        format!("unix|{}", nowhere.display()),
+        format!("tcp|127.0.0.1:{port}"),
+    ] {
+        let script = format!("echo '1|1|{address}|grpc'; exec sleep 600");
+        let (_, place) = address.split_once('|').expect("two fields");
+        let error = fails(&h, &script, &[place]).await;
+        assert!(
+            matches!(error.failure, StartFailure::Connect { .. }),
+            "{error:?}"
+        );
+        // Ended meanwhile: that explains more.
+        let script = format!("echo '1|1|{address}|grpc'; echo 'died of it' >&2; exit 9");
+        let error = fails(&h, &script, &["exited with status 9", "died of it"]).await;
+        assert_eq!(error.evidence.exit, Some(Exit::Code(9)));
+    }
+}
+
+pub async fn a_connection_that_is_never_taken_times_out_by_name(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    let socket = h.dir().join("deaf");
+    let deaf = Command::new(FAKE).args(["deaf", socket.to_str().expect("text")]);
+    let limit = Duration::from_millis(500);
+    let error = h.start_error(h.host_of(deaf).start_timeout(limit)).await;
+    let fits = match &error.failure {
+        StartFailure::TimedOut { phase, .. } => *phase == StartPhase::Connect,
+        // Some systems refuse where others wait.
+        StartFailure::Connect { .. } => true,
+        _ => false,
+    };
+    assert!(fits, "{error:?}");
+}
+
+pub async fn lines_of_all_lengths_are_accepted(h: Harness) {
+    if !h.on.transport.has_sockets() {
+        return;
+    }
+    // A short or unused certificate field, white space around, CR, further fields.
+    let socket = h.dir().join("listening");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+    let address = socket.display();
+    let short = "A".repeat(50);
+    for line in [
+        format!("1|1|unix|{address}|grpc"),
+        format!("1|1|unix|{address}|grpc|"),
+        format!("1|1|unix|{address}|grpc|{short}"),
+        format!("1|1|unix|{address}|grpc||true"),
+        format!("1|1|unix|{address}|grpc||maybe|and|more"),
+        format!("  +1|01|unix|{address}|grpc \r"),
+    ] {
+        let script = format!("printf '%s\\n' '{line}'; exec sleep 600");
+        let started = h.script(&script).start(h.runtime.clone()).await;
+        let plugin = started.unwrap_or_else(|error| panic!("{line:?}: {error:?}"));
+        assert_eq!(plugin.negotiated_version(), 1);
+        plugin.kill().await;
+    }
+    drop(listener);
+    // The host removes the socket of a plugin that it killed.
+    let _gone = std::fs::remove_file(&socket);
+}
