@@ -3,8 +3,8 @@
 //! A *host* launches a *plugin* binary, reads one handshake line from it, agrees on a version,
 //! connects, and *dispenses* an implementation of an interface whose methods feel local; either
 //! side can pass live interfaces to the other through a *broker*. The protocol is exactly that of
-//! HashiCorp's go-plugin: hosts run existing Go, Python and Node plugins, and plugins run under
-//! existing Go hosts.
+//! HashiCorp's go-plugin: hosts run existing Go and Python plugins, and plugins run under existing
+//! Go hosts.
 //!
 //! An interface is a service in a `.proto` file. `outboard-build` turns it into one trait, a client
 //! that implements the trait over a connection, and a server for any implementation. The repository's
