@@ -1,0 +1,27 @@
+// Command go-bench-plugin is the measured plugin on go-plugin. Its argument is
+// the protocol: grpc (the default) or netrpc.
+package main
+
+import (
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+
+	"outboard.dev/benches/internal/peer"
+)
+
+func main() {
+	born := peer.Monotonic()
+	config := &plugin.ServeConfig{
+		HandshakeConfig: peer.Handshake,
+		Logger:          hclog.NewNullLogger(),
+	}
+	if len(os.Args) > 1 && os.Args[1] == "netrpc" {
+		config.Plugins = plugin.PluginSet{peer.Name: peer.RPCService{BornAt: born}}
+	} else {
+		config.Plugins = plugin.PluginSet{peer.Name: peer.Service{BornAt: born}}
+		config.GRPCServer = plugin.DefaultGRPCServer
+	}
+	plugin.Serve(config)
+}

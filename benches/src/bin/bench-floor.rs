@@ -1,0 +1,12 @@
+//! The floor as a program: `bench-floor host|plugin socket|pipe`.
+
+use outboard_benches::{Failure, floor};
+
+fn main() -> Result<(), Failure> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["host", wire @ ("socket" | "pipe")] => floor::host(wire),
+        ["plugin", wire @ ("socket" | "pipe")] => floor::plugin(wire),
+        _ => Err("usage: bench-floor host|plugin socket|pipe".into()),
+    }
+}

@@ -1,0 +1,148 @@
+//! What a host program is told to do, as lines of text.
+
+use std::fmt;
+use std::io::{BufRead as _, Write as _};
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// An order. It is answered with one line of JSON: an object, with `error` in it if it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Launch a plugin and make one call. Answer: the process ids `host` and `plugin`.
+    Start,
+    /// End that plugin in good order. Answer: `shutdown`, in nanoseconds.
+    Stop,
+    /// Launch a plugin, make one call, end it; so many times. Answer: `launches`, each with
+    /// `total`, `phases` (pairs of name and duration) and `shutdown`, in nanoseconds.
+    Dispense(usize),
+    /// One call after the other, with so many bytes in both directions. Answer: `samples`, the
+    /// duration of each call, and `ns`, that of all together.
+    Unary {
+        /// Bytes of the payload.
+        size: usize,
+        /// How many calls.
+        count: usize,
+    },
+    /// So many callers, each making one call after the other. Answer: `calls` and `ns`.
+    Load {
+        /// Bytes of the payload.
+        size: usize,
+        /// How many callers.
+        callers: usize,
+        /// For how long, in milliseconds.
+        millis: usize,
+    },
+    /// A stream from the plugin. Answer: `bytes` and `ns`.
+    Download {
+        /// Bytes of each message.
+        piece: usize,
+        /// Bytes in all.
+        bytes: usize,
+    },
+    /// A stream to the plugin. Answer: `bytes` and `ns`.
+    Upload {
+        /// Bytes of each message.
+        piece: usize,
+        /// Bytes in all.
+        bytes: usize,
+    },
+    /// So many plugins under one host, launched one after the other, then called in turn. Answer:
+    /// `launch` (for all, in nanoseconds), `calls` and `ns`, and `host_kib`, the host's resident
+    /// set.
+    Plugins {
+        /// How many plugins.
+        count: usize,
+        /// How many calls to each.
+        rounds: usize,
+    },
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("start"),
+            Self::Stop => f.write_str("stop"),
+            Self::Dispense(count) => write!(f, "dispense {count}"),
+            Self::Unary { size, count } => write!(f, "unary {size} {count}"),
+            Self::Load {
+                size,
+                callers,
+                millis,
+            } => write!(f, "load {size} {callers} {millis}"),
+            Self::Download { piece, bytes } => write!(f, "download {piece} {bytes}"),
+            Self::Upload { piece, bytes } => write!(f, "upload {piece} {bytes}"),
+            Self::Plugins { count, rounds } => write!(f, "plugins {count} {rounds}"),
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = Failure;
+
+    fn from_str(line: &str) -> Result<Self, Failure> {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let numbers: Vec<usize> = words.map(str::parse).collect::<Result<_, _>>()?;
+        match (name, numbers.as_slice()) {
+            ("start", []) => Ok(Self::Start),
+            ("stop", []) => Ok(Self::Stop),
+            ("dispense", &[count]) => Ok(Self::Dispense(count)),
+            ("unary", &[size, count]) => Ok(Self::Unary { size, count }),
+            ("load", &[size, callers, millis]) => Ok(Self::Load {
+                size,
+                callers,
+                millis,
+            }),
+            ("download", &[piece, bytes]) => Ok(Self::Download { piece, bytes }),
+            ("upload", &[piece, bytes]) => Ok(Self::Upload { piece, bytes }),
+            ("plugins", &[count, rounds]) => Ok(Self::Plugins { count, rounds }),
+            _ => Err(format!("no such order: {line:?}").into()),
+        }
+    }
+}
+
+/// Takes orders on stdin until it is closed.
+///
+/// # Errors
+/// Those of stdin and stdout. What goes wrong with an order is its answer.
+pub fn serve(mut obey: impl FnMut(Order) -> Result<Value, Failure>) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let outcome = line?.parse().and_then(&mut obey);
+        let answer = outcome.unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        writeln!(stdout, "{answer}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+/// How an order is refused that a subject has nothing for; the report leaves the place empty.
+#[must_use]
+pub fn unsupported(order: &Order) -> Failure {
+    format!("{UNSUPPORTED}: {order}").into()
+}
+
+/// What such a refusal begins with.
+pub const UNSUPPORTED: &str = "unsupported";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_survive_the_way_through_text() {
+        let load = Order::Load {
+            size: 16,
+            callers: 64,
+            millis: 300,
+        };
+        for order in [Order::Start, Order::Dispense(3), load] {
+            let parsed: Order = order.to_string().parse().expect("its own text");
+            assert_eq!(parsed, order);
+        }
+        assert!("load 16".parse::<Order>().is_err());
+    }
+}

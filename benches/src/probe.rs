@@ -1,0 +1,114 @@
+//! When a launch comes how far, seen from between the driver and what it drives.
+
+use std::io::{PipeReader, PipeWriter, Result};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use outboard_core::endpoint::Endpoint;
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
+use outboard_core::rt::{
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
+    SharedRuntime, Timer,
+};
+
+use crate::clock::monotonic_ns;
+
+/// When the handshake line had been read: the next thing a host does is to connect a socket, or, if
+/// there is none, to set up the transport.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    line: Arc<OnceLock<u64>>,
+}
+
+impl Marks {
+    fn line_read(&self) {
+        // Later connections are the broker's.
+        let _already = self.line.set(monotonic_ns());
+    }
+
+    pub(crate) fn line(&self) -> Option<u64> {
+        self.line.get().copied()
+    }
+}
+
+/// A transport that takes note of when it is set up.
+#[derive(Debug)]
+pub(crate) struct MarkedTransport<T> {
+    pub(crate) transport: T,
+    pub(crate) marks: Marks,
+}
+
+impl<T: Transport> Transport for MarkedTransport<T> {
+    fn protocol(&self) -> Protocol {
+        self.transport.protocol()
+    }
+
+    fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        config: ConnectionConfig,
+    ) -> Arc<dyn Connection> {
+        self.marks.line_read();
+        self.transport.connect(runtime, io, config)
+    }
+
+    fn serve(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        router: Arc<Router>,
+        config: ServerConfig,
+    ) -> Arc<dyn Serving> {
+        self.transport.serve(runtime, io, router, config)
+    }
+}
+
+/// A runtime that takes note of when a socket is connected.
+#[derive(Debug)]
+pub(crate) struct MarkedRuntime {
+    pub(crate) runtime: SharedRuntime,
+    pub(crate) marks: Marks,
+}
+
+impl Runtime for MarkedRuntime {
+    fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {
+        self.marks.line_read();
+        self.runtime.connect(to)
+    }
+
+    fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
+        self.runtime.timer(at)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.runtime.spawn(task);
+    }
+
+    fn listener(&self, socket: OsSocket, local: Endpoint) -> Result<Box<dyn Listener>> {
+        self.runtime.listener(socket, local)
+    }
+
+    fn launch(&self, launch: Launch) -> Result<Process> {
+        self.runtime.launch(launch)
+    }
+
+    fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
+        self.runtime.pipe_reader(pipe)
+    }
+
+    fn pipe_writer(&self, pipe: PipeWriter) -> Result<BoxWriter> {
+        self.runtime.pipe_writer(pipe)
+    }
+
+    fn watch(&self, fd: OwnedFd) -> Result<BoxFuture<'static, Result<()>>> {
+        self.runtime.watch(fd)
+    }
+}

@@ -1,0 +1,168 @@
+//! What is measured.
+
+use std::fmt;
+use std::process::Command;
+
+use crate::Failure;
+use crate::runtimes::{RuntimeKind, TransportKind};
+
+use super::programs::Programs;
+
+/// A host and its plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// outboard on both sides.
+    Outboard {
+        /// The runtime of both sides.
+        runtime: RuntimeKind,
+        /// What they speak.
+        transport: TransportKind,
+    },
+    /// A host on outboard with a plugin on go-plugin, over gRPC.
+    GoPlugin {
+        /// The host's runtime.
+        runtime: RuntimeKind,
+    },
+    /// go-plugin on both sides.
+    Go(GoProtocol),
+    /// tonic on both sides, over a unix socket.
+    Tonic,
+    /// A blocking ping-pong.
+    Floor(Wire),
+}
+
+/// go-plugin's protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoProtocol {
+    /// gRPC.
+    Grpc,
+    /// Go's own net/rpc in yamux.
+    NetRpc,
+}
+
+/// What the floor goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// A unix socket.
+    Socket,
+    /// The plugin's stdin and stdout.
+    Pipe,
+}
+
+/// The environment variable that asks for peers: some of [`PEERS`], separated by commas.
+pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
+
+/// The groups of peers.
+pub const PEERS: [&str; 3] = ["go", "tonic", "floor"];
+
+impl Subject {
+    /// outboard, in every combination of runtime and transport.
+    #[must_use]
+    pub fn outboard() -> Vec<Self> {
+        let mut all = Vec::new();
+        for transport in TransportKind::ALL {
+            for runtime in RuntimeKind::ALL {
+                all.push(Self::Outboard { runtime, transport });
+            }
+        }
+        all
+    }
+
+    /// The peers of these groups.
+    ///
+    /// # Errors
+    /// If there is no such group.
+    pub fn peers(groups: &str) -> Result<Vec<Self>, Failure> {
+        let mut all = Vec::new();
+        for group in groups.split(',').map(str::trim).filter(|g| !g.is_empty()) {
+            match group {
+                "go" => all.extend([
+                    Self::Go(GoProtocol::Grpc),
+                    Self::Go(GoProtocol::NetRpc),
+                    Self::GoPlugin {
+                        runtime: RuntimeKind::Tokio,
+                    },
+                    Self::GoPlugin {
+                        runtime: RuntimeKind::Smol,
+                    },
+                ]),
+                "tonic" => all.push(Self::Tonic),
+                "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
+                _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The peers that the environment asks for.
+    ///
+    /// # Errors
+    /// If there are none of these names.
+    pub fn peers_from_environment() -> Result<Vec<Self>, Failure> {
+        Self::peers(&std::env::var(PEERS_VARIABLE).unwrap_or_default())
+    }
+
+    /// Whether this needs the Go programs.
+    #[must_use]
+    pub fn needs_go(&self) -> bool {
+        matches!(self, Self::Go(_) | Self::GoPlugin { .. })
+    }
+
+    /// The command of the host program.
+    ///
+    /// # Errors
+    /// If a program has not been built.
+    pub fn command(&self, programs: &Programs) -> Result<Command, Failure> {
+        Ok(match self {
+            Self::Outboard { runtime, transport } => {
+                let mut command = Command::new(programs.rust("bench-host")?);
+                command.args([runtime.to_string(), transport.to_string()]);
+                command.arg(programs.rust("bench-plugin")?);
+                command.arg(runtime.to_string());
+                command
+            }
+            Self::GoPlugin { runtime } => {
+                let mut command = Command::new(programs.rust("bench-host")?);
+                command.args([runtime.to_string(), TransportKind::H2.to_string()]);
+                command.arg(programs.go("go-bench-plugin")?).arg("grpc");
+                command
+            }
+            Self::Go(protocol) => {
+                let mut command = Command::new(programs.go("go-bench-host")?);
+                command.arg(match protocol {
+                    GoProtocol::Grpc => "grpc",
+                    GoProtocol::NetRpc => "netrpc",
+                });
+                command.arg(programs.go("go-bench-plugin")?);
+                command
+            }
+            Self::Tonic => {
+                let mut command = Command::new(programs.rust("bench-tonic")?);
+                command.arg("host");
+                command
+            }
+            Self::Floor(wire) => {
+                let mut command = Command::new(programs.rust("bench-floor")?);
+                command.arg("host").arg(match wire {
+                    Wire::Socket => "socket",
+                    Wire::Pipe => "pipe",
+                });
+                command
+            }
+        })
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outboard { runtime, transport } => write!(f, "{transport}/{runtime}"),
+            Self::GoPlugin { runtime } => write!(f, "{runtime} host, Go plugin"),
+            Self::Go(GoProtocol::Grpc) => f.write_str("go-plugin"),
+            Self::Go(GoProtocol::NetRpc) => f.write_str("go net/rpc"),
+            Self::Tonic => f.write_str("tonic"),
+            Self::Floor(Wire::Socket) => f.write_str("raw socket"),
+            Self::Floor(Wire::Pipe) => f.write_str("raw pipe"),
+        }
+    }
+}

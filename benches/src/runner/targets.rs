@@ -1,0 +1,117 @@
+//! What outboard wants to reach, as ratios within one run.
+
+use super::figures::Figure;
+use super::proc::Placement::{Free, OneCore};
+use super::results::Results;
+
+/// One goal of one transport.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What is compared.
+    pub figure: Figure,
+    /// `h2` or `stdio`; or the beginning of another subject's name.
+    pub whose: &'static str,
+    /// The subject it is divided by; the plain value without.
+    pub to: Option<&'static str>,
+    /// How it must compare.
+    pub bound: Bound,
+}
+
+/// A bound on a ratio or a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// No more than this.
+    Most(f64),
+    /// No less than this.
+    Least(f64),
+}
+
+/// The goal, what came of it, and whether it is reached.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The subject.
+    pub subject: String,
+    /// The ratio or value.
+    pub value: f64,
+    /// Whether it is within the bound.
+    pub reached: bool,
+}
+
+const GO: Option<&str> = Some("go-plugin");
+const TONIC: Option<&str> = Some("tonic");
+
+/// All goals.
+#[must_use]
+pub fn all() -> Vec<Target> {
+    use Bound::{Least, Most};
+    let syscalls = || Figure::per_call("system calls, both sides", "");
+    let load = |size, placement| Figure::load(size, 64, placement);
+    let idle = |side| Figure::resident(side, "idle");
+    let busy = |side| Figure::resident(side, "at most under 64 x 64 KiB");
+    let rows = [
+        (Figure::unary("p50", OneCore), "h2", GO, Most(0.40)),
+        (Figure::unary("p50", OneCore), "h2", TONIC, Most(0.75)),
+        (Figure::unary("p50", OneCore), "stdio", GO, Most(0.17)),
+        (Figure::unary("p99", OneCore), "h2", GO, Most(0.25)),
+        (Figure::unary("p99", OneCore), "stdio", GO, Most(0.12)),
+        (syscalls(), "h2", None, Most(8.0)),
+        (syscalls(), "stdio", None, Most(6.0)),
+        (load(16, OneCore), "h2", GO, Least(2.5)),
+        (load(16, OneCore), "h2", TONIC, Least(1.5)),
+        (load(16, OneCore), "stdio", GO, Least(6.0)),
+        (load(64 << 10, Free), "h2", GO, Least(4.0)),
+        (load(64 << 10, Free), "h2", TONIC, Least(1.2)),
+        (load(64 << 10, Free), "stdio", GO, Least(5.0)),
+        (Figure::dispense("p50", Free), "h2", GO, Most(0.38)),
+        (Figure::dispense("p50", Free), "stdio", GO, Most(0.35)),
+        (Figure::dispense("p50", Free), "tokio host", GO, Most(0.90)),
+        (Figure::dispense("p50", Free), "smol host", GO, Most(0.90)),
+        (Figure::shutdown(Free), "h2", GO, Most(0.5)),
+        (Figure::shutdown(Free), "stdio", GO, Most(0.5)),
+        (idle("host"), "h2", None, Most(4.5)),
+        (idle("plugin"), "h2", None, Most(4.5)),
+        (idle("host"), "stdio", None, Most(3.0)),
+        (idle("plugin"), "stdio", None, Most(3.0)),
+        (busy("host"), "h2", None, Most(16.0)),
+        (busy("plugin"), "h2", None, Most(16.0)),
+        (busy("host"), "stdio", None, Most(10.0)),
+        (busy("plugin"), "stdio", None, Most(10.0)),
+    ];
+    let make = |(figure, whose, to, bound)| Target {
+        figure,
+        whose,
+        to,
+        bound,
+    };
+    rows.map(make).into()
+}
+
+impl Target {
+    /// What came of it, for each subject it is about.
+    #[must_use]
+    pub fn judge(&self, results: &Results) -> Vec<Verdict> {
+        let subjects = results.subjects(std::slice::from_ref(&self.figure));
+        let own = subjects
+            .into_iter()
+            .filter(|name| name.starts_with(self.whose));
+        own.filter_map(|subject| {
+            let value = match self.to {
+                Some(to) => results.ratio(&self.figure, &subject, to)?,
+                None => results.value(&self.figure, &subject)?,
+            };
+            let reached = match self.bound {
+                Bound::Most(most) => value <= most,
+                Bound::Least(least) => value >= least,
+            };
+            Some(Verdict {
+                subject,
+                value,
+                reached,
+            })
+        })
+        .collect()
+    }
+}
+
+/// The most that smol may cost, as a multiple of tokio.
+pub const SMOL_TO_TOKIO: f64 = 1.3;

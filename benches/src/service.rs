@@ -1,0 +1,62 @@
+//! The measured service on outboard.
+
+use outboard::{Handshake, Status, Streaming};
+
+pub use self::generated::{Bench, BenchClient, BenchServer, Moment, Payload, Transfer};
+
+#[allow(missing_docs)] // The .proto file has them.
+mod generated {
+    outboard::include_proto!("bench");
+}
+
+/// The same as that of the Go peers.
+pub const HANDSHAKE: Handshake = Handshake::new(1, "OUTBOARD_BENCH", "measured");
+
+/// What the service is dispensed as.
+pub const NAME: &str = "bench";
+
+/// The plugin's side.
+#[derive(Debug)]
+pub struct Implementation {
+    /// When the plugin's main function began.
+    pub born: u64,
+}
+
+impl Bench for Implementation {
+    async fn echo(&self, request: Payload) -> Result<Payload, Status> {
+        Ok(request)
+    }
+
+    async fn born(&self, _request: Payload) -> Result<Moment, Status> {
+        Ok(Moment {
+            monotonic_ns: self.born,
+        })
+    }
+
+    async fn download(&self, request: Transfer) -> Result<Streaming<Payload>, Status> {
+        Ok(Streaming::iter(pieces(&request)?))
+    }
+
+    async fn upload(&self, mut requests: Streaming<Payload>) -> Result<Transfer, Status> {
+        let mut bytes = 0;
+        while let Some(piece) = requests.message().await? {
+            bytes += piece.data.len() as u64;
+        }
+        Ok(Transfer { bytes, piece: 0 })
+    }
+}
+
+/// The messages of a stream, each in a fresh buffer, as a plugin that reads a file would have.
+///
+/// # Errors
+/// If the pieces have no size.
+pub fn pieces(transfer: &Transfer) -> Result<impl Iterator<Item = Payload> + use<>, Status> {
+    let piece = usize::try_from(transfer.piece)
+        .ok()
+        .filter(|piece| *piece > 0);
+    let piece = piece.ok_or_else(|| Status::invalid_argument("the piece must have a size"))?;
+    let count = transfer.bytes.div_ceil(piece as u64);
+    Ok((0..count).map(move |_| Payload {
+        data: vec![0; piece],
+    }))
+}
