@@ -3,6 +3,7 @@
 //! Tools such as grpcurl ask for it. Source: the comments of the gRPC project's
 //! `reflection.proto`, and grpc-go where they leave something open.
 
+mod descriptor;
 mod registry;
 
 use std::collections::BTreeSet;

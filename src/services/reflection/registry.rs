@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use outboard_core::rpc::ServiceDescriptor;
-use prost::Message;
-use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-};
+use prost::Message as _;
+
+use super::descriptor::{EncodedFiles, Extension, FileNames, Group, MessageNames};
 
 /// Everything the descriptors of a server declare, by name.
 #[derive(Debug, Default)]
@@ -27,13 +26,6 @@ struct File {
     imports: Vec<String>,
 }
 
-/// A `google.protobuf.FileDescriptorSet` with its files left encoded.
-#[derive(Clone, PartialEq, Message)]
-struct EncodedFiles {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    file: Vec<Bytes>,
-}
-
 impl Registry {
     /// The descriptors of these services. Those that cannot be decoded, possible only in
     /// descriptors written by hand, are left out.
@@ -43,7 +35,7 @@ impl Registry {
             let set = Bytes::from_static(service.file_descriptor_set);
             let set = EncodedFiles::decode(set).unwrap_or_default();
             for encoded in set.file {
-                if let Ok(file) = FileDescriptorProto::decode(encoded.clone()) {
+                if let Ok(file) = FileNames::decode(encoded.clone()) {
                     registry.add(file, encoded);
                 }
             }
@@ -94,8 +86,8 @@ impl Registry {
     }
 
     /// Services of one package carry the same files, of which the first counts.
-    fn add(&mut self, file: FileDescriptorProto, encoded: Bytes) {
-        let name = file.name();
+    fn add(&mut self, file: FileNames, encoded: Bytes) {
+        let name = &*file.name;
         if self.files.contains_key(name) {
             return;
         }
@@ -108,14 +100,14 @@ impl Registry {
             registry: self,
             file: name,
         };
-        let package = file.package();
-        adder.messages(package, &file.message_type);
-        adder.enums(package, &file.enum_type);
-        adder.extensions(package, &file.extension);
-        for service in &file.service {
-            let scope = adder.symbol(package, service.name());
-            for method in &service.method {
-                adder.symbol(&scope, method.name());
+        let package = &*file.package;
+        adder.messages(package, &file.messages);
+        adder.enums(package, &file.enums);
+        adder.extensions(package, &file.extensions);
+        for service in &file.services {
+            let scope = adder.symbol(package, &service.name);
+            for method in &service.members {
+                adder.symbol(&scope, &method.name);
             }
         }
     }
@@ -138,39 +130,39 @@ impl Adder<'_> {
         symbol
     }
 
-    fn messages(&mut self, scope: &str, messages: &[DescriptorProto]) {
+    fn messages(&mut self, scope: &str, messages: &[MessageNames]) {
         for message in messages {
-            let scope = self.symbol(scope, message.name());
+            let scope = self.symbol(scope, &message.name);
             self.registry.messages.insert(scope.clone());
-            for field in &message.field {
-                self.symbol(&scope, field.name());
+            for field in &message.fields {
+                self.symbol(&scope, &field.name);
             }
-            for oneof in &message.oneof_decl {
-                self.symbol(&scope, oneof.name());
+            for oneof in &message.oneofs {
+                self.symbol(&scope, &oneof.name);
             }
-            self.messages(&scope, &message.nested_type);
-            self.enums(&scope, &message.enum_type);
-            self.extensions(&scope, &message.extension);
+            self.messages(&scope, &message.nested);
+            self.enums(&scope, &message.enums);
+            self.extensions(&scope, &message.extensions);
         }
     }
 
-    fn enums(&mut self, scope: &str, enums: &[EnumDescriptorProto]) {
-        for descriptor in enums {
-            self.symbol(scope, descriptor.name());
+    fn enums(&mut self, scope: &str, groups: &[Group]) {
+        for group in groups {
+            self.symbol(scope, &group.name);
             // As in C++, values are siblings of their enum.
-            for value in &descriptor.value {
-                self.symbol(scope, value.name());
+            for value in &group.members {
+                self.symbol(scope, &value.name);
             }
         }
     }
 
-    fn extensions(&mut self, scope: &str, extensions: &[FieldDescriptorProto]) {
+    fn extensions(&mut self, scope: &str, extensions: &[Extension]) {
         for extension in extensions {
-            self.symbol(scope, extension.name());
+            self.symbol(scope, &extension.name);
             // Compiled descriptors name types with a dot in front.
-            let of = extension.extendee().trim_start_matches('.').to_owned();
+            let of = extension.extendee.trim_start_matches('.').to_owned();
             let of = self.registry.extensions.entry(of).or_default();
-            of.insert(extension.number(), self.file.to_owned());
+            of.insert(extension.number, self.file.to_owned());
         }
     }
 }
