@@ -5,7 +5,9 @@
 //! in [`pairs`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
 //! file. A further runtime or transport is a value of its enum in `outboard_suite::axes` and a
 //! line here.
-#![cfg(unix)]
+//!
+//! Linux only, since what a case has left behind is looked up in /proc and waited for by pidfd.
+#![cfg(target_os = "linux")]
 // A test program has no outside, and the modules no need for two kinds of visibility.
 #![allow(unreachable_pub)]
 
