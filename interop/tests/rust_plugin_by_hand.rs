@@ -315,6 +315,63 @@ fn second_host() {
     });
 }
 
+/// A brokered address takes any number of connections, at once and one after the other.
+#[test]
+fn brokered_addresses_take_many_connections() {
+    run(async {
+        let plugin = Running::start(&mut command(&["probe"]));
+        let channel = plugin.connect().await;
+        let (_sender, mut incoming) = broker_stream(&channel);
+        let probe = ProbeClient::from_channel(channel);
+        let id = probe.broker_accept(Nothing {}).await.expect("it serves").id;
+        let info = incoming.message().await.expect("an answer").expect("one");
+        assert_eq!(info.service_id, id);
+        let endpoint = Endpoint::parse(&info.network, &info.address).expect("an address");
+        let runtime: SharedRuntime = Tokio::current().into();
+        let dial = async || {
+            let io = runtime.connect(&endpoint).await.expect("a connection");
+            let connection = H2::default().connect(&runtime, io, ConnectionConfig::default());
+            AddHelperClient::from_channel(Channel::new(connection))
+        };
+        let (first, second) = (dial().await, dial().await);
+        for helper in [&first, &second, &first] {
+            let sum = helper.sum(SumRequest { a: 2, b: 3 }).await.expect("a sum");
+            assert_eq!(sum.r, 5);
+        }
+        drop((first, second));
+        let sum = dial().await.sum(SumRequest { a: 4, b: 3 }).await;
+        assert_eq!(sum.expect("a sum").r, 7);
+    });
+}
+
+/// SETTINGS come first and are acknowledged, and so is a PING, before any call is made.
+#[test]
+fn settings_and_pings_are_answered() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Length, kind, flags and stream of a frame, then its payload (RFC 9113, section 4.1).
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PING: [u8; 17] = *b"\0\0\x08\x06\0\0\0\0\0payload!";
+    let plugin = Running::start(&mut command(&["probe"]));
+    let mut stream = UnixStream::connect(plugin.socket()).expect("a connection");
+    let limit = Some(Wait::default().0);
+    stream.set_read_timeout(limit).expect("a time limit");
+    let hello = [PREFACE, &SETTINGS, &PING].concat();
+    stream.write_all(&hello).expect("it is read");
+    let mut frames = Vec::new();
+    let answered = |frames: &[(u8, u8, Vec<u8>)], frame| frames.contains(&frame);
+    while !(answered(&frames, (4, 1, Vec::new()))
+        && answered(&frames, (6, 1, b"payload!".to_vec())))
+    {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).expect("a frame");
+        let [a, b, c, kind, flags, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload).expect("its payload");
+        frames.push((kind, flags, payload));
+    }
+    assert_eq!((frames[0].0, frames[0].1), (4, 0), "{frames:?}");
+}
+
 /// A host that never reads what is printed: nothing blocks, and the log goes on.
 #[test]
 fn unread_output() {

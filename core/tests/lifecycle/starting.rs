@@ -325,3 +325,13 @@ fn bytes_that_come_with_the_line_are_the_transports() {
         "{actions:?}"
     );
 }
+
+#[test]
+fn the_start_timeout_is_a_minute_unless_set() {
+    let mut pair = Pair::new(printing(""));
+    pair.run();
+    let StartFailure::TimedOut { phase, after } = failed(&pair).failure else {
+        panic!("{:?}", failed(&pair))
+    };
+    assert_eq!((phase, after), (StartPhase::Handshake, 60 * SECOND));
+}

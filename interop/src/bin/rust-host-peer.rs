@@ -1,5 +1,12 @@
 //! A host on outboard that starts the plugin of its command line, prints the plugin's process id
-//! and waits to be killed: for tests of what a host's death leaves behind.
+//! and waits to be killed: for tests of what a plugin gets from its host's process, and of what the
+//! host's death leaves behind.
+//!
+//! ```text
+//! INTEROP_KEEP_STDIN   if set: the plugin gets the host's stdin instead of an empty one
+//! INTEROP_SKIP_ENV     if set: the plugin does not get the host's environment
+//! INTEROP_COMMAND_ENV  NAME=VALUE for the plugin's command
+//! ```
 
 #[cfg(unix)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,12 +22,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let program = arguments
         .next()
         .ok_or("usage: rust-host-peer PLUGIN [ARGS ...]")?;
-    let command = Command::new(program).args(arguments).stdin_null();
+    let mut command = Command::new(program).args(arguments);
+    if std::env::var_os("INTEROP_KEEP_STDIN").is_none() {
+        command = command.stdin_null();
+    }
+    if let Ok(variable) = std::env::var("INTEROP_COMMAND_ENV") {
+        let (name, value) = variable.split_once('=').ok_or("no NAME=VALUE")?;
+        command = command.env(name, value);
+    }
+    let inherit = std::env::var_os("INTEROP_SKIP_ENV").is_none();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let host = Host::new(HANDSHAKE).command(command);
+        let host = Host::new(HANDSHAKE).command(command).inherit_env(inherit);
         let plugin = host.start(Tokio::current()).await?;
         plugin.ping().await?;
         println!("{}", plugin.id().ok_or("it has ended")?);

@@ -287,6 +287,8 @@ pub fn environment(peer: &Peer) {
             let process = probe.process(Nothing {}).await.expect("an answer");
             assert_eq!(Some(process.pid), plugin.id().map(i64::from));
             assert_eq!(process.working_dir, dir.to_string_lossy());
+            let program = std::path::Path::new(&peer.program).file_name();
+            assert_eq!(program, Some(plugin.name().as_ref()));
             let value = |name: &str| {
                 let field = process.environment.iter().find(|f| f.key == name)?;
                 match field.value.as_ref()? {

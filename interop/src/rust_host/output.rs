@@ -207,6 +207,72 @@ pub fn raw_stderr(peer: &Peer) {
     });
 }
 
+/// Lines that are nearly records, each of which a host must show as it stood, at debug: a value that
+/// is no object, an object without a level that counts, a time in another form, and keys whose
+/// value is of the wrong kind, by which go-plugin's host dies.
+pub fn odd_log_lines(peer: &Peer) {
+    const LINES: [&str; 12] = [
+        r#"["HELLO"]"#,
+        "12345",
+        "null",
+        r#"{"a":1}"#,
+        r#"{"@level":"loud","@message":"unknown level"}"#,
+        r#"{"@level":"off","@message":"no level"}"#,
+        r#"{"@level":"info","@message":"three digits","@timestamp":"2026-11-20T17:26:56.193Z"}"#,
+        r#"{"@message":5}"#,
+        r#"{"@level":"error","@message":null}"#,
+        r#"{"@level":7,"@message":"a number"}"#,
+        r#"{"@level":null,"@message":"nothing"}"#,
+        r#"{"@level":"error","@message":"no text","@timestamp":{}}"#,
+    ];
+    run(async {
+        let (host, records) = recording(peer.host(&["probe"]));
+        let (plugin, probe) = started(host).await;
+        let text = format!("{}\nthe last line\n", LINES.join("\n"));
+        raw(&probe, Target::Stderr, text.into(), 1).await;
+        let has_last = |all: &[Record]| all.iter().any(|r| r.message == "the last line");
+        let records = records.until(has_last).await;
+        for line in LINES {
+            let shown: Vec<_> = records.iter().filter(|r| r.message == line).collect();
+            let [record] = &shown[..] else {
+                panic!("{line} came {} times in {records:#?}", shown.len())
+            };
+            assert_eq!(record.level, Level::Debug, "{line}");
+            assert!(record.fields.is_empty(), "{line}: {record:?}");
+        }
+        super::calls::works(&probe).await;
+        end(plugin).await;
+    });
+}
+
+/// Where a Go program begins to die, everything is an error, but for lines with a level of their own.
+pub fn panic_lines(peer: &Peer) {
+    for first in ["panic: it broke", "fatal error: all goroutines are asleep"] {
+        run(async {
+            let (host, records) = recording(peer.host(&["probe"]));
+            let (plugin, probe) = started(host).await;
+            let text = format!(
+                "before\n{first}\n\ngoroutine 1 [running]:\n[INFO] a prefix\n\
+                 {{\"@level\":\"warn\",\"@message\":\"a record\"}}\nthe last line\n[INFO] end\n"
+            );
+            raw(&probe, Target::Stderr, text.into(), 1).await;
+            let has_last = |all: &[Record]| all.iter().any(|r| r.message == "[INFO] end");
+            let records = records.until(has_last).await;
+            let level = |text: &str| {
+                let of = records.iter().find(|r| r.message.contains(text));
+                of.map(|record| record.level)
+            };
+            assert_eq!(level("before"), Some(Level::Debug));
+            assert_eq!(level(first), Some(Level::Error));
+            assert_eq!(level("goroutine 1"), Some(Level::Error));
+            assert_eq!(level("[INFO] a prefix"), Some(Level::Info));
+            assert_eq!(level("a record"), Some(Level::Warn));
+            assert_eq!(level("the last line"), Some(Level::Error));
+            end(plugin).await;
+        });
+    }
+}
+
 /// A line of any length comes in pieces, none of it lost.
 pub fn long_lines(peer: &Peer) {
     run(async {

@@ -81,6 +81,11 @@ pub fn ends_at_once(peer: &Peer) {
             assert_eq!(error.evidence.stderr, ["all went wrong"], "{text}");
             assert!(text.contains("all went wrong"), "{text}");
             assert!(text.contains(stdout.trim_end()), "{text}");
+            // What is known of the file: it may be no plugin at all, or not one for this machine.
+            let file = peer.program.to_string_lossy();
+            assert!(text.contains(&*file), "no {file} in {text}");
+            assert!(text.contains("Mode: -rwx"), "{text}");
+            assert!(text.contains(" architecture: "), "{text}");
         }
     });
 }
