@@ -45,6 +45,10 @@ use self::server::Server;
 /// its own; the other side [dials](Self::dial) the id. Each served id can be dialled once (a rule of
 /// go-plugin); the connection made by that lasts until either side lets go of it.
 ///
+/// Over the stdio transport brokered calls travel inside the plugin's pipes. Nothing is announced
+/// there: a dial returns at once, an id may be dialled repeatedly, and if nobody serves it, the
+/// first call says so.
+///
 /// The host finds it at [`RunningPlugin::broker`](crate::RunningPlugin::broker), a handler in a
 /// plugin or host at [`context::broker`](crate::context::broker). Cheap to clone.
 #[derive(Clone)]
@@ -189,7 +193,7 @@ impl Broker {
     }
 
     /// A client of the interface that the other side serves under `id`. Waits at most 5 s for the
-    /// other side to announce it.
+    /// other side to announce it; over stdio it does not wait.
     ///
     /// Dropping the future gives up the dial. The id can be dialled again then, unless the other
     /// side's announcement had been taken already: each serves one dial.

@@ -140,7 +140,8 @@ impl Plugin {
     }
 
     /// Goes on serving when the host has died, so that another can attach, as go-plugin's plugins
-    /// do. Otherwise the plugin ends with its host.
+    /// do. Otherwise the plugin ends with its host. Over stdio it always does: the host holds the
+    /// other ends of its pipes.
     pub fn outlive_host(mut self) -> Self {
         self.outlive_host = true;
         self.events.set_outlive_host();
