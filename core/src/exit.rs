@@ -20,6 +20,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Reads the status word of `wait(2)`, as all unixes lay it out: the signal in the low 7 bits,
+    /// then a bit for the core file, then 8 bits of exit status. A stopped process (low bits 0x7f)
+    /// has not ended: [`Unknown`](Self::Unknown).
+    #[must_use]
+    pub fn from_wait_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Code((status >> 8) & 0xff),
+            0x7f => Self::Unknown,
+            signal => Self::Signal {
+                signal,
+                core_dumped: status & 0x80 != 0,
+            },
+        }
+    }
+
     /// Whether the process ended by itself with status 0.
     #[must_use]
     pub fn success(self) -> bool {
@@ -90,6 +105,19 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wait_statuses_are_read() {
+        let signal = |signal, core_dumped| Exit::Signal {
+            signal,
+            core_dumped,
+        };
+        assert_eq!(Exit::from_wait_status(0), Exit::Code(0));
+        assert_eq!(Exit::from_wait_status(0xff00), Exit::Code(255));
+        assert_eq!(Exit::from_wait_status(9), signal(9, false));
+        assert_eq!(Exit::from_wait_status(0x8b), signal(11, true));
+        assert_eq!(Exit::from_wait_status(0x137f), Exit::Unknown);
+    }
 
     #[test]
     fn exits_read_as_phrases() {

@@ -114,14 +114,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 fn exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal {
-            signal,
-            core_dumped: status.core_dumped(),
-        },
-        (None, None) => Exit::Unknown,
-    }
+    Exit::from_wait_status(status.into_raw())
 }
 
 #[cfg(test)]
