@@ -22,6 +22,7 @@ mod reader;
 mod receive;
 mod stream;
 mod transmit;
+mod unary;
 mod violation;
 
 pub use self::flow::MESSAGE_COST;
