@@ -173,6 +173,124 @@ fn the_same_examples_run_over_stdio() {
     assert!(output.stdout == content);
 }
 
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_greets_without_a_runtime() {
+    let stdout = ok(&run(dir().path(), "threads", &[]));
+    assert_eq!(stdout, "Hello, threads!\n");
+}
+
+/// Runs `threads` with a shell as its plugin that tells its process id and goes on with `script`,
+/// in which `$0` is the greeter. Gives what came, and the id.
+#[cfg(feature = "stdio")]
+fn run_threads(script: &str) -> (Output, rustix::process::Pid) {
+    let greeter = example("greeter");
+    let greeter = greeter.to_str().expect("a path in UTF-8");
+    let script = format!("echo pid $$ >&2; {script}");
+    let output = run(
+        dir().path(),
+        "threads",
+        &["/bin/sh", "-c", &script, greeter],
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let pid = stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("pid "))
+        .and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+        .unwrap_or_else(|| panic!("no process id: {stderr}"));
+    (output, pid)
+}
+
+#[cfg(feature = "stdio")]
+fn assert_gone(pid: rustix::process::Pid) {
+    let signalled = rustix::process::test_kill_process(pid);
+    assert_eq!(signalled, Err(rustix::io::Errno::SRCH), "{pid:?} is there");
+}
+
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_ends_its_plugin_in_good_order() {
+    let (output, pid) = run_threads("exec \"$0\" plugin");
+    assert_eq!(ok(&output), "Hello, threads!\n");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("the plugin exited with status 0"),
+        "{stderr}"
+    );
+    assert_gone(pid);
+}
+
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_kills_what_is_no_plugin_and_says_so() {
+    let (output, pid) = run_threads("echo I am no plugin; exec sleep 1000");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for part in [
+        "handshake was not accepted",
+        "\"I am no plugin\"",
+        "1|1|unix|",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert_gone(pid);
+}
+
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_explains_each_kind_of_failed_start() {
+    for (program, explanation) in [
+        (
+            &["/no/such/program"][..],
+            "could not be started: No such file",
+        ),
+        (
+            &["/bin/sh", "-c", "kill -9 $$"],
+            "ended before the host could connect; it was killed by signal 9 (SIGKILL)",
+        ),
+        (
+            &[
+                "/bin/sh",
+                "-c",
+                "echo '1|1|unix|/tmp/x|grpc'; exec sleep 1000",
+            ],
+            "\"grpc\" is not allowed: expected \"stdio\"",
+        ),
+    ] {
+        let output = run(dir().path(), "threads", program);
+        assert_eq!(output.status.code(), Some(1), "{program:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(explanation), "{program:?}: {stderr}");
+    }
+}
+
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_reports_a_plugin_that_dies_or_cheats_before_it_answers() {
+    let line = "echo '1|1|stdio|-|stdio|'";
+    for (then, exit) in [
+        // Reads the host's preface, so that the connection is up when it ends.
+        ("head -c 12 >&2; exit 3", "the plugin exited with status 3"),
+        // Bytes that are no preface.
+        ("echo nonsense, and more of it; exec sleep 1000", "SIGKILL"),
+        // A preface and CLOSE.
+        (
+            r"printf '\211OBS\r\n\032\n\001\000\000\000\002\000\000\043\000\000\000\000\000\000'; exec sleep 1000",
+            "SIGKILL",
+        ),
+        // Neither reads nor writes, and closed its stdout.
+        ("exec >&-; exec sleep 1000", "SIGKILL"),
+    ] {
+        let (output, pid) = run_threads(&format!("{line}; {then}"));
+        assert_eq!(output.status.code(), Some(1), "{then}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(exit), "{then}: {stderr}");
+        assert!(stderr.contains("went away before it greeted"), "{stderr}");
+        assert_gone(pid);
+    }
+}
+
 #[test]
 fn no_example_leaves_anything_behind() {
     let dir = dir();
