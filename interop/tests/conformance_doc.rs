@@ -43,30 +43,40 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether a test of this name is in the source: as a function, or in the list of a macro that makes
-/// tests of the names it is given.
+/// Whether a test of this name is in the source: as a function, or in a list from which a macro makes
+/// tests. In a list for one module the name is `module::test`.
 fn has_test(source: &str, name: &str) -> bool {
+    let (module, name) = match name.split_once("::") {
+        Some((module, name)) => (Some(format!("group!({module}:")), name),
+        None => (None, name),
+    };
+    let begin = module.as_deref().unwrap_or("scenarios! {\n");
+    let end = if module.is_some() { ");" } else { "\n}" };
+    let lists: Vec<_> = source
+        .match_indices(begin)
+        .map(|(at, _)| {
+            let from = at + begin.len();
+            let length = source[from..].find(end).expect("the end of the list");
+            from..from + length
+        })
+        .collect();
     let is_word = |at: usize| {
         let part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
         let (before, after) = (&source[..at], &source[at + name.len()..]);
         !before.ends_with(part_of_a_name) && !after.starts_with(part_of_a_name)
     };
-    let list = source.find("scenarios! {\n").map(|begin| {
-        let length = source[begin..].find("\n}").expect("the end of the list");
-        begin..begin + length
-    });
+    let is_test_function = |at: usize| {
+        let before = &source[..at];
+        let attributes = before.lines().rev().skip(1).map(str::trim);
+        let mut attributes = attributes.take_while(|line| line.starts_with("#["));
+        before.ends_with("fn ") && attributes.any(|line| line.contains("test"))
+    };
     source
         .match_indices(name)
         .filter(|(at, _)| is_word(*at))
         .any(|(at, _)| {
-            let before = &source[..at];
-            let is_test = before.ends_with("fn ")
-                && before.lines().rev().skip(1).take(3).any(|line| {
-                    let line = line.trim();
-                    line.starts_with("#[") && line.contains("test")
-                });
-            // proptest's macro has the attribute too; the suite of the scenarios has only a list.
-            is_test || list.as_ref().is_some_and(|list| list.contains(&at))
+            let listed = lists.iter().any(|list| list.contains(&at));
+            listed || (module.is_none() && is_test_function(at))
         })
 }
 
@@ -131,7 +141,8 @@ fn each_test_named_exists() {
 #[test]
 fn what_is_no_test_is_not_found() {
     let source = "/// it_is_so\n#[test]\nfn it_is_so_too() {\n    it_is_so();\n}\nfn it_is_so() {}\n\
-                  scenarios! {\n    calls: one two;\n}\nfn three() {}\n";
+                  scenarios! {\n    calls: one two;\n}\nfn three() {}\n\
+                  group!(calls:\n    four,\n);\ngroup!(logs: five);\n";
     for (name, found) in [
         ("it_is_so_too", true),
         ("it_is_so", false),
@@ -139,6 +150,10 @@ fn what_is_no_test_is_not_found() {
         ("two", true),
         ("three", false),
         ("tw", false),
+        ("calls::four", true),
+        ("logs::four", false),
+        ("logs::five", true),
+        ("five", false),
     ] {
         assert_eq!(has_test(source, name), found, "{name}");
     }
