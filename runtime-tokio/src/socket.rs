@@ -77,7 +77,7 @@ struct Room {
 /// After so many writes that found room the registration for writing is given up. Making it takes
 /// four system calls, keeping it one per message of the peer's, so it pays for itself when every
 /// fourth write or more blocks; some multiple of that keeps a bulk transfer from flapping.
-const KEEP: u32 = 16;
+const KEEP: u32 = 64;
 
 impl<T: Socket> Stream<T> {
     fn poll_write_with(
