@@ -1,26 +1,41 @@
-//! Streams whose close does something: async-io's only flush.
+//! Pipes and connected sockets as streams.
 
-use std::io::{ErrorKind, IoSlice, PipeWriter, Result};
+use std::io::{ErrorKind, IoSlice, PipeReader, PipeWriter, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use async_io::{Async, IoSafe};
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::fd::Fd;
+
+/// The reading end of a pipe.
+pub(crate) struct PipeStart(pub(crate) Fd<PipeReader>);
+
+impl AsyncRead for PipeStart {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize>> {
+        self.0.poll_read(cx, buf.len(), |mut pipe| pipe.read(buf))
+    }
+}
 
 /// The writing end of a pipe. A pipe has no half-close: closing it closes the descriptor, so that
 /// the reader sees the end.
-pub(crate) struct PipeEnd(Option<Async<PipeWriter>>);
+pub(crate) struct PipeEnd(Option<Fd<PipeWriter>>);
 
 impl PipeEnd {
-    pub(crate) fn new(pipe: Async<PipeWriter>) -> Self {
+    pub(crate) fn new(pipe: Fd<PipeWriter>) -> Self {
         Self(Some(pipe))
     }
 
-    fn open(&mut self) -> Result<Pin<&mut Async<PipeWriter>>> {
+    fn open(&mut self) -> Result<&mut Fd<PipeWriter>> {
         match &mut self.0 {
-            Some(pipe) => Ok(Pin::new(pipe)),
+            Some(pipe) => Ok(pipe),
             None => Err(ErrorKind::BrokenPipe.into()),
         }
     }
@@ -32,7 +47,7 @@ impl AsyncWrite for PipeEnd {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        self.open()?.poll_write(cx, buf)
+        self.open()?.poll_write(cx, |mut pipe| pipe.write(buf))
     }
 
     fn poll_write_vectored(
@@ -40,39 +55,54 @@ impl AsyncWrite for PipeEnd {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        self.open()?.poll_write_vectored(cx, bufs)
+        self.open()?
+            .poll_write(cx, |mut pipe| pipe.write_vectored(bufs))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.open()?.poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        // Nothing is buffered here.
+        Poll::Ready(self.open().map(drop))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        // Nothing is buffered here.
         self.0 = None;
         Poll::Ready(Ok(()))
     }
 }
 
 /// A connected socket. Closing it ends the direction to the peer.
-pub(crate) struct Stream<T>(pub(crate) Async<T>);
+pub(crate) struct Stream<T: AsFd>(pub(crate) Fd<T>);
 
 /// A socket of the standard library.
-pub(crate) trait Socket: std::io::Read + std::io::Write + IoSafe {
+pub(crate) trait Socket: AsFd + Unpin {
+    fn read(&self, buf: &mut [u8]) -> Result<usize>;
+    fn write(&self, buf: &[u8]) -> Result<usize>;
+    fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize>;
     fn end(&self) -> Result<()>;
 }
 
-impl Socket for TcpStream {
-    fn end(&self) -> Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
+macro_rules! socket {
+    ($($socket:ty)+) => {$(
+        impl Socket for $socket {
+            fn read(&self, buf: &mut [u8]) -> Result<usize> {
+                Read::read(&mut &*self, buf)
+            }
 
-impl Socket for UnixStream {
-    fn end(&self) -> Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
+            fn write(&self, buf: &[u8]) -> Result<usize> {
+                Write::write(&mut &*self, buf)
+            }
+
+            fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize> {
+                Write::write_vectored(&mut &*self, bufs)
+            }
+
+            fn end(&self) -> Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    )+};
 }
+socket!(TcpStream UnixStream);
 
 impl<T: Socket> AsyncRead for Stream<T> {
     fn poll_read(
@@ -80,7 +110,7 @@ impl<T: Socket> AsyncRead for Stream<T> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        self.0.poll_read(cx, buf.len(), |socket| socket.read(buf))
     }
 }
 
@@ -90,7 +120,7 @@ impl<T: Socket> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        self.0.poll_write(cx, |socket| socket.write(buf))
     }
 
     fn poll_write_vectored(
@@ -98,11 +128,12 @@ impl<T: Socket> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        self.0.poll_write(cx, |socket| socket.write_vectored(bufs))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        // Nothing is buffered here.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {

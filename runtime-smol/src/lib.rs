@@ -7,11 +7,13 @@
 //!   outlives it.
 //! - [`Smol::on`] leaves them to an executor of yours and the threads you give it.
 //! - [`Smol::new`] runs them on one background thread, shared by the whole program, which is started
-//!   with the first task.
+//!   with the first `Smol::new`.
 //!
-//! Beside these there is one thread in any case: `async-io` keeps one of its own, which drives the
-//! reactor while no thread is inside its `block_on`. Host names (not addresses) are resolved on a
-//! thread that lasts as long as that takes.
+//! On Linux the first and the last have a small reactor of their own for all that is opened through
+//! them, on the same thread: `async-io`'s costs several times as many system calls. What has been
+//! opened inside `Smol::block_on` fails with an error after it. Use `async-io` beside it as you like:
+//! it works on the thread it keeps, and does all the work with `Smol::on` and on other systems.
+//! Host names (not addresses) are resolved on a thread that lasts as long as that takes.
 //!
 //! ```
 //! use outboard_core::rt::{Runtime, SharedRuntime};
@@ -24,8 +26,13 @@
 //! ```
 #![cfg(unix)]
 
+mod fd;
 mod io;
 mod net;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod source;
 mod timer;
 
 use std::fmt;
@@ -38,7 +45,6 @@ use std::thread;
 use std::time::Instant;
 
 use async_executor::Executor;
-use async_io::Async;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, Process, Runtime,
@@ -46,29 +52,36 @@ use outboard_core::rt::{
 };
 use tracing::Instrument;
 
+use crate::fd::{Home, Interest};
+
 /// A runtime of the smol family as outboard uses it. Cheap to clone.
 #[derive(Clone)]
 pub struct Smol {
     /// Weak, since tasks hold runtimes: a task must not keep up the executor it waits in.
     executor: Weak<Executor<'static>>,
+    home: Home,
 }
 
 impl Smol {
     /// Tasks run on one background thread, shared by the whole program and never shut down. It is
-    /// started with the first task.
+    /// started with the first call.
     #[must_use]
     pub fn new() -> Self {
-        static SHARED: LazyLock<Arc<Executor<'static>>> = LazyLock::new(|| {
+        static SHARED: LazyLock<(Arc<Executor<'static>>, Home)> = LazyLock::new(|| {
             let executor = Arc::new(Executor::new());
-            let shared = Arc::clone(&executor);
-            let run = move || async_io::block_on(shared.run(std::future::pending::<()>()));
+            let home = driven();
+            let shared = (Arc::clone(&executor), home.clone());
+            let run = move || drive(&home, executor.run(std::future::pending::<()>()));
             thread::Builder::new()
                 .name("outboard-smol".to_owned())
                 .spawn(run)
                 .expect("the system can start a thread");
-            executor
+            shared
         });
-        Self::on(&SHARED)
+        Self {
+            executor: Arc::downgrade(&SHARED.0),
+            home: SHARED.1.clone(),
+        }
     }
 
     /// Tasks run on `executor`, by the threads that call its `run` or `tick`.
@@ -79,6 +92,7 @@ impl Smol {
     pub fn on(executor: &Arc<Executor<'static>>) -> Self {
         Self {
             executor: Arc::downgrade(executor),
+            home: Home::default(),
         }
     }
 
@@ -86,9 +100,33 @@ impl Smol {
     /// then are dropped.
     pub fn block_on<F: Future>(main: impl FnOnce(Self) -> F) -> F::Output {
         let executor = Arc::new(Executor::new());
-        let main = main(Self::on(&executor));
-        async_io::block_on(executor.run(main))
+        let home = driven();
+        let main = main(Self {
+            executor: Arc::downgrade(&executor),
+            home: home.clone(),
+        });
+        drive(&home, executor.run(main))
     }
+}
+
+/// A reactor for this adapter alone, where there is one; else, or if the system has no descriptors
+/// left for it, async-io's.
+fn driven() -> Home {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Home {
+        reactor: reactor::Reactor::new().ok(),
+    };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    Home::default()
+}
+
+fn drive<F: Future>(home: &Home, future: F) -> F::Output {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(reactor) = &home.reactor {
+        return reactor.block_on(future);
+    }
+    let _ = home;
+    async_io::block_on(future)
 }
 
 impl Default for Smol {
@@ -116,7 +154,7 @@ impl Runtime for Smol {
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
-        Box::pin(timer::SmolTimer::new(at))
+        timer::timer(&self.home, at)
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -127,11 +165,11 @@ impl Runtime for Smol {
     }
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {
-        Box::pin(net::connect(to.clone()))
+        Box::pin(net::connect(self.home.clone(), to.clone()))
     }
 
     fn listener(&self, socket: OwnedFd, local: Endpoint) -> Result<Box<dyn Listener>> {
-        net::listener(socket, local)
+        net::listener(&self.home, socket, local)
     }
 
     fn launch(&self, launch: Launch) -> Result<Process> {
@@ -139,16 +177,16 @@ impl Runtime for Smol {
     }
 
     fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
-        Ok(Box::new(Async::new(pipe)?))
+        let pipe = self.home.adopt(pipe, Interest::Read)?;
+        Ok(Box::new(io::PipeStart(pipe)))
     }
 
     fn pipe_writer(&self, pipe: PipeWriter) -> Result<BoxWriter> {
-        Ok(Box::new(io::PipeEnd::new(Async::new(pipe)?)))
+        let pipe = self.home.adopt(pipe, Interest::Write)?;
+        Ok(Box::new(io::PipeEnd::new(pipe)))
     }
 
     fn watch(&self, fd: OwnedFd) -> Result<BoxFuture<'static, Result<()>>> {
-        let fd = Async::new_nonblocking(fd)?;
-        // Hang-ups and errors count as readable, as with poll(2).
-        Ok(Box::pin(async move { fd.readable().await }))
+        Ok(Box::pin(self.home.watch(fd)?))
     }
 }

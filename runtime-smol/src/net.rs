@@ -13,15 +13,16 @@ use futures_channel::oneshot;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{BoxByteStream, Listener};
 
-use crate::io::Stream;
+use crate::fd::{Fd, Home, Interest};
+use crate::io::{Socket, Stream};
 
-pub(crate) async fn connect(to: Endpoint) -> Result<BoxByteStream> {
+pub(crate) async fn connect(home: Home, to: Endpoint) -> Result<BoxByteStream> {
     match &to {
         Endpoint::Tcp(address) => {
             let mut last = None;
             for address in resolve(address).await? {
                 match Async::<TcpStream>::connect(address).await {
-                    Ok(stream) => return Ok(tcp(stream)),
+                    Ok(socket) => return tcp(&home, socket.into_inner()?),
                     Err(error) => last = Some(error),
                 }
             }
@@ -29,10 +30,7 @@ pub(crate) async fn connect(to: Endpoint) -> Result<BoxByteStream> {
                 Error::new(ErrorKind::InvalidInput, "the name resolves to no address")
             }))
         }
-        Endpoint::Unix(path) => {
-            let stream = connect_unix(path, to.is_abstract()).await?;
-            Ok(Box::new(Stream(stream)))
-        }
+        Endpoint::Unix(path) => stream(&home, connect_unix(path, to.is_abstract()).await?),
     }
 }
 
@@ -59,7 +57,7 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
 /// A unix socket connects at once or not at all: there is nothing to wait for. With a full backlog
 /// the error is `WouldBlock`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-async fn connect_unix(path: &Path, is_abstract: bool) -> Result<Async<UnixStream>> {
+async fn connect_unix(path: &Path, is_abstract: bool) -> Result<UnixStream> {
     use rustix::net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
     };
@@ -73,70 +71,71 @@ async fn connect_unix(path: &Path, is_abstract: bool) -> Result<Async<UnixStream
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     connect(&socket, &address)?;
-    Async::new_nonblocking(socket.into())
+    Ok(socket.into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-async fn connect_unix(path: &Path, _: bool) -> Result<Async<UnixStream>> {
-    Async::<UnixStream>::connect(path).await
+async fn connect_unix(path: &Path, _: bool) -> Result<UnixStream> {
+    Async::<UnixStream>::connect(path).await?.into_inner()
 }
 
-pub(crate) fn listener(socket: OwnedFd, local: Endpoint) -> Result<Box<dyn Listener>> {
-    let socket = match &local {
-        Endpoint::Tcp(_) => Socket::Tcp(Async::new(TcpListener::from(socket))?),
-        Endpoint::Unix(_) => Socket::Unix(Async::new(UnixListener::from(socket))?),
-    };
-    Ok(Box::new(SmolListener { socket, local }))
+pub(crate) fn listener(home: &Home, socket: OwnedFd, local: Endpoint) -> Result<Box<dyn Listener>> {
+    let home = home.clone();
+    Ok(match &local {
+        Endpoint::Tcp(_) => Box::new(TcpSocket {
+            socket: home.adopt(TcpListener::from(socket), Interest::Read)?,
+            home,
+            local,
+        }),
+        Endpoint::Unix(_) => Box::new(UnixSocket {
+            socket: home.adopt(UnixListener::from(socket), Interest::Read)?,
+            home,
+            local,
+        }),
+    })
 }
 
-struct SmolListener {
-    socket: Socket,
+struct TcpSocket {
+    home: Home,
+    socket: Fd<TcpListener>,
     local: Endpoint,
 }
 
-enum Socket {
-    Tcp(Async<TcpListener>),
-    Unix(Async<UnixListener>),
-}
-
-impl Listener for SmolListener {
+impl Listener for TcpSocket {
     fn local(&self) -> &Endpoint {
         &self.local
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
-        Poll::Ready(Ok(match &self.socket {
-            Socket::Tcp(socket) => {
-                let (stream, _) = ready!(poll(socket, TcpListener::accept, cx))?;
-                tcp(Async::new(stream)?)
-            }
-            Socket::Unix(socket) => {
-                let (stream, _) = ready!(poll(socket, UnixListener::accept, cx))?;
-                Box::new(Stream(Async::new(stream)?))
-            }
-        }))
+        let (socket, _) = ready!(self.socket.poll_take(cx, TcpListener::accept))?;
+        Poll::Ready(tcp(&self.home, socket))
     }
 }
 
-/// Tries `accept` until it gives something or there is nothing to accept.
-fn poll<T, A>(
-    socket: &Async<T>,
-    accept: impl Fn(&T) -> Result<A>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<A>> {
-    loop {
-        match accept(socket.get_ref()) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                ready!(socket.poll_readable(cx))?;
-            }
-            result => return Poll::Ready(result),
-        }
+struct UnixSocket {
+    home: Home,
+    socket: Fd<UnixListener>,
+    local: Endpoint,
+}
+
+impl Listener for UnixSocket {
+    fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
+        let (socket, _) = ready!(self.socket.poll_take(cx, UnixListener::accept))?;
+        Poll::Ready(stream(&self.home, socket))
     }
 }
 
-fn tcp(stream: Async<TcpStream>) -> BoxByteStream {
+fn tcp(home: &Home, socket: TcpStream) -> Result<BoxByteStream> {
     // Calls are small and answered at once: waiting to fill a segment only adds latency. Where the
     // option cannot be set the connection is already gone, which reading will tell.
-    let _ = stream.get_ref().set_nodelay(true);
-    Box::new(Stream(stream))
+    let _ = socket.set_nodelay(true);
+    stream(home, socket)
+}
+
+fn stream<T: Socket + Send + Sync + 'static>(home: &Home, socket: T) -> Result<BoxByteStream> {
+    Ok(Box::new(Stream(home.adopt(socket, Interest::Both)?)))
 }

@@ -7,18 +7,25 @@ use std::time::Instant;
 
 use outboard_core::rt::Timer;
 
-pub(crate) struct SmolTimer {
-    deadline: Instant,
-    timer: async_io::Timer,
+use crate::fd::Home;
+
+pub(crate) fn timer(home: &Home, at: Instant) -> Pin<Box<dyn Timer>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(reactor) = &home.reactor {
+        let number = reactor.timer();
+        return Box::pin(own::OwnTimer::new(reactor.clone(), (at, number)));
+    }
+    let _ = home;
+    Box::pin(SmolTimer {
+        deadline: at,
+        timer: async_io::Timer::at(at),
+    })
 }
 
-impl SmolTimer {
-    pub(crate) fn new(at: Instant) -> Self {
-        Self {
-            deadline: at,
-            timer: async_io::Timer::at(at),
-        }
-    }
+/// On async-io.
+struct SmolTimer {
+    deadline: Instant,
+    timer: async_io::Timer,
 }
 
 impl Timer for SmolTimer {
@@ -33,5 +40,49 @@ impl Timer for SmolTimer {
             return Poll::Ready(());
         }
         Pin::new(&mut self.timer).poll(cx).map(drop)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod own {
+    use std::sync::Arc;
+
+    use super::{Context, Instant, Pin, Poll, Timer};
+    use crate::reactor::Reactor;
+
+    /// In the reactor of a `Smol::block_on`, while somebody waits for it.
+    pub(super) struct OwnTimer {
+        reactor: Arc<Reactor>,
+        key: (Instant, u64),
+    }
+
+    impl OwnTimer {
+        pub(super) const fn new(reactor: Arc<Reactor>, key: (Instant, u64)) -> Self {
+            Self { reactor, key }
+        }
+    }
+
+    impl Timer for OwnTimer {
+        fn reset(mut self: Pin<&mut Self>, at: Instant) {
+            let waker = self.reactor.remove_timer(self.key);
+            self.key.0 = at;
+            if let Some(waker) = waker {
+                self.reactor.set_timer(self.key, waker);
+            }
+        }
+
+        fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            if Instant::now() >= self.key.0 {
+                return Poll::Ready(());
+            }
+            self.reactor.set_timer(self.key, cx.waker().clone());
+            Poll::Pending
+        }
+    }
+
+    impl Drop for OwnTimer {
+        fn drop(&mut self) {
+            self.reactor.remove_timer(self.key);
+        }
     }
 }

@@ -1,12 +1,19 @@
 //! What only the smol adapter promises; the conformance suite has the rest.
 #![cfg(unix)]
 
+use std::future::{Future, poll_fn};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 
 use async_executor::Executor;
 use futures_channel::oneshot;
+#[cfg(target_os = "linux")]
+use futures_io::AsyncRead;
 use outboard_core::rt::Runtime;
 use outboard_runtime_smol::Smol;
 
@@ -48,4 +55,58 @@ fn tasks_for_an_executor_that_is_gone_are_dropped() {
         let _ = sender.send(());
     }));
     assert_eq!(receiver.recv(), Err(mpsc::RecvError));
+}
+
+/// A user's own timers and sockets, on the thread that async-io keeps.
+#[test]
+fn async_io_works_beside_it() {
+    Smol::block_on(|_| async {
+        async_io::Timer::after(std::time::Duration::from_millis(1)).await;
+        let (near, far) = async_io::Async::<UnixStream>::pair().expect("a pair");
+        let mut readable = pin!(far.readable());
+        let pending = poll_fn(|cx| Poll::Ready(readable.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+        near.get_ref().write_all(b"x").expect("open");
+        readable.await.expect("open");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_outlives_block_on_fails_and_says_why() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut reader =
+        Smol::block_on(|smol| async move { smol.pipe_reader(reader) }).expect("a pipe");
+    // By a runtime that lives, the error comes at once and not when something is written.
+    let error = Smol::block_on(|_| poll_fn(|cx| Pin::new(&mut reader).poll_read(cx, &mut [0])));
+    let text = error.expect_err("nobody drives it").to_string();
+    assert!(text.contains("Smol::new"), "{text}");
+    drop(writer);
+}
+
+/// A thread that waits for what nobody will bring any more is told so.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_end_of_block_on_wakes_who_waits() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (sender, receiver) = oneshot::channel();
+    let waiting = Smol::block_on(|smol| async move {
+        let mut reader = smol.pipe_reader(reader).expect("a pipe");
+        let waiting = thread::spawn(move || {
+            let mut sender = Some(sender);
+            async_io::block_on(poll_fn(|cx| {
+                let poll = Pin::new(&mut reader).poll_read(cx, &mut [0]);
+                // It waits now.
+                if let Some(sender) = sender.take() {
+                    let _ = sender.send(());
+                }
+                poll
+            }))
+        });
+        receiver.await.expect("it polls");
+        waiting
+    });
+    let read = waiting.join().expect("it does not panic");
+    read.expect_err("nobody drives it");
+    drop(writer);
 }

@@ -1,0 +1,260 @@
+//! A reactor for the thread inside `Smol::block_on`: epoll, edge-triggered, and timers (Linux).
+//!
+//! async-io's reactor asks the system ten times where this one asks three times: every turn sets a
+//! timer, looks into its notifier and arms both again, and every event has to be armed again before
+//! the next. Whatever is not made by this adapter still uses async-io, which then works on its own
+//! thread.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+
+use crate::fd::Direction;
+use crate::source::Source;
+
+/// What happens on one descriptor is told to its [`Source`].
+pub(crate) struct Reactor {
+    epoll: OwnedFd,
+    /// Written to wake the thread from another. Never read: each write is a new edge.
+    alarm: OwnedFd,
+    /// `RUNNING`, `WOKEN` or `SLEEPING`.
+    state: AtomicU8,
+    closed: AtomicBool,
+    sources: Mutex<Keyed<u64, Arc<Source>>>,
+    timers: Mutex<Keyed<(Instant, u64), Waker>>,
+}
+
+/// The thread polls the future, or is about to look whether it should.
+const RUNNING: u8 = 0;
+/// The future is to be polled (again).
+const WOKEN: u8 = 1;
+/// The thread waits in the system for events, or is about to: `alarm` ends that.
+const SLEEPING: u8 = 2;
+
+/// The key of `alarm`; sources get theirs by counting from zero.
+const ALARM: u64 = u64::MAX;
+
+/// How often in a row the future is polled without a look at the events. One poll of an executor
+/// runs up to 200 tasks.
+const POLLS: u32 = 8;
+
+/// How many events are taken at once; the rest come with the next turn.
+const EVENTS: usize = 256;
+
+struct Keyed<K, V> {
+    next: u64,
+    map: BTreeMap<K, V>,
+}
+
+impl<K, V> Keyed<K, V> {
+    const fn new() -> Self {
+        Self {
+            next: 0,
+            map: BTreeMap::new(),
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+/// Nothing that is done under the locks of this module can panic half-way.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reactor {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &alarm, EventData::new_u64(ALARM), flags)?;
+        Ok(Arc::new(Self {
+            epoll,
+            alarm,
+            state: AtomicU8::new(RUNNING),
+            closed: AtomicBool::new(false),
+            sources: Mutex::new(Keyed::new()),
+            timers: Mutex::new(Keyed::new()),
+        }))
+    }
+
+    /// Runs `future` on this thread. One call per reactor; afterwards the reactor is closed.
+    pub(crate) fn block_on<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
+        let _close = Close(self);
+        let waker = Waker::from(Arc::clone(self));
+        let mut future = pin!(future);
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            for _ in 0..POLLS {
+                self.state.store(RUNNING, Ordering::SeqCst);
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                {
+                    return output;
+                }
+                if !self.is_woken() {
+                    break;
+                }
+            }
+            if self.is_woken() {
+                self.turn(&mut events, Some(Timespec::default()));
+            }
+            while self.swap(RUNNING, SLEEPING) {
+                let timeout = self.first_timer();
+                self.turn(&mut events, timeout);
+            }
+        }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == WOKEN
+    }
+
+    fn swap(&self, from: u8, to: u8) -> bool {
+        let order = Ordering::SeqCst;
+        self.state.compare_exchange(from, to, order, order).is_ok()
+    }
+
+    /// Waits for events and timers and wakes who waits for them.
+    fn turn(&self, events: &mut Vec<epoll::Event>, timeout: Option<Timespec>) {
+        events.clear();
+        let buffer = rustix::buffer::spare_capacity(events);
+        // Of the errors only an interruption can happen, and that is a turn without events.
+        let _ = epoll::wait(&self.epoll, buffer, timeout.as_ref());
+        self.swap(SLEEPING, RUNNING);
+        for event in events.iter() {
+            let (key, flags) = (event.data.u64(), event.flags);
+            let source = lock(&self.sources).map.get(&key).cloned();
+            if let Some(source) = source {
+                source.event(flags);
+            }
+        }
+        self.fire();
+    }
+
+    /// The time to the first timer, rounded up to what the system call counts in.
+    fn first_timer(&self) -> Option<Timespec> {
+        let first = lock(&self.timers).map.keys().next()?.0;
+        let left = first.saturating_duration_since(Instant::now());
+        // The system counts 31 bits of milliseconds; waking up once an hour costs nothing.
+        let left = left.min(Duration::from_secs(3600)).as_nanos();
+        let left = Duration::from_millis(u64::try_from(left.div_ceil(1_000_000)).ok()?);
+        Timespec::try_from(left).ok()
+    }
+
+    fn fire(&self) {
+        let mut timers = lock(&self.timers);
+        if timers.map.is_empty() {
+            return;
+        }
+        let pending = timers.map.split_off(&(Instant::now(), u64::MAX));
+        let due = std::mem::replace(&mut timers.map, pending);
+        drop(timers);
+        due.into_values().for_each(Waker::wake);
+    }
+
+    fn alarm(&self) {
+        // It can only fail when the counter is full, after 2^64 writes.
+        let _ = rustix::io::write(&self.alarm, &1_u64.to_ne_bytes());
+    }
+
+    /// A number for a timer, which tells it from others of the same time.
+    pub(crate) fn timer(&self) -> u64 {
+        lock(&self.timers).number()
+    }
+
+    /// Sets or replaces the waker of a timer.
+    pub(crate) fn set_timer(&self, key: (Instant, u64), waker: Waker) {
+        let old = lock(&self.timers).map.insert(key, waker);
+        // Without the lock: it may be the last of a task, which then is dropped.
+        drop(old);
+        // If the thread is not asleep yet it will see the timer before it is.
+        if self.state.load(Ordering::SeqCst) == SLEEPING {
+            self.alarm();
+        }
+    }
+
+    /// Removes a timer, and gives back its waker if it has not fired.
+    pub(crate) fn remove_timer(&self, key: (Instant, u64)) -> Option<Waker> {
+        lock(&self.timers).map.remove(&key)
+    }
+
+    /// Adds a descriptor. Its source must be removed before it is closed.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(u64, Arc<Source>)> {
+        let flags = source.flags();
+        let source = Arc::new(source);
+        let mut sources = lock(&self.sources);
+        let key = sources.number();
+        epoll::add(&self.epoll, fd, EventData::new_u64(key), flags)?;
+        sources.map.insert(key, Arc::clone(&source));
+        Ok((key, source))
+    }
+
+    /// Changes what is reported. What is there already is reported at once.
+    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, key: u64, flags: EventFlags) -> Result<()> {
+        Ok(epoll::modify(
+            &self.epoll,
+            fd,
+            EventData::new_u64(key),
+            flags,
+        )?)
+    }
+
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>, key: u64) {
+        lock(&self.sources).map.remove(&key);
+        // It was added, and is open.
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// # Errors
+    /// If nobody drives the reactor any more.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::new(
+                ErrorKind::NotConnected,
+                "the Smol::block_on in which this was opened has ended; \
+                 use it inside, or use Smol::new",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Wake for Reactor {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.swap(WOKEN, Ordering::SeqCst) == SLEEPING {
+            self.alarm();
+        }
+    }
+}
+
+/// Wakes whoever waits, to be told by [`Reactor::check`]. Also when the future panics.
+struct Close<'a>(&'a Reactor);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        let sources = std::mem::take(&mut lock(&self.0.sources).map);
+        for source in sources.into_values() {
+            source.wake(Direction::Read);
+            source.wake(Direction::Write);
+        }
+        let timers = std::mem::take(&mut lock(&self.0.timers).map);
+        timers.into_values().for_each(Waker::wake);
+    }
+}
