@@ -92,6 +92,7 @@ macro_rules! conformance {
                 abandoned_read_loses_nothing,
                 close_is_a_half_close,
                 both_sides_write_a_mebibyte,
+                room_is_noticed_every_time,
                 vectored_writes_are_one_call,
                 listener_keeps_its_address_and_file,
                 connects_from_any_thread,

@@ -246,6 +246,35 @@ pub fn both_sides_write_a_mebibyte(run: Run) {
     });
 }
 
+/// A writer that had to wait does not miss the next time it has to, however many writes found room
+/// in between.
+pub fn room_is_noticed_every_time(run: Run) {
+    run.case(|runtime| async move {
+        for (mut near, mut far) in pairs(&runtime).await {
+            for _ in 0..3 {
+                let chunk = pattern(1 << 16);
+                let mut sent = 0;
+                let mut fill = |cx: &mut std::task::Context<'_>| {
+                    futures_util::AsyncWrite::poll_write(Pin::new(&mut near), cx, &chunk)
+                };
+                // TCP moves bytes to the peer in its own time, so full once is not full for good.
+                while let std::task::Poll::Ready(count) = once(&mut fill).await {
+                    sent += count.expect("open");
+                }
+                let mut got = vec![0; sent];
+                let more = async { near.write_all(b"more").await.expect("open") };
+                let read = async { far.read_exact(&mut got).await.expect("open") };
+                join(more, read).await;
+                far.read_exact(&mut got[..4]).await.expect("open");
+                assert_eq!(&got[..4], b"more");
+                for _ in 0..200 {
+                    ping(&mut near, &mut far, b"hello").await;
+                }
+            }
+        }
+    });
+}
+
 /// The system sees all slices at once.
 pub fn vectored_writes_are_one_call(run: Run) {
     run.case(|runtime| async move {
