@@ -112,11 +112,22 @@ pub fn serve(mut obey: impl FnMut(Order) -> Result<Value, Failure>) -> Result<()
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let outcome = line?.parse().and_then(&mut obey);
-        let answer = outcome.unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        let answer = outcome.unwrap_or_else(|error| json!({ "error": chain(&*error) }));
         writeln!(stdout, "{answer}")?;
         stdout.flush()?;
     }
     Ok(())
+}
+
+/// An error with everything that led to it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// How an order is refused that a subject has nothing for; the report leaves the place empty.

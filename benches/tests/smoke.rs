@@ -32,7 +32,7 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
             callgrind: false,
         },
         scratch: out.join("scratch"),
-        sizes: false,
+        alone: false,
         progress: |_| {},
     };
     let outcome = plan.run().expect("a round");

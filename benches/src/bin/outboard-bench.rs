@@ -11,7 +11,7 @@ use outboard_benches::runner::{machine, report};
 
 const USAGE: &str = "\
 usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers go,tonic,floor]
-                      [--subjects TEXT,..] [--sizes] [--out DIR]
+                      [--subjects TEXT,..] [--alone] [--out DIR]
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
 environment variable OUTBOARD_BENCH_PEERS asks for. Writes report.md and plots to
@@ -21,7 +21,7 @@ target/outboard-bench, or to DIR.
 --rounds     how often all is repeated
 --only       some of dispense, unary, throughput, callers, plugins, memory, codec
 --subjects   only those whose name holds one of these texts, such as h2/tokio
---sizes      also build a plugin of each combination, for the size of its program";
+--alone      measure memory and binary sizes with programs of one runtime and transport each";
 
 fn main() -> Result<(), Failure> {
     let programs = Programs::beside_program(&std::env::current_exe()?)?;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Failure> {
         programs,
         counters,
         scratch: PathBuf::new(),
-        sizes: false,
+        alone: false,
         progress: |what| eprintln!("{what}"),
     };
     let mut peers = Subject::peers_from_environment()?;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Failure> {
             "--only" => plan.sections = known_sections(&value()?)?,
             "--peers" => peers = Subject::peers(&value()?)?,
             "--subjects" => chosen = Some(value()?.split(',').map(str::to_owned).collect()),
-            "--sizes" => plan.sizes = true,
+            "--alone" => plan.alone = true,
             "--out" => out = value()?.into(),
             "--help" | "-h" => {
                 println!("{USAGE}");

@@ -32,14 +32,31 @@ pub fn describe(counters: &Counters) -> Vec<(&'static str, String)> {
         ),
         ("rust", said("rustc", &["--version"])),
         ("go", said("go", &["version"])),
-        ("peers", PEERS.to_owned()),
+        ("peers", peers()),
         ("counters", counted(counters)),
         ("command", std::env::args().collect::<Vec<_>>().join(" ")),
     ]
 }
 
-/// As pinned by `benches/go/go.mod` and the workspace's manifest.
-const PEERS: &str = "go-plugin 1.8.0 with grpc-go 1.85.0, static; tonic 0.14";
+/// The versions of the peers, from the files that pin them.
+fn peers() -> String {
+    let modules = include_str!("../../go/go.mod");
+    let module = |name: &str| {
+        let mut lines = modules.lines().map(str::trim);
+        lines
+            .find_map(|line| line.strip_prefix(name))
+            .map_or("?", str::trim)
+    };
+    let lock = include_str!("../../../Cargo.lock");
+    let tonic = lock.split_once("name = \"tonic\"\nversion = \"");
+    let tonic = tonic.and_then(|(_, rest)| rest.split('"').next());
+    format!(
+        "go-plugin {} with grpc-go {}, static; tonic {}",
+        module("github.com/hashicorp/go-plugin "),
+        module("google.golang.org/grpc "),
+        tonic.unwrap_or("?"),
+    )
+}
 
 /// Load that other processes have put on the machine, now.
 #[must_use]

@@ -97,8 +97,9 @@ pub struct Plan {
     pub counters: Counters,
     /// For files in between.
     pub scratch: PathBuf,
-    /// Whether to build a plugin of each combination, for its size.
-    pub sizes: bool,
+    /// Whether to measure memory with programs that have nothing in them but one runtime and one
+    /// transport, which are built for that.
+    pub alone: bool,
     /// Says what is going on.
     pub progress: fn(&str),
 }
@@ -130,6 +131,8 @@ impl Plan {
     /// # Errors
     /// The first thing that goes wrong ends the run.
     pub fn run(&self) -> Result<Outcome, Failure> {
+        // Programs of an earlier run may be of earlier sources.
+        let _old = std::fs::remove_dir_all(self.scratch.join("alone"));
         std::fs::create_dir_all(&self.scratch)?;
         let mut outcome = Outcome::default();
         let wanted = |name: &str| self.sections.iter().any(|section| section == name);
@@ -437,7 +440,8 @@ impl Plan {
 
     fn memory(&self, subject: Subject, round: usize, outcome: &mut Outcome) -> Result<(), Failure> {
         (self.progress)(&format!("round {}: memory: {subject}", round + 1));
-        let mut session = self.session(subject, Placement::Free)?;
+        let programs = self.programs_alone(subject)?;
+        let mut session = Session::start(subject, &programs, Placement::Free)?;
         let pids = session.launch()?;
         let mut note = |when: &str, line: &str| -> Result<(), Failure> {
             for (side, pid) in ["host", "plugin"].into_iter().zip(pids) {
@@ -466,21 +470,40 @@ impl Plan {
 
     fn binaries(&self, outcome: &mut Outcome) -> Result<(), Failure> {
         for subject in &self.subjects {
+            let programs = self.programs_alone(*subject)?;
             let program = match subject {
-                Subject::Outboard { runtime, transport } if self.sizes => {
-                    (self.progress)(&format!("building a plugin of {runtime} and {transport}"));
-                    build_alone(&format!("{runtime},{transport}"), &self.scratch)?
-                }
+                Subject::Outboard { .. } if self.alone => programs.rust("bench-plugin")?,
                 Subject::Outboard { .. } | Subject::GoPlugin { .. } => continue,
-                Subject::Go(_) => self.programs.go("go-bench-plugin")?,
-                Subject::Tonic => self.programs.rust("bench-tonic")?,
-                Subject::Floor(_) => self.programs.rust("bench-floor")?,
+                Subject::Go(_) => programs.go("go-bench-plugin")?,
+                Subject::Tonic => programs.rust("bench-tonic")?,
+                Subject::Floor(_) => programs.rust("bench-floor")?,
             };
             let megabytes = Programs::stripped_size(&program)? as f64 / 1e6;
             let results = &mut outcome.results;
             results.add(Figure::binary(), subject.to_string(), 0, megabytes);
         }
         Ok(())
+    }
+
+    /// The programs of a subject, with nothing in them but its runtime and its transport if that was
+    /// asked for.
+    fn programs_alone(&self, subject: Subject) -> Result<Programs, Failure> {
+        match subject {
+            Subject::Outboard { runtime, transport } if self.alone => {
+                let name = format!("{runtime}-{transport}");
+                let dir = self.scratch.join("alone").join(&name);
+                if !dir.is_dir() {
+                    (self.progress)(&format!("building programs with {name} alone"));
+                    build_alone(&format!("{runtime},{transport}"), &self.scratch, &dir)?;
+                }
+                Ok(Programs::beside(&dir))
+            }
+            Subject::Outboard { .. }
+            | Subject::GoPlugin { .. }
+            | Subject::Go(_)
+            | Subject::Tonic
+            | Subject::Floor(_) => Ok(self.programs.clone()),
+        }
     }
 
     fn codec(&self, outcome: &mut Outcome) -> Result<(), Failure> {
@@ -495,32 +518,34 @@ impl Plan {
             let count = u32::try_from(self.amounts.calls * 10)?;
             let output = command(count).output()?;
             let ns: f64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
-            let figure = |unit| Figure::new("codec", name, unit);
-            outcome.results.add(figure("ns"), "time", 0, ns);
+            let figure = || Figure::new("codec", name, "");
+            outcome.results.add(figure(), "ns", 0, ns);
             if let Some(count) = self.counters.instructions(&self.scratch, command)? {
-                outcome
-                    .results
-                    .add(figure("instructions"), "instructions", 0, count);
+                outcome.results.add(figure(), "instructions", 0, count);
             }
         }
         Ok(())
     }
 }
 
-/// A plugin with nothing in it but one runtime and one transport.
-fn build_alone(features: &str, scratch: &Path) -> Result<PathBuf, Failure> {
-    let target = scratch.join("sizes");
+/// Programs with nothing in them but these features, put into `dir`.
+fn build_alone(features: &str, scratch: &Path, dir: &Path) -> Result<(), Failure> {
+    let target = std::path::absolute(scratch.join("build"))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--release", "--bin", "bench-plugin"])
-        .args(["--no-default-features", "--features", features])
+        .args(["build", "--quiet", "--release", "--no-default-features"])
+        .args(["--bin", "bench-host", "--bin", "bench-plugin"])
+        .args(["--features", features])
         .arg("--target-dir")
-        .arg(std::path::absolute(&target)?)
+        .arg(&target)
         .status()?;
-    if status.success() {
-        Ok(target.join("release/bench-plugin"))
-    } else {
-        Err(format!("a plugin with {features} cannot be built: {status}").into())
+    if !status.success() {
+        return Err(format!("programs with {features} cannot be built: {status}").into());
     }
+    std::fs::create_dir_all(dir)?;
+    for program in ["bench-host", "bench-plugin"] {
+        std::fs::copy(target.join("release").join(program), dir.join(program))?;
+    }
+    Ok(())
 }
