@@ -3,10 +3,13 @@
 
 pub mod counters;
 pub mod figures;
+mod footprint;
+mod latency;
 pub mod machine;
 pub mod plan;
 pub mod proc;
 pub mod programs;
+mod rates;
 pub mod report;
 pub mod results;
 pub mod session;
