@@ -14,13 +14,14 @@ use crate::clock::monotonic_ns;
 use crate::drive::{FIRST_CALL, Launch};
 use crate::orders::{self, Order};
 
-/// Takes orders as the host, over `wire`: `socket` or `pipe`.
+/// Takes orders as the host, over `wire`: `socket` or `pipe`. It never waits for anything but by
+/// blocking.
 ///
 /// # Errors
 /// Those of stdin and stdout.
-pub fn host(wire: &str) -> Result<(), Failure> {
+pub async fn host(wire: &str) -> Result<(), Failure> {
     let mut running: Option<Pair> = None;
-    orders::serve(|order| match order {
+    orders::serve(async |order| match order {
         Order::Start => {
             running = None;
             let (pair, _) = Pair::launch(wire)?;
@@ -55,6 +56,7 @@ pub fn host(wire: &str) -> Result<(), Failure> {
         | Order::Upload { .. }
         | Order::Plugins { .. } => Err(orders::unsupported(&order)),
     })
+    .await
 }
 
 /// Echoes as the plugin, until the host is gone.

@@ -1,7 +1,7 @@
 //! What a host program is told to do, as lines of text.
 
 use std::fmt;
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -104,15 +104,21 @@ impl FromStr for Order {
     }
 }
 
-/// Takes orders on stdin until it is closed.
+/// Takes orders on stdin until it is closed. Waiting for the next blocks the thread: what is measured
+/// has nothing to do then.
 ///
 /// # Errors
 /// Those of stdin and stdout. What goes wrong with an order is its answer.
-pub fn serve(mut obey: impl FnMut(Order) -> Result<Value, Failure>) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
-        let outcome = line?.parse().and_then(&mut obey);
+pub async fn serve(
+    mut obey: impl AsyncFnMut(Order) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    for line in std::io::stdin().lines() {
+        let outcome = match line?.parse() {
+            Ok(order) => obey(order).await,
+            Err(error) => Err(error),
+        };
         let answer = outcome.unwrap_or_else(|error| json!({ "error": chain(&*error) }));
+        let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{answer}")?;
         stdout.flush()?;
     }

@@ -2,7 +2,6 @@
 //! everywhere.
 
 use std::fmt;
-use std::future::Future;
 use std::str::FromStr;
 
 use outboard::Host;
@@ -16,13 +15,17 @@ use crate::probe::{MarkedTransport, Marks};
 pub enum RuntimeKind {
     /// tokio, `current_thread`.
     Tokio,
-    /// async-executor on async-io.
+    /// async-executor on the adapter's own reactor: `Smol::block_on`.
     Smol,
+    /// async-executor on async-io's reactor: `Smol::on`.
+    AsyncIo,
 }
 
 impl RuntimeKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tokio, Self::Smol];
+    pub const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncIo];
+    /// Those that are measured unless told otherwise.
+    pub const USUAL: [Self; 2] = [Self::Tokio, Self::Smol];
 }
 
 impl fmt::Display for RuntimeKind {
@@ -30,6 +33,7 @@ impl fmt::Display for RuntimeKind {
         f.write_str(match self {
             Self::Tokio => "tokio",
             Self::Smol => "smol",
+            Self::AsyncIo => "async-io",
         })
     }
 }
@@ -98,62 +102,29 @@ impl FromStr for TransportKind {
     }
 }
 
-/// A runtime that is there. Its tasks run while this thread is inside
-/// [`block_on`](Self::block_on).
-#[derive(Debug)]
-pub struct Executor {
-    inner: Inner,
-}
-
-#[derive(Debug)]
-enum Inner {
-    #[cfg(feature = "tokio")]
-    Tokio(tokio::runtime::Runtime),
-    #[cfg(feature = "smol")]
-    Smol(std::sync::Arc<async_executor::Executor<'static>>),
-}
-
-impl Executor {
-    /// Starts a runtime.
-    ///
-    /// # Errors
-    /// If this program was built without it, or the system refuses.
-    pub fn new(kind: RuntimeKind) -> Result<Self, Failure> {
-        let inner = match kind {
-            #[cfg(feature = "tokio")]
-            RuntimeKind::Tokio => {
-                let mut builder = tokio::runtime::Builder::new_current_thread();
-                Inner::Tokio(builder.enable_all().build()?)
-            }
-            #[cfg(feature = "smol")]
-            RuntimeKind::Smol => Inner::Smol(std::sync::Arc::default()),
-            #[allow(unreachable_patterns)] // Reached in builds that lack one.
-            _ => return Err(not_built(kind)),
-        };
-        Ok(Self { inner })
-    }
-
-    /// The runtime as outboard takes it.
-    #[must_use]
-    pub fn shared(&self) -> SharedRuntime {
-        match self.inner {
-            #[cfg(feature = "tokio")]
-            Inner::Tokio(ref runtime) => {
-                outboard::Tokio::from_handle(runtime.handle().clone()).into()
-            }
-            #[cfg(feature = "smol")]
-            Inner::Smol(ref executor) => outboard::Smol::on(executor).into(),
+/// Runs a future on a runtime, and what it starts there meanwhile.
+///
+/// # Errors
+/// If this program was built without the runtime, or the system refuses.
+pub fn run<T>(kind: RuntimeKind, main: impl AsyncFnOnce(SharedRuntime) -> T) -> Result<T, Failure> {
+    match kind {
+        #[cfg(feature = "tokio")]
+        RuntimeKind::Tokio => {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build()?;
+            let shared = outboard::Tokio::from_handle(runtime.handle().clone()).into();
+            Ok(runtime.block_on(main(shared)))
         }
-    }
-
-    /// Runs a future to its end, and all tasks meanwhile.
-    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        match self.inner {
-            #[cfg(feature = "tokio")]
-            Inner::Tokio(ref runtime) => runtime.block_on(future),
-            #[cfg(feature = "smol")]
-            Inner::Smol(ref executor) => async_io::block_on(executor.run(future)),
+        #[cfg(feature = "smol")]
+        RuntimeKind::Smol => Ok(outboard::Smol::block_on(|smol| main(smol.into()))),
+        #[cfg(feature = "smol")]
+        RuntimeKind::AsyncIo => {
+            let executor = std::sync::Arc::default();
+            let main = main(outboard::Smol::on(&executor).into());
+            Ok(async_io::block_on(executor.run(main)))
         }
+        #[allow(unreachable_patterns)] // Reached in builds that lack one.
+        _ => Err(not_built(kind)),
     }
 }
 

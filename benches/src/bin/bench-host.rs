@@ -2,23 +2,25 @@
 
 use outboard_benches::drive::Driver;
 use outboard_benches::outboard_host::OutboardHost;
-use outboard_benches::runtimes::Executor;
+use outboard_benches::runtimes::run;
 use outboard_benches::{Failure, orders};
 
 fn main() -> Result<(), Failure> {
     let mut args = std::env::args_os().skip(1);
     let mut word = || {
-        args.next()
-            .ok_or("usage: bench-host RUNTIME TRANSPORT PLUGIN [ARGUMENT ..]")
+        let usage = "usage: bench-host RUNTIME TRANSPORT PLUGIN [ARGUMENT ..]";
+        args.next().ok_or(usage)
     };
-    let (runtime, transport, program) = (word()?, word()?, word()?);
-    let executor = Executor::new(runtime.to_string_lossy().parse()?)?;
-    let mut driver = Driver::new(OutboardHost {
-        runtime: executor.shared(),
-        transport: transport.to_string_lossy().parse()?,
-        program,
-        args: args.collect(),
-    });
-    orders::serve(|order| executor.block_on(driver.obey(order)))?;
-    executor.block_on(driver.end())
+    let (kind, transport, program) = (word()?, word()?, word()?);
+    let transport = transport.to_string_lossy().parse()?;
+    run(kind.to_string_lossy().parse()?, async |runtime| {
+        let mut driver = Driver::new(OutboardHost {
+            runtime,
+            transport,
+            program,
+            args: args.collect(),
+        });
+        orders::serve(async |order| driver.obey(order).await).await?;
+        driver.end().await
+    })?
 }

@@ -1,7 +1,7 @@
 //! The measured plugin on outboard: `bench-plugin RUNTIME`. It speaks what the host asks for.
 
 use outboard::Plugin;
-use outboard_benches::runtimes::Executor;
+use outboard_benches::runtimes::run;
 use outboard_benches::service::{BenchServer, HANDSHAKE, Implementation, NAME};
 use outboard_benches::{Failure, clock};
 
@@ -11,7 +11,8 @@ fn main() -> Result<(), Failure> {
     let runtime = std::env::args()
         .nth(1)
         .ok_or("usage: bench-plugin RUNTIME")?;
-    let executor = Executor::new(runtime.parse()?)?;
-    executor.block_on(plugin.serve(executor.shared()))?;
+    run(runtime.parse()?, async |runtime| {
+        plugin.serve(runtime).await
+    })??;
     Ok(())
 }

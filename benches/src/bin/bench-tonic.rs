@@ -31,11 +31,11 @@ fn main() -> Result<(), Failure> {
     let runtime = builder.enable_all().build()?;
     match std::env::args().nth(1).as_deref() {
         Some("plugin") => runtime.block_on(serve(born)),
-        Some("host") => {
+        Some("host") => runtime.block_on(async {
             let mut driver = Driver::new(Tonic);
-            orders::serve(|order| runtime.block_on(driver.obey(order)))?;
-            runtime.block_on(driver.end())
-        }
+            orders::serve(async |order| driver.obey(order).await).await?;
+            driver.end().await
+        }),
         _ => Err("usage: bench-tonic host|plugin".into()),
     }
 }

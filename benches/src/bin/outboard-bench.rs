@@ -10,12 +10,12 @@ use outboard_benches::runner::subject::Subject;
 use outboard_benches::runner::{machine, report};
 
 const USAGE: &str = "\
-usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers go,tonic,floor]
+usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers GROUP,..]
                       [--subjects TEXT,..] [--alone] [--out DIR]
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
-environment variable OUTBOARD_BENCH_PEERS asks for. Writes report.md and plots to
-target/outboard-bench, or to DIR.
+environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io. Writes
+report.md and plots to target/outboard-bench, or to DIR.
 
 --quick      little of everything, to see whether a change did anything
 --rounds     how often all is repeated

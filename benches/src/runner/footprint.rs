@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::Failure;
 use crate::codec;
 use crate::orders::Order;
+use crate::runtimes::RuntimeKind;
 
 use super::figures::Figure;
 use super::plan::{CALLERS, LARGE, Outcome, Plan};
@@ -76,7 +77,11 @@ impl Plan {
                 let dir = self.scratch.join("alone").join(&name);
                 if !dir.is_dir() {
                     (self.progress)(&format!("building programs with {name} alone"));
-                    build_alone(&format!("{runtime},{transport}"), &self.scratch, &dir)?;
+                    let feature = match runtime {
+                        RuntimeKind::Tokio => "tokio",
+                        RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
+                    };
+                    build_alone(&format!("{feature},{transport}"), &self.scratch, &dir)?;
                 }
                 Ok(Programs::beside(&dir))
             }

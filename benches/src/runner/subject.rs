@@ -53,15 +53,17 @@ pub enum Wire {
 pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 
 /// The groups of peers.
-pub const PEERS: [&str; 3] = ["go", "tonic", "floor"];
+///
+/// `async-io` is outboard itself on an executor and reactor of the user's.
+pub const PEERS: [&str; 4] = ["go", "tonic", "floor", "async-io"];
 
 impl Subject {
-    /// outboard, in every combination of runtime and transport.
+    /// outboard, in every combination of the usual runtimes and the transports.
     #[must_use]
     pub fn outboard() -> Vec<Self> {
         let mut all = Vec::new();
         for transport in TransportKind::ALL {
-            for runtime in RuntimeKind::ALL {
+            for runtime in RuntimeKind::USUAL {
                 all.push(Self::Outboard { runtime, transport });
             }
         }
@@ -86,6 +88,10 @@ impl Subject {
                         runtime: RuntimeKind::Smol,
                     },
                 ]),
+                "async-io" => all.extend(TransportKind::ALL.map(|transport| Self::Outboard {
+                    runtime: RuntimeKind::AsyncIo,
+                    transport,
+                })),
                 "tonic" => all.push(Self::Tonic),
                 "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
                 _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
