@@ -527,5 +527,6 @@ impl Drop for Driver {
         }
         self.shared.set_exited(report);
         self.shared.set_stdio_ended();
+        self.shared.set_settled();
     }
 }

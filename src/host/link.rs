@@ -72,12 +72,12 @@ impl Link {
     pub(super) fn ended(&self, runtime: &SharedRuntime, shared: &Arc<Shared>, report: &ExitReport) {
         let connection = Arc::clone(&self.connection);
         let status = report.status(shared.name());
-        let shared = Arc::clone(shared);
+        let settled = AtEnd(Arc::clone(shared), Shared::set_settled);
         let limit = time::sleep(runtime, LAST_OUTPUT);
         runtime.spawn(Box::pin(async move {
-            select(shared.stdio_ended(), limit).await;
+            select(settled.0.stdio_ended(), limit).await;
             connection.abort(status);
-            shared.set_settled();
+            drop(settled);
         }));
     }
 
@@ -112,6 +112,8 @@ fn explain(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
 /// Hands what the plugin prints to the user's writers until the stream ends. A plugin without the
 /// service is a normal thing: those in other languages often have none.
 async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
+    let ended = AtEnd(shared, Shared::set_stdio_ended);
+    let shared = &ended.0;
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
     while let Ok(Some(data)) = stream.message().await {
@@ -128,5 +130,14 @@ async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
             }
         }
     }
-    shared.set_stdio_ended();
+}
+
+/// Tells that a task has ended, also if it is dropped with its runtime: then nobody may wait for it,
+/// and least of all with a timer, which a runtime that is gone does not have.
+struct AtEnd(Arc<Shared>, fn(&Shared));
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        (self.1)(&self.0);
+    }
 }

@@ -55,7 +55,8 @@ pub fn stdio(peer: &Peer) {
     });
 }
 
-/// What was printed just before the end has arrived when the shutdown is over.
+/// What was printed just before the end has arrived when the shutdown is over. Not so with a Go
+/// plugin: it drops its connections when it is asked to end, and what was not sent by then is lost.
 pub fn last_words(peer: &Peer) {
     run(async {
         let out = Recorder::new();
