@@ -1,6 +1,7 @@
 //! The channel that generated clients call through.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,20 +113,22 @@ impl Channel {
         Req: prost::Message,
         Resp: prost::Message + Default,
     {
-        let reply = self.connection.unary(head, OutMessage::encode(request));
-        async move {
-            let Reply {
-                message,
-                headers,
-                trailers,
-            } = reply.await?;
-            let message = Resp::decode(message).map_err(|error| undecodable(&error))?;
-            Ok(Reply {
-                message,
-                headers,
-                trailers,
+        let mut reply = self.connection.unary(head, OutMessage::encode(request));
+        poll_fn(move |cx| {
+            reply.as_mut().poll(cx).map(|reply| {
+                let Reply {
+                    message,
+                    headers,
+                    trailers,
+                } = reply?;
+                let message = Resp::decode(message).map_err(|error| undecodable(&error))?;
+                Ok(Reply {
+                    message,
+                    headers,
+                    trailers,
+                })
             })
-        }
+        })
     }
 
     /// Starts a streaming call; the requests are sent as flow control allows.

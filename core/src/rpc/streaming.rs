@@ -90,13 +90,11 @@ impl<T> Streaming<T> {
     ///
     /// # Errors
     /// The call's status if it ended without any.
-    pub async fn headers(&mut self) -> Result<Metadata, Status> {
-        match &mut self.0 {
-            Inner::Call(Some(call)) => {
-                poll_fn(|cx| call.poll_headers(cx).map(|headers| headers.cloned())).await
-            }
-            Inner::Call(None) | Inner::Local(_) => Ok(Metadata::new()),
-        }
+    pub fn headers(&mut self) -> impl Future<Output = Result<Metadata, Status>> + Send {
+        poll_fn(|cx| match &mut self.0 {
+            Inner::Call(Some(call)) => call.poll_headers(cx).map(|headers| headers.cloned()),
+            Inner::Call(None) | Inner::Local(_) => Poll::Ready(Ok(Metadata::new())),
+        })
     }
 
     /// The metadata the peer sent after its messages; there once the stream ended well.
@@ -114,10 +112,8 @@ impl<T: prost::Message + Default> Streaming<T> {
     ///
     /// # Errors
     /// The call's status if it did not end well.
-    pub async fn message(&mut self) -> Result<Option<T>, Status> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
-            .await
-            .transpose()
+    pub fn message(&mut self) -> impl Future<Output = Result<Option<T>, Status>> + Send {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx).map(Option::transpose))
     }
 
     /// The encoded messages, for a transport to send.
@@ -176,22 +172,42 @@ impl<T> StreamSender<T> {
     ///
     /// # Errors
     /// [`Code::Cancelled`](super::Code::Cancelled) if nobody reads the stream any more.
-    pub async fn send(&mut self, message: T) -> Result<(), Status> {
-        self.push(Ok(message)).await
+    pub fn send(&mut self, message: T) -> impl Future<Output = Result<(), Status>> + Send
+    where
+        T: Send,
+    {
+        self.push(Ok(message))
     }
 
     /// Ends the stream with an error.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn fail(&mut self, status: Status) -> Result<(), Status> {
-        self.push(Err(status)).await
+    pub fn fail(&mut self, status: Status) -> impl Future<Output = Result<(), Status>> + Send
+    where
+        T: Send,
+    {
+        self.push(Err(status))
     }
 
-    async fn push(&mut self, item: Result<T, Status>) -> Result<(), Status> {
-        let gone = |_| Status::cancelled("the other side stopped reading the stream");
-        poll_fn(|cx| self.0.poll_ready(cx)).await.map_err(gone)?;
-        self.0.start_send(item).map_err(gone)
+    fn push(&mut self, item: Result<T, Status>) -> impl Future<Output = Result<(), Status>> + Send
+    where
+        T: Send,
+    {
+        let mut item = Some(item);
+        poll_fn(move |cx| {
+            let gone = |_| Status::cancelled("the other side stopped reading the stream");
+            let room = match self.0.poll_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(room) => room.map_err(gone),
+            };
+            // Polled again after it was ready, which no caller does, it sends nothing twice.
+            let sent = room.and_then(|()| {
+                item.take()
+                    .map_or(Ok(()), |item| self.0.start_send(item).map_err(gone))
+            });
+            Poll::Ready(sent)
+        })
     }
 }
 
