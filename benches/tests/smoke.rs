@@ -64,4 +64,12 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
         "{report}"
     );
     assert!(out.join("dispense.svg").is_file());
+
+    let page = out.join("page.md");
+    let empty = "# Page\n\n<!-- figures -->\nold\n<!-- end of figures -->\nend\n";
+    std::fs::write(&page, empty).expect("a page");
+    report::publish(&out.join("report.md"), &page).expect("a page with both lines");
+    let text = std::fs::read_to_string(&page).expect("the page");
+    assert!(text.starts_with("# Page\n") && text.ends_with("<!-- end of figures -->\nend\n"));
+    assert!(text.contains("\n### unary\n") && !text.contains("old") && !text.contains(".svg"));
 }

@@ -12,6 +12,7 @@ use outboard_benches::runner::{machine, report};
 const USAGE: &str = "\
 usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers GROUP,..]
                       [--subjects TEXT,..] [--alone] [--out DIR]
+                      [--publish PAGE]
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
 environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io. Writes
@@ -21,7 +22,8 @@ report.md and plots to target/outboard-bench, or to DIR.
 --rounds     how often all is repeated
 --only       some of dispense, unary, throughput, callers, plugins, memory, codec
 --subjects   only those whose name holds one of these texts, such as h2/tokio
---alone      measure memory and binary sizes with programs of one runtime and transport each";
+--alone      measure memory and binary sizes with programs of one runtime and transport each
+--publish    also put the report into a page of the documentation, docs/performance.md";
 
 fn main() -> Result<(), Failure> {
     let programs = Programs::beside_program(&std::env::current_exe()?)?;
@@ -38,6 +40,7 @@ fn main() -> Result<(), Failure> {
     };
     let mut peers = Subject::peers_from_environment()?;
     let mut rounds = None;
+    let mut page = None;
     let mut chosen: Option<Vec<String>> = None;
     let mut out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/outboard-bench");
     let mut args = std::env::args().skip(1);
@@ -53,6 +56,7 @@ fn main() -> Result<(), Failure> {
             "--peers" => peers = Subject::peers(&value()?)?,
             "--subjects" => chosen = Some(value()?.split(',').map(str::to_owned).collect()),
             "--alone" => plan.alone = true,
+            "--publish" => page = Some(PathBuf::from(value()?)),
             "--out" => out = value()?.into(),
             "--help" | "-h" => {
                 println!("{USAGE}");
@@ -80,7 +84,11 @@ fn main() -> Result<(), Failure> {
     let amounts = plan.amounts;
     header.push(("amounts", format!("{amounts:?}")));
     report::write(&out, &header, &outcome)?;
-    println!("{}", out.join("report.md").display());
+    let file = out.join("report.md");
+    if let Some(page) = page {
+        report::publish(&file, &page)?;
+    }
+    println!("{}", file.display());
     Ok(())
 }
 

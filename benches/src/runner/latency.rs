@@ -125,15 +125,19 @@ impl Plan {
 
         // Counted apart, so that nothing that counts slows down what is timed.
         let count = self.amounts.calls.min(4_000);
-        let counted = self.counters.syscalls(pids, &self.scratch, || {
-            session.order(calls(count)).map(|_| ())
-        })?;
-        if let Some([host, plugin]) = counted {
-            let each = |side: u64| side as f64 / count as f64;
+        let mut syscalls = |count| {
+            self.counters.syscalls(pids, &self.scratch, || {
+                session.order(calls(count)).map(|_| ())
+            })
+        };
+        if let (Some([host, plugin]), Some(idle)) = (syscalls(count)?, syscalls(0)?) {
+            // Taking the order is no part of a call.
+            let each = |side: u64, idle: u64| side.saturating_sub(idle) as f64 / count as f64;
+            let (host, plugin) = (each(host, idle[0]), each(plugin, idle[1]));
             let figure = |side: &str| Figure::per_call(&format!("system calls, {side}"), "");
-            results.add(figure("both sides"), &name, round, each(host + plugin));
-            results.add(figure("host"), &name, round, each(host));
-            results.add(figure("plugin"), &name, round, each(plugin));
+            results.add(figure("both sides"), &name, round, host + plugin);
+            results.add(figure("host"), &name, round, host);
+            results.add(figure("plugin"), &name, round, plugin);
         }
         if round == 0 {
             let counted = self.counters.syscalls_by_name(pids, &self.scratch, || {

@@ -57,6 +57,32 @@ pub fn write(
     Ok(())
 }
 
+/// Puts a report into a page between these two lines, in place of what stands there, with its
+/// headings one level down and without its plots.
+///
+/// # Errors
+/// If the files cannot be read or written, or the page lacks the lines.
+pub fn publish(report: &Path, page: &Path) -> Result<(), Failure> {
+    const BEGIN: &str = "<!-- figures -->\n";
+    const END: &str = "<!-- end of figures -->\n";
+    let old = fs::read_to_string(page)?;
+    let lines = || format!("{} lacks the line {}", page.display(), BEGIN.trim());
+    let (before, rest) = old.split_once(BEGIN).ok_or_else(lines)?;
+    let (_, after) = rest.split_once(END).ok_or_else(lines)?;
+    let mut figures = String::new();
+    for line in fs::read_to_string(report)?.lines().skip(1) {
+        match line {
+            plot if plot.starts_with("![") => {}
+            heading if heading.starts_with('#') => writeln!(figures, "#{heading}")?,
+            // One empty line where a plot was.
+            "" if figures.ends_with("\n\n") => {}
+            line => writeln!(figures, "{line}")?,
+        }
+    }
+    fs::write(page, format!("{before}{BEGIN}{figures}{END}{after}"))?;
+    Ok(())
+}
+
 fn goals(text: &mut String, results: &Results) -> Result<(), Failure> {
     let mut rows = String::new();
     for target in targets::all() {
