@@ -130,10 +130,10 @@ impl Plan {
                 session.order(calls(count)).map(|_| ())
             })
         };
-        if let (Some([host, plugin]), Some(idle)) = (syscalls(count)?, syscalls(0)?) {
-            // Taking the order is no part of a call.
-            let each = |side: u64, idle: u64| side.saturating_sub(idle) as f64 / count as f64;
-            let (host, plugin) = (each(host, idle[0]), each(plugin, idle[1]));
+        if let (Some([host, plugin]), Some(one)) = (syscalls(count + 1)?, syscalls(1)?) {
+            // The difference leaves out what it costs to take the order.
+            let each = |side: u64, one: u64| side.saturating_sub(one) as f64 / count as f64;
+            let (host, plugin) = (each(host, one[0]), each(plugin, one[1]));
             let figure = |side: &str| Figure::per_call(&format!("system calls, {side}"), "");
             results.add(figure("both sides"), &name, round, host + plugin);
             results.add(figure("host"), &name, round, host);

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::counters::Counters;
+use super::subject::PEERS_VARIABLE;
 
 /// The header of a report, as pairs of name and value.
 #[must_use]
@@ -34,8 +35,15 @@ pub fn describe(counters: &Counters) -> Vec<(&'static str, String)> {
         ("go", said("go", &["version"])),
         ("peers", peers()),
         ("counters", counted(counters)),
-        ("command", std::env::args().collect::<Vec<_>>().join(" ")),
+        ("command", command()),
     ]
+}
+
+fn command() -> String {
+    let peers = std::env::var(PEERS_VARIABLE).ok();
+    let peers = peers.map(|peers| format!("{PEERS_VARIABLE}={peers}"));
+    let words: Vec<String> = peers.into_iter().chain(std::env::args()).collect();
+    words.join(" ")
 }
 
 /// The versions of the peers, from the files that pin them.
