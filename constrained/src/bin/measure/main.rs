@@ -24,9 +24,8 @@ mod run {
     const MAX_SIZE: u64 = 1024 * 1024;
     /// And in KiB: three MiB of resident memory.
     const MAX_RESIDENT: u64 = 3 * 1024;
-    /// And: the program's own, the one that captures prints and watches for the host's death, and
-    /// the one that async-io always starts.
-    const MAX_THREADS: usize = 3;
+    /// And: the program's own, and the one that captures prints and watches for the host's death.
+    const MAX_THREADS: usize = 2;
 
     /// A variant, built and observed.
     struct Measured {
