@@ -46,6 +46,8 @@ struct Inner {
     stream: BoxByteStream,
     held: BytesMut,
     writing: Writing,
+    /// The peer has sent all it will ever send.
+    ended: bool,
 }
 
 enum Writing {
@@ -62,11 +64,18 @@ pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
         stream,
         held: BytesMut::new(),
         writing: Writing::Works,
+        ended: false,
     }));
     (Io(Arc::clone(&inner)), Flusher(inner))
 }
 
 impl Flusher {
+    /// Whether the peer has closed its direction: `h2` tells that by the same result as its own
+    /// orderly end.
+    pub(crate) fn peer_has_ended(&self) -> bool {
+        lock(&self.0).ended
+    }
+
     /// Sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = lock(&self.0);
@@ -156,6 +165,7 @@ impl AsyncRead for Io {
         let target = buffer.initialize_unfilled_to(step);
         let mut inner = lock(&self.0);
         let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
+        inner.ended |= read == 0 && step > 0;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }

@@ -476,6 +476,28 @@ fn the_lost_hook_explains_once() {
 }
 
 #[test]
+fn a_call_that_is_cut_off_during_a_drain_is_told_why() {
+    run(async {
+        let mut builder = PairBuilder::default();
+        builder.client.lost = Some(Arc::new(|_| {
+            Box::pin(async { Status::connection_lost("the plugin was killed") })
+        }));
+        let pair = builder.build();
+        let mut events = pair.echo.events();
+        let mut unary = pair
+            .connection
+            .unary(CallHead::new("/test.Echo/Hang"), out("x"));
+        assert!(poll_once(&mut unary).await.is_none());
+        until(&mut events, &Event::Started("Hang")).await;
+        pair.connection.drain();
+        pair.serving.abort();
+        let error = unary.await.expect_err("cut off");
+        assert_eq!(error.message(), "the plugin was killed");
+        assert_eq!(pair.connection.closed().await, error);
+    });
+}
+
+#[test]
 fn an_abort_does_not_wait_for_the_lost_hook() {
     run(async {
         let config = ConnectionConfig {

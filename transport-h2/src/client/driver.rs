@@ -68,11 +68,16 @@ impl Driver {
             closed,
             ..
         } = self;
+        // A peer that closes first may have cut calls off, which are then told why, also while this
+        // side drains.
+        let drained = matches!(&end, End::Finished(Ok(())))
+            && matches!(&*shared.state(), State::Draining)
+            && !flusher.peer_has_ended();
         // Fails what is in flight and closes the stream of bytes.
         drop((h2, flusher));
-        let drained = matches!(&end, End::Finished(Ok(())));
         let status = match end {
             End::Aborted(status) => status,
+            End::Finished(Ok(())) if drained => closed_here(),
             End::Finished(Ok(())) => explain(&shared, lost, None).await,
             End::Finished(Err(error)) => explain(&shared, lost, Some(error.to_string())).await,
             End::Broken(error) => explain(&shared, lost, Some(error.to_string())).await,
@@ -129,11 +134,9 @@ fn poll_aborted(shared: &Shared, cx: &Context<'_>) -> Option<Status> {
     }
 }
 
-/// The status of a connection that ended by itself, with an error or well.
+/// The status of a connection that the peer ended, with an error or well.
 async fn explain(shared: &Shared, lost: Option<LostHook>, error: Option<String>) -> Status {
-    let drained = matches!(&*shared.state(), State::Draining);
     let cause = match error {
-        None if drained => return closed_here(),
         None => Status::connection_lost("the peer has closed the connection"),
         Some(error) => Status::connection_lost(format!("the connection was lost: {error}")),
     };
