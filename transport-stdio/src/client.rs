@@ -43,11 +43,15 @@ fn too_late() -> Status {
 struct Live {
     target: Target,
     key: Key,
+    unary: bool,
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
         self.target.session.with(|state| {
+            if self.unary {
+                state.count_unary(false);
+            }
             state.release(self.target.connection, self.key);
             if state.mux.wants_transmit() {
                 state.kick();
@@ -104,6 +108,7 @@ impl Future for Unary {
             let (connection, channel) = (this.target.connection, this.target.channel);
             let opened = session.with(|state| {
                 let key = state.open(connection, channel, &head, timeout, Some(message), true)?;
+                state.count_unary(true);
                 state.wait(key, Wait::Read, waker);
                 state.kick();
                 Ok(key)
@@ -111,7 +116,8 @@ impl Future for Unary {
             match opened {
                 Ok(key) => {
                     let target = this.target.clone();
-                    this.step = Step::Wait(Live { target, key });
+                    let unary = true;
+                    this.step = Step::Wait(Live { target, key, unary });
                 }
                 Err(status) => return Poll::Ready(Err(status)),
             }
@@ -121,13 +127,7 @@ impl Future for Unary {
             return Poll::Pending;
         };
         let key = live.key;
-        let reply = session.with(|state| {
-            let reply = take_reply(state, key);
-            if reply.is_none() {
-                state.wait(key, Wait::Read, waker);
-            }
-            reply
-        });
+        let reply = session.with(|state| state.poll_reply(key, waker, take_reply));
         let result = match reply {
             Some(result) => result,
             None if this.deadline.poll_over(cx).is_ready() => Err(too_late()),
@@ -224,8 +224,9 @@ impl Streamed {
                 messages,
             }));
         }
+        let unary = false;
         Self {
-            live: Ok(Live { target, key }),
+            live: Ok(Live { target, key, unary }),
             deadline,
             headers: None,
             trailers: None,

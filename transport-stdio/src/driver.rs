@@ -61,7 +61,7 @@ impl Driver {
             if let Some(now) = now {
                 state.mux.handle_timeout(now);
             }
-            let turn = exchange(state, cx);
+            let turn = exchange(state);
             self.jobs.append(&mut state.jobs);
             (turn, state.mux.poll_timeout())
         });
@@ -109,14 +109,31 @@ impl Driver {
             }
         }
         // An error comes up again at the next turn.
-        if self.session.with(|state| state.flush(cx)).is_err() {
+        if self.session.with(State::flush_now).is_err() {
             cx.waker().wake_by_ref();
         }
     }
 }
 
+/// Reads for a caller that the stream of bytes has woken. The driver has been woken with it and
+/// does all that the caller must not, such as starting handlers.
+pub(crate) fn read_as_caller(state: &mut State) {
+    match exchange(state) {
+        Turn::Again | Turn::Wait | Turn::Over => {}
+        Turn::Lost(status) => state.lose(status),
+    }
+}
+
 /// Reads and writes as far as the stream of bytes goes along.
-fn exchange(state: &mut State, cx: &mut Context<'_>) -> Turn {
+fn exchange(state: &mut State) -> Turn {
+    // A stream of bytes may wake whom it lets wait, under the lock: not a caller, then.
+    let caller = state.io_waker.take_caller();
+    let turn = exchange_with(state, &mut Context::from_waker(&state.io_waker()));
+    state.restore_caller(caller);
+    turn
+}
+
+fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
     let mut end = None;
     let mut again = true;
     let mut batch = 0;

@@ -14,6 +14,7 @@ mod driver;
 mod pump;
 mod server;
 mod session;
+mod wakers;
 pub mod wire;
 
 use std::sync::Arc;

@@ -9,12 +9,15 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 
 use futures_io::AsyncWrite;
 use outboard_core::rpc::{CallHead, LostHook, Metadata, OutMessage, Router, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
+use crate::driver::read_as_caller;
 use crate::server::{Gate, Job, Server};
+use crate::wakers::IoWaker;
 use crate::wire::{CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, SendError, close};
 
 /// The most pieces in one vectored write: several large messages with their neighbours. More would
@@ -36,6 +39,12 @@ pub(crate) struct State {
     out: OutBuf,
     /// Wakes the driver, once it has run.
     pub(crate) driver: Option<Waker>,
+    /// Where the driver ran last.
+    driver_thread: Option<ThreadId>,
+    /// Left with `io`.
+    pub(crate) io_waker: Arc<IoWaker>,
+    /// How many unary calls of this side are under way.
+    unary: usize,
     driver_woken: bool,
     /// How many streams the last bytes read were for: many of them mean that more writers are
     /// about to come, and one write by the driver serves them all.
@@ -58,6 +67,8 @@ pub(crate) struct State {
     pub(crate) jobs: Vec<Job>,
     wakes: Vec<Waker>,
     trash: Option<Box<Trash>>,
+    /// Of no more use. Dropping a waker may drop its task, which may hold calls of this session.
+    old_wakers: Vec<Waker>,
 }
 
 /// What a closed session lets go of. It holds code of the user, which is not to run, not even to
@@ -134,6 +145,9 @@ impl Session {
                 mux: Mux::new(config, now),
                 out: OutBuf::default(),
                 driver: None,
+                driver_thread: None,
+                io_waker: Arc::default(),
+                unary: 0,
                 driver_woken: false,
                 last_batch: 0,
                 unflushed: false,
@@ -151,6 +165,7 @@ impl Session {
                 jobs: Vec::new(),
                 wakes: Vec::new(),
                 trash: None,
+                old_wakers: Vec::new(),
             }),
         }
     }
@@ -159,12 +174,14 @@ impl Session {
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let value = work(&mut state);
-        if state.wakes.is_empty() && state.trash.is_none() {
+        if state.wakes.is_empty() && state.trash.is_none() && state.old_wakers.is_empty() {
             return value;
         }
         let mut wakes = std::mem::take(&mut state.wakes);
         let trash = state.trash.take();
+        let old_wakers = std::mem::take(&mut state.old_wakers);
         drop(state);
+        drop(old_wakers);
         if let Some(trash) = trash {
             trash.dispose();
         }
@@ -273,6 +290,7 @@ impl State {
         let waiter = waiter(&mut self.ours, key);
         if waiter.key == Some(key) {
             self.wakes.extend(waiter.write.take());
+            self.old_wakers.extend(waiter.read.take());
             *waiter = Waiter::default();
         }
         if let Some(calls) = self.connections.get_mut(&connection) {
@@ -370,7 +388,7 @@ impl State {
         };
         match place {
             Some(old) if old.will_wake(waker) => {}
-            Some(_) | None => *place = Some(waker.clone()),
+            Some(_) | None => self.old_wakers.extend(place.replace(waker.clone())),
         }
     }
 
@@ -438,9 +456,76 @@ impl State {
     /// The driver runs.
     pub(crate) fn driver_runs(&mut self, waker: &Waker) {
         self.driver_woken = false;
+        self.driver_thread = Some(thread::current().id());
         match &self.driver {
             Some(old) if old.will_wake(waker) => {}
-            Some(_) | None => self.driver = Some(waker.clone()),
+            Some(_) | None => {
+                self.old_wakers.extend(self.driver.replace(waker.clone()));
+                self.old_wakers.extend(self.io_waker.set_driver(waker));
+            }
+        }
+    }
+
+    /// The reply of a unary call, or a wake-up when it comes.
+    pub(crate) fn poll_reply<T>(
+        &mut self,
+        key: Key,
+        waker: &Waker,
+        take: impl Fn(&mut Self, Key) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(reply) = take(self, key) {
+            return Some(reply);
+        }
+        if self.io_waker.take_caller_woken() {
+            // What is read here need not wake who reads it.
+            let own = waiter(&mut self.ours, key).read.take();
+            self.old_wakers
+                .extend(own.filter(|own| !own.will_wake(waker)));
+            read_as_caller(self);
+            if let Some(reply) = take(self, key) {
+                return Some(reply);
+            }
+        }
+        self.wait(key, Wait::Read, waker);
+        if self.unary == 1 && self.is_beside_driver(waker) {
+            self.restore_caller(Some(waker.clone()));
+        }
+        None
+    }
+
+    /// Whether the caller is on the driver's thread but no task of the same executor, so most
+    /// likely the future that a single-threaded runtime was given to block on. Waking that from a
+    /// task costs such a runtime a further look at its events; another task it does not. If the
+    /// guess is wrong, no more than a little time is lost.
+    fn is_beside_driver(&self, caller: &Waker) -> bool {
+        let Some(driver) = &self.driver else {
+            return false;
+        };
+        !std::ptr::eq(driver.vtable(), caller.vtable())
+            && self.driver_thread == Some(thread::current().id())
+    }
+
+    /// Lets the stream of bytes wake this caller, unless there are several by now.
+    pub(crate) fn restore_caller(&mut self, caller: Option<Waker>) {
+        let old = match caller {
+            Some(caller) if self.unary == 1 => self.io_waker.set_caller(caller),
+            caller => caller,
+        };
+        self.old_wakers.extend(old);
+    }
+
+    /// What is left with the stream of bytes.
+    pub(crate) fn io_waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.io_waker))
+    }
+
+    /// A unary call of this side begins or ends.
+    pub(crate) fn count_unary(&mut self, begins: bool) {
+        if begins {
+            self.unary += 1;
+        } else {
+            self.unary -= 1;
+            self.old_wakers.extend(self.io_waker.take_caller());
         }
     }
 
@@ -451,15 +536,20 @@ impl State {
             self.wake_driver();
             return;
         }
-        let Some(driver) = self.driver.clone() else {
+        if self.driver.is_none() {
             // It writes when it first runs.
             return;
-        };
+        }
         // Should the stream be full, it is the driver that is woken when it has room.
-        if let Err(error) = self.flush(&mut Context::from_waker(&driver)) {
+        if let Err(error) = self.flush_now() {
             tracing::debug!(%error, "cannot write");
             self.wake_driver();
         }
+    }
+
+    /// Writes as much as the stream takes now; the driver is woken when it takes more.
+    pub(crate) fn flush_now(&mut self) -> io::Result<()> {
+        self.flush(&mut Context::from_waker(&self.io_waker()))
     }
 
     /// Writes as much as the stream takes.
@@ -534,8 +624,8 @@ impl State {
         if self.lost.is_none() && !self.mux.is_close_sent() {
             // Tells the peer why, if it can be written without waiting.
             self.mux.close(close::ABORTED, status.message());
-            if let Some(driver) = self.driver.clone() {
-                let _ = self.flush(&mut Context::from_waker(&driver));
+            if self.driver.is_some() {
+                let _ = self.flush_now();
             }
         }
         self.closed = Some(status);
