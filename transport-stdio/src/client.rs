@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -164,7 +164,10 @@ fn take_reply(state: &mut State, key: Key) -> Option<Result<Reply<Bytes>, Status
 
 /// A streaming call.
 pub(crate) struct Streamed {
+    /// Of no use any more with an error, which is kept until it was told.
     live: Result<Live, Option<Status>>,
+    /// The connection was lost before the call began, and why is being found out.
+    explaining: Option<Arc<Session>>,
     deadline: Deadline,
     headers: Option<Metadata>,
     trailers: Option<Metadata>,
@@ -173,12 +176,14 @@ pub(crate) struct Streamed {
 impl Streamed {
     pub(crate) fn open(target: Target, head: &CallHead, mut messages: MessageStream) -> Self {
         let (deadline, timeout) = target.deadline(head);
-        let failed = |status| Self {
-            live: Err(Some(status)),
+        let over = |status, explaining| Self {
+            live: Err(status),
+            explaining,
             deadline: Deadline::default(),
             headers: None,
             trailers: None,
         };
+        let failed = |status| over(Some(status), None);
         if timeout == Some(Duration::ZERO) {
             return failed(too_late());
         }
@@ -201,6 +206,9 @@ impl Streamed {
         };
         let session = Arc::clone(&target.session);
         let opened = session.with(|state| {
+            if state.is_being_explained() {
+                return Ok(None);
+            }
             let (connection, channel) = (target.connection, target.channel);
             let key = state.open(connection, channel, head, timeout, first, end)?;
             if let Some(message) = second
@@ -211,10 +219,11 @@ impl Streamed {
             }
             // What is sent is sent by others: this function must not wait, nor fail.
             state.wake_driver();
-            Ok(key)
+            Ok(Some(key))
         });
         let key = match opened {
-            Ok(key) => key,
+            Ok(Some(key)) => key,
+            Ok(None) => return over(None, Some(session)),
             Err(status) => return failed(status),
         };
         if !end {
@@ -227,6 +236,7 @@ impl Streamed {
         let unary = false;
         Self {
             live: Ok(Live { target, key, unary }),
+            explaining: None,
             deadline,
             headers: None,
             trailers: None,
@@ -236,10 +246,24 @@ impl Streamed {
     fn over(&mut self) {
         self.live = Err(None);
     }
+
+    /// Ready once nothing is to be found out any more.
+    fn poll_explained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(session) = &self.explaining {
+            let status = session.with(|state| state.poll_closed(cx).map(|()| state.closed.clone()));
+            let Poll::Ready(status) = status else {
+                return Poll::Pending;
+            };
+            self.live = Err(status);
+            self.explaining = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Call for Streamed {
     fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        ready!(self.poll_explained(cx));
         if self.headers.is_none() {
             let live = match &self.live {
                 Ok(live) => live,
@@ -278,6 +302,7 @@ impl Call for Streamed {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        ready!(self.poll_explained(cx));
         let live = match &mut self.live {
             Ok(live) => live,
             Err(status) => return Poll::Ready(status.take().map(Err)),

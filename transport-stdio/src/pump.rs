@@ -59,11 +59,19 @@ pub(crate) fn poll_pump(
             Poll::Ready(Some(Err(status))) => return Poll::Ready(Pumped::Failed(status)),
             Poll::Ready(None) => return Poll::Ready(Pumped::Done),
             Poll::Pending => {
-                session.with(|state| {
+                let over = session.with(|state| {
+                    // It may have ended while the messages were asked, and then nothing wakes.
+                    if state.closed.is_some() || !state.mux.is_sending(key) {
+                        return true;
+                    }
                     // Woken also when the call ends.
                     state.wait(key, Wait::Write, cx.waker());
                     state.kick();
+                    false
                 });
+                if over {
+                    return Poll::Ready(Pumped::Gone);
+                }
                 return Poll::Pending;
             }
         }

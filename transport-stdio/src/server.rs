@@ -140,6 +140,12 @@ pub(crate) struct Job {
     message: Option<Bytes>,
 }
 
+impl Job {
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+}
+
 impl State {
     pub(crate) fn offered(&mut self, key: Key, offer: Offer) {
         let Some(server) = self.servers.get_mut(&offer.channel) else {

@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) hook: Option<LostHook>,
     /// Why the connection was lost, until the hook has explained it.
     pub(crate) lost: Option<Status>,
+    /// Why nothing can be written any more; what the peer sent before is still read.
+    pub(crate) broken: Option<Status>,
     /// Set when the connection is closed for good.
     pub(crate) closed: Option<Status>,
     /// Closed by a drain, which tells nothing; an abort may still say why to later calls.
@@ -159,6 +161,7 @@ impl Session {
                 drain: None,
                 hook: None,
                 lost: None,
+                broken: None,
                 closed: None,
                 closed_by_drain: false,
                 closed_wakers: Vec::new(),
@@ -371,10 +374,13 @@ impl State {
         } else {
             let waiter = waiter(&mut self.theirs, key);
             if waiter.key != Some(key) {
-                *waiter = Waiter {
+                let new = Waiter {
                     key: Some(key),
                     ..Waiter::default()
                 };
+                let old = std::mem::replace(waiter, new);
+                self.old_wakers
+                    .extend([old.read, old.write, old.task].into_iter().flatten());
             }
             waiter
         };
@@ -525,8 +531,8 @@ impl State {
             self.unary += 1;
         } else {
             self.unary -= 1;
-            self.old_wakers.extend(self.io_waker.take_caller());
         }
+        self.old_wakers.extend(self.io_waker.take_caller());
     }
 
     /// Sees to it that what the machine has to send is sent: at once if the stream of bytes takes
@@ -540,25 +546,33 @@ impl State {
             // It writes when it first runs.
             return;
         }
-        // Should the stream be full, it is the driver that is woken when it has room.
-        if let Err(error) = self.flush_now() {
-            tracing::debug!(%error, "cannot write");
-            self.wake_driver();
-        }
+        self.flush_now();
     }
 
     /// Writes as much as the stream takes now; the driver is woken when it takes more.
-    pub(crate) fn flush_now(&mut self) -> io::Result<()> {
-        self.flush(&mut Context::from_waker(&self.io_waker()))
+    pub(crate) fn flush_now(&mut self) {
+        self.flush(&mut Context::from_waker(&self.io_waker()));
     }
 
-    /// Writes as much as the stream takes.
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Writes as much as the stream takes. If it takes no more for good, that is not the end yet:
+    /// a peer that closes may have answered first.
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
+        if let Err(error) = self.try_flush(cx) {
+            self.broken = Some(Status::connection_lost(format!(
+                "the connection broke: cannot write: {error}"
+            )));
+            self.out.clear();
+            self.wake_driver();
+        }
+        self.drain_events();
+    }
+
+    fn try_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             self.mux.transmit(&mut self.out);
-            let Some(io) = self.io.as_mut() else {
+            let Some(io) = self.io.as_mut().filter(|_| self.broken.is_none()) else {
                 self.out.clear();
-                break;
+                return Ok(());
             };
             if self.out.is_empty() {
                 if self.unflushed
@@ -567,7 +581,7 @@ impl State {
                     done?;
                     self.unflushed = false;
                 }
-                break;
+                return Ok(());
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let used = self.out.slices(&mut slices);
@@ -584,11 +598,9 @@ impl State {
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
+                Poll::Pending => return Ok(()),
             }
         }
-        self.drain_events();
-        Ok(())
     }
 
     /// Whether the last frame has left.
@@ -625,7 +637,7 @@ impl State {
             // Tells the peer why, if it can be written without waiting.
             self.mux.close(close::ABORTED, status.message());
             if self.driver.is_some() {
-                let _ = self.flush_now();
+                self.flush_now();
             }
         }
         self.closed = Some(status);
