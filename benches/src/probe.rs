@@ -4,6 +4,7 @@ use std::io::{PipeReader, PipeWriter, Result};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Instant;
 
 use outboard_core::endpoint::Endpoint;
@@ -90,6 +91,10 @@ impl Runtime for MarkedRuntime {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.runtime.spawn(task);
+    }
+
+    fn wake_after_io(&self, waker: &Waker) {
+        self.runtime.wake_after_io(waker);
     }
 
     fn listener(&self, socket: OsSocket, local: Endpoint) -> Result<Box<dyn Listener>> {

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use outboard::Host;
+use outboard::{Host, Plugin, Transport};
 use outboard_core::rt::SharedRuntime;
 
 use crate::Failure;
@@ -54,33 +55,57 @@ pub enum TransportKind {
     H2,
     /// Frames over the plugin's stdin and stdout.
     Stdio,
+    /// `H2`, looking again for a while before it sleeps.
+    H2Spin,
+    /// `Stdio`, looking again for a while before it sleeps.
+    StdioSpin,
 }
+
+/// How long those look that do.
+const SPIN: Duration = Duration::from_micros(20);
 
 impl TransportKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::H2, Self::Stdio];
+    pub const ALL: [Self; 4] = [Self::H2, Self::Stdio, Self::H2Spin, Self::StdioSpin];
+    /// Those that are measured unless told otherwise.
+    pub const USUAL: [Self; 2] = [Self::H2, Self::Stdio];
+    /// Those that are measured on demand.
+    pub const SPINNING: [Self; 2] = [Self::H2Spin, Self::StdioSpin];
 
     /// `host` with this transport and no other.
     ///
     /// # Errors
     /// If this program was built without it.
     pub(crate) fn set(self, host: Host, marks: Option<Marks>) -> Result<Host, Failure> {
-        match self {
-            #[cfg(feature = "h2")]
-            Self::H2 => Ok(marked(host, outboard::H2::default(), marks)),
-            #[cfg(feature = "stdio")]
-            Self::Stdio => Ok(marked(host, outboard::Stdio::default(), marks)),
-            #[allow(unreachable_patterns)] // Reached in builds that lack one.
-            _ => Err(not_built(self)),
-        }
+        self.with(|transport| match marks {
+            Some(marks) => host.transport(MarkedTransport { transport, marks }),
+            None => host.transport(transport),
+        })
     }
-}
 
-#[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(dead_code))]
-fn marked(host: Host, transport: impl outboard::Transport, marks: Option<Marks>) -> Host {
-    match marks {
-        Some(marks) => host.transport(MarkedTransport { transport, marks }),
-        None => host.transport(transport),
+    /// `plugin` with this transport and no other.
+    ///
+    /// # Errors
+    /// If this program was built without it.
+    pub fn of_plugin(self, plugin: Plugin) -> Result<Plugin, Failure> {
+        self.with(|transport| plugin.transport(transport))
+    }
+
+    #[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(unused_variables))]
+    fn with<T>(self, take: impl FnOnce(Box<dyn Transport>) -> T) -> Result<T, Failure> {
+        let transport: Box<dyn Transport> = match self {
+            #[cfg(feature = "h2")]
+            Self::H2 => Box::new(outboard::H2::new()),
+            #[cfg(feature = "h2")]
+            Self::H2Spin => Box::new(outboard::H2::new().spin(SPIN)),
+            #[cfg(feature = "stdio")]
+            Self::Stdio => Box::new(outboard::Stdio::new()),
+            #[cfg(feature = "stdio")]
+            Self::StdioSpin => Box::new(outboard::Stdio::new().spin(SPIN)),
+            #[allow(unreachable_patterns)] // Reached in builds that lack one.
+            _ => return Err(not_built(self)),
+        };
+        Ok(take(transport))
     }
 }
 
@@ -89,6 +114,8 @@ impl fmt::Display for TransportKind {
         f.write_str(match self {
             Self::H2 => "h2",
             Self::Stdio => "stdio",
+            Self::H2Spin => "h2+spin",
+            Self::StdioSpin => "stdio+spin",
         })
     }
 }

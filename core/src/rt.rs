@@ -17,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -66,6 +66,15 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// Runs `task` to its end in the background. The tracing span that is current here is current
     /// in the task. When the runtime shuts down, the task is dropped.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Wakes `waker` once the runtime has looked for events of IO without waiting for any. This is
+    /// for a task of this runtime that would rather look again than let the thread sleep; see
+    /// [`Spin`](crate::rpc::Spin).
+    ///
+    /// By default it wakes at once, which is correct with any runtime, but may find nothing new.
+    fn wake_after_io(&self, waker: &Waker) {
+        waker.wake_by_ref();
+    }
 
     /// Connects to `to`, resolving a host name if there is one. Dropping the future gives up the
     /// attempt.

@@ -41,6 +41,7 @@ use std::io::{PipeReader, PipeWriter, Result};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Weak};
+use std::task::Waker;
 use std::thread;
 use std::time::Instant;
 
@@ -162,6 +163,16 @@ impl Runtime for Smol {
         if let Some(executor) = self.executor.upgrade() {
             executor.spawn(task.in_current_span()).detach();
         }
+    }
+
+    fn wake_after_io(&self, waker: &Waker) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(reactor) = &self.home.reactor {
+            reactor.wake_after_turn(waker);
+            return;
+        }
+        // async-io looks for events on threads that have nothing else to do, or on its own.
+        waker.wake_by_ref();
     }
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {

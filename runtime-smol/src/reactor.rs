@@ -31,6 +31,8 @@ pub(crate) struct Reactor {
     closed: AtomicBool,
     sources: Mutex<Keyed<u64, Arc<Source>>>,
     timers: Mutex<Keyed<(Instant, u64), Waker>>,
+    /// To be woken after the next look at the events, which does not wait then.
+    after_turn: Mutex<Vec<Waker>>,
 }
 
 /// The thread polls the future, or is about to look whether it should.
@@ -87,6 +89,7 @@ impl Reactor {
             closed: AtomicBool::new(false),
             sources: Mutex::new(Keyed::new()),
             timers: Mutex::new(Keyed::new()),
+            after_turn: Mutex::new(Vec::new()),
         }))
     }
 
@@ -111,7 +114,13 @@ impl Reactor {
                 self.turn(&mut events, Some(Timespec::default()));
             }
             while self.swap(RUNNING, SLEEPING) {
-                let timeout = self.first_timer();
+                // Looked at now, so that who comes later sees that the thread sleeps.
+                let waits = lock(&self.after_turn).is_empty();
+                let timeout = if waits {
+                    self.first_timer()
+                } else {
+                    Some(Timespec::default())
+                };
                 self.turn(&mut events, timeout);
             }
         }
@@ -141,6 +150,16 @@ impl Reactor {
             }
         }
         self.fire();
+        let waiting = std::mem::take(&mut *lock(&self.after_turn));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes this after the next look at the events.
+    pub(crate) fn wake_after_turn(&self, waker: &Waker) {
+        lock(&self.after_turn).push(waker.clone());
+        if self.state.load(Ordering::SeqCst) == SLEEPING {
+            self.alarm();
+        }
     }
 
     /// The time to the first timer, rounded up to what the system call counts in.

@@ -48,6 +48,8 @@ macro_rules! conformance {
                 spawns_from_any_thread,
                 task_is_dropped_at_shutdown,
                 span_is_carried_into_the_task,
+                looking_again_lets_events_through,
+                waking_after_io_from_any_thread,
             }
             process {
                 arguments_arrive_as_given,

@@ -1,10 +1,15 @@
 //! Background tasks.
 
-use std::future::pending;
-use std::sync::mpsc;
+use std::future::{pending, poll_fn};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::AsyncReadExt as _;
+use futures_util::future::join;
 use tracing::Span;
 
 use crate::support::{Run, elsewhere, yield_now};
@@ -78,5 +83,68 @@ pub fn span_is_carried_into_the_task(run: Run) {
         let seen = receiver.await.expect("the task runs");
         assert_eq!(seen, (span.id(), span.id()));
         assert_eq!(Span::current().id(), None);
+    });
+}
+
+/// A task that always looks again keeps neither events nor other tasks from coming through.
+pub fn looking_again_lets_events_through(run: Run) {
+    run.case(|runtime| async move {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let mut reader = runtime.pipe_reader(reader).expect("it can be read");
+        let over = Arc::new(AtomicBool::new(false));
+        let (begun, looking) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        runtime.spawn({
+            let (runtime, over) = (runtime.clone(), Arc::clone(&over));
+            let mut begun = Some(begun);
+            Box::pin(async move {
+                poll_fn(|cx| {
+                    if let Some(begun) = begun.take() {
+                        begun.send(()).expect("the case waits");
+                    }
+                    if over.load(Ordering::SeqCst) {
+                        return Poll::Ready(());
+                    }
+                    runtime.wake_after_io(cx.waker());
+                    Poll::Pending
+                })
+                .await;
+                end.send(()).expect("the case waits");
+            })
+        });
+        looking.await.expect("the task begins");
+        let written = elsewhere(move || writer.write_all(b"x"));
+        let mut byte = [0];
+        let read = reader.read_exact(&mut byte);
+        let (written, read) = join(written, read).await;
+        written.expect("there is room");
+        read.expect("it is there");
+        over.store(true, Ordering::SeqCst);
+        ended.await.expect("the task looks again");
+    });
+}
+
+/// Also while the runtime sleeps, and when nothing else happens.
+pub fn waking_after_io_from_any_thread(run: Run) {
+    run.case(|runtime| async move {
+        for _ in 0..100 {
+            let mut asked = false;
+            let woken = Arc::new(AtomicBool::new(false));
+            poll_fn(|cx| {
+                if !std::mem::replace(&mut asked, true) {
+                    let (runtime, waker) = (runtime.clone(), cx.waker().clone());
+                    let woken = Arc::clone(&woken);
+                    std::thread::spawn(move || {
+                        woken.store(true, Ordering::SeqCst);
+                        runtime.wake_after_io(&waker);
+                    });
+                }
+                if woken.load(Ordering::SeqCst) {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            })
+            .await;
+        }
     });
 }

@@ -29,8 +29,9 @@ mod watch;
 
 use std::future::{Future, poll_fn};
 use std::io::{PipeReader, PipeWriter, Result};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use outboard_core::endpoint::Endpoint;
@@ -111,6 +112,13 @@ impl Runtime for Tokio {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         drop(self.handle.spawn(task.in_current_span()));
+    }
+
+    fn wake_after_io(&self, waker: &Waker) {
+        // Yielding leaves the waker to the scheduler, which wakes it after its next look at the
+        // events; the future has nothing to do after that. Outside a runtime it wakes at once.
+        let yielding = pin!(tokio::task::yield_now());
+        let _pending = yielding.poll(&mut Context::from_waker(waker));
     }
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {

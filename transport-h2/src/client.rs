@@ -96,7 +96,15 @@ pub(crate) fn connect(
         driver: AtomicWaker::new(),
         closing: closing.shared(),
     });
-    let driver = Driver::new(Arc::clone(&shared), h2, flusher, connection.lost, closed);
+    let spin = config.spinner();
+    let driver = Driver::new(
+        Arc::clone(&shared),
+        h2,
+        flusher,
+        connection.lost,
+        closed,
+        spin,
+    );
     runtime.spawn(Box::pin(driver.run()));
     Arc::new(Handle(shared))
 }

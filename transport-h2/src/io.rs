@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead as _, AsyncWrite as _};
-use outboard_core::rt::BoxByteStream;
+use outboard_core::rpc::Spin;
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much is read at once. The buffer has to be initialised before each read, so this also
@@ -48,6 +49,8 @@ struct Inner {
     writing: Writing,
     /// The peer has sent all it will ever send.
     ended: bool,
+    /// Bytes have come since that was asked last.
+    has_read: bool,
 }
 
 enum Writing {
@@ -65,11 +68,25 @@ pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
         held: BytesMut::new(),
         writing: Writing::Works,
         ended: false,
+        has_read: false,
     }));
     (Io(Arc::clone(&inner)), Flusher(inner))
 }
 
 impl Flusher {
+    /// Comes back at once if that is likely to find something to read.
+    pub(crate) fn spin(&self, spin: &mut Spin, runtime: &SharedRuntime, cx: &Context<'_>) {
+        if !spin.is_on() {
+            return;
+        }
+        if std::mem::take(&mut lock(&self.0).has_read) {
+            spin.handle_bytes();
+        }
+        if spin.handle_idle(runtime.now()) {
+            runtime.wake_after_io(cx.waker());
+        }
+    }
+
     /// Whether the peer has closed its direction: `h2` tells that by the same result as its own
     /// orderly end.
     pub(crate) fn peer_has_ended(&self) -> bool {
@@ -166,6 +183,7 @@ impl AsyncRead for Io {
         let mut inner = lock(&self.0);
         let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
         inner.ended |= read == 0 && step > 0;
+        inner.has_read |= read > 0;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use outboard_core::rpc::{Router, ServerConfig, Serving};
+use outboard_core::rpc::{Router, ServerConfig, Serving, Spin};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::dispatch::dispatch;
@@ -97,6 +97,7 @@ pub(crate) fn serve(
         adapt(io),
         Arc::clone(&orders),
         server,
+        config.spinner(),
     )));
     Arc::new(Handle {
         orders,
@@ -127,7 +128,13 @@ impl fmt::Debug for Handle {
     }
 }
 
-async fn run(builder: Builder, io: (Io, Flusher), orders: Arc<Orders>, server: Arc<Server>) {
+async fn run(
+    builder: Builder,
+    io: (Io, Flusher),
+    orders: Arc<Orders>,
+    server: Arc<Server>,
+    spin: Spin,
+) {
     let (io, flusher) = io;
     let mut handshake = pin!(builder.handshake::<Io, Bytes>(io));
     let connection = poll_fn(|cx| {
@@ -154,6 +161,7 @@ async fn run(builder: Builder, io: (Io, Flusher), orders: Arc<Orders>, server: A
                 server,
                 batch: Vec::new(),
                 draining: false,
+                spin,
             };
             accepting.await;
         }
@@ -169,6 +177,7 @@ struct Accepting {
     server: Arc<Server>,
     batch: Vec<Accepted>,
     draining: bool,
+    spin: Spin,
 }
 
 impl Future for Accepting {
@@ -193,7 +202,10 @@ impl Future for Accepting {
                 tracing::debug!(%error, "connection lost");
                 Poll::Ready(())
             }
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                this.flusher.spin(&mut this.spin, &this.server.runtime, cx);
+                Poll::Pending
+            }
         }
     }
 }

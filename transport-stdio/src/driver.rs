@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use outboard_core::rpc::Status;
+use outboard_core::rpc::{Spin, Status};
 use outboard_core::rt::{BoxFuture, Timer};
 
 use crate::server::{Handler, Job};
@@ -32,6 +32,7 @@ pub(crate) struct Driver {
     /// Explains why the connection was lost.
     asking: Option<BoxFuture<'static, Status>>,
     jobs: Vec<Job>,
+    spin: Spin,
 }
 
 /// What a turn of the driver came to.
@@ -47,13 +48,14 @@ enum Turn {
 }
 
 impl Driver {
-    pub(crate) fn new(session: Arc<Session>) -> Self {
+    pub(crate) fn new(session: Arc<Session>, spin: Spin) -> Self {
         Self {
             session,
             timer: None,
             last_answers: None,
             asking: None,
             jobs: Vec::new(),
+            spin,
         }
     }
 
@@ -103,6 +105,22 @@ impl Driver {
             timer.as_mut().reset(at);
         }
         timer.as_mut().poll_expired(cx).is_ready()
+    }
+
+    /// Comes back at once if that is likely to find something to read.
+    fn spin(&mut self, cx: &Context<'_>) {
+        if !self.spin.is_on() {
+            return;
+        }
+        if self
+            .session
+            .with(|state| std::mem::take(&mut state.has_read))
+        {
+            self.spin.handle_bytes();
+        }
+        if self.spin.handle_idle(self.session.runtime.now()) {
+            self.session.runtime.wake_after_io(cx.waker());
+        }
     }
 
     /// Gives each handler its first poll here: most are done with that, and their answers leave
@@ -188,6 +206,7 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
                 break;
             }
             Poll::Ready(Ok(count)) => {
+                state.has_read = true;
                 let before = state.mux.pending_events();
                 let received = state.mux.received(count);
                 batch += state.mux.pending_events() - before;
@@ -277,7 +296,10 @@ impl Future for Driver {
             this.start_handlers();
             match turn {
                 Turn::Again => {}
-                Turn::Wait if this.jobs.is_empty() => return Poll::Pending,
+                Turn::Wait if this.jobs.is_empty() => {
+                    this.spin(cx);
+                    return Poll::Pending;
+                }
                 Turn::Wait => {}
                 Turn::Over => return Poll::Ready(()),
                 Turn::Lost(status) => {

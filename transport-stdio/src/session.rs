@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// about to come, and one write by the driver serves them all.
     pub(crate) last_batch: usize,
     unflushed: bool,
+    /// Bytes have come since the driver asked last.
+    pub(crate) has_read: bool,
     ours: Vec<Waiter>,
     theirs: Vec<Waiter>,
     pub(crate) servers: BTreeMap<u32, Server>,
@@ -153,6 +155,7 @@ impl Session {
                 driver_woken: false,
                 last_batch: 0,
                 unflushed: false,
+                has_read: false,
                 ours: Vec::new(),
                 theirs: Vec::new(),
                 servers: BTreeMap::new(),

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use async_executor::Executor;
 use bytes::Bytes;
@@ -323,4 +324,26 @@ fn calls_given_up_before_their_turn_start_no_handlers() {
         .filter(|event| matches!(event, Event::Started(_)))
         .count();
     assert_eq!(started, 0);
+}
+
+#[test]
+fn a_connection_that_looks_again_answers_and_comes_to_rest() {
+    let spinning = Stdio::new().spin(Duration::from_micros(20));
+    let (near, far) = pipe(1_000);
+    let (runtime, servers) = TestRuntime::on_this_thread();
+    let (_echo, router) = router();
+    let _serving = spinning.serve(&runtime, Box::new(far), router, ServerConfig::default());
+    let (runtime, clients) = TestRuntime::on_this_thread();
+    let connection = spinning.connect(&runtime, Box::new(near), ConnectionConfig::default());
+    for _ in 0..3 {
+        // It would never settle if it looked for ever.
+        settle(clients);
+        settle(servers);
+        settle(clients);
+        let mut call = connection.unary(head("Echo"), out("x"));
+        assert!(poll(&mut call).is_pending());
+        settle(servers);
+        settle(clients);
+        assert!(poll(&mut call).is_ready());
+    }
 }

@@ -55,14 +55,15 @@ pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 /// The groups of peers.
 ///
 /// `async-io` is outboard itself on an executor and reactor of the user's.
-pub const PEERS: [&str; 4] = ["go", "tonic", "floor", "async-io"];
+/// `spin` is outboard with both sides looking again for a while before they sleep.
+pub const PEERS: [&str; 5] = ["go", "tonic", "floor", "async-io", "spin"];
 
 impl Subject {
     /// outboard, in every combination of the usual runtimes and the transports.
     #[must_use]
     pub fn outboard() -> Vec<Self> {
         let mut all = Vec::new();
-        for transport in TransportKind::ALL {
+        for transport in TransportKind::USUAL {
             for runtime in RuntimeKind::USUAL {
                 all.push(Self::Outboard { runtime, transport });
             }
@@ -88,10 +89,17 @@ impl Subject {
                         runtime: RuntimeKind::Smol,
                     },
                 ]),
-                "async-io" => all.extend(TransportKind::ALL.map(|transport| Self::Outboard {
+                "async-io" => all.extend(TransportKind::USUAL.map(|transport| Self::Outboard {
                     runtime: RuntimeKind::AsyncIo,
                     transport,
                 })),
+                "spin" => {
+                    for transport in TransportKind::SPINNING {
+                        for runtime in RuntimeKind::USUAL {
+                            all.push(Self::Outboard { runtime, transport });
+                        }
+                    }
+                }
                 "tonic" => all.push(Self::Tonic),
                 "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
                 _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
@@ -124,7 +132,7 @@ impl Subject {
                 let mut command = Command::new(programs.rust("bench-host")?);
                 command.args([runtime.to_string(), transport.to_string()]);
                 command.arg(programs.rust("bench-plugin")?);
-                command.arg(runtime.to_string());
+                command.args([runtime.to_string(), transport.to_string()]);
                 command
             }
             Self::GoPlugin { runtime } => {

@@ -14,6 +14,7 @@ pub mod guard;
 mod message;
 mod metadata;
 mod service;
+mod spin;
 mod status;
 mod streaming;
 mod transport;
@@ -26,6 +27,7 @@ pub use self::service::{
     CallContext, DuplicateService, Extensions, MethodDescriptor, MethodKind, Route, Router,
     Service, ServiceDescriptor, StreamReply,
 };
+pub use self::spin::Spin;
 pub use self::status::{Code, Status};
 pub use self::streaming::{StreamSender, Streaming};
 pub use self::transport::{

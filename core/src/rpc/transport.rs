@@ -93,6 +93,32 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     ) -> Arc<dyn Serving>;
 }
 
+/// So that a transport can be chosen while the program runs.
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn protocol(&self) -> Protocol {
+        (**self).protocol()
+    }
+
+    fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        config: ConnectionConfig,
+    ) -> Arc<dyn Connection> {
+        (**self).connect(runtime, io, config)
+    }
+
+    fn serve(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        router: Arc<Router>,
+        config: ServerConfig,
+    ) -> Arc<dyn Serving> {
+        (**self).serve(runtime, io, router, config)
+    }
+}
+
 /// The calling side of a live connection.
 ///
 /// Dropping the last reference closes the connection; calls in flight fail.

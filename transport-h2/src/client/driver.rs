@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use h2::client;
-use outboard_core::rpc::{LostHook, Status};
+use outboard_core::rpc::{LostHook, Spin, Status};
 use outboard_core::rt::Timer;
 
 use super::{Shared, State, closed_here};
@@ -27,6 +27,7 @@ pub(super) struct Driver {
     broken: Option<(io::Error, Pin<Box<dyn Timer>>)>,
     lost: Option<LostHook>,
     closed: oneshot::Sender<Status>,
+    spin: Spin,
 }
 
 /// How long answers are read for after a write has failed. As a rule the end of the stream comes
@@ -47,6 +48,7 @@ impl Driver {
         flusher: Flusher,
         lost: Option<LostHook>,
         closed: oneshot::Sender<Status>,
+        spin: Spin,
     ) -> Self {
         Self {
             shared,
@@ -55,11 +57,20 @@ impl Driver {
             broken: None,
             lost,
             closed,
+            spin,
         }
     }
 
     pub(super) async fn run(mut self) {
-        let end = poll_fn(|cx| self.poll_end(cx)).await;
+        let end = poll_fn(|cx| {
+            let end = self.poll_end(cx);
+            if end.is_pending() {
+                let runtime = &self.shared.runtime;
+                self.flusher.spin(&mut self.spin, runtime, cx);
+            }
+            end
+        })
+        .await;
         let Self {
             shared,
             h2,
