@@ -72,6 +72,14 @@ impl TransportKind {
     /// Those that are measured on demand.
     pub const SPINNING: [Self; 2] = [Self::H2Spin, Self::StdioSpin];
 
+    /// The feature that a program needs for it.
+    pub(crate) fn feature(self) -> &'static str {
+        match self {
+            Self::H2 | Self::H2Spin => "h2",
+            Self::Stdio | Self::StdioSpin => "stdio",
+        }
+    }
+
     /// `host` with this transport and no other.
     ///
     /// # Errors

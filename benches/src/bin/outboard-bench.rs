@@ -15,7 +15,7 @@ usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers GROUP,
                       [--publish PAGE]
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
-environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io. Writes
+environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io, spin. Writes
 report.md and plots to target/outboard-bench, or to DIR.
 
 --quick      little of everything, to see whether a change did anything

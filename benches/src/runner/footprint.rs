@@ -14,6 +14,7 @@ use super::proc::{Placement, forget_peak, status_kib};
 use super::programs::Programs;
 use super::session::Session;
 use super::subject::Subject;
+use super::targets::IDLE_SMALL;
 
 impl Plan {
     pub(super) fn memory(
@@ -23,20 +24,18 @@ impl Plan {
         outcome: &mut Outcome,
     ) -> Result<(), Failure> {
         (self.progress)(&format!("round {}: memory: {subject}", round + 1));
-        let programs = self.programs_alone(subject)?;
+        if self.alone
+            && let Subject::Outboard { .. } = subject
+        {
+            let programs = self.programs_alone(subject, "small")?;
+            let mut session = Session::start(subject, &programs, Placement::Free)?;
+            let pids = session.launch()?;
+            note(outcome, subject, round, pids, IDLE_SMALL, "VmRSS")?;
+        }
+        let programs = self.programs_alone(subject, "release")?;
         let mut session = Session::start(subject, &programs, Placement::Free)?;
         let pids = session.launch()?;
-        let mut note = |when: &str, line: &str| -> Result<(), Failure> {
-            for (side, pid) in ["host", "plugin"].into_iter().zip(pids) {
-                let megabytes = status_kib(pid, line)? as f64 * 1024.0 / 1e6;
-                let figure = Figure::resident(side, when);
-                outcome
-                    .results
-                    .add(figure, subject.to_string(), round, megabytes);
-            }
-            Ok(())
-        };
-        note("idle", "VmRSS")?;
+        note(outcome, subject, round, pids, "idle", "VmRSS")?;
         for pid in pids {
             forget_peak(pid)?;
         }
@@ -46,14 +45,15 @@ impl Plan {
             millis: self.amounts.millis,
         };
         if session.order(load)?.is_some() {
-            note("at most under 64 x 64 KiB", "VmHWM")?;
+            let when = "at most under 64 x 64 KiB";
+            note(outcome, subject, round, pids, when, "VmHWM")?;
         }
         Ok(())
     }
 
     pub(super) fn binaries(&self, outcome: &mut Outcome) -> Result<(), Failure> {
         for subject in &self.subjects {
-            let programs = self.programs_alone(*subject)?;
+            let programs = self.programs_alone(*subject, "release")?;
             let program = match subject {
                 Subject::Outboard { .. } if self.alone => programs.rust("bench-plugin")?,
                 Subject::Outboard { .. } | Subject::GoPlugin { .. } => continue,
@@ -70,10 +70,10 @@ impl Plan {
 
     /// The programs of a subject, with nothing in them but its runtime and its transport if that was
     /// asked for.
-    fn programs_alone(&self, subject: Subject) -> Result<Programs, Failure> {
+    fn programs_alone(&self, subject: Subject, profile: &str) -> Result<Programs, Failure> {
         match subject {
             Subject::Outboard { runtime, transport } if self.alone => {
-                let name = format!("{runtime}-{transport}");
+                let name = format!("{runtime}-{}-{profile}", transport.feature());
                 let dir = self.scratch.join("alone").join(&name);
                 if !dir.is_dir() {
                     (self.progress)(&format!("building programs with {name} alone"));
@@ -81,7 +81,8 @@ impl Plan {
                         RuntimeKind::Tokio => "tokio",
                         RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
                     };
-                    build_alone(&format!("{feature},{transport}"), &self.scratch, &dir)?;
+                    let features = format!("{feature},{}", transport.feature());
+                    build_alone(&features, profile, &self.scratch, &dir)?;
                 }
                 Ok(Programs::beside(&dir))
             }
@@ -115,13 +116,32 @@ impl Plan {
     }
 }
 
+/// Takes down the resident sets of both sides.
+fn note(
+    outcome: &mut Outcome,
+    subject: Subject,
+    round: usize,
+    pids: [u32; 2],
+    when: &str,
+    line: &str,
+) -> Result<(), Failure> {
+    for (side, pid) in ["host", "plugin"].into_iter().zip(pids) {
+        let megabytes = status_kib(pid, line)? as f64 * 1024.0 / 1e6;
+        let figure = Figure::resident(side, when);
+        let results = &mut outcome.results;
+        results.add(figure, subject.to_string(), round, megabytes);
+    }
+    Ok(())
+}
+
 /// Programs with nothing in them but these features, put into `dir`.
-fn build_alone(features: &str, scratch: &Path, dir: &Path) -> Result<(), Failure> {
+fn build_alone(features: &str, profile: &str, scratch: &Path, dir: &Path) -> Result<(), Failure> {
     let target = std::path::absolute(scratch.join("build"))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--release", "--no-default-features"])
+        .args(["build", "--quiet", "--profile", profile])
+        .arg("--no-default-features")
         .args(["--bin", "bench-host", "--bin", "bench-plugin"])
         .args(["--features", features])
         .arg("--target-dir")
@@ -132,7 +152,7 @@ fn build_alone(features: &str, scratch: &Path, dir: &Path) -> Result<(), Failure
     }
     std::fs::create_dir_all(dir)?;
     for program in ["bench-host", "bench-plugin"] {
-        std::fs::copy(target.join("release").join(program), dir.join(program))?;
+        std::fs::copy(target.join(profile).join(program), dir.join(program))?;
     }
     Ok(())
 }

@@ -77,6 +77,7 @@ impl Plan {
     ) -> Result<(), Failure> {
         let mut session = self.session(subject, placement)?;
         let pids = session.launch()?;
+        placement.settle(pids)?;
         let calls = |count| Order::Unary { size: SMALL, count };
         session.order(calls(self.amounts.warm_up))?;
         let before = [Usage::of(pids[0])?, Usage::of(pids[1])?];

@@ -129,15 +129,18 @@ impl Plan {
         let wanted = |name: &str| self.sections.iter().any(|section| section == name);
         for round in 0..self.amounts.rounds {
             if wanted("dispense") {
-                self.each(round, "dispense", |s, p| {
+                self.each(round, "dispense", &PLACEMENTS, |s, p| {
                     self.dispense(s, p, round, &mut outcome)
                 })?;
             }
             if wanted("unary") {
-                self.each(round, "unary", |s, p| self.unary(s, p, round, &mut outcome))?;
+                let placements = [Placement::OneCore, Placement::Free, Placement::Split];
+                self.each(round, "unary", &placements, |s, p| {
+                    self.unary(s, p, round, &mut outcome)
+                })?;
             }
             if wanted("throughput") {
-                self.each(round, "throughput", |s, p| {
+                self.each(round, "throughput", &PLACEMENTS, |s, p| {
                     self.throughput(s, p, round, &mut outcome)
                 })?;
             }
@@ -166,9 +169,13 @@ impl Plan {
         &self,
         round: usize,
         section: &str,
+        placements: &[Placement],
         mut measure: impl FnMut(Subject, Placement) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        for placement in PLACEMENTS {
+        for &placement in placements {
+            if !placement.is_possible()? {
+                continue;
+            }
             for subject in &self.subjects {
                 let place = placement.name();
                 (self.progress)(&format!(

@@ -15,6 +15,8 @@ pub enum Placement {
     OneCore,
     /// Wherever the scheduler puts them.
     Free,
+    /// Host and plugin on a processor each, once both run.
+    Split,
 }
 
 impl Placement {
@@ -24,6 +26,7 @@ impl Placement {
         match self {
             Self::OneCore => "one core",
             Self::Free => "free",
+            Self::Split => "split",
         }
     }
 
@@ -34,15 +37,50 @@ impl Placement {
     pub fn during<T>(self, action: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let before = sched_getaffinity(None)?;
         if self == Self::OneCore {
-            let allowed = (0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu));
-            let mut one = CpuSet::new();
-            one.set(allowed.ok_or("this process may run nowhere")?);
-            sched_setaffinity(None, &one)?;
+            let first = allowed(&before).next();
+            let only = only(first.ok_or("this process may run nowhere")?);
+            sched_setaffinity(None, &only)?;
         }
         let outcome = action();
         sched_setaffinity(None, &before)?;
         outcome
     }
+
+    /// Puts host and plugin where they belong, now that both run.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn settle(self, pids: [u32; 2]) -> Result<(), Failure> {
+        if self != Self::Split {
+            return Ok(());
+        }
+        let mine = sched_getaffinity(None)?;
+        for (process, cpu) in pids.into_iter().zip(allowed(&mine)) {
+            for task in fs::read_dir(format!("/proc/{process}/task"))? {
+                let thread: u32 = task?.file_name().to_string_lossy().parse()?;
+                sched_setaffinity(Some(pid(thread)?), &only(cpu))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are processors enough.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub(crate) fn is_possible(self) -> Result<bool, Failure> {
+        Ok(self != Self::Split || allowed(&sched_getaffinity(None)?).count() > 1)
+    }
+}
+
+fn allowed(set: &CpuSet) -> impl Iterator<Item = usize> + '_ {
+    (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu))
+}
+
+fn only(cpu: usize) -> CpuSet {
+    let mut only = CpuSet::new();
+    only.set(cpu);
+    only
 }
 
 /// A line of `/proc/PID/status` with a size, such as `VmRSS`, in KiB.

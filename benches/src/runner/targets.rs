@@ -44,6 +44,15 @@ const TONIC: Option<&str> = Some("tonic");
 /// else once in a thousand calls is no miss.
 const SLACK: f64 = 0.005;
 
+/// When the resident set is looked at of programs that were built with the profile `small`.
+pub(super) const IDLE_SMALL: &str = "idle, profile small";
+
+/// Whether the name is `whose` or begins with it as a whole.
+fn is_of(name: &str, whose: &str) -> bool {
+    let rest = name.strip_prefix(whose);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ',']))
+}
+
 /// All goals.
 #[must_use]
 pub fn all() -> Vec<Target> {
@@ -51,6 +60,7 @@ pub fn all() -> Vec<Target> {
     let syscalls = || Figure::per_call("system calls, both sides", "");
     let load = |size, placement| Figure::load(size, 64, placement);
     let idle = |side| Figure::resident(side, "idle");
+    let small = |side| Figure::resident(side, IDLE_SMALL);
     let busy = |side| Figure::resident(side, "at most under 64 x 64 KiB");
     let rows = [
         (Figure::unary("p50", OneCore), "h2", GO, Most(0.40)),
@@ -76,6 +86,8 @@ pub fn all() -> Vec<Target> {
         (idle("plugin"), "h2", None, Most(4.5)),
         (idle("host"), "stdio", None, Most(3.0)),
         (idle("plugin"), "stdio", None, Most(3.0)),
+        (small("host"), "stdio", None, Most(3.0)),
+        (small("plugin"), "stdio", None, Most(3.0)),
         (busy("host"), "h2", None, Most(16.0)),
         (busy("plugin"), "h2", None, Most(16.0)),
         (busy("host"), "stdio", None, Most(10.0)),
@@ -95,9 +107,7 @@ impl Target {
     #[must_use]
     pub fn judge(&self, results: &Results) -> Vec<Verdict> {
         let subjects = results.subjects(std::slice::from_ref(&self.figure));
-        let own = subjects
-            .into_iter()
-            .filter(|name| name.starts_with(self.whose));
+        let own = subjects.into_iter().filter(|name| is_of(name, self.whose));
         own.filter_map(|subject| {
             let value = match self.to {
                 Some(to) => results.ratio(&self.figure, &subject, to)?,
