@@ -70,7 +70,8 @@ impl Plugin {
     /// A plugin with this handshake, over every transport compiled in.
     ///
     /// If the environment holds the magic cookie, this claims the process's stdout and stderr; they
-    /// are given back when serving ends or the plugin is dropped.
+    /// are given back when serving ends or the plugin is dropped. A stdout that carries the calls is
+    /// not: what the program prints after serving goes to stderr then.
     pub fn new(handshake: Handshake) -> Self {
         let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
         let events = Arc::new(PluginEvents::default());

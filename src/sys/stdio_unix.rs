@@ -56,6 +56,8 @@ struct Captured {
 struct State {
     watcher: Option<Watcher>,
     releasing: bool,
+    /// The original stdout is a transport's: it is not given back.
+    stdout_taken: bool,
 }
 
 /// How long the standard library's buffer may take to be written. The lock on stdout is all that can
@@ -98,6 +100,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
         state: Mutex::new(State {
             watcher: Some(watcher),
             releasing: false,
+            stdout_taken: false,
         }),
         restored: Condvar::new(),
     })))
@@ -142,6 +145,9 @@ impl Claim {
 
     /// Begins to give descriptors 1 and 2 back, and returns at once. When that is done,
     /// [`Events::released`] is called. A second call does nothing.
+    ///
+    /// After [`take_pipes`] descriptor 1 becomes the original stderr: the transport has frames to
+    /// send to the very end, and whatever still prints must not get between them.
     pub(crate) fn release(&self) {
         {
             let mut state = self.0.lock();
@@ -197,8 +203,16 @@ impl Captured {
             return;
         };
         // If this fails the streams stay captured and unread, which harms nobody at the end.
-        let _back = dup2_stdout(&self.stdout);
-        if let Some(log) = LOG.get() {
+        let log = LOG.get();
+        let stdout = if state.stdout_taken {
+            log.map(|log| &log.file)
+        } else {
+            Some(&self.stdout)
+        };
+        if let Some(stdout) = stdout {
+            let _back = dup2_stdout(stdout);
+        }
+        if let Some(log) = log {
             let _back = dup2_stderr(&log.file);
         }
         drop(state);
@@ -228,6 +242,7 @@ pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<B
         None => Box::new(threaded::Writer::new(stdout)?),
     };
     dup2_stdin(File::open("/dev/null")?)?;
+    claim.0.lock().stdout_taken = true;
     Ok(Box::new(Joined::new(reader, writer)))
 }
 

@@ -120,6 +120,32 @@ pub async fn the_last_output_arrives_before_shutdown_returns(h: Harness) {
     }
 }
 
+pub async fn a_thread_that_prints_to_the_very_end_harms_nothing(h: Harness) {
+    let log = Sink::default();
+    let (host, stdout, _stderr) = synced(h.host(["--chatter"]).log_sink(log.clone()));
+    let rig = h.start_host(host).await;
+    h.promptly(stdout.until_contains("chatter 20\n")).await;
+    rig.shutdown().await;
+    let numbers = |sink: &Sink| -> Vec<u64> {
+        let text = String::from_utf8_lossy(&sink.bytes()).into_owned();
+        let numbers = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("chatter "));
+        numbers.map(|n| n.parse().expect("a number")).collect()
+    };
+    let mut all = numbers(&stdout);
+    if !h.on.transport.has_sockets() {
+        // Past the end of the output, descriptor 1 must not be the connection's.
+        let late = numbers(&log);
+        assert!(late.len() >= 5, "{late:?}");
+        all.extend(late);
+        let log = String::from_utf8_lossy(&log.bytes()).into_owned();
+        assert!(log.lines().any(|line| line == "after serving"), "{log}");
+    }
+    let count = u64::try_from(all.len()).expect("few");
+    assert_eq!(all, (0..count).collect::<Vec<_>>(), "none is missing");
+}
+
 pub async fn output_without_a_sink_is_no_burden(h: Harness) {
     let rig = h.start().await;
     let request = PrintRequest {

@@ -9,6 +9,8 @@
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
 //! --print-first TEXT prints TEXT before it serves
+//! --chatter          a thread prints numbered lines from the start until the process ends, which is
+//!                    some lines after serving has ended; one of the main thread is among those
 //! --exit-file PATH   writes PATH when serving has ended in good order
 //! --stubborn         then sleeps for ever
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
@@ -33,6 +35,7 @@ mod unix {
     use std::error::Error;
     use std::path::PathBuf;
     use std::process::ExitCode;
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use outboard::Plugin;
@@ -81,6 +84,7 @@ mod unix {
         let mut versions = vec![1];
         let mut exit_file: Option<PathBuf> = None;
         let mut stubborn = false;
+        let mut chatter = None;
         while let Some(option) = arguments.next() {
             let mut value = || arguments.next().ok_or("a value is missing");
             match option.as_str() {
@@ -95,6 +99,7 @@ mod unix {
                     plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));
                 }
                 "--print-first" => println!("{}", value()?),
+                "--chatter" => chatter = Some(chatter_on()),
                 "--exit-file" => exit_file = Some(value()?.into()),
                 "--stubborn" => stubborn = true,
                 option => return Err(format!("unknown option {option:?}").into()),
@@ -107,6 +112,11 @@ mod unix {
             plugin = plugin.provide_version(version, PROCESS, ProcessServer::new(process.clone()));
         }
         runtime.block_on(|runtime| plugin.serve(runtime))?;
+        if let Some(printed) = chatter {
+            println!("after serving");
+            let _before = printed.try_iter().count();
+            printed.iter().take(5).for_each(drop);
+        }
         if let Some(path) = exit_file {
             std::fs::write(path, "served to the end\n")?;
         }
@@ -114,5 +124,19 @@ mod unix {
             std::thread::sleep(FOREVER);
         }
         Ok(())
+    }
+
+    /// Starts the thread that prints. Gives an event per line.
+    fn chatter_on() -> mpsc::Receiver<()> {
+        let (printed, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            for number in 0_u64.. {
+                println!("chatter {number}");
+                let _over = printed.send(());
+                // Far below what any reader takes.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        receiver
     }
 }
