@@ -20,6 +20,7 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct PluginEvents {
     pub(crate) output: Arc<Output>,
     outlive_host: AtomicBool,
+    only_serves: AtomicBool,
     host_gone: Flag,
     released: Flag,
 }
@@ -28,6 +29,11 @@ impl PluginEvents {
     /// Lets the process live on without its host.
     pub(crate) fn set_outlive_host(&self) {
         self.outlive_host.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the process has nothing else to do after serving, so that it may be ended then.
+    pub(crate) fn set_only_serves(&self) {
+        self.only_serves.store(true, Ordering::Relaxed);
     }
 
     /// Ready, for ever, once the host is gone. Wakes the task that asked last.
@@ -102,8 +108,9 @@ impl Events for PluginEvents {
         cleanup::end_now(1);
     }
 
-    fn released(&self) {
+    fn released(&self) -> bool {
         self.released.set();
+        self.only_serves.load(Ordering::Relaxed) && !self.outlive_host.load(Ordering::Relaxed)
     }
 }
 
@@ -120,5 +127,15 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(events.poll_host_gone(&mut cx).is_ready());
         assert!(events.poll_released(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn after_serving_the_host_matters_only_to_a_plugin_that_only_serves() {
+        let events = PluginEvents::default();
+        assert!(!events.released(), "it may have other things to do");
+        events.set_only_serves();
+        assert!(events.released());
+        events.set_outlive_host();
+        assert!(!events.released());
     }
 }

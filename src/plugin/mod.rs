@@ -176,12 +176,15 @@ impl Plugin {
     /// global subscriber is set, and has panics show at the host as errors.
     ///
     /// **Ends the process** with status 1 and an explanation on stderr if no host has launched it;
-    /// [`try_serve`](Self::try_serve) does not.
+    /// [`try_serve`](Self::try_serve) does not. It also ends the process if that still runs five
+    /// seconds after the host has died, also once this has returned: a handler that blocks its
+    /// thread would keep it for ever. After [`outlive_host`](Self::outlive_host) it does not.
     ///
     /// # Errors
     /// [`ServeError`] if the plugin cannot start. Return it from `main`, so that the process ends
     /// with a status other than 0.
     pub async fn serve(self, runtime: impl Into<SharedRuntime>) -> Result<(), ServeError> {
+        self.events.set_only_serves();
         match self.try_serve(runtime).await {
             Err(ServeError::Cookie(error)) => {
                 eprintln!("{error}");
@@ -192,7 +195,8 @@ impl Plugin {
     }
 
     /// Serves like [`serve`](Self::serve), says why it ended, and gives the refusal to run without a
-    /// host as an error too.
+    /// host as an error too. Once it has returned the process is the program's own, for whatever
+    /// else it has to do: the host's death no longer ends it.
     ///
     /// # Errors
     /// [`ServeError`] if the plugin cannot start or was not launched by a host.

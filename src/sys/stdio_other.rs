@@ -19,8 +19,9 @@ pub(crate) trait Events: Send + Sync + 'static {
     fn host_gone(&self) -> Option<Duration>;
     /// That time is over.
     fn orphaned(&self);
-    /// The streams were given back, and all that was printed before that was told.
-    fn released(&self);
+    /// The streams were given back, and all that was printed before that was told. Gives whether
+    /// the host's death still matters.
+    fn released(&self) -> bool;
 }
 
 /// Which stream was printed on.
@@ -65,7 +66,7 @@ impl Claim {
     }
 
     pub(crate) fn release(&self) {
-        self.events.0.released();
+        let _unwatched = self.events.0.released();
     }
 }
 

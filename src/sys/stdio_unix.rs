@@ -26,10 +26,11 @@ pub(crate) trait Events: Send + Sync + 'static {
     /// The host is gone. Gives the time that the process may take to end by itself, or `None` if
     /// it need not.
     fn host_gone(&self) -> Option<Duration>;
-    /// That time is over, and the streams are still captured.
+    /// That time is over, and the process still runs.
     fn orphaned(&self);
-    /// The streams were given back, and all that was printed before that was told.
-    fn released(&self);
+    /// The streams were given back, and all that was printed before that was told. Gives whether
+    /// the host's death still matters.
+    fn released(&self) -> bool;
 }
 
 /// Which stream was printed on.

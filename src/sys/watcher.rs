@@ -27,8 +27,8 @@ pub(super) struct Watched {
     pub(super) stderr: OwnedFd,
 }
 
-/// The running thread. Dropping this ends it once it has read everything printed so far, which
-/// [`Events::released`] tells; nobody waits for it here.
+/// The running thread. Once this is dropped and everything printed so far was read,
+/// [`Events::released`] is told, and the thread ends if that says so; nobody waits for it here.
 #[derive(Debug)]
 pub(super) struct Watcher {
     _stop: PipeWriter,
@@ -53,7 +53,7 @@ impl Watcher {
 
 struct State {
     captured: [Option<PipeReader>; 2],
-    stop: PipeReader,
+    stop: Option<PipeReader>,
     host: Host,
     told: bool,
     /// When the process must have ended by itself, its host being dead.
@@ -133,7 +133,7 @@ impl State {
     fn new(watched: Watched, stop: PipeReader) -> Self {
         Self {
             captured: watched.captured.map(Some),
-            stop,
+            stop: Some(stop),
             host: Host::new(watched.stdout, watched.stderr),
             told: false,
             limit: None,
@@ -166,8 +166,13 @@ impl State {
             }
             if stop {
                 self.read_rest(events, &mut buffer);
-                events.released();
-                return;
+                if !events.released() {
+                    return;
+                }
+                // What remains is the host's death, in case something holds the process up.
+                self.stop = None;
+                self.captured = [None, None];
+                buffer = Vec::new();
             }
             if !self.told && self.host.gone() {
                 self.told = true;
@@ -192,7 +197,10 @@ impl State {
     }
 
     fn sources(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>, PollFlags)> {
-        let stop = [(Source::Stop, self.stop.as_fd(), PollFlags::IN)];
+        let stop = self
+            .stop
+            .iter()
+            .map(|stop| (Source::Stop, stop.as_fd(), PollFlags::IN));
         let captured = self
             .captured
             .iter()
@@ -221,8 +229,7 @@ impl State {
             .parent
             .iter()
             .map(|fd| (Source::Parent, fd.as_fd(), PollFlags::IN));
-        stop.into_iter()
-            .chain(captured)
+        stop.chain(captured)
             .chain(stdout)
             .chain(stderr)
             .chain(parent)
@@ -323,8 +330,9 @@ mod tests {
             self.saw(Seen::Orphaned);
         }
 
-        fn released(&self) {
+        fn released(&self) -> bool {
             self.saw(Seen::Released);
+            self.within.is_some()
         }
     }
 
@@ -384,6 +392,8 @@ mod tests {
         assert_eq!(next(), Seen::Printed(b"on and on".to_vec()));
         drop(rig.watcher);
         assert_eq!(next(), Seen::Released, "and nothing before it");
+        let more = rig.seen.recv_timeout(SOON);
+        assert_eq!(more, Err(mpsc::RecvTimeoutError::Disconnected), "it ends");
     }
 
     #[test]
@@ -411,6 +421,27 @@ mod tests {
         }
         drop(stop);
         printer.join().expect("no panic");
+    }
+
+    #[test]
+    fn an_orphan_that_was_released_is_ended_all_the_same() {
+        // The host dies before, or after.
+        for dies_first in [true, false] {
+            let rig = rig(Some(Duration::from_millis(200)));
+            let next = || rig.seen.recv_timeout(SOON).expect("an event");
+            if dies_first {
+                drop(rig.host);
+                assert_eq!(next(), Seen::HostGone);
+                drop(rig.watcher);
+                assert_eq!(next(), Seen::Released);
+            } else {
+                drop(rig.watcher);
+                assert_eq!(next(), Seen::Released);
+                drop(rig.host);
+                assert_eq!(next(), Seen::HostGone);
+            }
+            assert_eq!(next(), Seen::Orphaned);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! suite-host RUNTIME TRANSPORT wait PLUGIN...    starts the plugin, prints its pid, sleeps for ever
+//! suite-host RUNTIME TRANSPORT block PATH PLUGIN...
+//!                                                starts the plugin, prints its pid, calls Block
 //! suite-host RUNTIME TRANSPORT loop N PLUGIN...  starts and ends the plugin N times; prints the
 //!                                                number of its own descriptors after the first
 //!                                                time and at the end
@@ -28,7 +30,7 @@ mod unix {
     use outboard::{Command, Host, RunningPlugin};
     use outboard_suite::axes::{RuntimeKind, TransportKind};
     use outboard_suite::proto::{
-        Nothing, Payload, Probe as _, ProbeClient, Process as _, ProcessClient,
+        Nothing, Payload, Probe as _, ProbeClient, Process as _, ProcessClient, Text,
     };
     use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
 
@@ -64,6 +66,14 @@ mod unix {
                 let plugin = start(&runtime, transport, plugin).await?;
                 println!("{}", plugin.id().ok_or("it has ended")?);
                 std::future::pending().await
+            }
+            ("block", [path, plugin @ ..]) => {
+                let plugin = start(&runtime, transport, plugin).await?;
+                println!("{}", plugin.id().ok_or("it has ended")?);
+                let process: ProcessClient = plugin.dispense(PROCESS).await?;
+                let text = path.clone();
+                process.block(Text { text }).await?;
+                Ok(())
             }
             ("loop", [count, plugin @ ..]) => {
                 for turn in 0..count.parse::<u32>()? {

@@ -145,6 +145,14 @@ impl Harness {
         }
     }
 
+    /// A host of a plugin that runs already and listens here, told by a line as the plugin printed
+    /// it. The process that it calls its own is another one.
+    pub async fn second_host(&self, socket: &Path) -> RunningPlugin {
+        let script = format!("echo '1|1|unix|{}|grpc|'; exec sleep 600", socket.display());
+        let host = self.script(&script);
+        host.start(self.runtime.clone()).await.expect("it connects")
+    }
+
     /// Why this host does not start; it must say so promptly.
     pub async fn start_error(&self, host: Host) -> StartError {
         match self.promptly(host.start(self.runtime.clone())).await {

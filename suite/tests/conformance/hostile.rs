@@ -160,13 +160,7 @@ pub async fn a_second_host_may_come_beside_the_first(h: Harness) {
     }
     let rig = h.start().await;
     let socket = socket(&h);
-    // A host of the same plugin, told by a line as the plugin printed it.
-    let script = format!("echo '1|1|unix|{}|grpc|'; exec sleep 600", socket.display());
-    let second = h
-        .script(&script)
-        .start(h.runtime.clone())
-        .await
-        .expect("it connects");
+    let second = h.second_host(&socket).await;
     let probe: outboard_suite::proto::ProbeClient = second
         .dispense(outboard_suite::PROBE)
         .await

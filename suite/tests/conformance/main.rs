@@ -119,6 +119,7 @@ macro_rules! pairs {
             the_health_that_the_plugin_reports,
             twenty_times_leave_no_descriptor,
             a_killed_host_takes_its_plugin_along,
+            a_handler_that_blocks_does_not_keep_an_orphan,
             a_plugin_may_outlive_its_host,
             many_plugins_at_once,
             the_defaults_of_directory_and_environment,

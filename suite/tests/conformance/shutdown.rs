@@ -2,12 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::pin::pin;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
 use outboard::{Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
-use outboard_suite::proto::{Flag, Nothing, Probe as _, Process as _};
+use outboard_suite::PROBE;
+use outboard_suite::proto::{Flag, Nothing, Probe as _, ProbeClient, Process as _};
 
 use crate::calls::payload;
 use crate::harness::{Harness, timed};
@@ -218,73 +219,85 @@ pub async fn twenty_times_leave_no_descriptor(h: Harness) {
     );
 }
 
+/// Starts a host of its own process, and waits until it has printed the pid of its plugin.
+async fn host_and_plugin(h: &Harness, mut host: Command) -> (Child, u32) {
+    h.elsewhere(move || {
+        let mut host = host.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(host.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("it prints");
+        (host, line.trim().parse().expect("a pid"))
+    })
+    .await
+}
+
+fn kill_host(mut host: Child) {
+    host.kill().expect("it runs");
+    host.wait().expect("it ends");
+}
+
 pub async fn a_killed_host_takes_its_plugin_along(h: Harness) {
-    let mut host = h.suite_host(&["wait"]);
-    host.stdout(Stdio::piped());
-    let mut host = host.spawn().expect("it starts");
-    let mut line = String::new();
-    let stdout = host.stdout.take().expect("piped");
-    let (line, mut host) = h
-        .elsewhere(move || {
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .expect("it prints");
-            (line, host)
-        })
-        .await;
-    let plugin: u32 = line.trim().parse().expect("a pid");
+    let (host, plugin) = host_and_plugin(&h, h.suite_host(&["wait"])).await;
     assert_eq!(
         files_in(h.dir()).len(),
         usize::from(h.on.transport.has_sockets())
     );
-    host.kill().expect("it runs");
-    host.wait().expect("it ends");
+    kill_host(host);
     let gone = h.elsewhere(move || leftovers::gone(plugin)).await;
     assert!(gone, "the plugin noticed");
     assert_eq!(files_in(h.dir()), [""; 0], "and removed its socket");
 }
 
-pub async fn a_plugin_may_outlive_its_host(h: Harness) {
-    let mut host = std::process::Command::new(crate::harness::HOST);
-    host.args([
-        h.on.host.to_string(),
-        h.on.transport.to_string(),
-        "wait".to_owned(),
-    ])
-    .arg(crate::harness::PLUGIN)
-    .args([h.on.plugin.to_string(), h.on.transport.to_string()])
-    .arg("--outlive")
-    .env("TMPDIR", h.dir())
-    .stdout(Stdio::piped());
-    let mut host = host.spawn().expect("it starts");
-    let stdout = host.stdout.take().expect("piped");
-    let (line, mut host) = h
-        .elsewhere(move || {
-            let mut line = String::new();
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .expect("it prints");
-            (line, host)
-        })
-        .await;
-    let plugin: u32 = line.trim().parse().expect("a pid");
-    host.kill().expect("it runs");
-    host.wait().expect("it ends");
-    // That nothing happens can only be waited for.
-    let limit = Duration::from_millis(500);
-    let gone = h
-        .elsewhere(move || leftovers::gone_within(plugin, limit))
-        .await;
-    // Where the connection is the host's own pipes there is nothing to outlive it for.
-    assert_eq!(
-        gone,
-        !h.on.transport.has_sockets(),
-        "it was told to outlive its host"
-    );
-    leftovers::kill(plugin);
-    for file in files_in(h.dir()) {
-        std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");
+/// How long a plugin may outstay its host, if something holds it up.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(5);
+
+pub async fn a_handler_that_blocks_does_not_keep_an_orphan(h: Harness) {
+    // What the dead host ran on does not matter, and the wait is a long one.
+    if h.on.host != h.on.plugin {
+        return;
     }
+    let file = h.dir().join("blocked");
+    let mode = ["block", file.to_str().expect("text")];
+    let (host, plugin) = host_and_plugin(&h, h.suite_host(&mode)).await;
+    let began = h.elsewhere({
+        let file = file.clone();
+        move || until_exists(&file)
+    });
+    h.promptly(began).await;
+    kill_host(host);
+    let limit = 3 * ORPHAN_LIMIT;
+    let gone = h.elsewhere(move || leftovers::gone_within(plugin, limit));
+    assert!(gone.await, "its handler would never have ended");
+    std::fs::remove_file(file).expect("it was made");
+    assert_eq!(files_in(h.dir()), [""; 0], "and removed its socket");
+}
+
+pub async fn a_plugin_may_outlive_its_host(h: Harness) {
+    // What the dead host ran on does not matter, and the wait is a long one.
+    if h.on.host != h.on.plugin {
+        return;
+    }
+    let mut host = h.suite_host(&["wait"]);
+    host.arg("--outlive");
+    let (host, plugin) = host_and_plugin(&h, host).await;
+    kill_host(host);
+    if !h.on.transport.has_sockets() {
+        // Where the connection is the host's own pipes there is nothing to outlive it for.
+        assert!(h.elsewhere(move || leftovers::gone(plugin)).await);
+        return;
+    }
+    // That nothing happens can only be waited for: longer than until orphans are ended.
+    let limit = ORPHAN_LIMIT + Duration::from_secs(1);
+    let gone = h.elsewhere(move || leftovers::gone_within(plugin, limit));
+    assert!(!gone.await, "it was told to outlive its host");
+    let socket = h.dir().join(&files_in(h.dir())[0]);
+    let second = h.second_host(&socket).await;
+    let probe: ProbeClient = second.dispense(PROBE).await.expect("no names are given");
+    assert_eq!(probe.echo(payload("second")).await, Ok(payload("second")));
+    drop(probe);
+    second.kill().await;
+    leftovers::kill(plugin);
+    std::fs::remove_file(socket).expect("the socket of a killed plugin");
 }
 
 pub async fn many_plugins_at_once(h: Harness) {

@@ -21,6 +21,11 @@
 #[cfg(unix)]
 mod process;
 
+/// Bounds what sleeps on purpose, so that a test that fails to kill it leaves nothing behind for
+/// good.
+#[cfg(unix)]
+const FOREVER: std::time::Duration = std::time::Duration::from_secs(600);
+
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
     unix::main()
@@ -44,11 +49,8 @@ mod unix {
     use outboard_suite::proto::{ProbeServer, ProcessServer};
     use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
 
+    use crate::FOREVER;
     use crate::process::ThisProcess;
-
-    /// Bounds what sleeps on purpose, so that a test that fails to kill it leaves nothing behind
-    /// for good.
-    const FOREVER: Duration = Duration::from_secs(600);
 
     pub(super) fn main() -> ExitCode {
         match run() {

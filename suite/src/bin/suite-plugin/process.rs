@@ -7,8 +7,8 @@ use std::sync::Arc;
 use outboard::Status;
 use outboard::services::health::HealthReporter;
 use outboard_suite::proto::{
-    CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, Process, crash_request,
-    print_request::How,
+    CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, Process, Text,
+    crash_request, print_request::How,
 };
 
 #[derive(Clone)]
@@ -84,6 +84,17 @@ impl Process for ThisProcess {
                 std::future::pending().await
             }
         }
+    }
+
+    async fn block(&self, request: Text) -> Result<Nothing, Status> {
+        std::fs::write(&request.text, "").map_err(unknown)?;
+        std::thread::sleep(crate::FOREVER);
+        Ok(Nothing {})
+    }
+
+    async fn read_stdin(&self, _request: Nothing) -> Result<Text, Status> {
+        let text = io::read_to_string(io::stdin()).map_err(unknown)?;
+        Ok(Text { text })
     }
 
     async fn spawn(&self, _request: Nothing) -> Result<Pid, Status> {
