@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
+use futures_io::AsyncRead as _;
 use outboard_core::env::PluginEnv;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::Location;
@@ -19,7 +20,7 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime, Timer};
 
 use super::error::ServeError;
 use super::events::PluginEvents;
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     /// Requests to end that are not answered yet.
     asked: Vec<Asked>,
     interrupts: Option<IgnoreInterrupts>,
+    /// Gets a byte for each interrupt ignored.
+    interrupted: Option<BoxReader>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
@@ -109,6 +112,7 @@ impl Driver {
             ending: None,
             asked: Vec::new(),
             interrupts: None,
+            interrupted: None,
             timer: None,
             host_gone: false,
             outcome: None,
@@ -143,7 +147,11 @@ impl Driver {
             },
             PluginAction::WriteHandshake(line) => {
                 // Before the line, which tells the host that all is set up.
-                self.interrupts = IgnoreInterrupts::start();
+                if let Some((ignoring, told)) = IgnoreInterrupts::start() {
+                    self.interrupts = Some(ignoring);
+                    // Without it they are ignored all the same, and not counted.
+                    self.interrupted = self.parts.runtime.pipe_reader(told).ok();
+                }
                 let mut stdout = self.parts.claim.stdout();
                 match stdout.write_all(&line).and_then(|()| stdout.flush()) {
                     Ok(()) => self.input(PluginInput::HandshakeWritten),
@@ -333,7 +341,27 @@ impl Driver {
             self.input(PluginInput::HostGone);
             progress = true;
         }
-        progress
+        progress | self.poll_interrupted(cx)
+    }
+
+    fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(told) = &mut self.interrupted else {
+            return false;
+        };
+        let mut bytes = [0; 16];
+        match Pin::new(told).poll_read(cx, &mut bytes) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                for _ in 0..count {
+                    self.input(PluginInput::Interrupted);
+                }
+                true
+            }
+            Poll::Ready(_) => {
+                self.interrupted = None;
+                false
+            }
+        }
     }
 
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {

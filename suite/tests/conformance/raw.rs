@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -302,21 +303,24 @@ pub async fn stdio_is_spoken_only_where_it_is_offered(h: Harness) {
 }
 
 pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {
-    let serving = Serving::start(&mut plugin(&h, &[]));
-    for _ in 0..3 {
+    let mut serving = Serving::start(&mut plugin(&h, &[]));
+    let stderr = BufReader::new(serving.child.stderr.take().expect("piped"));
+    let mut counted = stderr.lines().filter_map(|line| {
+        let record: serde_json::Value =
+            serde_json::from_str(&line.expect("text")).expect("a log line");
+        let ignored = record["@message"] == "interrupt ignored";
+        ignored.then(|| (record["@level"].clone(), record["count"].clone()))
+    });
+    for count in 1..=3 {
+        // The next one only then: the system keeps one of several that wait.
         serving.signal(Signal::INT);
+        assert_eq!(counted.next(), Some(("trace".into(), count.into())));
     }
-    // It is alive after it has had every chance to die of them.
     let pid = serving.pid();
-    assert!(!leftovers::gone_within(
-        pid,
-        std::time::Duration::from_millis(200)
-    ));
     serving.signal(Signal::TERM);
     assert!(leftovers::gone(pid), "it dies of it");
-    let mut serving = serving;
     let status = serving.child.wait().expect("a child");
-    assert!(!status.success());
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
     for file in files_in(h.dir()) {
         std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");
     }
