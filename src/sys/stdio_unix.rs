@@ -260,13 +260,36 @@ fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
         return None;
     }
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    open(path, access | OFlags::CLOEXEC, Mode::empty()).ok()
+    // Non-blocking from the start: the open itself would wait for the other end of a named pipe.
+    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open(path, flags, Mode::empty()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader};
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn opening_a_named_pipe_anew_waits_for_nobody() {
+        use rustix::fs::{CWD, mkfifoat};
+
+        let dir = tempfile::tempdir().expect("a directory");
+        // The one that is opened anew, with nobody at the other end; whether that can be done.
+        for (access, there) in [(OFlags::RDONLY, true), (OFlags::WRONLY, false)] {
+            let path = dir.path().join(format!("{access:?}"));
+            mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("made");
+            let open = |access| open(&path, access, Mode::empty());
+            let both = open(OFlags::RDWR).expect("never waits");
+            let end = open(access).expect("the other end is there");
+            drop(both);
+            let (done, opened) = mpsc::channel();
+            thread::spawn(move || done.send(open_anew(&end, access).is_some()));
+            let limit = Duration::from_secs(20);
+            assert_eq!(opened.recv_timeout(limit), Ok(there), "{access:?}");
+        }
+    }
 
     #[test]
     fn long_lines_of_several_threads_do_not_mix() {
