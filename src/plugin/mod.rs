@@ -157,7 +157,8 @@ impl Plugin {
     }
 
     /// Keeps outboard from installing its `tracing` subscriber and its panic hook, for programs
-    /// that have their own.
+    /// that have their own. In a program built with `panic = "abort"` it is the hook that removes
+    /// the plugin's socket file.
     pub fn without_logging(mut self) -> Self {
         self.logging = false;
         self

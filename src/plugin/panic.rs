@@ -7,6 +7,7 @@ use std::sync::Once;
 use outboard_core::hclog::{Level, format_panic};
 
 use crate::context;
+use crate::sys::files;
 use crate::sys::stdio::write_log;
 
 static INSTALLED: Once = Once::new();
@@ -47,5 +48,9 @@ fn report(info: &PanicHookInfo<'_>) {
         None => {
             let _unread = write_log(text.as_bytes());
         }
+    }
+    if cfg!(panic = "abort") {
+        // Nothing unwinds then, and no hook of the exit runs.
+        files::try_remove_all();
     }
 }

@@ -1,12 +1,16 @@
 //! Socket files this process made, removed on every way out that can run code.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::cleanup;
 
-static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// The files, and the process that made each: one that forked has its parent's list too, and must
+/// leave what is on that alone.
+type Made = BTreeMap<PathBuf, u32>;
+
+static MADE: Mutex<Made> = Mutex::new(Made::new());
 static HOOK: OnceLock<bool> = OnceLock::new();
 
 /// A socket file of this process. Dropping it removes the file; so does the end of the process by
@@ -17,8 +21,8 @@ pub(crate) struct SocketFile(PathBuf);
 impl SocketFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
-        HOOK.get_or_init(|| cleanup::at_exit(remove_at_exit));
-        lock().insert(path.clone());
+        HOOK.get_or_init(|| cleanup::at_exit(try_remove_all));
+        lock().insert(path.clone(), std::process::id());
         Self(path)
     }
 }
@@ -27,7 +31,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Whoever takes the name off the list removes the file, so that it happens once: a second
         // removal could hit a file somebody else has made there since.
-        if lock().remove(&self.0) {
+        if lock().remove(&self.0) == Some(std::process::id()) {
             remove(&self.0);
         }
     }
@@ -51,15 +55,19 @@ pub(crate) fn remove_stale_socket(path: &Path) {
 
 /// Removes all that are left, for a process about to end without unwinding.
 pub(crate) fn remove_all() {
-    for path in std::mem::take(&mut *lock()) {
-        remove(&path);
+    remove_own(&mut lock());
+}
+
+/// The same where the list may be held by a thread that will never run again.
+pub(crate) extern "C" fn try_remove_all() {
+    if let Ok(mut made) = MADE.try_lock() {
+        remove_own(&mut made);
     }
 }
 
-extern "C" fn remove_at_exit() {
-    // The lock may be held by a thread that will never run again.
-    if let Ok(mut made) = MADE.try_lock() {
-        for path in std::mem::take(&mut *made) {
+fn remove_own(made: &mut Made) {
+    for (path, maker) in std::mem::take(made) {
+        if maker == std::process::id() {
             remove(&path);
         }
     }
@@ -70,7 +78,7 @@ fn remove(path: &Path) {
     let _gone = std::fs::remove_file(path);
 }
 
-fn lock() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
+fn lock() -> std::sync::MutexGuard<'static, Made> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
