@@ -101,6 +101,16 @@ impl Plugin {
         PluginEnv::read(handshake, |name| std::env::var_os(name)).is_ok()
     }
 
+    /// Has a program that this one is about to start know nothing of this one's host: removes the
+    /// magic cookie and the variables of the handshake from what it inherits. Otherwise a child that
+    /// is a plugin too might take the host for its own. A [`Host`](crate::Host) does this with its
+    /// plugins by itself.
+    pub fn strip_env(handshake: &Handshake, command: &mut std::process::Command) {
+        for name in PluginEnv::names_to_remove(handshake) {
+            command.env_remove(name);
+        }
+    }
+
     /// Serves an interface under `name`, in the handshake's version.
     pub fn provide(self, name: impl Into<String>, service: impl Service) -> Self {
         let version = self.handshake.protocol_version();
@@ -302,5 +312,25 @@ impl fmt::Debug for Plugin {
             .field("handshake", &self.handshake)
             .field("provides", &sets.collect::<BTreeMap<_, _>>())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_has_set_is_not_passed_on() {
+        let handshake = Handshake::new(1, "COOKIE", "chocolate");
+        let mut command = std::process::Command::new("child");
+        command.env("COOKIE", "chocolate").env("OTHER", "stays");
+        Plugin::strip_env(&handshake, &mut command);
+        let names = outboard_core::env::ALL.into_iter().chain(["COOKIE"]);
+        let mut expected: Vec<_> = names.map(|name| (name.as_ref(), None)).collect();
+        expected.push(("OTHER".as_ref(), Some("stays".as_ref())));
+        expected.sort();
+        let mut envs: Vec<_> = command.get_envs().collect();
+        envs.sort();
+        assert_eq!(envs, expected);
     }
 }

@@ -28,8 +28,9 @@ pub const UNIX_SOCKET_DIR: &str = "PLUGIN_UNIX_SOCKET_DIR";
 pub const OUTBOARD_TRANSPORTS: &str = "OUTBOARD_TRANSPORTS";
 
 /// Every variable above. A host removes those it does not set itself from what it passes on: a
-/// host that is itself a plugin would otherwise confuse its own plugins. A plugin removes them,
-/// and the cookie, from its environment once they are read, for the sake of programs it starts.
+/// host that is itself a plugin would otherwise confuse its own plugins. A plugin keeps them in its own
+/// environment, which nothing can change safely while threads run; see
+/// [`PluginEnv::names_to_remove`] for the programs it starts.
 pub const ALL: [&str; 8] = [
     MIN_PORT,
     MAX_PORT,

@@ -135,8 +135,8 @@ impl PluginEnv {
         &self.transports
     }
 
-    /// The names to remove from the plugin's own environment now that they are read, so that
-    /// programs it starts do not take them for theirs.
+    /// The names to remove from the environment of the programs that a plugin starts, so that they
+    /// do not take the values for theirs.
     pub fn names_to_remove(handshake: &Handshake) -> impl Iterator<Item = &'static str> + use<> {
         super::ALL
             .into_iter()

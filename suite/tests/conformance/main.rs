@@ -86,6 +86,8 @@ macro_rules! pairs {
         group!(output:
             both_channels_arrive_byte_for_byte,
             prints_from_threads_and_children_arrive,
+            programs_that_the_plugin_starts_know_nothing_of_its_host,
+            the_plugins_stdin_is_at_its_end,
             what_is_printed_before_serving_arrives,
             a_mebibyte_printed_in_a_handler_does_not_deadlock,
             the_last_output_arrives_before_shutdown_returns,

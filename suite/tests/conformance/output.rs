@@ -4,7 +4,7 @@ use std::io;
 
 use futures_util::future::join;
 use outboard::Host;
-use outboard_suite::proto::{PrintRequest, Probe as _, Process as _, print_request::How};
+use outboard_suite::proto::{Nothing, PrintRequest, Probe as _, Process as _, print_request::How};
 use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
@@ -67,6 +67,32 @@ pub async fn prints_from_threads_and_children_arrive(h: Harness) {
         String::from_utf8_lossy(&stderr.bytes()),
         "its error\nerror of a thread"
     );
+}
+
+pub async fn programs_that_the_plugin_starts_know_nothing_of_its_host(h: Harness) {
+    let (host, stdout, _stderr) = synced(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    let facts = rig.process.facts(Nothing {}).await.expect("ok");
+    assert!(facts.environment.contains_key("PLUGIN_PROTOCOL_VERSIONS"));
+    print(&rig, How::Child, false, "env").await;
+    rig.shutdown().await;
+    let environment = String::from_utf8_lossy(&stdout.bytes()).into_owned();
+    assert!(environment.contains("PATH="), "{environment}");
+    for name in ["PLUGIN_", "SUITE_COOKIE", "OUTBOARD_"] {
+        assert!(!environment.contains(name), "{name} in {environment}");
+    }
+}
+
+/// Over stdio it is the connection, which nobody else must read from.
+pub async fn the_plugins_stdin_is_at_its_end(h: Harness) {
+    let (host, stdout, _stderr) = synced(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    let read = h.promptly(rig.process.read_stdin(Nothing {})).await;
+    assert_eq!(read.expect("it can be read").text, "");
+    let script = "cat; echo nothing";
+    h.promptly(print(&rig, How::Child, false, script)).await;
+    rig.shutdown().await;
+    assert_eq!(stdout.bytes(), b"nothing\n");
 }
 
 pub async fn what_is_printed_before_serving_arrives(h: Harness) {

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::process::Command;
 use std::sync::Arc;
 
-use outboard::Status;
 use outboard::services::health::HealthReporter;
+use outboard::{Plugin, Status};
+use outboard_suite::HANDSHAKE;
 use outboard_suite::proto::{
     CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, Process, Text,
     crash_request, print_request::How,
@@ -32,10 +33,9 @@ impl Process for ThisProcess {
                     .map_err(unknown)?;
             }
             How::Child => {
-                let script = Command::new("/bin/sh")
-                    .arg("-c")
-                    .arg(&request.text)
-                    .status();
+                let mut script = Command::new("/bin/sh");
+                Plugin::strip_env(&HANDSHAKE, &mut script);
+                let script = script.arg("-c").arg(&request.text).status();
                 if !script.map_err(unknown)?.success() {
                     return Err(Status::unknown("the script failed"));
                 }
