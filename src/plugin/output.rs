@@ -192,6 +192,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
     use futures_util::future::poll_fn;
+    use std::time::Instant;
 
     fn next(reader: &mut Reader) -> Option<Option<(Stream, Bytes)>> {
         poll_fn(|cx| reader.poll_next(cx)).now_or_never()
@@ -295,5 +296,33 @@ mod tests {
             }
         }
         assert_eq!(printer.join().expect("no panic"), None, "nothing was lost");
+    }
+
+    #[test]
+    fn a_reader_that_stalls_is_waited_for_once() {
+        let output = Arc::new(Output::default());
+        let mut reader = output.reader();
+        let piece = vec![b'x'; 64 * 1024];
+        let mut kept = 0;
+        let (lost, took) = loop {
+            let began = Instant::now();
+            match output.push(Stream::Stdout, &piece) {
+                None => kept += piece.len(),
+                Some(lost) => break (lost, began.elapsed()),
+            }
+        };
+        assert_eq!(lost, piece.len() as u64);
+        assert!(took >= PATIENCE && took < 10 * PATIENCE, "{took:?}");
+        let began = Instant::now();
+        for more in 1..=100 {
+            let lost = output.push(Stream::Stdout, &piece);
+            assert_eq!(lost, Some((1 + more) * piece.len() as u64));
+        }
+        assert!(began.elapsed() < 10 * PATIENCE, "not once for each");
+        // What it left is still there, and once it reads it is waited for again.
+        assert_eq!(collect(&mut reader, Stream::Stdout).len(), kept);
+        assert!(!output.lock().stalled);
+        assert_eq!(output.push(Stream::Stdout, b"again"), None);
+        assert_eq!(collect(&mut reader, Stream::Stdout), b"again");
     }
 }
