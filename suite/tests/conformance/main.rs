@@ -160,6 +160,7 @@ macro_rules! plugins {
     () => {
         group!(raw:
             without_its_cookie_it_explains_itself,
+            without_a_cookie_of_its_own_it_blames_its_author,
             the_line_has_six_fields_unless_the_plugin_multiplexes,
             the_highest_common_version_is_chosen_or_else_the_lowest,
             the_socket_is_where_and_whose_it_should_be,

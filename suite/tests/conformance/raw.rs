@@ -118,6 +118,13 @@ pub async fn without_its_cookie_it_explains_itself(h: Harness) {
     }
 }
 
+pub async fn without_a_cookie_of_its_own_it_blames_its_author(h: Harness) {
+    let (status, stdout, stderr) = refused(&mut plugin(&h, &["--no-cookie"]));
+    assert_eq!((status.code(), stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("misconfigured"), "{stderr}");
+    assert!(stderr.contains("author"), "{stderr}");
+}
+
 pub async fn the_line_has_six_fields_unless_the_plugin_multiplexes(h: Harness) {
     if !h.on.transport.has_sockets() {
         return;
@@ -329,12 +336,20 @@ pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {
 pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
     let mut serving = Serving::start(&mut plugin(&h, &["--print-first", "early"]));
     assert!(serving.line.starts_with("1|1|"), "{}", serving.line);
-    serving.signal(Signal::TERM);
-    let mut rest = String::new();
-    if h.on.transport.has_sockets() {
-        serving.stdout.read_to_string(&mut rest).expect("text");
+    let mut rest = Vec::new();
+    if !h.on.transport.has_sockets() {
+        // The plugin's side of the connection, which is not waited for: magic and version, the length
+        // of the settings, and those.
+        let mut preface = [0; 12];
+        serving.stdout.read_exact(&mut preface).expect("it comes");
+        assert_eq!(preface[..10], *b"\x89OBS\r\n\x1a\n\x01\x00");
+        let length = u16::from_le_bytes([preface[10], preface[11]]);
+        let mut settings = vec![0; length.into()];
+        serving.stdout.read_exact(&mut settings).expect("they come");
     }
-    assert_eq!(rest, "");
+    serving.signal(Signal::TERM);
+    serving.stdout.read_to_end(&mut rest).expect("readable");
+    assert_eq!(rest, b"");
     serving.child.wait().expect("a child");
     for file in files_in(h.dir()) {
         std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");

@@ -15,6 +15,7 @@
 //! --stubborn         then sleeps for ever
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
 //!                    PATH gets its pid
+//! --no-cookie        instead of all this: serves nothing, with a handshake without a cookie
 //! --hold-streams     instead of all this: sleeps for ever, streams open
 //! ```
 
@@ -43,7 +44,7 @@ mod unix {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use outboard::Plugin;
+    use outboard::{Handshake, Plugin};
     use outboard_suite::axes::{RuntimeKind, TransportKind};
     use outboard_suite::probe::Prober;
     use outboard_suite::proto::{ProbeServer, ProcessServer};
@@ -73,6 +74,10 @@ mod unix {
         let runtime: RuntimeKind = first.parse()?;
         let transport: TransportKind = next()?.parse()?;
         let mut arguments = arguments.peekable();
+        if arguments.next_if_eq("--no-cookie").is_some() {
+            let plugin = Plugin::new(Handshake::new(1, "", ""));
+            return Ok(runtime.block_on(|runtime| plugin.serve(runtime))?);
+        }
         // Before the plugin claims the streams.
         if arguments.next_if_eq("--grandchild").is_some() {
             let path = arguments.next().ok_or("a path is missing")?;
