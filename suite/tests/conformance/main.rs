@@ -17,6 +17,7 @@ mod crash;
 mod deadlines;
 mod harness;
 mod hostile;
+mod inherited;
 mod leftovers;
 mod logs;
 mod output;
@@ -169,6 +170,10 @@ macro_rules! plugins {
             stdio_is_spoken_only_where_it_is_offered,
             interrupts_are_ignored_and_termination_is_not,
             nothing_precedes_the_line_and_nothing_follows_it,
+        );
+        group!(inherited:
+            shared_streams_keep_their_flags,
+            threads_that_are_blocked_hold_nothing_up,
         );
     };
 }

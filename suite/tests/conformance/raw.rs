@@ -13,7 +13,7 @@ use crate::harness::{Harness, PLUGIN};
 use crate::leftovers::{self, files_in};
 
 /// The plugin's command with what every host sets.
-fn plugin(h: &Harness, options: &[&str]) -> Command {
+pub fn plugin(h: &Harness, options: &[&str]) -> Command {
     let mut command = Command::new(PLUGIN);
     command
         .args([h.on.plugin.to_string(), h.on.transport.to_string()])
