@@ -169,10 +169,10 @@ impl State {
                 if !events.released() {
                     return;
                 }
-                // What remains is the host's death, in case something holds the process up.
+                // What remains is the host's death, in case something holds the process up. The
+                // pipes are still read, for threads in the midst of a print and for children: it
+                // would break under them.
                 self.stop = None;
-                self.captured = [None, None];
-                buffer = Vec::new();
             }
             if !self.told && self.host.gone() {
                 self.told = true;
@@ -427,7 +427,7 @@ mod tests {
     fn an_orphan_that_was_released_is_ended_all_the_same() {
         // The host dies before, or after.
         for dies_first in [true, false] {
-            let rig = rig(Some(Duration::from_millis(200)));
+            let mut rig = rig(Some(Duration::from_millis(200)));
             let next = || rig.seen.recv_timeout(SOON).expect("an event");
             if dies_first {
                 drop(rig.host);
@@ -437,6 +437,8 @@ mod tests {
             } else {
                 drop(rig.watcher);
                 assert_eq!(next(), Seen::Released);
+                rig.printing[0].write_all(b"late").expect("it is read");
+                assert_eq!(next(), Seen::Printed(b"late".to_vec()));
                 drop(rig.host);
                 assert_eq!(next(), Seen::HostGone);
             }
