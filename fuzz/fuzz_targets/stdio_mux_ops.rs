@@ -89,14 +89,16 @@ fn message(len: u16) -> OutMessage {
     OutMessage::copy_from(&vec![7; usize::from(len)])
 }
 
-fuzz_target!(|ops: Vec<(bool, Op)>| {
+fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
+    let (slots, ops) = input;
+    let large_slots = usize::from(slots % 4) + 1;
     let config = MuxConfig {
         settings: Settings {
             max_streams: 16,
             max_methods: 16,
             ..Settings::LEAST
         },
-        large_slots: 1,
+        large_slots,
         keepalive: None,
     };
     let side = || Side {
@@ -160,6 +162,7 @@ fuzz_target!(|ops: Vec<(bool, Op)>| {
         }
         for side in &sides {
             assert!(side.mux.buffered() <= u64::from(Settings::LEAST.connection_window));
+            assert!(side.mux.slots_used() <= large_slots);
         }
     }
     loop {
@@ -185,6 +188,6 @@ fuzz_target!(|ops: Vec<(bool, Op)>| {
     for side in &sides {
         assert!(side.calls.is_empty(), "calls hang");
         assert_eq!((side.mux.live_ours(), side.mux.live_theirs()), (0, 0));
-        assert_eq!(side.mux.buffered(), 0);
+        assert_eq!((side.mux.buffered(), side.mux.slots_used()), (0, 0));
     }
 });

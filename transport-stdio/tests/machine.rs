@@ -190,14 +190,14 @@ fn pick(map: &BTreeMap<Key, u32>, at: usize) -> Option<Key> {
     map.keys().nth(index).copied()
 }
 
-fn run(ops: Vec<(bool, Op)>, capacity: usize) {
+fn run(ops: Vec<(bool, Op)>, capacity: usize, large_slots: usize) {
     let config = MuxConfig {
         settings: Settings {
             max_streams: 16,
             max_methods: 16,
             ..Settings::LEAST
         },
-        large_slots: 1,
+        large_slots,
         keepalive: None,
     };
     let mut sides = [Side::new(config), Side::new(config)];
@@ -280,6 +280,7 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize) {
         }
         for side in &sides {
             assert!(side.mux.buffered() <= u64::from(Settings::LEAST.connection_window));
+            assert!(side.mux.slots_used() <= large_slots);
         }
     }
     // Both end what is open and read what is there until nothing moves.
@@ -315,7 +316,7 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize) {
     for side in &sides {
         assert_eq!((side.ours.len(), side.theirs.len()), (0, 0), "calls hang");
         assert_eq!((side.mux.live_ours(), side.mux.live_theirs()), (0, 0));
-        assert_eq!(side.mux.buffered(), 0);
+        assert_eq!((side.mux.buffered(), side.mux.slots_used()), (0, 0));
         assert!(!side.mux.wants_transmit());
     }
     let [first, second] = &sides;
@@ -354,7 +355,131 @@ proptest! {
     fn what_is_sent_arrives_and_all_comes_to_rest(
         ops in proptest::collection::vec(op(), 0..120),
         capacity in prop_oneof![1..64usize, 1_000..100_000usize],
+        large_slots in 1..=4usize,
     ) {
-        run(ops, capacity);
+        run(ops, capacity, large_slots);
     }
+}
+
+/// Moves what there is until nothing moves.
+fn settle(sides: &mut [Side; 2]) {
+    let [a, b] = sides;
+    loop {
+        let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
+        let mut moved = a.write(&mut there, usize::MAX, usize::MAX);
+        moved |= b.take(&mut there, usize::MAX);
+        moved |= b.write(&mut back, usize::MAX, usize::MAX);
+        moved |= a.take(&mut back, usize::MAX);
+        if !moved {
+            return;
+        }
+    }
+}
+
+/// Large even beside the longest frame.
+const LARGE: usize = 200_000;
+
+#[test]
+fn a_reader_that_stalls_on_large_messages_does_not_hold_up_another() {
+    for large_slots in [2, 8] {
+        let config = MuxConfig {
+            large_slots,
+            ..MuxConfig::default()
+        };
+        let mut sides = [Side::new(config), Side::new(config)];
+        sides[0].open(0, Some(LARGE), false);
+        let stalled = *sides[0].ours.keys().next().unwrap();
+        for _ in 0..20 {
+            sides[0].send(stalled, LARGE);
+        }
+        settle(&mut sides);
+        assert_eq!(sides[1].mux.slots_used(), 1, "one of each stream");
+        sides[0].open(1, Some(LARGE), true);
+        settle(&mut sides);
+        let side = &mut sides[1];
+        let other = *side.theirs.iter().find(|(_, n)| **n == 1).unwrap().0;
+        side.read(other);
+        assert_eq!(side.got[&(1, true)][0].len(), LARGE, "{large_slots} slots");
+        // The stalled reader goes on and misses nothing.
+        let reader = *side.theirs.iter().find(|(_, n)| **n == 0).unwrap().0;
+        for _ in 0..21 {
+            sides[1].read(reader);
+            settle(&mut sides);
+        }
+        assert_eq!(sides[1].got[&(0, true)], sides[0].sent[&(0, true)]);
+        assert_eq!(sides[1].mux.slots_used(), 0);
+    }
+}
+
+#[test]
+fn a_slot_is_free_again_however_its_message_ends() {
+    let config = MuxConfig {
+        large_slots: 1,
+        ..MuxConfig::default()
+    };
+    type End = fn(&mut [Side; 2], Key);
+    let ends: [(&str, End); 4] = [
+        ("answered", |sides, key| {
+            sides[1].mux.finish(key, &Metadata::new()).unwrap();
+        }),
+        ("aborted", |sides, key| {
+            sides[1].mux.abort(key, &Status::aborted("no"));
+        }),
+        ("cancelled", |sides, _| {
+            let key = *sides[0].ours.keys().next().unwrap();
+            sides[0].mux.release(key);
+        }),
+        ("taken", |sides, key| sides[1].read(key)),
+    ];
+    for (name, end) in ends {
+        // Whole, or cut short in the middle.
+        for part in [usize::MAX, 150_000] {
+            let mut sides = [Side::new(config), Side::new(config)];
+            sides[0].open(0, Some(LARGE), false);
+            let caller = *sides[0].ours.keys().next().unwrap();
+            sides[0].send(caller, LARGE);
+            let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
+            let [a, b] = &mut sides;
+            a.write(&mut there, usize::MAX, usize::MAX);
+            b.take(&mut there, usize::MAX);
+            b.write(&mut back, usize::MAX, usize::MAX);
+            a.take(&mut back, usize::MAX);
+            while a.write(&mut there, usize::MAX, usize::MAX) {}
+            b.take(&mut there, part);
+            assert_eq!(b.mux.slots_used(), 1);
+            let key = *b.theirs.keys().next().unwrap();
+            end(&mut sides, key);
+            sides[1].take(&mut there, usize::MAX);
+            settle(&mut sides);
+            // The second message of the one that goes on has the slot now.
+            let expected = usize::from(name == "taken");
+            assert_eq!(sides[1].mux.slots_used(), expected, "{name}, {part}");
+        }
+    }
+}
+
+#[test]
+fn an_error_in_the_middle_of_a_large_answer_frees_its_slot() {
+    let config = MuxConfig {
+        large_slots: 1,
+        ..MuxConfig::default()
+    };
+    let mut sides = [Side::new(config), Side::new(config)];
+    sides[0].open(0, None, true);
+    settle(&mut sides);
+    let server = *sides[1].theirs.keys().next().unwrap();
+    sides[1].send(server, LARGE);
+    let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
+    let [a, b] = &mut sides;
+    b.write(&mut back, usize::MAX, usize::MAX);
+    a.take(&mut back, usize::MAX);
+    a.write(&mut there, usize::MAX, usize::MAX);
+    b.take(&mut there, usize::MAX);
+    b.write(&mut back, usize::MAX, usize::MAX);
+    a.take(&mut back, usize::MAX);
+    assert_eq!(a.mux.slots_used(), 1, "half of it is here");
+    b.mux.abort(server, &Status::aborted("no"));
+    settle(&mut sides);
+    // The call's result has come; nobody has looked at it yet.
+    assert_eq!(sides[0].mux.slots_used(), 0);
 }

@@ -20,6 +20,7 @@ mod out;
 mod preface;
 mod reader;
 mod receive;
+mod slots;
 mod stream;
 mod transmit;
 mod unary;

@@ -15,7 +15,7 @@ use super::keepalive::{Due, Keepalive, Watch};
 use super::metadata::{self, MetadataTooLarge};
 use super::preface::Settings;
 use super::reader::Reader;
-use super::stream::{Ending, Key, OUTBOX_ROOM, Opening, Sending, Stream, Table};
+use super::stream::{Ending, Key, OUTBOX_ROOM, Opening, Sending, Stream, Table, cut};
 use super::violation::Violation;
 
 /// How one side behaves.
@@ -24,7 +24,7 @@ pub struct MuxConfig {
     /// What this side takes, as it tells the peer.
     pub settings: Settings,
     /// How many large messages (larger than a frame) may be in memory at once, unfinished or not
-    /// taken yet. Further ones wait with the peer.
+    /// taken yet, each of another stream. Further ones wait with the peer.
     pub large_slots: usize,
     /// Whether and how to check that the peer is alive.
     pub keepalive: Option<Keepalive>,
@@ -362,17 +362,17 @@ impl Mux {
     /// metadata that do not fit a frame are left out and a longer text cut, so that the code
     /// always arrives.
     pub fn fail(&mut self, key: Key, status: &Status) {
-        self.finish_with(key, ending_of(status), false);
+        self.finish_with(key, Ending::of(status), false);
     }
 
     /// Ends a call of the peer at once: what is queued is dropped.
     pub fn abort(&mut self, key: Key, status: &Status) {
-        self.finish_with(key, ending_of(status), true);
+        self.finish_with(key, Ending::of(status), true);
     }
 
     /// Ends a call of the peer at once, saying that nothing was done about it.
     pub fn refuse(&mut self, key: Key, status: &Status) {
-        let mut ending = ending_of(status);
+        let mut ending = Ending::of(status);
         ending.refused = true;
         self.finish_with(key, ending, true);
     }
@@ -516,6 +516,12 @@ impl Mux {
         self.receive.in_use()
     }
 
+    /// The number of large messages that are in memory, or on their way there.
+    #[must_use]
+    pub fn slots_used(&self) -> usize {
+        self.slots_used
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -595,38 +601,6 @@ impl Mux {
         self.free_slot(key);
     }
 
-    /// A large message of the stream was taken or dropped: the next one may come.
-    fn free_slot(&mut self, key: Key) {
-        let Some(stream) = self.stream_mut(key) else {
-            return;
-        };
-        if !std::mem::take(&mut stream.holds_slot) {
-            return;
-        }
-        self.slots_used = self.slots_used.saturating_sub(1);
-        while let Some(next) = self.slot_queue.pop_front() {
-            if self.take_slot(next) {
-                return;
-            }
-        }
-    }
-
-    /// Lets the announced message of the stream come; `false` if there is none any more.
-    pub(super) fn take_slot(&mut self, key: Key) -> bool {
-        let Some(stream) = self.stream_mut(key).filter(|stream| !stream.deaf) else {
-            return false;
-        };
-        let Some(large) = stream.large_in.as_mut().filter(|large| !large.granted) else {
-            return false;
-        };
-        large.granted = true;
-        stream.grant_due = true;
-        stream.holds_slot = true;
-        self.slots_used += 1;
-        self.queue(key);
-        true
-    }
-
     /// Forgets a stream that is over for both sides.
     pub(super) fn remove_if_done(&mut self, key: Key) -> bool {
         let Some(stream) = self.stream(key) else {
@@ -654,38 +628,5 @@ impl Mux {
             }
         }
         done
-    }
-}
-
-/// The start of `text`, at most `most` bytes of it.
-fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
-}
-
-/// What travels of a status.
-fn ending_of(status: &Status) -> Ending {
-    // Half of what may stand beside a message for the details, and a quarter each for text and
-    // trailers, less some bytes for their lengths.
-    const DETAILS: usize = 8_000;
-    const TEXT: usize = 3_900;
-    const TRAILERS: usize = 3_900;
-    let details = status.details();
-    Ending {
-        code: u8::try_from(status.code().number()).unwrap_or(2),
-        refused: false,
-        trailers: metadata::encode(status.metadata())
-            .ok()
-            .filter(|block| block.len() <= TRAILERS)
-            .unwrap_or_default(),
-        text: cut(status.message(), TEXT).to_owned(),
-        details: if details.len() <= DETAILS {
-            Bytes::copy_from_slice(details)
-        } else {
-            Bytes::new()
-        },
     }
 }

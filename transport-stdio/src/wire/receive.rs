@@ -358,7 +358,6 @@ impl Mux {
         payload: &Payload<'_>,
     ) -> Result<(), Violation> {
         let most = self.config.settings.max_message as usize;
-        let slots = self.config.large_slots;
         let Some(stream) = self.stream_mut(key) else {
             return Ok(());
         };
@@ -398,10 +397,8 @@ impl Mux {
                 if total > most {
                     // Not one byte of it has to be taken.
                     self.too_large(key, total);
-                } else if self.slots_used < slots {
-                    self.take_slot(key);
                 } else {
-                    self.slot_queue.push_back(key);
+                    self.large_announced(key);
                 }
                 Ok(())
             }
@@ -535,8 +532,8 @@ impl Mux {
             Err(error) => Err(Status::internal(format!("bad trailers: {error}"))),
         };
         self.ended(key, true);
+        self.drop_large(key);
         if let Some(stream) = self.ours.get_mut(key) {
-            stream.large_in = None;
             stream.messages_began = true;
             stream.result.get_or_insert(result);
             if stream.sending != Sending::Done {
@@ -555,11 +552,11 @@ impl Mux {
         let Some(key) = self.theirs.by_wire(wire) else {
             return;
         };
+        self.drop_large(key);
         let Some(stream) = self.theirs.get_mut(key) else {
             return;
         };
         stream.input_ended = true;
-        stream.large_in = None;
         match stream.sending {
             Sending::Open => {
                 self.abort(key, &Status::cancelled("the caller cancelled the call"));

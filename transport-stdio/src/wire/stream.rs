@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use outboard_core::rpc::{Metadata, OutMessage, Status};
 
 use super::flow::{ReceiveWindow, SendWindow};
+use super::metadata;
 
 /// A handle to a call. It stays safe to use after the call's end: numbers of streams are used
 /// again, but never the same generation.
@@ -63,6 +64,41 @@ pub(super) struct Ending {
     pub(super) details: Bytes,
 }
 
+impl Ending {
+    /// What travels of a status.
+    pub(super) fn of(status: &Status) -> Self {
+        // Half of what may stand beside a message for the details, and a quarter each for text and
+        // trailers, less some bytes for their lengths.
+        const DETAILS: usize = 8_000;
+        const TEXT: usize = 3_900;
+        const TRAILERS: usize = 3_900;
+        let details = status.details();
+        Self {
+            code: u8::try_from(status.code().number()).unwrap_or(2),
+            refused: false,
+            trailers: metadata::encode(status.metadata())
+                .ok()
+                .filter(|block| block.len() <= TRAILERS)
+                .unwrap_or_default(),
+            text: cut(status.message(), TEXT).to_owned(),
+            details: if details.len() <= DETAILS {
+                Bytes::copy_from_slice(details)
+            } else {
+                Bytes::new()
+            },
+        }
+    }
+}
+
+/// The start of `text`, at most `most` bytes of it.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 /// A large message on its way out.
 #[derive(Debug)]
 pub(super) struct LargeOut {
@@ -117,8 +153,11 @@ pub(super) struct Stream {
     /// Credit is to be given back.
     pub(super) credit_due: bool,
     pub(super) grant_due: bool,
-    /// A large message of this stream is granted and not taken yet.
+    /// A large message of this stream is granted and not taken yet. The next one is not granted
+    /// before it is.
     pub(super) holds_slot: bool,
+    /// Waits for a slot.
+    pub(super) waits_slot: bool,
     /// Nobody reads the messages any more.
     pub(super) deaf: bool,
     /// Waits in the queue of streams with something to send.
