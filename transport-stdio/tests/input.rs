@@ -499,3 +499,69 @@ proptest! {
         }
     }
 }
+
+/// Whoever waits is forgotten when its call is.
+#[test]
+fn calls_that_wait_and_are_cancelled_leave_nothing_behind() {
+    const ROUNDS: usize = 20_000;
+    let config = MuxConfig {
+        large_slots: 1,
+        ..MuxConfig::default()
+    };
+    let new = || {
+        let mut mux = Mux::new(config, Instant::now());
+        mux.receive(&preface()).expect("valid");
+        mux
+    };
+    let cancel = Frame::Cancel { stream: 1 };
+
+    // For the one slot, which a message that nobody takes holds.
+    let mut mux = new();
+    let held = [open(0, false, Body::Large(1)), chunk(0, false, b"x")];
+    mux.receive(&bytes(&held)).expect("valid");
+    let round = bytes(&[open(1, false, Body::Large(9)), cancel]);
+    for _ in 0..ROUNDS {
+        mux.receive(&round).expect("valid");
+        transmitted(&mut mux);
+        while mux.poll_event().is_some() {}
+        assert!(mux.queue_entries() < 50, "{}", mux.queue_entries());
+    }
+    assert_eq!((mux.live_theirs(), mux.slots_used()), (1, 1));
+
+    // For credit of the connection, which the peer never gives.
+    let mut mux = new();
+    let round = bytes(&[open(1, true, Body::Absent)]);
+    for _ in 0..ROUNDS {
+        mux.receive(&round).expect("valid");
+        while let Some(event) = mux.poll_event() {
+            if let Event::Opened(key, _) = event {
+                let answer = OutMessage::copy_from(&[0; 10_000]);
+                mux.send(key, answer).expect("open");
+            }
+        }
+        transmitted(&mut mux);
+        mux.receive(&bytes(&[cancel])).expect("valid");
+        transmitted(&mut mux);
+        assert!(mux.queue_entries() < 50, "{}", mux.queue_entries());
+    }
+    assert_eq!(mux.live_theirs(), 0);
+
+    // For a number: the peer answers none of the calls that have one.
+    let mut mux = new();
+    for _ in 0..Settings::LEAST.max_streams {
+        call(&mut mux, 0).expect("open");
+    }
+    for _ in 0..ROUNDS {
+        let key = call(&mut mux, 0).expect("open");
+        transmitted(&mut mux);
+        mux.release(key);
+        assert!(mux.queue_entries() < 100, "{}", mux.queue_entries());
+    }
+    // For a turn: the peer does not read at all.
+    let mut mux = new();
+    for _ in 0..ROUNDS {
+        let key = call(&mut mux, 0).expect("open");
+        mux.release(key);
+        assert!(mux.queue_entries() < 50, "{}", mux.queue_entries());
+    }
+}

@@ -483,3 +483,42 @@ fn an_error_in_the_middle_of_a_large_answer_frees_its_slot() {
     // The call's result has come; nobody has looked at it yet.
     assert_eq!(sides[0].mux.slots_used(), 0);
 }
+
+#[test]
+fn calls_beyond_the_peers_table_are_opened_in_turn() {
+    let config = MuxConfig {
+        settings: Settings::LEAST,
+        ..MuxConfig::default()
+    };
+    let mut sides = [Side::new(config), Side::new(config)];
+    settle(&mut sides);
+    let most = Settings::LEAST.max_streams;
+    let total = 4 * most;
+    for number in 0..total {
+        sides[0].open(number, Some(1), false);
+        settle(&mut sides);
+    }
+    // Whatever is done to those that wait does not change their place.
+    for key in sides[0].ours.keys().copied().collect::<Vec<_>>() {
+        sides[0].send(key, 10);
+        settle(&mut sides);
+        sides[0].mux.end(key);
+        settle(&mut sides);
+    }
+    for number in 0..total {
+        assert!(sides[0].mux.queue_entries() <= total as usize);
+        let last = sides[1].theirs.values().max().copied();
+        assert_eq!(last, Some(number + most - 1));
+        let side = &mut sides[1];
+        let (&key, _) = side.theirs.iter().find(|(_, n)| **n == number).unwrap();
+        side.theirs.remove(&key);
+        side.mux.finish(key, &Metadata::new()).unwrap();
+        settle(&mut sides);
+        // One that comes now does not overtake them either.
+        let side = &mut sides[0];
+        let (&key, _) = side.ours.iter().find(|(_, n)| **n == number).unwrap();
+        side.open(total + number, None, true);
+        side.read(key);
+        settle(&mut sides);
+    }
+}

@@ -18,6 +18,7 @@ pub mod metadata;
 mod mux;
 mod out;
 mod preface;
+mod queue;
 mod reader;
 mod receive;
 mod slots;

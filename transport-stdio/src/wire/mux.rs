@@ -14,6 +14,7 @@ use super::intern::{NamesIn, NamesOut};
 use super::keepalive::{Due, Keepalive, Watch};
 use super::metadata::{self, MetadataTooLarge};
 use super::preface::Settings;
+use super::queue::Waiting;
 use super::reader::Reader;
 use super::stream::{Ending, Key, OUTBOX_ROOM, Opening, Sending, Stream, Table, cut};
 use super::violation::Violation;
@@ -171,13 +172,13 @@ pub struct Mux {
     pub(super) reader: Reader,
     pub(super) events: VecDeque<Event>,
     /// Streams with something to send, in turn.
-    pub(super) ready: VecDeque<Key>,
+    pub(super) ready: Waiting,
     /// Streams that wait for credit of the connection.
-    pub(super) starved: VecDeque<Key>,
+    pub(super) starved: Waiting,
     /// Calls that wait for a free number.
-    pub(super) unnumbered: VecDeque<Key>,
+    pub(super) unnumbered: Waiting,
     pub(super) slots_used: usize,
-    pub(super) slot_queue: VecDeque<Key>,
+    pub(super) slot_queue: Waiting,
     pub(super) watch: Option<Watch>,
     pub(super) ping_due: bool,
     pub(super) pong_due: Option<[u8; 8]>,
@@ -209,11 +210,11 @@ impl Mux {
             receive: ReceiveWindow::new(config.settings.connection_window),
             reader: Reader::default(),
             events: VecDeque::new(),
-            ready: VecDeque::new(),
-            starved: VecDeque::new(),
-            unnumbered: VecDeque::new(),
+            ready: Waiting::default(),
+            starved: Waiting::default(),
+            unnumbered: Waiting::default(),
             slots_used: 0,
-            slot_queue: VecDeque::new(),
+            slot_queue: Waiting::default(),
             watch: config.keepalive.map(|config| Watch::new(config, now)),
             ping_due: false,
             pong_due: None,
@@ -522,6 +523,13 @@ impl Mux {
         self.slots_used
     }
 
+    /// The number of places in line: for a turn at sending, for credit, for a number, for a slot.
+    /// At most a small multiple of the number of live streams.
+    #[must_use]
+    pub fn queue_entries(&self) -> usize {
+        self.ready.len() + self.starved.len() + self.unnumbered.len() + self.slot_queue.len()
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -582,7 +590,7 @@ impl Mux {
             && !stream.queued
         {
             stream.queued = true;
-            self.ready.push_back(key);
+            self.ready.push(key, &self.ours, &self.theirs);
         }
     }
 
@@ -616,13 +624,6 @@ impl Mux {
             self.deafen(key);
             if key.ours {
                 self.ours.remove(key);
-                // A number is free, or one that was free has lost the call that was to have it.
-                while let Some(next) = self.unnumbered.pop_front() {
-                    if self.ours.get(next).is_some() {
-                        self.queue(next);
-                        break;
-                    }
-                }
             } else {
                 self.theirs.remove(key);
             }

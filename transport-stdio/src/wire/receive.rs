@@ -129,7 +129,6 @@ impl Mux {
             }
             self.queue(key);
         }
-        self.unnumbered.clear();
         self.starved.clear();
         Ok(())
     }
@@ -245,7 +244,7 @@ impl Mux {
             }
             Frame::ConnectionCredit { amount } => {
                 self.send.add(amount, 0)?;
-                while let Some(key) = self.starved.pop_front() {
+                while let Some(key) = self.starved.pop() {
                     if let Some(stream) = self.stream_mut(key) {
                         stream.starved = false;
                     }

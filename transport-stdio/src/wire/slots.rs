@@ -44,13 +44,13 @@ impl Mux {
         let announced = stream.large_in.as_ref().is_some_and(|l| !l.granted);
         if announced && !stream.deaf && !stream.holds_slot && !stream.waits_slot {
             stream.waits_slot = true;
-            self.slot_queue.push_back(key);
+            self.slot_queue.push(key, &self.ours, &self.theirs);
         }
     }
 
     fn fill_slots(&mut self) {
         while self.slots_used < self.config.large_slots {
-            let Some(key) = self.slot_queue.pop_front() else {
+            let Some(key) = self.slot_queue.pop() else {
                 return;
             };
             self.take_slot(key);

@@ -162,6 +162,8 @@ pub(super) struct Stream {
     pub(super) deaf: bool,
     /// Waits in the queue of streams with something to send.
     pub(super) queued: bool,
+    /// Waits for a number on the wire.
+    pub(super) waits_number: bool,
     /// Waits for credit of the connection.
     pub(super) starved: bool,
 }
@@ -287,6 +289,11 @@ impl Table {
             generation = stream.generation;
         }
         self.key(index, generation)
+    }
+
+    /// Whether fewer than `most` streams of this side are numbered.
+    pub(super) fn has_number(&self, most: u32) -> bool {
+        !self.free_wires.is_empty() || self.by_wire.len() < most as usize
     }
 
     /// Numbers a stream of this side, if fewer than `most` are numbered.

@@ -56,14 +56,11 @@ impl Mux {
                 let amount = self.receive.give_back();
                 Frame::ConnectionCredit { amount }.encode(out.tail());
             }
-            let Some(key) = self.ready.pop_front() else {
+            let Some(key) = self.next_turn() else {
                 break;
             };
-            let Some(stream) = self.stream_mut(key) else {
-                continue;
-            };
-            stream.queued = false;
-            let turn = if stream.opening.is_some() {
+            let opens = self.stream(key).is_some_and(|s| s.opening.is_some());
+            let turn = if opens {
                 self.turn_to_open(key, out)
             } else {
                 self.turn(key, out)
@@ -79,12 +76,33 @@ impl Mux {
         }
     }
 
+    /// Whose turn it is. Calls that wait for a number go first while there is one, so that no call
+    /// that is made later takes it from them, and nobody has to be told when one becomes free.
+    fn next_turn(&mut self) -> Option<Key> {
+        while self.ours.has_number(self.peer.max_streams)
+            && let Some(key) = self.unnumbered.pop()
+        {
+            if let Some(stream) = self.ours.get_mut(key) {
+                stream.waits_number = false;
+                return Some(key);
+            }
+        }
+        while let Some(key) = self.ready.pop() {
+            if let Some(stream) = self.stream_mut(key) {
+                stream.queued = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
     /// Whether [`transmit`](Self::transmit) would give anything.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         !self.close_sent
             && (!self.ready.is_empty()
                 || !self.sent_preface
+                || !self.unnumbered.is_empty() && self.ours.has_number(self.peer.max_streams)
                 || self.pong_due.is_some()
                 || self.ping_due
                 || self.goaway_due.is_some()
@@ -142,7 +160,7 @@ impl Mux {
             return Turn::Idle;
         }
         let Some(wire) = self.ours.number(key, peer.max_streams) else {
-            self.unnumbered.push_back(key);
+            self.want_number(key);
             return Turn::Idle;
         };
         let Some(stream) = self.ours.get_mut(key) else {
@@ -422,12 +440,21 @@ impl Mux {
         }
     }
 
+    fn want_number(&mut self, key: Key) {
+        if let Some(stream) = self.ours.get_mut(key)
+            && !stream.waits_number
+        {
+            stream.waits_number = true;
+            self.unnumbered.push(key, &self.ours, &self.theirs);
+        }
+    }
+
     fn starve(&mut self, key: Key) {
         if let Some(stream) = self.stream_mut(key)
             && !stream.starved
         {
             stream.starved = true;
-            self.starved.push_back(key);
+            self.starved.push(key, &self.ours, &self.theirs);
         }
     }
 }
