@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
+use outboard_core::rpc::OutMessage;
 use outboard_transport_stdio::wire::frame::{Frame, HEADER_LEN, Header};
 use outboard_transport_stdio::wire::{Mux, MuxConfig, OutBuf, Settings};
 
@@ -25,6 +26,9 @@ fuzz_target!(|input: (bool, usize, &[u8])| {
     }
     let run = |pieces: [&[u8]; 2]| {
         let mut mux = Mux::new(MuxConfig::default(), Instant::now());
+        // A call of this side, so that some frames are answers.
+        mux.call("/m/ours", OutMessage::copy_from(b"ask")).expect("opens");
+        mux.transmit(&mut OutBuf::default());
         if prefaced {
             let mut preface = Vec::new();
             Settings::LEAST.encode(&mut preface);

@@ -64,6 +64,15 @@ fn message<'a>(stream: u32, end: bool, body: Body<'a>) -> Frame<'a> {
     }
 }
 
+fn answer<'a>(stream: u32, body: Body<'a>) -> Frame<'a> {
+    Frame::Message {
+        stream,
+        opener: false,
+        end: false,
+        body,
+    }
+}
+
 fn chunk(stream: u32, end: bool, data: &[u8]) -> Frame<'_> {
     Frame::Chunk {
         stream,
@@ -407,6 +416,9 @@ fn keepalive_asks_once_and_fires_once() {
 /// are there in the end.
 fn events(bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Vec<Taken>, Result<(), Violation>) {
     let mut mux = mux();
+    // Two calls of this side for the answers to belong to.
+    let ours = [0, 1].map(|channel| call(&mut mux, channel).expect("open"));
+    transmitted(&mut mux);
     let mut events = Vec::new();
     let mut result = Ok(());
     let mut rest = bytes;
@@ -419,18 +431,20 @@ fn events(bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Vec<Taken>, Result<(), V
         events.extend(std::iter::from_fn(|| mux.poll_event()));
     }
     let mut messages = Vec::new();
-    for event in &events {
-        if let Event::Opened(key, _) = event {
-            let take = || Some(mux.take_message(*key));
-            messages.extend(std::iter::from_fn(take).take(20));
-        }
+    let theirs = events.iter().filter_map(|event| match event {
+        Event::Opened(key, _) => Some(*key),
+        _ => None,
+    });
+    for key in ours.into_iter().chain(theirs) {
+        let take = || Some(mux.take_message(key));
+        messages.extend(std::iter::from_fn(take).take(20));
     }
     (events, messages, result)
 }
 
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let frame =
-        (0..3u32, any::<bool>(), 0..6u8, 0..9_000usize).prop_map(|(stream, end, what, len)| {
+        (0..3u32, any::<bool>(), 0..11u8, 0..9_000usize).prop_map(|(stream, end, what, len)| {
             let data = vec![what; len];
             let frame = match what {
                 0 => open(stream, end, Body::Inline(&data)),
@@ -438,6 +452,23 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
                 2 => open(stream, false, Body::Large(9_000)),
                 3 => chunk(stream, end, &data),
                 4 => Frame::Cancel { stream },
+                5 => answer(stream, Body::Inline(&data)),
+                6 | 7 => answer(stream, Body::Large(9_000)),
+                // An end that the acceptor cannot send is among them.
+                8 => Frame::Chunk {
+                    stream,
+                    opener: false,
+                    end: end && len % 4 == 0,
+                    data: &data,
+                },
+                9 => Frame::Status {
+                    stream,
+                    head: StatusHead {
+                        code: u8::from(end),
+                        ..StatusHead::default()
+                    },
+                    body: Body::Absent,
+                },
                 _ => Frame::Ignored { kind: 0xee },
             };
             let mut bytes = Vec::new();
@@ -446,6 +477,28 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
         });
     proptest::collection::vec(frame, 0..12)
         .prop_map(|frames| [vec![preface()], frames].concat().concat())
+}
+
+#[test]
+fn an_end_that_the_acceptor_sends_is_refused_wherever_it_is_cut() {
+    for len in [10, 4_096, 9_000] {
+        let data = vec![1; len];
+        let frames = [
+            answer(0, Body::Large(len as u32)),
+            Frame::Chunk {
+                stream: 0,
+                opener: false,
+                end: true,
+                data: &data,
+            },
+        ];
+        let bytes = [preface(), bytes(&frames)].concat();
+        let expected = Violation::BadFlags { kind: 3, flags: 2 };
+        for cuts in [&[] as &[usize], &[1], &[100], &[5_000]] {
+            let (_, _, result) = events(&bytes, cuts);
+            assert_eq!(result, Err(expected.clone()), "{len} bytes cut at {cuts:?}");
+        }
+    }
 }
 
 proptest! {

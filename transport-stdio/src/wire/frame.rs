@@ -154,6 +154,19 @@ impl Header {
         let [s0, s1, s2, _] = self.stream.to_le_bytes();
         [l0, l1, l2, self.kind, s0, s1, s2, self.flags]
     }
+
+    /// Checks the flags of a frame of this type.
+    pub(super) fn check_flags(self, kind: Kind) -> Result<(), Violation> {
+        let unknown = self.flags & !kind.allowed_flags() != 0;
+        let of_opener = kind.opener_only() || self.flags & flags::END != 0;
+        if unknown || of_opener && self.flags & flags::OPENER == 0 {
+            return Err(Violation::BadFlags {
+                kind: self.kind,
+                flags: self.flags,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// The message part of a frame.
@@ -367,19 +380,14 @@ impl<'a> Frame<'a> {
             }
             return Err(Violation::UnknownFrame { kind: header.kind });
         };
+        header.check_flags(kind)?;
         let bad_flags = Violation::BadFlags {
             kind: header.kind,
             flags: header.flags,
         };
-        if header.flags & !kind.allowed_flags() != 0 {
-            return Err(bad_flags);
-        }
         let stream = header.stream;
         let opener = header.flags & OPENER != 0;
         let end = header.flags & END != 0;
-        if !opener && (end || kind.opener_only()) {
-            return Err(bad_flags);
-        }
         if kind.connection_level() && stream != 0 {
             return Err(Violation::WrongStream {
                 kind: header.kind,

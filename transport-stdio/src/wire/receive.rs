@@ -440,13 +440,7 @@ impl Mux {
         whole: Option<BytesMut>,
     ) -> Result<(), Violation> {
         let wire = header.stream;
-        let kind = header.kind;
-        if header.flags & !(super::frame::flags::OPENER | super::frame::flags::END) != 0 {
-            return Err(Violation::BadFlags {
-                kind,
-                flags: header.flags,
-            });
-        }
+        header.check_flags(Kind::Chunk)?;
         let opener = header.flags & super::frame::flags::OPENER != 0;
         let end = header.flags & super::frame::flags::END != 0;
         let key = self.receiving(header, opener, wire)?;
