@@ -371,6 +371,68 @@ fn calls_that_race_with_going_away_are_refused() {
     assert_eq!(mux.live_theirs(), 0);
 }
 
+fn ours(mux: &mut Mux, frames: &[Frame<'_>]) -> Key {
+    let key = call(mux, 0).expect("open");
+    transmitted(mux);
+    mux.receive(&bytes(frames)).expect("valid");
+    key
+}
+
+#[test]
+fn second_headers_are_refused_even_when_the_first_were_taken_or_dropped() {
+    let headers = Frame::Headers {
+        stream: 0,
+        metadata: b"\x01k\x01\x00v",
+    };
+    let status = Frame::Status {
+        stream: 0,
+        head: StatusHead {
+            headers: b"\x01k\x01\x00v",
+            ..StatusHead::default()
+        },
+        body: Body::Absent,
+    };
+    type Then = fn(&mut Mux, Key);
+    let thens: [Then; 3] = [
+        |_, _| {},
+        |mux, key| assert_eq!(mux.take_headers(key).get("k"), Some("v")),
+        |mux, key| mux.release(key),
+    ];
+    for then in thens {
+        for second in [headers, status] {
+            let mut mux = started();
+            let key = ours(&mut mux, &[headers]);
+            then(&mut mux, key);
+            let refused = mux.receive(&bytes(&[second]));
+            assert_eq!(refused, Err(Violation::LateHeaders { stream: 0 }));
+        }
+    }
+    // Nobody will take what comes for a call that was given up.
+    let mut mux = started();
+    let key = ours(&mut mux, &[]);
+    mux.release(key);
+    mux.receive(&bytes(&[headers])).expect("valid");
+    assert_eq!(mux.headers_of(key), None);
+}
+
+#[test]
+fn a_call_is_cancelled_once() {
+    let mut mux = started();
+    let key = ours(&mut mux, &[]);
+    let cancel = bytes(&[Frame::Cancel { stream: 0 }]);
+    mux.cancel(key, Status::aborted("no"));
+    assert_eq!(transmitted(&mut mux), cancel);
+    mux.release(key);
+    assert_eq!(transmitted(&mut mux), b"");
+    let status = Frame::Status {
+        stream: 0,
+        head: StatusHead::default(),
+        body: Body::Absent,
+    };
+    mux.receive(&bytes(&[status])).expect("valid");
+    assert_eq!((mux.live_ours(), transmitted(&mut mux)), (0, vec![]));
+}
+
 #[test]
 fn handles_of_calls_that_are_over_do_nothing() {
     let mut mux = started();

@@ -485,10 +485,12 @@ impl Mux {
         let Some(stream) = self.ours.get_mut(key) else {
             return Ok(());
         };
-        if stream.headers_in.is_some() || stream.messages_began {
+        if stream.headers_came || stream.messages_began {
             return Err(Violation::LateHeaders { stream: wire });
         }
+        stream.headers_came = true;
         match headers {
+            Ok(_) if stream.deaf => {}
             Ok(headers) => stream.headers_in = Some(headers),
             Err(error) => {
                 self.cancel(key, Status::internal(format!("bad headers: {error}")));

@@ -137,11 +137,15 @@ pub(super) struct Stream {
     pub(super) large_out: Option<LargeOut>,
     pub(super) sending: Sending,
     pub(super) ending: Option<Box<Ending>>,
+    /// The call was given up and the peer is to be told, if it has not been.
     pub(super) cancel: bool,
+    pub(super) cancel_sent: bool,
     pub(super) send: SendWindow,
     pub(super) wants_room: bool,
 
     pub(super) headers_in: Option<Metadata>,
+    /// Headers came, whether or not they are still here.
+    pub(super) headers_came: bool,
     pub(super) messages_began: bool,
     pub(super) inbox: VecDeque<Inbound>,
     pub(super) large_in: Option<LargeIn>,

@@ -239,7 +239,8 @@ impl Mux {
             frame.encode(out.tail());
         }
         if std::mem::take(&mut stream.cancel) {
-            if !(stream.input_ended && stream.sending == Sending::Done) {
+            let over = stream.input_ended && stream.sending == Sending::Done;
+            if !over && !std::mem::replace(&mut stream.cancel_sent, true) {
                 Frame::Cancel { stream: wire }.encode(out.tail());
             }
             stream.sending = Sending::Done;
