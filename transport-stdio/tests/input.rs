@@ -272,6 +272,28 @@ fn each_rule_of_the_document_has_its_violation() {
 }
 
 #[test]
+fn the_first_wrong_byte_of_a_preface_is_enough() {
+    let good = preface();
+    for at in 0..9 {
+        let mut mux = mux();
+        let mut bytes = good.get(..=at).expect("long enough").to_vec();
+        mux.receive(bytes.get(..at).expect("in range"))
+            .expect("right so far");
+        *bytes.last_mut().expect("a byte") ^= 1;
+        let wrong = bytes.get(at..).expect("in range");
+        let violation = mux.receive(wrong).expect_err("wrong");
+        if at == 8 {
+            assert_eq!(violation, Violation::Version { major: 0 });
+        } else {
+            assert_eq!(violation, Violation::BadMagic { found: bytes });
+        }
+    }
+    let printed = mux().receive(b"Listening on port 80\n");
+    let text = printed.expect_err("no preface").to_string();
+    assert!(text.contains("got \"Listening on port 80\\n\""), "{text}");
+}
+
+#[test]
 fn what_concerns_a_call_ends_the_call_only() {
     let mut config = MuxConfig::default();
     config.settings.max_message = 100;

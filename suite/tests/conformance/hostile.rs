@@ -66,7 +66,8 @@ pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
             let Ok(plugin) = h.promptly(host.start(h.runtime.clone())).await else {
                 continue;
             };
-            let waits_for_ever = end == "hold" && number == 2;
+            // Half a frame of HTTP/2 may become a whole one.
+            let waits_for_ever = h.on.transport.has_sockets() && end == "hold" && number == 2;
             if !waits_for_ever {
                 let pinged = h.promptly(plugin.ping()).await;
                 assert!(pinged.is_err(), "opening {number}, then {end}");

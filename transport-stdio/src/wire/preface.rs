@@ -11,6 +11,8 @@ pub const VERSION: (u8, u8) = (1, 0);
 pub const PREFACE_LEN: usize = 12;
 /// The most bytes of settings: 100 of them, far more than there are.
 const MAX_SETTINGS_LEN: usize = 600;
+/// How much of something else goes into the message about it: enough to recognise a print.
+const MOST_FOUND: usize = 32;
 
 /// What one side is ready to take. Before a peer's settings are known, [`Settings::LEAST`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,22 +106,23 @@ impl Settings {
     /// # Errors
     /// A [`Violation`] as soon as the bytes cannot become a preface that this side understands.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
-        let seen = bytes.len().min(MAGIC.len());
-        if bytes.get(..seen) != MAGIC.get(..seen) {
-            // Wait for all eight bytes, as they go into the message.
-            let Some(found) = bytes.first_chunk() else {
-                return Ok(None);
-            };
-            return Err(Violation::BadMagic { found: *found });
+        // Whoever sent something else may send no more, so the first wrong byte is enough.
+        if bytes
+            .iter()
+            .zip(MAGIC)
+            .any(|(got, expected)| *got != expected)
+        {
+            let found = bytes.iter().take(MOST_FOUND).copied().collect();
+            return Err(Violation::BadMagic { found });
         }
-        let Some(&[_, _, _, _, _, _, _, _, major, _minor, l0, l1]) =
-            bytes.first_chunk::<PREFACE_LEN>()
-        else {
-            return Ok(None);
-        };
-        if major != VERSION.0 {
+        if let Some(&major) = bytes.get(MAGIC.len())
+            && major != VERSION.0
+        {
             return Err(Violation::Version { major });
         }
+        let Some(&[.., l0, l1]) = bytes.first_chunk::<PREFACE_LEN>() else {
+            return Ok(None);
+        };
         let len = usize::from(u16::from_le_bytes([l0, l1]));
         if len % 6 != 0 || len > MAX_SETTINGS_LEN {
             return Err(Violation::BadSettings { len });

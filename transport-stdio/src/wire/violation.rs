@@ -16,7 +16,7 @@ pub enum Violation {
         "expected the outboard stdio preface, got {:?}; did something else write to the plugin's stdout?",
         String::from_utf8_lossy(found)
     )]
-    BadMagic { found: [u8; 8] },
+    BadMagic { found: Vec<u8> },
     /// The peer speaks another major version.
     #[error(
         "the peer speaks version {major} of the stdio protocol, this side version 1; update the older one"
