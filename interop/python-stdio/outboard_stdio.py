@@ -7,11 +7,14 @@ import collections
 import os
 import struct
 import threading
+import time
 
 MAGIC = b"\x89OBS\r\n\x1a\n"
 OPEN, MESSAGE, CHUNK, END, HEADERS, STATUS, CANCEL, CREDIT, GRANT = range(1, 10)
 PING, PONG, GOAWAY, CLOSE, CONNECTION_CREDIT = range(0x20, 0x25)
 OPENER, END_FLAG, INLINE, LARGE = 1, 2, 4, 8
+# The flags that each type may carry; the others none.
+FLAGS = {OPEN: 15, MESSAGE: 15, CHUNK: 3, END: 1, STATUS: 4, CANCEL: 1, CREDIT: 1, GRANT: 1}
 UNNUMBERED = 0xFFFF
 MESSAGE_COST = 64
 
@@ -24,9 +27,18 @@ LEAST = {
     MAX_METHODS: 16,
     MAX_MESSAGE: 2**31 - 1,
 }
+MOST = {
+    MAX_FRAME: 2**24 - 1,
+    STREAM_WINDOW: 2**31 - 1,
+    CONNECTION_WINDOW: 2**31 - 1,
+    MAX_STREAMS: 65_536,
+    MAX_METHODS: 4_096,
+    MAX_MESSAGE: 2**31 - 1,
+}
 MINE = LEAST | {MAX_FRAME: 65_536, STREAM_WINDOW: 262_144, CONNECTION_WINDOW: 4_194_304, MAX_STREAMS: 256}
 
-OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 8, 12, 13, 14
+OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 1, 2, 4, 8
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
 
 
 class Failure(Exception):
@@ -37,8 +49,23 @@ class Failure(Exception):
         self.code, self.text = code, text
 
 
+class TimeIsUp(Failure):
+    """The time limit of a call has passed."""
+
+    def __init__(self):
+        super().__init__(DEADLINE_EXCEEDED, "the time limit has passed")
+
+
 class Violation(Exception):
     """The peer broke the protocol."""
+
+    close_code = 1
+
+
+class OtherVersion(Violation):
+    """The peer's version is not understood."""
+
+    close_code = 2
 
 
 class Gone(Exception):
@@ -67,6 +94,16 @@ class Parts:
     def block(self):
         return self.take(self.number(2))
 
+    def text(self):
+        return text(self.block())
+
+
+def text(data):
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Violation("a text that is not UTF-8") from error
+
 
 def block(data):
     return struct.pack("<H", len(data)) + data
@@ -83,9 +120,12 @@ class Stream:
         self.send_credit = credit
         self.window, self.owed = MINE[STREAM_WINDOW], 0
         self.large_left, self.large = 0, None
-        self.large_announced = self.granted = False
+        self.large_announced = False  # by the peer
+        self.asked = self.granted = False  # by this side, of the peer
         self.sent_last = False
         self.status = None
+        self.deadline = None  # When the time limit has passed, on the monotonic clock.
+        self.timer = None  # Ends a call of the peer then.
 
 
 class Connection:
@@ -102,7 +142,7 @@ class Connection:
         self.names_in, self.names_out = [], {}
         self.send_credit = LEAST[CONNECTION_WINDOW]
         self.window, self.owed = MINE[CONNECTION_WINDOW], 0
-        self.closed = False
+        self.closed = self.peer_goes = False
         settings = b"".join(struct.pack("<HI", *entry) for entry in MINE.items())
         self.outgoing.append(MAGIC + struct.pack("<BBH", 1, 0, len(settings)) + settings)
         threading.Thread(target=self.write_all, daemon=True).start()
@@ -123,7 +163,7 @@ class Connection:
         except EOFError:
             pass
         except Violation as violation:
-            self.put(CLOSE, 0, 0, struct.pack("<H", 1) + str(violation).encode())
+            self.put(CLOSE, 0, 0, struct.pack("<H", violation.close_code) + str(violation).encode())
             self.flush()
         with self.state:
             self.closed = True
@@ -144,9 +184,12 @@ class Connection:
         return number(header[0:3], "little"), header[3], number(header[4:7], "little"), header[7]
 
     def read_preface(self):
-        need(self.read_exactly(8) == MAGIC, "not the preface of this protocol")
-        major, _minor, length = struct.unpack("<BBH", self.read_exactly(4))
-        need(major == 1, "another version of the protocol")
+        # Byte by byte: whoever sends something else may send no more.
+        for expected in MAGIC:
+            need(self.read_exactly(1)[0] == expected, "not the preface of this protocol")
+        if self.read_exactly(1)[0] != 1:
+            raise OtherVersion("another version of the protocol")
+        _minor, length = struct.unpack("<BH", self.read_exactly(3))
         need(length % 6 == 0 and length <= 600, "malformed settings")
         settings = self.read_exactly(length)
         with self.state:
@@ -155,7 +198,10 @@ class Connection:
                 key, value = struct.unpack_from("<HI", settings, at)
                 if key in self.peer:
                     need(value >= (0 if key == MAX_MESSAGE else LEAST[key]), "a setting is too low")
+                    need(value <= MOST[key], "a setting is too high")
                     self.peer[key] = value
+            need(self.peer[STREAM_WINDOW] >= 2 * (self.peer[MAX_FRAME] + MESSAGE_COST), "a window is too small")
+            need(self.peer[CONNECTION_WINDOW] >= self.peer[STREAM_WINDOW], "a window is too small")
             self.send_credit += self.peer[CONNECTION_WINDOW] - before[CONNECTION_WINDOW]
             for stream in self.ours.values():
                 stream.send_credit += self.peer[STREAM_WINDOW] - before[STREAM_WINDOW]
@@ -196,12 +242,17 @@ class Connection:
     def frame(self, kind, number, flags, payload):
         parts = Parts(payload)
         opener = bool(flags & OPENER)
+        if OPEN <= kind <= GRANT or PING <= kind <= CONNECTION_CREDIT:
+            need(not flags & ~FLAGS.get(kind, 0), "flags that the frame cannot have")
+            need(opener or not flags & END_FLAG, "an end that is not the opener's")
+            need(kind <= GRANT or number == 0, "a stream where there is none")
         if kind == OPEN:
             self.opened(number, flags, parts)
         elif kind in (MESSAGE, CHUNK, END, HEADERS, STATUS):
             stream = (self.theirs if opener else self.ours).get(number)
             need(stream is not None and not stream.input_ended, "a frame for a stream that is not open")
             if kind == MESSAGE:
+                need(flags & (INLINE | LARGE), "a message without a message")
                 self.message(stream, flags, parts)
             elif kind == CHUNK:
                 self.chunk(stream, flags, payload)
@@ -221,15 +272,18 @@ class Connection:
                 self.ended(stream)
             elif kind == CREDIT:
                 stream.send_credit += parts.number(4)
-            else:
-                stream.granted = True
+            elif not stream.over and stream.status is None:
+                need(stream.asked, "a grant that was not asked for")
+                stream.asked, stream.granted = False, True
         elif kind == PING:
             self.pong = parts.take(8)
         elif kind == CONNECTION_CREDIT:
             self.send_credit += parts.number(4)
         elif kind == CLOSE:
             self.closed = True
-        elif kind not in (PONG, GOAWAY):
+        elif kind == GOAWAY:
+            self.peer_goes = True
+        elif kind != PONG:
             need(kind & 0x80, f"unknown frame type {kind}")
 
     def opened(self, number, flags, parts):
@@ -238,10 +292,9 @@ class Connection:
         bits = parts.number(1)
         need(bits & ~0x0F == 0, "unknown parts")
         method = parts.number(2)
-        path = parts.block().decode() if bits & 1 else None
+        path = parts.text() if bits & 1 else None
         channel = parts.number(4) if bits & 2 else 0
-        if bits & 4:
-            parts.number(8)  # The caller cancels when its time is over.
+        limit = parts.number(8) / 1e9 if bits & 4 else None
         if bits & 8:
             parts.block()  # No method here looks at metadata.
         if path is None:
@@ -257,11 +310,20 @@ class Connection:
             code = UNIMPLEMENTED if channel == 0 else UNAVAILABLE
             self.finish(stream, code, f"unknown method {path} on channel {channel}", refused=True)
             return
+        if limit is not None:
+            stream.deadline = time.monotonic() + limit
+            up = TimeIsUp()
+            seconds = min(limit, threading.TIMEOUT_MAX)
+            stream.timer = threading.Timer(seconds, self.finish, (stream, up.code, up.text))
+            stream.timer.daemon = True
+            stream.timer.start()
         threading.Thread(target=self.handle, args=(stream, function), daemon=True).start()
 
     def message(self, stream, flags, parts):
         if flags & (INLINE | LARGE):
             need(not stream.large_announced, "a message in a message")
+            need(flags & (INLINE | LARGE) != INLINE | LARGE, "two messages in one frame")
+            need(not (flags & LARGE and flags & END_FLAG), "an end within a message")
         if flags & INLINE:
             data = bytes(parts.rest)
             cost = len(data) + MESSAGE_COST
@@ -300,7 +362,7 @@ class Connection:
             parts.block()
         if bits & 2:
             parts.block()
-        text = parts.block().decode() if bits & 4 else ""
+        text = parts.text() if bits & 4 else ""
         if bits & 8:
             parts.block()
         self.message(stream, flags & INLINE, parts)
@@ -377,7 +439,8 @@ class Connection:
                 self.send_credit -= cost
                 self.put(kind, stream.number, flags | INLINE, head + data)
                 return
-            end, stream.granted = flags & END_FLAG, False
+            end = flags & END_FLAG
+            stream.asked, stream.granted = True, False
             self.put(kind, stream.number, (flags & ~END_FLAG) | LARGE, head + struct.pack("<I", len(data)))
             self.wait(stream, lambda: stream.granted)
         piece = self.peer[MAX_FRAME]
@@ -389,17 +452,25 @@ class Connection:
                 self.put(CHUNK, stream.number, (flags & OPENER) | last, data[at : at + piece])
 
     def wait(self, stream, condition):
-        self.state.wait_for(lambda: condition() or stream.over or stream.status or self.closed)
+        deadline = stream.deadline if stream.ours else None  # The others have a timer.
+        self.until(deadline, lambda: condition() or stream.over or stream.status or self.closed)
         if stream.over or self.closed:
             raise Gone
         if stream.status:
             raise Failure(*stream.status)
+
+    def until(self, deadline, condition):
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        if not self.state.wait_for(condition, left):
+            raise TimeIsUp
 
     def finish(self, stream, code, text, refused=False):
         with self.state:
             if stream.sent_last:
                 return
             stream.sent_last = stream.over = True
+            if stream.timer is not None:
+                stream.timer.cancel()
             text = text.encode()[:1_000]
             bits = (4 if text else 0) | (0x10 if refused else 0)
             self.put(STATUS, stream.number, 0, bytes([bits, code]) + (block(text) if text else b""))
@@ -408,28 +479,33 @@ class Connection:
 
     # Calls of this side.
 
-    def call(self, path, request, channel=0):
-        """Makes a unary call."""
+    def call(self, path, request, channel=0, deadline=None):
+        """Makes a unary call, until a time on the monotonic clock if one is given."""
         with self.state:
-            free = lambda: next(n for n in range(self.peer[MAX_STREAMS] + 1) if n not in self.ours)
-            self.state.wait_for(lambda: free() < self.peer[MAX_STREAMS] or self.closed)
-            if self.closed:
-                raise Gone
-            stream = Stream(free(), True, self.peer[STREAM_WINDOW])
-            self.ours[stream.number] = stream
+            stream = self.start(channel, len(request), deadline)
             named = path not in self.names_out
             if named and len(self.names_out) < self.peer[MAX_METHODS]:
                 self.names_out[path] = len(self.names_out)
             method = self.names_out.get(path, UNNUMBERED)
-            head = bytes([(1 if named else 0) | (2 if channel else 0)]) + struct.pack("<H", method)
+            bits = (1 if named else 0) | (2 if channel else 0) | (0 if deadline is None else 4)
+            head = bytes([bits]) + struct.pack("<H", method)
             if named:
                 head += block(path.encode())
             if channel:
                 head += struct.pack("<I", channel)
-            # The name counts from the first frame that carries it, so frames go out in order.
-            self.send(stream, request, head, OPEN, END_FLAG)
-            stream.sent_last = True
-            self.state.wait_for(lambda: stream.status or self.closed)
+            if deadline is not None:
+                left = int(max(deadline - time.monotonic(), 0) * 1e9)
+                head += struct.pack("<Q", min(left, 2**64 - 1))
+            try:
+                self.send(stream, request, head, OPEN, END_FLAG)
+                stream.sent_last = True
+                self.until(deadline, lambda: stream.status or self.closed)
+            except TimeIsUp:
+                self.put(CANCEL, stream.number, OPENER)
+                # The number stays in use until the peer has sent its last.
+                stream.sent_last = stream.over = True
+                self.drop(stream)
+                raise
             if not stream.status:
                 raise Gone
             code, text = stream.status
@@ -438,6 +514,32 @@ class Connection:
             if len(stream.inbox) != 1:
                 raise Failure(INTERNAL, "expected one message")
             return self.take_one(stream)
+
+    def start(self, channel, size, deadline):
+        """A number for a call, and the credit for its message: all that it has to wait for.
+
+        What follows goes out in one piece, so that no later frame names a method before this one.
+        """
+        free = lambda: next(n for n in range(self.peer[MAX_STREAMS] + 1) if n not in self.ours)
+        self.until(deadline, lambda: free() < self.peer[MAX_STREAMS] or self.closed)
+        if self.closed:
+            raise Gone
+        if self.peer_goes and channel == 0:
+            raise Failure(UNAVAILABLE, "the other side takes no more calls")
+        if size > min(self.peer[MAX_MESSAGE], MINE[MAX_MESSAGE]):
+            raise Failure(RESOURCE_EXHAUSTED, "the message is too large")
+        stream = Stream(free(), True, self.peer[STREAM_WINDOW])
+        stream.deadline = deadline
+        self.ours[stream.number] = stream
+        cost = size + MESSAGE_COST
+        try:
+            if size <= self.peer[MAX_FRAME]:
+                self.wait(stream, lambda: stream.send_credit >= cost and self.send_credit >= cost)
+        except Failure:
+            del self.ours[stream.number]
+            self.state.notify_all()
+            raise
+        return stream
 
 
 def encode(kind, number, flags, payload):

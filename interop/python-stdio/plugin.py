@@ -73,11 +73,11 @@ class Plugin:
             "/proto.KV/Get": self.kv_get,
             "/proto.KV/Put": self.kv_put,
             "/proto.Counter/Get": self.counter_get,
-            "/proto.Counter/Put": self.counter_put,
             "/proto.StreamerService/Configure": self.configure,
             "/grpc.health.v1.Health/Check": self.check,
         }
         methods = {path: self.unary(function) for path, function in unary.items()}
+        methods["/proto.Counter/Put"] = self.counter_put
         methods["/proto.StreamerService/Read"] = self.read
         methods["/proto.StreamerService/Write"] = self.write
         methods["/plugin.GRPCController/Shutdown"] = self.shutdown
@@ -107,15 +107,19 @@ class Plugin:
         with self.lock:
             return number(1, self.counts.get(request.get(1), 0))
 
-    def counter_put(self, request):
-        """Adds by asking the host, which serves an AddHelper on the channel named in the request."""
+    def counter_put(self, stream):
+        """Adds by asking the host, which serves an AddHelper on the channel named in the request.
+
+        The host has as long for that as it gave this call.
+        """
+        request = fields(self.connection.receive_one(stream))
         channel, key, value = request.get(1, 0), request.get(2), request.get(3, 0)
         with self.lock:
             before = self.counts.get(key, 0)
             sum_request = number(1, before) + number(2, value)
-            reply = fields(self.connection.call("/proto.AddHelper/Sum", sum_request, channel))
-            self.counts[key] = signed(reply.get(1, 0))
-        return b""
+            reply = self.connection.call("/proto.AddHelper/Sum", sum_request, channel, stream.deadline)
+            self.counts[key] = signed(fields(reply).get(1, 0))
+        self.connection.send(stream, b"")
 
     def configure(self, request):
         self.path, self.chunk_size = request.get(1, b"").decode(), request.get(2, 0)

@@ -3,19 +3,22 @@
 
 mod support;
 
-use std::io::Read as _;
-use std::process::{Child, Command, Stdio as Pipe};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio as Pipe};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_io::Async;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, stream};
 use outboard_core::rpc::{
     Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MethodDescriptor, MethodKind,
     OutMessage, Reply, Router, Service, ServiceDescriptor, Status, StreamReply, Transport,
 };
 use outboard_core::rt::BoxFuture;
+use outboard_transport_stdio::wire::frame::{
+    Body, Frame, HEADER_LEN, Header, OpenHead, UNNUMBERED,
+};
+use outboard_transport_stdio::wire::{PREFACE_LEN, Settings, close};
 use outboard_transport_stdio::{Joined, Stdio};
 use support::service::{next, out};
 use support::{TestRuntime, run};
@@ -26,20 +29,51 @@ const SCRIPT: &str = concat!(
 );
 
 struct Plugin {
-    child: Child,
+    child: Ended,
     connection: Arc<dyn Connection>,
     directory: tempfile::TempDir,
 }
 
-impl Drop for Plugin {
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-/// Starts the plugin; `None`, loudly, if there is no Python.
+/// A plugin that has printed its line and nothing else yet.
+struct Started {
+    child: Ended,
+    stdin: Async<ChildStdin>,
+    stdout: Async<ChildStdout>,
+    directory: tempfile::TempDir,
+}
+
 fn start() -> Option<Plugin> {
+    let Started {
+        child,
+        stdin,
+        stdout,
+        directory,
+    } = spawn()?;
+    let io = Joined::new(Box::new(stdout), Box::new(stdin));
+    let connection = Stdio::new().connect(
+        &TestRuntime::shared(),
+        Box::new(io),
+        ConnectionConfig::default(),
+    );
+    Some(Plugin {
+        child,
+        connection,
+        directory,
+    })
+}
+
+/// Starts the plugin; `None`, loudly, if there is no Python.
+fn spawn() -> Option<Started> {
     let directory = tempfile::tempdir().expect("a directory");
     let started = Command::new("python3")
         .arg("-B")
@@ -64,22 +98,14 @@ fn start() -> Option<Plugin> {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let mut byte = [0];
-        stdout.read_exact(&mut byte).expect("the handshake line");
+        std::io::Read::read_exact(&mut stdout, &mut byte).expect("the handshake line");
         line.extend_from_slice(&byte);
     }
     assert_eq!(line, b"1|1|stdio|-|stdio|\n");
-    let io = Joined::new(
-        Box::new(Async::new(stdout).expect("registered")),
-        Box::new(Async::new(stdin).expect("registered")),
-    );
-    let connection = Stdio::new().connect(
-        &TestRuntime::shared(),
-        Box::new(io),
-        ConnectionConfig::default(),
-    );
-    Some(Plugin {
-        child,
-        connection,
+    Some(Started {
+        child: Ended(child),
+        stdin: Async::new(stdin).expect("registered"),
+        stdout: Async::new(stdout).expect("registered"),
         directory,
     })
 }
@@ -132,7 +158,7 @@ fn key_values_health_and_shutdown() {
             .await
             .expect("answered before the end");
         assert!(plugin.connection.closed().await.is_connection_lost());
-        assert!(plugin.child.wait().expect("ended").success());
+        assert!(plugin.child.0.wait().expect("ended").success());
     });
 }
 
@@ -256,5 +282,105 @@ fn the_plugin_calls_back_on_a_channel() {
         let put = [vec![8, 8], field(2, b"k"), vec![0x18, 20]].concat();
         let error = call(&plugin, "/proto.Counter/Put", &put).await;
         assert!(error.expect_err("refused").message().contains("channel 8"));
+    });
+}
+
+/// A frame of the plugin: its header and payload.
+async fn frame(plugin: &mut Started) -> (Header, Vec<u8>) {
+    let mut header = [0; HEADER_LEN];
+    plugin
+        .stdout
+        .read_exact(&mut header)
+        .await
+        .expect("a frame");
+    let header = Header::decode(header);
+    let mut payload = vec![0; header.len as usize];
+    plugin.stdout.read_exact(&mut payload).await.expect("whole");
+    (header, payload)
+}
+
+/// Sends `bytes` to a plugin that has just started, and reads its preface.
+async fn greet(plugin: &mut Started, bytes: &[u8]) {
+    plugin.stdin.write_all(bytes).await.expect("written");
+    let mut preface = [0; PREFACE_LEN];
+    plugin.stdout.read_exact(&mut preface).await.expect("whole");
+    let mut settings = vec![0; usize::from(preface[10])];
+    let settings = plugin.stdout.read_exact(&mut settings);
+    settings.await.expect("whole");
+}
+
+#[test]
+fn a_preface_of_something_else_is_refused_as_the_document_says() {
+    run(async {
+        let mut other_version = Vec::new();
+        Settings::LEAST.encode(&mut other_version);
+        other_version[8] = 2;
+        let cases = [
+            // The rest may never come, so it is not waited for.
+            (other_version[..9].to_vec(), close::VERSION),
+            (other_version, close::VERSION),
+            (b"x".to_vec(), close::VIOLATION),
+            (b"\x89Ox".to_vec(), close::VIOLATION),
+        ];
+        for (bytes, expected) in cases {
+            let Some(mut plugin) = spawn() else { return };
+            greet(&mut plugin, &bytes).await;
+            let (header, payload) = frame(&mut plugin).await;
+            let Ok(Frame::Close { code, text }) = Frame::decode(header, &payload) else {
+                panic!("expected the last frame, got {header:?}");
+            };
+            assert_eq!(code, expected, "{text}");
+            // The host keeps its end open all the time.
+            let rest = plugin.stdout.read(&mut [0]).await;
+            assert_eq!(rest.expect("the end"), 0, "{text}");
+        }
+    });
+}
+
+#[test]
+fn time_limits_are_kept_by_both_sides() {
+    run(async {
+        let Some(mut plugin) = spawn() else { return };
+        let mut bytes = Vec::new();
+        Settings::LEAST.encode(&mut bytes);
+        let put = [vec![8, 9], field(2, b"k"), vec![0x18, 20]].concat();
+        Frame::Open {
+            stream: 3,
+            end: true,
+            head: OpenHead {
+                method: UNNUMBERED,
+                path: Some("/proto.Counter/Put"),
+                timeout: Some(200_000_000),
+                ..OpenHead::default()
+            },
+            body: Body::Inline(&put),
+        }
+        .encode(&mut bytes);
+        greet(&mut plugin, &bytes).await;
+        // It asks the host, which does not answer.
+        let (header, payload) = frame(&mut plugin).await;
+        let Ok(Frame::Open { stream, head, .. }) = Frame::decode(header, &payload) else {
+            panic!("expected a call, got {header:?}");
+        };
+        assert_eq!(head.channel, 9);
+        assert!(head.timeout.is_some_and(|nanos| nanos < 200_000_000));
+        // In either order: as the caller it cancels, as the acceptor it answers.
+        let (mut cancelled, mut answered) = (false, false);
+        while !(cancelled && answered) {
+            let (header, payload) = frame(&mut plugin).await;
+            match Frame::decode(header, &payload).expect("valid") {
+                Frame::Cancel { stream: of } => {
+                    assert_eq!((of, cancelled), (stream, false));
+                    cancelled = true;
+                }
+                Frame::Status { stream, head, .. } => {
+                    let code = Code::from_number(head.code.into());
+                    assert_eq!((stream, code), (3, Code::DeadlineExceeded));
+                    assert!(!answered);
+                    answered = true;
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+        }
     });
 }
