@@ -25,7 +25,9 @@ pub struct MuxConfig {
     /// What this side takes, as it tells the peer.
     pub settings: Settings,
     /// How many large messages (larger than a frame) may be in memory at once, unfinished or not
-    /// taken yet, each of another stream. Further ones wait with the peer.
+    /// taken yet, each of another stream. Further ones wait with the peer. So this many times
+    /// `max_message` is the most memory they take; it grows with what comes, not with what is
+    /// announced.
     pub large_slots: usize,
     /// Whether and how to check that the peer is alive.
     pub keepalive: Option<Keepalive>,
@@ -45,6 +47,8 @@ impl Default for MuxConfig {
                 connection_window: 16 * 1024 * 1024,
                 max_streams: 4_096,
                 max_methods: 256,
+                // With the slots below, 16 GiB for a peer that sends as much: set less where that
+                // is not to be trusted.
                 max_message: i32::MAX as u32,
             },
             large_slots: 8,
@@ -603,7 +607,7 @@ impl Mux {
         stream.headers_in = None;
         let cost: u64 = stream.inbox.drain(..).map(|inbound| inbound.cost).sum();
         if let Some(large) = &mut stream.large_in {
-            large.buffer = bytes::BytesMut::new();
+            large.buffer = Vec::new();
         }
         self.receive.take(cost);
         self.free_slot(key);

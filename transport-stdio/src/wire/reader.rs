@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::frame::{HEADER_LEN, Header};
 use super::violation::Violation;
@@ -32,7 +32,7 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Body {
     /// Holds `before` bytes of something else, then the payload.
-    pub(super) buffer: BytesMut,
+    pub(super) buffer: Vec<u8>,
     pub(super) before: usize,
     filled: usize,
 }
@@ -124,14 +124,14 @@ impl Reader {
 
     /// Goes on with a frame that [`step`](Self::step) said begins. Its payload is appended to
     /// `buffer`.
-    pub(super) fn start_body(&mut self, header: Header, mut buffer: BytesMut) {
+    pub(super) fn start_body(&mut self, header: Header, mut buffer: Vec<u8>) {
         let before = buffer.len();
         let here = self
             .scratch
             .get(self.start + HEADER_LEN..self.end)
             .unwrap_or_default();
         let filled = before + here.len();
-        buffer.reserve(header.len as usize);
+        buffer.reserve_exact(header.len as usize);
         buffer.extend_from_slice(here);
         buffer.resize(before + header.len as usize, 0);
         self.start = 0;

@@ -1,6 +1,6 @@
 //! What the peer's frames do.
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use std::time::Duration;
 
 use outboard_core::rpc::{Code, Metadata, Status};
@@ -97,8 +97,7 @@ impl Mux {
                 Step::Own(header, body) => self.own(header, body)?,
                 Step::Begins(header) => {
                     let buffer = self.assembly(header).map(|large| {
-                        // More chunks will come: the buffer doubles as they do, and never past
-                        // what was announced.
+                        large.reserve(header.len as usize);
                         std::mem::take(&mut large.buffer)
                     });
                     reader.start_body(header, buffer.unwrap_or_default());
@@ -150,11 +149,11 @@ impl Mux {
         if self.peer_closed {
             return Err(Violation::AfterClose { kind: header.kind });
         }
-        let mut buffer = body.buffer;
+        let buffer = body.buffer;
         if header.kind == Kind::Chunk as u8 && body.before > 0 || self.assembly(header).is_some() {
             return self.chunk(header, &[], Some(buffer));
         }
-        let payload = buffer.split_off(body.before).freeze();
+        let payload = Bytes::from(buffer).slice(body.before..);
         self.frame(header, &Payload::Own(payload))
     }
 
@@ -388,11 +387,7 @@ impl Mux {
             Body::Large(0) => Err(Violation::EmptyChunk { stream: wire }),
             Body::Large(total) => {
                 let total = total as usize;
-                stream.large_in = Some(LargeIn {
-                    left: total,
-                    buffer: BytesMut::new(),
-                    granted: false,
-                });
+                stream.large_in = Some(LargeIn::new(total));
                 if total > most {
                     // Not one byte of it has to be taken.
                     self.too_large(key, total);
@@ -437,7 +432,7 @@ impl Mux {
         &mut self,
         header: Header,
         data: &[u8],
-        whole: Option<BytesMut>,
+        whole: Option<Vec<u8>>,
     ) -> Result<(), Violation> {
         let wire = header.stream;
         header.check_flags(Kind::Chunk)?;
@@ -452,7 +447,7 @@ impl Mux {
         let Some(large) = stream.large_in.as_mut().filter(|large| large.granted) else {
             return Err(Violation::ChunkNotGranted { stream: wire });
         };
-        large.left = large.left.checked_sub(len).ok_or(Violation::ChunkTooLong {
+        let left = large.left.checked_sub(len).ok_or(Violation::ChunkTooLong {
             stream: wire,
             len,
             left: large.left,
@@ -460,8 +455,12 @@ impl Mux {
         match whole {
             _ if deaf => {}
             Some(whole) => large.buffer = whole,
-            None => large.buffer.extend_from_slice(data),
+            None => {
+                large.reserve(data.len());
+                large.buffer.extend_from_slice(data);
+            }
         }
+        large.left = left;
         if large.left > 0 {
             if end {
                 return Err(Violation::EndInMessage { stream: wire });
@@ -471,7 +470,7 @@ impl Mux {
         let large = stream.large_in.take();
         if let Some(large) = large.filter(|_| !deaf) {
             stream.inbox.push_back(Inbound {
-                message: large.buffer.freeze(),
+                message: large.buffer.into(),
                 cost: 0,
             });
         }
@@ -617,6 +616,6 @@ fn result_of(head: StatusHead<'_>, trailers: Metadata) -> Result<Metadata, Statu
     }
     let code = Code::from_number(head.code.into());
     Err(Status::new(code, head.text.to_owned())
-        .with_details(bytes::Bytes::copy_from_slice(head.details))
+        .with_details(Bytes::copy_from_slice(head.details))
         .with_metadata(trailers))
 }

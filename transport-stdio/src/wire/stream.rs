@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use outboard_core::rpc::{Metadata, OutMessage, Status};
 
 use super::flow::{ReceiveWindow, SendWindow};
@@ -110,8 +110,29 @@ pub(super) struct LargeOut {
 #[derive(Debug)]
 pub(super) struct LargeIn {
     pub(super) left: usize,
-    pub(super) buffer: BytesMut,
+    pub(super) buffer: Vec<u8>,
     pub(super) granted: bool,
+}
+
+impl LargeIn {
+    pub(super) fn new(total: usize) -> Self {
+        Self {
+            left: total,
+            buffer: Vec::new(),
+            granted: false,
+        }
+    }
+
+    /// Makes room for `more` of the bytes that are left. The buffer doubles, so that memory
+    /// follows what came and not what was announced, but does not grow past that.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let len = self.buffer.len();
+        if self.buffer.capacity() - len < more {
+            let most = (len + self.left).max(len + more);
+            let room = (2 * self.buffer.capacity()).clamp(len + more, most);
+            self.buffer.reserve_exact(room - len);
+        }
+    }
 }
 
 /// A message that came and was not taken yet.
@@ -353,6 +374,33 @@ impl Table {
             ours: self.ours,
             index,
             generation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_message_takes_the_memory_of_what_came_and_never_more_than_announced() {
+        for (total, piece) in [(1_000_000, 999), (300_000, 131_072), (262_145, 131_072)] {
+            let mut large = LargeIn::new(total);
+            let mut moves = 0;
+            while large.left > 0 {
+                let piece = piece.min(large.left);
+                let before = large.buffer.capacity();
+                large.reserve(piece);
+                large.buffer.resize(large.buffer.len() + piece, 0);
+                large.left -= piece;
+                let (len, room) = (large.buffer.len(), large.buffer.capacity());
+                assert!(
+                    room <= total && room <= 2 * len,
+                    "{room} for {len} of {total}"
+                );
+                moves += usize::from(room != before);
+            }
+            assert!(moves < 16, "{moves} moves");
         }
     }
 }
