@@ -15,6 +15,10 @@ pub const HEADER_LEN: usize = 8;
 /// memory for calls that have no message yet is bounded by their number. Everything that small
 /// fits the smallest frame size a peer may set (16,384) beside a length.
 pub const MAX_HEAD: usize = 16_000;
+/// The most entries in one list of metadata. In memory an entry takes some 90 bytes beside its name
+/// and value, on the wire as few as 4, so without a limit a list could take twenty times its
+/// length.
+pub const MAX_ENTRIES: usize = 128;
 /// The longest path of a method, in bytes: bounds the table of names (a guess with slack; gRPC
 /// paths are tens of bytes).
 pub const MAX_PATH: usize = 1_024;

@@ -3,12 +3,17 @@
 use bytes::Bytes;
 use outboard_core::rpc::{Metadata, MetadataError, MetadataValue};
 
-use super::frame::MAX_HEAD;
+use super::frame::{MAX_ENTRIES, MAX_HEAD};
 use super::violation::Violation;
+
+/// The most bytes of a list, so that there is room for the other parts of a frame's head.
+const MOST: usize = MAX_HEAD - MAX_HEAD / 8;
 
 /// Metadata that cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("metadata too large: at most {MAX_HEAD} bytes, names of at most 255")]
+#[error(
+    "metadata too large: at most {MOST} bytes and {MAX_ENTRIES} entries, names of at most 255 bytes"
+)]
 pub struct MetadataTooLarge;
 
 /// The entries, encoded.
@@ -16,6 +21,9 @@ pub struct MetadataTooLarge;
 /// # Errors
 /// [`MetadataTooLarge`]
 pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
+    if metadata.iter().nth(MAX_ENTRIES).is_some() {
+        return Err(MetadataTooLarge);
+    }
     let mut out = Vec::new();
     for (name, value) in metadata.iter() {
         let value = match value {
@@ -29,8 +37,7 @@ pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
         out.extend_from_slice(&value_len.to_le_bytes());
         out.extend_from_slice(value);
     }
-    // Room for the other parts of a frame's head.
-    if out.len() > MAX_HEAD - MAX_HEAD / 8 {
+    if out.len() > MOST {
         return Err(MetadataTooLarge);
     }
     Ok(out)
@@ -44,6 +51,7 @@ pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
 pub fn decode(mut rest: &[u8]) -> Result<Result<Metadata, MetadataError>, Violation> {
     let mut metadata = Metadata::new();
     let mut bad = None;
+    let mut count = 0;
     while let Some((&name_len, after)) = rest.split_first() {
         let (name, after) = after
             .split_at_checked(name_len.into())
@@ -55,6 +63,10 @@ pub fn decode(mut rest: &[u8]) -> Result<Result<Metadata, MetadataError>, Violat
             .split_at_checked(u16::from_le_bytes(*len).into())
             .ok_or(Violation::BadMetadata)?;
         rest = after;
+        count += 1;
+        if count > MAX_ENTRIES {
+            return Err(Violation::TooManyEntries);
+        }
         let name = String::from_utf8_lossy(name).into_owned();
         let added = if name.ends_with("-bin") {
             metadata.insert_bin(name, Bytes::copy_from_slice(value))
@@ -95,6 +107,20 @@ mod tests {
         assert!(matches!(decode(b"\x01A\x00\x00"), Ok(Err(_))));
         assert!(matches!(decode(b"\x06grpc-x\x00\x00"), Ok(Err(_))));
         assert!(matches!(decode(b"\x01a\x01\x00\xff"), Ok(Err(_))));
+    }
+
+    #[test]
+    fn the_number_of_entries_is_limited_both_ways() {
+        let mut metadata = Metadata::new();
+        for _ in 0..MAX_ENTRIES {
+            metadata.insert("a", "").expect("valid");
+        }
+        let most = encode(&metadata).expect("just fits");
+        assert_eq!(decode(&most), Ok(Ok(metadata.clone())));
+        metadata.insert("a", "").expect("valid");
+        assert_eq!(encode(&metadata), Err(MetadataTooLarge));
+        let more = [most.as_slice(), b"\x01a\x00\x00"].concat();
+        assert_eq!(decode(&more), Err(Violation::TooManyEntries));
     }
 
     #[test]

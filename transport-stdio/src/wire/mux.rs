@@ -157,8 +157,8 @@ pub enum Taken {
 /// One side of a connection.
 ///
 /// Memory is bounded whatever the peer sends: by the credit given (`connection_window`), by
-/// `large_slots` messages of `max_message` bytes, by the table of names, and by some kilobytes for
-/// each of `max_streams` streams. Nothing a peer can cause to be sent is queued per cause: replies
+/// `large_slots` messages of `max_message` bytes, by the table of names, and by less than 60 KB of
+/// metadata and texts for each stream, most often nearly none. Nothing a peer can cause to be sent is queued per cause: replies
 /// are flags on the streams they belong to. So reading never has to wait for writing.
 #[derive(Debug)]
 pub struct Mux {

@@ -1,6 +1,6 @@
 //! How a peer can break the protocol.
 
-use super::frame::{MAX_HEAD, MAX_PATH};
+use super::frame::{MAX_ENTRIES, MAX_HEAD, MAX_PATH};
 
 /// The peer broke a rule that both sides' states depend on, so the connection cannot go on.
 ///
@@ -65,6 +65,9 @@ pub enum Violation {
     /// A list of metadata is malformed.
     #[error("metadata that ends in the middle of an entry")]
     BadMetadata,
+    /// A list of metadata is too long.
+    #[error("metadata of more than {MAX_ENTRIES} entries")]
+    TooManyEntries,
     /// A method's number that no name was given for.
     #[error("method number {method} was never given a name; {known} are known")]
     UnknownMethod { method: u16, known: usize },
