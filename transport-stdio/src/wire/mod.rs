@@ -21,6 +21,8 @@ mod preface;
 mod queue;
 mod reader;
 mod receive;
+#[cfg(test)]
+mod rules;
 mod slots;
 mod stream;
 mod transmit;
