@@ -425,6 +425,90 @@ fn an_end_that_the_acceptor_sends_is_refused_wherever_it_is_cut() {
     }
 }
 
+/// Frames that a peer may send as often as it likes.
+fn tiny() -> Vec<u8> {
+    bytes(&[
+        Frame::Ping { content: [1; 8] },
+        Frame::Pong { content: [1; 8] },
+        Frame::Ignored { kind: 0xee },
+        Frame::GoAway { text: "bye" },
+        Frame::Cancel { stream: 5 },
+        Frame::Cancel { stream: 77 },
+        Frame::Grant {
+            stream: 77,
+            opener: true,
+        },
+        Frame::Credit {
+            stream: 5,
+            opener: true,
+            amount: 0,
+        },
+        Frame::ConnectionCredit { amount: 0 },
+    ])
+}
+
+#[test]
+fn a_peer_that_never_reads_cannot_make_us_collect_answers() {
+    let mut mux = started();
+    let mut out = OutBuf::default();
+    // As many calls as it may make, each with an answer.
+    let calls: Vec<_> = (0..4_096)
+        .map(|stream| open(stream, true, Body::Inline(b"ask")))
+        .collect();
+    mux.receive(&bytes(&calls)).expect("valid");
+    while let Some(event) = mux.poll_event() {
+        if let Event::Opened(key, _) = event {
+            mux.send(key, OutMessage::copy_from(&[0; 100]))
+                .expect("open");
+            mux.fail(key, &Status::not_found("no such thing"));
+        }
+    }
+    let (unsent, entries) = (mux.unsent(), mux.queue_entries());
+    assert!(unsent > 4_096 * 100 && entries == 4_096);
+    for _ in 0..2_000 {
+        mux.receive(&tiny()).expect("valid");
+        while mux.poll_event().is_some() {}
+        mux.transmit(&mut out);
+        // A full pipe and the frame that filled it.
+        assert!(out.len() < 64 * 1024 + 200, "{}", out.len());
+        assert!(mux.unsent() <= unsent, "{} of {unsent}", mux.unsent());
+        assert!(mux.queue_entries() <= entries, "{}", mux.queue_entries());
+    }
+    // A number whose answer has not left cannot be used again.
+    let busy = mux.receive(&bytes(&[open(4_000, true, Body::Absent)]));
+    assert_eq!(busy, Err(Violation::StreamBusy { stream: 4_000 }));
+}
+
+#[test]
+fn a_flood_of_tiny_frames_leaves_nothing_behind() {
+    let mut mux = started();
+    let round = bytes(&[
+        open(0, false, Body::Absent),
+        message(0, false, Body::Inline(b"")),
+        Frame::Cancel { stream: 0 },
+        open(1, true, Body::Inline(b"")),
+        open(2, false, Body::Large(1)),
+        chunk(2, false, b"x"),
+        Frame::End { stream: 2 },
+    ]);
+    for _ in 0..10_000 {
+        for piece in [tiny(), round.clone()] {
+            mux.receive(&piece).expect("valid");
+            assert!(mux.pending_events() < 20, "{}", mux.pending_events());
+            while let Some(event) = mux.poll_event() {
+                if let Event::Opened(key, _) = event {
+                    mux.refuse(key, &Status::unavailable("no"));
+                }
+            }
+            assert!(mux.queue_entries() < 30, "{}", mux.queue_entries());
+            // One pong, credit, and the statuses of three calls.
+            assert!(transmitted(&mut mux).len() < 200);
+        }
+        assert_eq!((mux.live_theirs(), mux.unsent()), (0, 0));
+        assert_eq!((mux.buffered(), mux.slots_used()), (0, 0));
+    }
+}
+
 proptest! {
     /// The same bytes give the same events and messages wherever they are cut.
     #[test]

@@ -527,6 +527,15 @@ impl Mux {
         self.slots_used
     }
 
+    /// The bytes that wait for [`transmit`](Self::transmit): messages, at
+    /// [`MESSAGE_COST`](super::MESSAGE_COST) more each, metadata and statuses. Looks at every
+    /// stream.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        let streams = self.ours.live_streams().chain(self.theirs.live_streams());
+        streams.map(Stream::unsent_len).sum()
+    }
+
     /// The number of places in line: for a turn at sending, for credit, for a number, for a slot.
     /// At most a small multiple of the number of live streams.
     #[must_use]

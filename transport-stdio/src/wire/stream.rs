@@ -207,6 +207,19 @@ impl Stream {
             + self.large_out.as_ref().map_or(0, |large| large.left.len())
     }
 
+    /// All that waits to be sent.
+    pub(super) fn unsent_len(&self) -> usize {
+        let opening = self
+            .opening
+            .as_ref()
+            .map_or(0, |opening| opening.path.len() + opening.metadata.len());
+        let ending = self.ending.as_ref().map_or(0, |ending| {
+            ending.trailers.len() + ending.text.len() + ending.details.len()
+        });
+        let headers = self.headers_out.as_ref().map_or(0, Vec::len);
+        self.queued_len() + opening + ending + headers
+    }
+
     pub(super) fn clear_outbox(&mut self) {
         self.outbox.clear();
         self.outbox_len = 0;
@@ -272,6 +285,10 @@ impl Table {
         self.streams
             .get_mut(key.index())
             .filter(|stream| stream.live && stream.generation == key.generation)
+    }
+
+    pub(super) fn live_streams(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.iter().filter(|stream| stream.live)
     }
 
     /// The live streams in the order of their places.
