@@ -9,7 +9,8 @@ use outboard_transport_stdio::wire::frame::{
     Body, Frame, Header, OpenHead, StatusHead, UNNUMBERED,
 };
 use outboard_transport_stdio::wire::{
-    CallStart, Event, Keepalive, Key, Mux, MuxConfig, OpenError, OutBuf, Settings, Taken, Violation,
+    CallStart, Event, Keepalive, Key, Mux, MuxConfig, OpenError, OutBuf, Settings, Taken,
+    Violation, close,
 };
 use proptest::prelude::*;
 
@@ -293,6 +294,50 @@ fn a_call_is_cancelled_once() {
     };
     mux.receive(&bytes(&[status])).expect("valid");
     assert_eq!((mux.live_ours(), transmitted(&mut mux)), (0, vec![]));
+}
+
+#[test]
+fn after_its_own_last_frame_a_side_only_hears_of_the_peers() {
+    let mut mux = started();
+    mux.close(close::ORDERLY, "drained");
+    transmitted(&mut mux);
+    let large = vec![0; 9_000];
+    let frames = bytes(&[
+        open(0, false, Body::Inline(b"late")),
+        message(0, false, Body::Inline(&large)),
+        // Neither would be allowed before.
+        open(0, true, Body::Absent),
+        Frame::Cancel { stream: 100_000 },
+        Frame::Ping { content: [0; 8] },
+        Frame::Close {
+            code: 0,
+            text: "too",
+        },
+        Frame::Ping { content: [0; 8] },
+    ]);
+    for piece in frames.chunks(5_000) {
+        mux.receive(piece).expect("of no interest");
+    }
+    assert_eq!(mux.poll_event(), Some(Event::Closed(0, "too".into())));
+    assert_eq!((mux.poll_event(), mux.live_theirs()), (None, 0));
+    assert_eq!((mux.buffered(), transmitted(&mut mux)), (0, vec![]));
+}
+
+#[test]
+fn what_is_said_again_is_ignored() {
+    let mut mux = started();
+    let bye = Frame::GoAway { text: "bye" };
+    let cancel = Frame::Cancel { stream: 0 };
+    let frames = [open(0, false, Body::Absent), bye, bye, cancel, cancel];
+    mux.receive(&bytes(&frames)).expect("valid");
+    let events: Vec<_> = std::iter::from_fn(|| mux.poll_event()).collect();
+    let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::GoAway(_))), 1);
+    assert_eq!(count(|event| matches!(event, Event::Cancelled(_))), 1);
+    transmitted(&mut mux);
+    mux.receive(&bytes(&[cancel]))
+        .expect("after its status too");
+    assert_eq!((mux.live_theirs(), transmitted(&mut mux)), (0, vec![]));
 }
 
 #[test]

@@ -146,8 +146,8 @@ impl Mux {
 
     /// A frame that came in memory of its own.
     fn own(&mut self, header: Header, body: reader::Body) -> Result<(), Violation> {
-        if self.peer_closed {
-            return Err(Violation::AfterClose { kind: header.kind });
+        if !self.is_of_use(header)? {
+            return Ok(());
         }
         let buffer = body.buffer;
         if header.kind == Kind::Chunk as u8 && body.before > 0 || self.assembly(header).is_some() {
@@ -157,9 +157,21 @@ impl Mux {
         self.frame(header, &Payload::Own(payload))
     }
 
-    fn frame(&mut self, header: Header, payload: &Payload<'_>) -> Result<(), Violation> {
+    /// Whether a frame is to be looked at: after this side's last frame nothing can be answered,
+    /// and only the peer's reason to close is still of interest.
+    fn is_of_use(&self, header: Header) -> Result<bool, Violation> {
+        if self.close_sent {
+            return Ok(header.kind == Kind::Close as u8 && !self.peer_closed);
+        }
         if self.peer_closed {
             return Err(Violation::AfterClose { kind: header.kind });
+        }
+        Ok(true)
+    }
+
+    fn frame(&mut self, header: Header, payload: &Payload<'_>) -> Result<(), Violation> {
+        if !self.is_of_use(header)? {
+            return Ok(());
         }
         match Frame::decode(header, payload.as_slice())? {
             Frame::Open {
