@@ -341,6 +341,34 @@ fn what_is_said_again_is_ignored() {
 }
 
 #[test]
+fn late_headers_are_not_sent() {
+    let mut mux = started();
+    mux.receive(&bytes(&[
+        open(0, true, Body::Absent),
+        open(1, true, Body::Absent),
+    ]))
+    .expect("valid");
+    let keys: Vec<_> = std::iter::from_fn(|| mux.poll_event())
+        .filter_map(|event| match event {
+            Event::Opened(key, _) => Some(key),
+            _ => None,
+        })
+        .collect();
+    let [first, second] = keys.as_slice() else {
+        panic!("two calls: {keys:?}");
+    };
+    mux.headers(*first, &Metadata::new()).expect("fits");
+    mux.send(*second, OutMessage::copy_from(b"x"))
+        .expect("open");
+    assert!(!transmitted(&mut mux).is_empty());
+    // The peer would have to close the connection.
+    for key in [*first, *second] {
+        mux.headers(key, &Metadata::new()).expect("fits");
+        assert_eq!(transmitted(&mut mux), b"");
+    }
+}
+
+#[test]
 fn handles_of_calls_that_are_over_do_nothing() {
     let mut mux = started();
     let key = call(&mut mux, 0).expect("open");

@@ -335,7 +335,8 @@ impl Mux {
         }
     }
 
-    /// Sends headers, once, before messages. No effect on a call that is over.
+    /// Sends headers, once, before messages. No effect on a call that is over, or when headers or
+    /// a message have left already.
     ///
     /// # Errors
     /// [`MetadataTooLarge`]
@@ -343,6 +344,7 @@ impl Mux {
         let block = metadata::encode(headers)?;
         if let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours)
             && stream.sending == Sending::Open
+            && !stream.headers_gone
         {
             stream.headers_out = Some(block);
             self.queue(key);

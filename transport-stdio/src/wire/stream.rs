@@ -153,6 +153,8 @@ pub(super) struct Stream {
 
     pub(super) opening: Option<Opening>,
     pub(super) headers_out: Option<Vec<u8>>,
+    /// Headers left, or a message, which means that there are none.
+    pub(super) headers_gone: bool,
     pub(super) outbox: VecDeque<OutMessage>,
     pub(super) outbox_len: usize,
     pub(super) large_out: Option<LargeOut>,

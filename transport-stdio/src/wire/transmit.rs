@@ -263,6 +263,7 @@ impl Mux {
             return self.turn_last(key, wire, out);
         }
         if let Some(headers) = stream.headers_out.take() {
+            stream.headers_gone = true;
             let frame = Frame::Headers {
                 stream: wire,
                 metadata: &headers,
@@ -329,6 +330,7 @@ impl Mux {
         stream.outbox_len -= len;
         let last = stream.outbox.is_empty() && stream.sending == Sending::Finishing;
         let headers = stream.headers_out.take();
+        stream.headers_gone = true;
         let mut frame = Frame::Message {
             stream: wire,
             opener: key.ours,
