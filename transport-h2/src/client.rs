@@ -36,6 +36,7 @@ type Closing = SharedFuture<oneshot::Receiver<Status>>;
 pub(crate) struct Shared {
     runtime: SharedRuntime,
     limit: usize,
+    last_stream: u32,
     template: Option<RequestTemplate>,
     state: Mutex<State>,
     /// Woken when `state` asks the driver to stop.
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
 /// `Open` -> `Draining` -> `Drained`, or from anywhere to `Aborted` -> `Closed`.
 enum State {
     /// Calls can be made.
-    Open(SendRequest<Bytes>),
+    Open(Open),
     /// Calls in flight go on.
     Draining,
     /// The driver is to stop. Later calls fail with the status.
@@ -55,6 +56,12 @@ enum State {
     Drained,
     /// The driver has stopped.
     Closed(Status),
+}
+
+struct Open {
+    sender: SendRequest<Bytes>,
+    /// The last stream id was taken.
+    used_up: bool,
 }
 
 /// The user's handle. Calls in flight hold `Shared` only, so dropping the last handle is seen.
@@ -74,7 +81,9 @@ pub(crate) fn connect(
         pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));
     let (state, template, h2) = match (template, handshake) {
         (Ok(template), Poll::Ready(Ok((sender, h2)))) => {
-            (State::Open(sender), Some(template), Some(h2))
+            let used_up = false;
+            let open = Open { sender, used_up };
+            (State::Open(open), Some(template), Some(h2))
         }
         (Err(status), _) => (State::Aborted(status), None, None),
         (Ok(_), Poll::Ready(Err(error))) => (
@@ -91,6 +100,7 @@ pub(crate) fn connect(
     let shared = Arc::new(Shared {
         runtime: Arc::clone(runtime),
         limit: connection.max_message_size,
+        last_stream: config.last_stream,
         template,
         state: Mutex::new(state),
         driver: AtomicWaker::new(),
@@ -132,26 +142,37 @@ impl Shared {
             }
         };
         let mut state = self.state();
-        let sender = match &mut *state {
-            State::Open(sender) => sender,
+        let open = match &mut *state {
+            State::Open(open) => open,
             State::Draining | State::Drained => return Err(Failure::Call(closed_here())),
             State::Aborted(status) | State::Closed(status) => {
                 return Err(Failure::Call(status.clone()));
             }
         };
+        if open.used_up {
+            // Going on with the calls in flight alone would leave a connection that looks well and
+            // takes no call. Its loss is what its owner watches.
+            drop(state);
+            let status = used_up();
+            self.abort(status.clone());
+            return Err(Failure::Call(status));
+        }
         let Some(template) = &self.template else {
             return Err(Failure::Connection);
         };
         let request = template.request(head, timeout).map_err(Failure::Call)?;
         // Pending: the last call of this sender waits for the peer to allow another stream. A
         // clone may queue a call behind it; the callers are what bounds that queue.
+        let sender = &mut open.sender;
         let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
         if ready.is_pending() {
             *sender = sender.clone();
         }
-        sender
+        let started = sender
             .send_request(request, false)
-            .map_err(|error| Failure::from_h2(&error))
+            .map_err(|error| Failure::from_h2(&error))?;
+        open.used_up = started.0.stream_id().as_u32() >= self.last_stream;
+        Ok(started)
     }
 
     /// Closes with this status unless it is closed already.
@@ -231,4 +252,10 @@ fn closing_status(closed: Result<Status, oneshot::Canceled>) -> Status {
 
 fn closed_here() -> Status {
     Status::connection_lost("this side has closed the connection")
+}
+
+fn used_up() -> Status {
+    Status::connection_lost(
+        "the connection has carried 2^30 calls, the most that HTTP/2 allows: it takes a new one",
+    )
 }

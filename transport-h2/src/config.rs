@@ -15,10 +15,14 @@ pub struct H2 {
     max_frame_size: u32,
     max_header_list_size: u32,
     spin: Duration,
+    pub(crate) last_stream: u32,
 }
 
 /// HTTP/2's largest flow-control window (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
+/// HTTP/2's last stream id (RFC 9113, section 5.1.1). Ids are never used again and a client's are
+/// odd, so a connection carries 2^30 calls.
+const LAST_STREAM: u32 = i32::MAX as u32;
 /// HTTP/2's smallest and largest SETTINGS_MAX_FRAME_SIZE (RFC 9113, section 6.5.2).
 const FRAME_SIZES: std::ops::RangeInclusive<u32> = 16_384..=16_777_215;
 
@@ -56,6 +60,7 @@ impl H2 {
             // What grpc-go accepts without announcing a limit.
             max_header_list_size: 16 << 20,
             spin: Duration::ZERO,
+            last_stream: LAST_STREAM,
         }
     }
 
@@ -104,6 +109,15 @@ impl H2 {
 
     pub(crate) const fn spinner(&self) -> Spin {
         Spin::new(self.spin)
+    }
+
+    /// The stream id with which a client's connection is used up: for tests, which cannot make 2^30
+    /// calls.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn last_stream(mut self, id: u32) -> Self {
+        self.last_stream = id.min(LAST_STREAM);
+        self
     }
 
     pub(crate) fn client_builder(&self) -> h2::client::Builder {

@@ -16,6 +16,13 @@
 //! requests of a client's streaming call are pulled by a task too, unless they are all there when
 //! the call is opened.
 //!
+//! # How long a connection lasts
+//!
+//! HTTP/2 never uses a stream id again, so a connection carries 2^30 calls (15 hours of 20,000 a
+//! second). The call after the last one ends it: that call, those in flight and all later ones fail
+//! as calls on a lost connection do, with a text that says why. A host sees its plugin disconnected
+//! then and can start it anew; a caller that may come this far had better do so before.
+//!
 //! # What `h2` refuses before outboard sees it
 //!
 //! A request whose `:authority` is empty, a socket path or a percent-encoded path is answered by
