@@ -44,16 +44,21 @@ impl Default for H2 {
 }
 
 impl H2 {
-    /// The defaults: windows of 1 MiB for a stream and 16 MiB for a connection, frames of up to
-    /// 256 KiB, header lists of up to 16 MiB.
+    /// The defaults: a window of 1 MiB for a stream and no limit of its own for the connection, frames
+    /// of up to 256 KiB, header lists of up to 16 MiB.
+    ///
+    /// So a call that nobody reads holds up no other, and makes this side hold 1 MiB of messages at
+    /// most (some times as much where each is only a few bytes long, since every frame is kept apart).
     #[must_use]
     pub const fn new() -> Self {
         Self {
             // HTTP/2's own 64 KiB makes a large message wait for a WINDOW_UPDATE every 64 KiB.
             stream_window: 1 << 20,
-            // Sixteen readers can stop with full windows before any other call has to wait, and a
-            // peer that nobody listens to can make this side hold no more than that.
-            connection_window: 16 << 20,
+            // All calls share it, so a smaller one stands full of what some leave unread while the
+            // others, the health checks and the broker among them, wait. Go's gRPC gives credit for
+            // the connection as data arrives, which comes to the same: the streams' windows are what
+            // bounds memory.
+            connection_window: MAX_WINDOW,
             // A message below this arrives in one piece and is not copied; larger frames would
             // make small calls wait behind them.
             max_frame_size: 256 << 10,
@@ -72,10 +77,10 @@ impl H2 {
         self
     }
 
-    /// How much the peer may send on all calls of a connection beyond what was read, in bytes.
-    /// Make it a multiple of the stream window: when it is used up by calls that nobody reads,
-    /// all others stand still. HTTP/2's initial 65,535 to 2^31 - 1, values outside count as the
-    /// nearest.
+    /// How much the peer may send on all calls of a connection beyond what was read, in bytes: a
+    /// bound on what a connection can hold in memory. Leave room for the stream windows of all calls
+    /// that may be left unread at once: when they use it up, all other calls stand still. HTTP/2's
+    /// initial 65,535 to 2^31 - 1, values outside count as the nearest.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes.clamp(65_535, MAX_WINDOW);
