@@ -1,5 +1,6 @@
 //! The broker: live interfaces passed between host and plugin, in both directions.
 
+mod control;
 mod error;
 mod served;
 mod server;
@@ -10,12 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use futures_channel::oneshot;
-use futures_core::Stream;
 use outboard_core::broker::{
     self as machine, BrokerAction, BrokerConfig, BrokerEvent, BrokerInput, BrokerMode,
 };
@@ -24,11 +23,9 @@ use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::fault::Fault;
 use outboard_core::plugin::SocketKind;
 use outboard_core::rpc::{
-    Channel, ConnectionConfig, Router, ServerConfig, Service, Serving, Status, Streaming,
-    SubChannels, Transport,
+    Channel, ConnectionConfig, Router, ServerConfig, Service, Serving, SubChannels, Transport,
 };
 use outboard_core::rt::{BoxFuture, SharedRuntime};
-use outboard_core::wire::plugin::ConnInfo;
 
 use crate::client::Client;
 use crate::sys::files::remove_stale_socket;
@@ -105,22 +102,34 @@ impl ListenPolicy {
 
 struct State {
     machine: machine::Broker,
+    /// Counts the machines. What belongs to an earlier one leaves this one alone.
+    generation: u64,
+    /// The machine's control stream has been opened.
+    has_control: bool,
     /// The connection's own channels, on transports that need no sockets for the broker.
     sub_channels: Option<Arc<dyn SubChannels>>,
-    dials: BTreeMap<u32, DialAnswer>,
+    dials: BTreeMap<u32, Dial>,
+    last_ticket: u64,
     /// Routers of ids whose listener is being made.
     accepting: BTreeMap<u32, Arc<Router>>,
     servers: BTreeMap<u32, Server>,
-    /// What is served inside the connection.
-    channels: BTreeMap<u32, Arc<dyn Serving>>,
-    /// Why an id is not served, until its `serve` call has looked.
-    refused: BTreeMap<u32, machine::BrokerError>,
+    /// What is served inside the connection, by generation and id.
+    channels: BTreeMap<(u64, u32), Arc<dyn Serving>>,
+    /// Why an id is not served, by generation and id, until its `serve` call has looked.
+    refused: BTreeMap<(u64, u32), machine::BrokerError>,
     /// The control stream's sending half sleeps until there is something to send.
     transmit: Option<Waker>,
     timer_runs: bool,
     closed_by_us: bool,
     /// Socket files that the peer announced and may leave behind if it is killed.
     peer_files: BTreeSet<PathBuf>,
+}
+
+/// A dial that waits for the other side's announcement.
+struct Dial {
+    /// Tells it from an earlier dial of the same id, whose answer nobody has looked at yet.
+    ticket: u64,
+    answer: DialAnswer,
 }
 
 /// The most socket files of a peer that are remembered for removal after its death: far more than
@@ -135,8 +144,11 @@ impl Broker {
     pub(crate) fn new(parts: BrokerParts) -> Self {
         let state = State {
             machine: new_machine(),
+            generation: 0,
+            has_control: false,
             sub_channels: None,
             dials: BTreeMap::new(),
+            last_ticket: 0,
             accepting: BTreeMap::new(),
             servers: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -171,6 +183,7 @@ impl Broker {
         router.extensions_mut().insert(self.clone());
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
+        let generation = state.generation;
         let id = state.machine.next_id();
         if let Some(channels) = state.sub_channels.clone() {
             if let Some(closed) = state.machine.closed() {
@@ -179,16 +192,16 @@ impl Broker {
             let serving = channels
                 .accept(id, Arc::new(router))
                 .map_err(BrokerError::Channel)?;
-            state.channels.insert(id, serving);
-            return Ok(Served::new(self.clone(), id));
+            state.channels.insert((generation, id), serving);
+            return Ok(Served::new(self.clone(), generation, id));
         }
         state.machine.accept(now, id)?;
         state.accepting.insert(id, Arc::new(router));
         self.settle(state);
-        let refused = self.lock().refused.remove(&id);
+        let refused = self.lock().refused.remove(&(generation, id));
         match refused {
             Some(error) => Err(error.into()),
-            None => Ok(Served::new(self.clone(), id)),
+            None => Ok(Served::new(self.clone(), generation, id)),
         }
     }
 
@@ -220,16 +233,22 @@ impl Broker {
         if let Some(channels) = inside {
             return Ok(Channel::new(channels.dial(id, self.0.parts.config.clone())));
         }
-        let dialled = {
+        let (ticket, dialled) = {
             let now = self.0.parts.runtime.now();
             let mut state = self.lock();
             state.machine.dial(now, id)?;
             let (answer, dialled) = oneshot::channel();
-            state.dials.insert(id, answer);
+            state.last_ticket += 1;
+            let ticket = state.last_ticket;
+            state.dials.insert(id, Dial { ticket, answer });
             self.settle(state);
-            dialled
+            (ticket, dialled)
         };
-        let give_up = GiveUp { broker: self, id };
+        let give_up = GiveUp {
+            broker: self,
+            id,
+            ticket,
+        };
         let answered = dialled.await;
         std::mem::forget(give_up);
         let closed = || machine::BrokerError::Closed {
@@ -268,44 +287,6 @@ impl Broker {
         connection
     }
 
-    /// The sending half of the control stream.
-    pub(crate) fn outgoing(&self) -> Streaming<ConnInfo> {
-        let mut state = self.lock();
-        if state.machine.closed().is_some() && !state.closed_by_us {
-            // The control stream before this one has ended. go-plugin's broker stays dead then,
-            // and a second host can make no brokered calls.
-            state.machine = new_machine();
-        }
-        drop(state);
-        Streaming::try_from_stream(Outgoing {
-            broker: self.clone(),
-            opened: false,
-        })
-    }
-
-    /// Takes the receiving half of the control stream.
-    pub(crate) fn attach(&self, mut incoming: Streaming<ConnInfo>) {
-        let broker = Arc::downgrade(&self.0);
-        self.0.parts.runtime.spawn(Box::pin(async move {
-            let ended = loop {
-                let message = incoming.message().await;
-                let Some(broker) = broker.upgrade().map(Broker) else {
-                    return;
-                };
-                match message {
-                    Ok(Some(message)) => broker.received(message),
-                    Ok(None) => break "the other side ended its control stream".to_owned(),
-                    Err(status) => break control_lost(&status),
-                }
-            };
-            if let Some(broker) = broker.upgrade().map(Broker) {
-                broker.update(|machine, now| {
-                    machine.handle(now, BrokerInput::ControlLost { reason: ended });
-                });
-            }
-        }));
-    }
-
     /// Ends everything: served ids, dials under way, the control stream.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -329,31 +310,28 @@ impl Broker {
         }
     }
 
-    pub(crate) fn stop_serving(&self, id: u32) {
-        let serving = self.lock().channels.remove(&id);
+    /// No effect if the control stream that `id` was served on has ended: then so has the id, and a
+    /// later stream may have one of the same number.
+    fn stop_serving(&self, generation: u64, id: u32) {
+        let serving = self.lock().channels.remove(&(generation, id));
         match serving {
             Some(serving) => serving.drain(),
-            None => self.update(|machine, now| machine.close_id(now, id)),
+            None => self.update(generation, |machine, now| machine.close_id(now, id)),
         }
     }
 
-    fn received(&self, message: ConnInfo) {
-        if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address)
-            && let Some(file) = endpoint.socket_file()
-        {
-            let mut state = self.lock();
-            if state.peer_files.len() < MAX_PEER_FILES {
-                state.peer_files.insert(file.to_owned());
-            }
-        }
-        self.update(|machine, now| machine.handle_message(now, message));
-    }
-
-    fn update(&self, change: impl FnOnce(&mut machine::Broker, std::time::Instant)) {
+    /// Changes the machine, if it is still the one of this generation.
+    fn update(
+        &self,
+        generation: u64,
+        change: impl FnOnce(&mut machine::Broker, std::time::Instant),
+    ) {
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
-        change(&mut state.machine, now);
-        self.settle(state);
+        if state.generation == generation {
+            change(&mut state.machine, now);
+            self.settle(state);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -387,7 +365,7 @@ impl Broker {
                     }
                     BrokerAction::Connect { id, endpoint } => {
                         if let Some(dial) = state.dials.remove(&id) {
-                            after.answers.push((dial, Ok(endpoint)));
+                            after.answers.push((dial.answer, Ok(endpoint)));
                         }
                     }
                     BrokerAction::StopListening { id } => {
@@ -400,12 +378,12 @@ impl Broker {
                 match event {
                     BrokerEvent::DialFailed { id, error } => {
                         if let Some(dial) = state.dials.remove(&id) {
-                            after.answers.push((dial, Err(error)));
+                            after.answers.push((dial.answer, Err(error)));
                         }
                     }
                     BrokerEvent::AcceptFailed { id, error } => {
                         if let Some(router) = state.accepting.remove(&id) {
-                            state.refused.insert(id, error);
+                            state.refused.insert((state.generation, id), error);
                             after.routers.push(router);
                         }
                         after.servers.extend(state.servers.remove(&id));
@@ -485,10 +463,6 @@ impl AfterUnlock {
     }
 }
 
-fn control_lost(status: &Status) -> String {
-    format!("the control stream ended with {status}; does the other side have a broker?")
-}
-
 /// Runs the machine's timers as long as there are any. All of them run for the same time, so the
 /// next one is never earlier than the one being waited for.
 async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
@@ -511,7 +485,10 @@ async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
         let Some(broker) = broker.upgrade().map(Broker) else {
             return;
         };
-        broker.update(|machine, now| machine.handle_timeout(now.max(at)));
+        let mut state = broker.lock();
+        // A machine that has come meanwhile has only later timers.
+        state.machine.handle_timeout(runtime.now().max(at));
+        broker.settle(state);
     }
 }
 
@@ -519,44 +496,21 @@ async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
 struct GiveUp<'a> {
     broker: &'a Broker,
     id: u32,
+    ticket: u64,
 }
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        let dial = self.broker.lock().dials.remove(&self.id);
-        drop(dial);
-        self.broker
-            .update(|machine, now| machine.cancel_dial(now, self.id));
-    }
-}
-
-/// The messages of this side of the control stream.
-struct Outgoing {
-    broker: Broker,
-    opened: bool,
-}
-
-impl Stream for Outgoing {
-    type Item = Result<ConnInfo, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.opened {
-            // The transport asks for messages once there is a stream to put them on.
-            self.opened = true;
-            self.broker
-                .update(|machine, now| machine.handle(now, BrokerInput::ControlOpened));
-        }
         let mut state = self.broker.lock();
-        if let Some(message) = state.machine.poll_transmit() {
-            return Poll::Ready(Some(Ok(message)));
+        let is_ours = |dial: &Dial| dial.ticket == self.ticket;
+        if !state.dials.get(&self.id).is_some_and(is_ours) {
+            return;
         }
-        if state.machine.closed().is_some() {
-            return Poll::Ready(None);
-        }
-        let earlier = state.transmit.replace(cx.waker().clone());
-        drop(state);
-        drop(earlier);
-        Poll::Pending
+        let dial = state.dials.remove(&self.id);
+        let now = self.broker.0.parts.runtime.now();
+        state.machine.cancel_dial(now, self.id);
+        self.broker.settle(state);
+        drop(dial);
     }
 }
 

@@ -1,18 +1,20 @@
 //! The broker's own book-keeping, on a runtime that does nothing by itself.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use outboard_core::handshake::Protocol;
-use outboard_core::rpc::{Call, CallContext, Connection, ServiceDescriptor};
+use outboard_core::rpc::{Call, CallContext, Connection, ServiceDescriptor, Streaming};
 use outboard_core::rt::{
     BoxByteStream, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime, Timer,
 };
-use outboard_core::wire::plugin::CONTROLLER;
+use outboard_core::wire::plugin::{CONTROLLER, ConnInfo};
 
 use super::*;
 use crate::codegen::{StreamAnswer, UnaryAnswer};
@@ -251,12 +253,8 @@ fn a_dial_that_is_dropped_can_be_made_again() {
     drop(first);
     let mut second = Box::pin(broker.dial_channel(7));
     assert!(second.as_mut().now_or_never().is_none());
-    broker.received(ConnInfo {
-        service_id: 7,
-        network: "unix".to_owned(),
-        address: dir.path().join("x").to_string_lossy().into_owned(),
-        knock: None,
-    });
+    let (_outgoing, control) = broker.outgoing();
+    broker.received(control, announcement(&dir, 7));
     let error = second
         .now_or_never()
         .expect("answered")
@@ -265,4 +263,102 @@ fn a_dial_that_is_dropped_can_be_made_again() {
         matches!(error, BrokerError::Connect { id: 7, .. }),
         "{error}"
     );
+}
+
+/// That `id` is served at a place where nobody listens.
+fn announcement(dir: &tempfile::TempDir, id: u32) -> ConnInfo {
+    ConnInfo {
+        service_id: id,
+        network: "unix".to_owned(),
+        address: dir.path().join("x").to_string_lossy().into_owned(),
+        knock: None,
+    }
+}
+
+#[test]
+fn giving_up_an_answered_dial_leaves_the_next_one_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, _runtime) = broker(dir.path());
+    let (_outgoing, control) = broker.outgoing();
+    let mut first = Box::pin(broker.dial_channel(7));
+    assert!(first.as_mut().now_or_never().is_none());
+    broker.received(control, announcement(&dir, 7));
+    // Answered, and nobody has looked at the answer.
+    let mut second = Box::pin(broker.dial_channel(7));
+    assert!(second.as_mut().now_or_never().is_none());
+    drop(first);
+    broker.received(control, announcement(&dir, 7));
+    let error = second.now_or_never().expect("answered");
+    let error = error.expect_err("nobody listens");
+    assert!(
+        matches!(error, BrokerError::Connect { id: 7, .. }),
+        "{error}"
+    );
+}
+
+/// The ids announced on a control stream; `Err` once it has ended.
+fn announced(outgoing: &mut Streaming<ConnInfo>) -> Result<Vec<u32>, Vec<u32>> {
+    let mut ids = Vec::new();
+    loop {
+        match outgoing.message().now_or_never() {
+            Some(message) => match message.expect("no error") {
+                Some(message) => ids.push(message.service_id),
+                None => return Err(ids),
+            },
+            None => return Ok(ids),
+        }
+    }
+}
+
+#[test]
+fn the_next_control_stream_ends_what_belongs_to_the_one_before() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, runtime) = broker(dir.path());
+    // What is served before there is a control stream belongs to the first.
+    let early = broker.serve(Owner(())).expect("serves");
+    let (mut first, _) = broker.outgoing();
+    assert_eq!(announced(&mut first), Ok(vec![early.id()]));
+    let mut dial = Box::pin(broker.dial_channel(9));
+    assert!(dial.as_mut().now_or_never().is_none());
+
+    let (mut second, _) = broker.outgoing();
+    assert_eq!(announced(&mut first), Err(vec![]));
+    let error = dial.now_or_never().expect("at once").expect_err("closed");
+    assert!(
+        matches!(
+            error,
+            BrokerError::Broker(machine::BrokerError::Closed { .. })
+        ),
+        "{error}"
+    );
+    runtime.turn();
+    assert_eq!(sockets(&dir), 0);
+    let late = broker.serve(Owner(())).expect("serves");
+    assert_eq!(late.id(), early.id(), "ids begin anew");
+    drop(early);
+    runtime.turn();
+    assert_eq!(sockets(&dir), 1);
+    assert_eq!(announced(&mut second), Ok(vec![late.id()]));
+}
+
+#[test]
+fn the_late_end_of_a_control_stream_leaves_the_next_one_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, runtime) = broker(dir.path());
+    let (peer, incoming) = Streaming::channel(1);
+    let (_outgoing, first) = broker.outgoing();
+    broker.attach(incoming, first);
+    runtime.turn();
+
+    let (_next_peer, incoming) = Streaming::channel(1);
+    let (mut outgoing, second) = broker.outgoing();
+    broker.attach(incoming, second);
+    // Only now does the first one's task see its end, and an announcement before it.
+    broker.received(first, announcement(&dir, 7));
+    drop(peer);
+    runtime.turn();
+    let served = broker.serve(Owner(())).expect("the broker lives");
+    assert_eq!(announced(&mut outgoing), Ok(vec![served.id()]));
+    let mut dial = Box::pin(broker.dial_channel(7));
+    assert!(dial.as_mut().now_or_never().is_none(), "not announced here");
 }

@@ -61,8 +61,9 @@ impl Link {
         let stdio = call_server_streaming(&channel, STDIO.methods[0].path, Empty {});
         runtime.spawn(Box::pin(sync_stdio(stdio, Arc::clone(shared))));
         if connection.sub_channels().is_none() {
-            let incoming = call_bidirectional(&channel, BROKER.methods[0].path, broker.outgoing());
-            broker.attach(incoming);
+            let (outgoing, generation) = broker.outgoing();
+            let incoming = call_bidirectional(&channel, BROKER.methods[0].path, outgoing);
+            broker.attach(incoming, generation);
         }
         Self { connection, broker }
     }

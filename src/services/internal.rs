@@ -140,8 +140,8 @@ impl Service for BrokerControl {
     fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
         let broker = self.broker.clone();
         serve_bidirectional(context, call, |incoming: Streaming<ConnInfo>| async move {
-            let outgoing = broker.outgoing();
-            broker.attach(incoming);
+            let (outgoing, generation) = broker.outgoing();
+            broker.attach(incoming, generation);
             Ok(outgoing)
         })
     }

@@ -1,0 +1,120 @@
+//! The control stream of a broker. A plugin's may be opened anew, by the next host.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use outboard_core::broker::BrokerInput;
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rpc::{Status, Streaming};
+use outboard_core::wire::plugin::ConnInfo;
+
+use super::{AfterUnlock, Broker, MAX_PEER_FILES, new_machine};
+
+/// Which control stream something belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation(u64);
+
+impl Broker {
+    /// The sending half of a new control stream, and what [`attach`](Self::attach) is to be told.
+    /// It takes over from the one before, whose end may not be known yet: go-plugin's broker stays
+    /// dead when that comes, and a second host can make no brokered calls.
+    pub(crate) fn outgoing(&self) -> (Streaming<ConnInfo>, Generation) {
+        let mut state = self.lock();
+        let mut after = AfterUnlock::default();
+        if state.has_control && !state.closed_by_us {
+            state.machine.close();
+            self.carry_out(&mut state, &mut after);
+            state.machine = new_machine();
+            state.generation += 1;
+            after.transmit = state.transmit.take();
+        }
+        state.has_control = true;
+        let generation = Generation(state.generation);
+        drop(state);
+        after.run(&self.0.parts.runtime);
+        let messages = Outgoing {
+            broker: self.clone(),
+            generation,
+            opened: false,
+        };
+        (Streaming::try_from_stream(messages), generation)
+    }
+
+    /// Takes the receiving half of the control stream.
+    pub(crate) fn attach(&self, mut incoming: Streaming<ConnInfo>, generation: Generation) {
+        let broker = Arc::downgrade(&self.0);
+        self.0.parts.runtime.spawn(Box::pin(async move {
+            let ended = loop {
+                let message = incoming.message().await;
+                let Some(broker) = broker.upgrade().map(Broker) else {
+                    return;
+                };
+                match message {
+                    Ok(Some(message)) => broker.received(generation, message),
+                    Ok(None) => break "the other side ended its control stream".to_owned(),
+                    Err(status) => break control_lost(&status),
+                }
+            };
+            if let Some(broker) = broker.upgrade().map(Broker) {
+                broker.update(generation.0, |machine, now| {
+                    machine.handle(now, BrokerInput::ControlLost { reason: ended });
+                });
+            }
+        }));
+    }
+
+    pub(super) fn received(&self, generation: Generation, message: ConnInfo) {
+        if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address)
+            && let Some(file) = endpoint.socket_file()
+        {
+            let mut state = self.lock();
+            if state.peer_files.len() < MAX_PEER_FILES {
+                state.peer_files.insert(file.to_owned());
+            }
+        }
+        self.update(generation.0, |machine, now| {
+            machine.handle_message(now, message);
+        });
+    }
+}
+
+fn control_lost(status: &Status) -> String {
+    format!("the control stream ended with {status}; does the other side have a broker?")
+}
+
+/// The messages of this side of the control stream.
+struct Outgoing {
+    broker: Broker,
+    generation: Generation,
+    opened: bool,
+}
+
+impl Stream for Outgoing {
+    type Item = Result<ConnInfo, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.opened {
+            // The transport asks for messages once there is a stream to put them on.
+            self.opened = true;
+            self.broker.update(self.generation.0, |machine, now| {
+                machine.handle(now, BrokerInput::ControlOpened);
+            });
+        }
+        let mut state = self.broker.lock();
+        if state.generation != self.generation.0 {
+            return Poll::Ready(None);
+        }
+        if let Some(message) = state.machine.poll_transmit() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        if state.machine.closed().is_some() {
+            return Poll::Ready(None);
+        }
+        let earlier = state.transmit.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
+        Poll::Pending
+    }
+}
