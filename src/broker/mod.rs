@@ -28,6 +28,7 @@ use outboard_core::rpc::{
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 
 use crate::client::Client;
+use crate::plugin::tracked::{InFlight, Tracked};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::socket::{self, Bound, ListenError};
 
@@ -63,6 +64,10 @@ pub(crate) struct BrokerParts {
     /// For dialled connections; the authority is that of their address.
     pub(crate) config: ConnectionConfig,
     pub(crate) listen: ListenPolicy,
+    /// Counts the calls of what is served, for those who wait for their end.
+    pub(crate) calls: Option<Arc<InFlight>>,
+    /// Counts the listeners, each until the last connection it took has ended.
+    pub(crate) servers: Arc<InFlight>,
 }
 
 /// How the sockets of served ids are made.
@@ -181,6 +186,9 @@ impl Broker {
     /// As [`serve`](Self::serve).
     pub fn serve_router(&self, mut router: Router) -> Result<Served, BrokerError> {
         router.extensions_mut().insert(self.clone());
+        if let Some(calls) = &self.0.parts.calls {
+            router.wrap_services(|service| Arc::new(Tracked::new(service, Arc::clone(calls))));
+        }
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
         let generation = state.generation;
@@ -414,6 +422,7 @@ impl Broker {
                 (listener, bound.file),
                 Arc::clone(&router),
                 config,
+                parts.servers.enter(),
             );
             Ok((server, task, endpoint))
         });

@@ -10,6 +10,7 @@ use futures_channel::oneshot;
 use outboard_core::rpc::{Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime};
 
+use crate::plugin::tracked::Guard;
 use crate::sys::files::SocketFile;
 use crate::time;
 
@@ -29,6 +30,7 @@ impl Server {
         (listener, file): (Box<dyn Listener>, Option<SocketFile>),
         router: Arc<Router>,
         config: ServerConfig,
+        counted: Guard,
     ) -> (Self, BoxFuture<'static, ()>) {
         let (stop, stopped) = oneshot::channel();
         let task = Accepting {
@@ -36,6 +38,7 @@ impl Server {
             _file: file,
             stopped,
             connections: Vec::new(),
+            _counted: counted,
         };
         let work = async move { task.run(&runtime, &*transport, &router, config).await };
         (Self { _stop: stop }, Box::pin(work))
@@ -46,7 +49,15 @@ struct Accepting {
     listener: Box<dyn Listener>,
     _file: Option<SocketFile>,
     stopped: oneshot::Receiver<()>,
-    connections: Vec<(Arc<dyn Serving>, BoxFuture<'static, ()>)>,
+    connections: Vec<Connection>,
+    _counted: Guard,
+}
+
+type Connection = (Arc<dyn Serving>, BoxFuture<'static, ()>);
+
+/// Forgets those that have ended.
+fn poll_connections(connections: &mut Vec<Connection>, cx: &mut Context<'_>) {
+    connections.retain_mut(|(_, closed)| closed.as_mut().poll(cx).is_pending());
 }
 
 enum Next {
@@ -78,6 +89,24 @@ impl Accepting {
         for (serving, _) in &self.connections {
             serving.drain();
         }
+        let Self {
+            listener,
+            mut connections,
+            _file: file,
+            _counted,
+            ..
+        } = self;
+        // Nobody is to find it any more while the last calls are being finished.
+        drop((listener, file));
+        poll_fn(|cx| {
+            poll_connections(&mut connections, cx);
+            if connections.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -85,8 +114,7 @@ impl Accepting {
         if Pin::new(&mut self.stopped).poll(cx).is_ready() {
             return Poll::Ready(Next::Stopped);
         }
-        self.connections
-            .retain_mut(|(_, closed)| closed.as_mut().poll(cx).is_pending());
+        poll_connections(&mut self.connections, cx);
         match self.listener.poll_accept(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(io)) => Poll::Ready(Next::Connection(io)),

@@ -170,6 +170,8 @@ fn broker(dir: &std::path::Path) -> (Broker, Arc<Still>) {
             dir: Some(dir.to_owned()),
             ..ListenPolicy::default()
         },
+        calls: None,
+        servers: Arc::default(),
     });
     (broker, runtime)
 }

@@ -52,6 +52,8 @@ impl Link {
             transport: Arc::clone(&transport),
             config: config.clone(),
             listen: shared.settings().listen.clone(),
+            calls: None,
+            servers: Arc::default(),
         });
         let connection = broker.begin(
             || transport.connect(runtime, io, config),

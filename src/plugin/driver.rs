@@ -66,6 +66,8 @@ pub(super) struct Driver {
     accepting: bool,
     accept_pause: Option<BoxFuture<'static, ()>>,
     connections: Vec<Served>,
+    /// What all brokers serve.
+    brokered: Arc<InFlight>,
     ending: Option<Ending>,
     /// Requests to end that are not answered yet.
     asked: Vec<Asked>,
@@ -109,6 +111,7 @@ impl Driver {
             accepting: false,
             accept_pause: None,
             connections: Vec::new(),
+            brokered: Arc::default(),
             ending: None,
             asked: Vec::new(),
             interrupts: None,
@@ -256,6 +259,8 @@ impl Driver {
                 ..ConnectionConfig::default()
             },
             listen: ListenPolicy::of_plugin(&self.parts.env, self.parts.config.socket),
+            calls: Some(Arc::clone(&self.parts.in_flight)),
+            servers: Arc::clone(&self.brokered),
         });
         let mut router = router.clone();
         let internal = Internal {
@@ -397,7 +402,7 @@ impl Driver {
                 true
             }
             Some(Ending::Connections) => {
-                if !self.connections.is_empty() {
+                if !self.connections.is_empty() || self.brokered.poll_idle(cx).is_pending() {
                     return false;
                 }
                 self.ending = None;

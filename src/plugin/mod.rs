@@ -5,7 +5,7 @@ mod error;
 mod events;
 pub(crate) mod output;
 mod panic;
-mod tracked;
+pub(crate) mod tracked;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -35,7 +35,8 @@ impl InFlight {
         Poll::Pending
     }
 
-    fn enter(self: &Arc<Self>) -> Guard {
+    /// One more, until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Guard {
         self.lock().calls += 1;
         Guard(Arc::clone(self))
     }
@@ -46,7 +47,8 @@ impl InFlight {
 }
 
 /// One call in flight, until dropped.
-struct Guard(Arc<InFlight>);
+#[derive(Debug)]
+pub(crate) struct Guard(Arc<InFlight>);
 
 impl Drop for Guard {
     fn drop(&mut self) {

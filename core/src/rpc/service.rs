@@ -243,6 +243,18 @@ impl Router {
         Ok(())
     }
 
+    /// Puts what `wrap` makes of it in the place of each service; it must be of the same descriptor.
+    pub fn wrap_services(&mut self, wrap: impl Fn(Arc<dyn Service>) -> Arc<dyn Service>) {
+        for service in self.services.values_mut() {
+            *service = wrap(Arc::clone(service));
+        }
+        for route in self.routes.values_mut() {
+            if let Some(wrapped) = self.services.get(route.service.descriptor().name) {
+                route.service = Arc::clone(wrapped);
+            }
+        }
+    }
+
     /// What calls of this server find in their context.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions

@@ -39,7 +39,7 @@ fn lend(rig: &Rig) -> outboard::Served {
 }
 
 /// Has the plugin serve a probe, and dials it.
-async fn borrow(rig: &Rig) -> (u32, ProbeClient) {
+pub async fn borrow(rig: &Rig) -> (u32, ProbeClient) {
     let id = rig.probe.serve(Nothing {}).await.expect("it is served").id;
     (id, rig.plugin.broker().dial(id).await.expect("it is there"))
 }

@@ -113,6 +113,7 @@ macro_rules! pairs {
         group!(shutdown:
             the_plugin_ends_by_itself_and_cleans_up,
             calls_in_flight_are_finished,
+            brokered_calls_in_flight_are_finished,
             a_stubborn_plugin_is_killed_after_the_grace,
             kill_ends_it_at_once,
             dropping_the_handle_kills_and_reaps,

@@ -10,8 +10,9 @@ use outboard::{Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
 use outboard_suite::PROBE;
 use outboard_suite::proto::{Flag, Nothing, Probe as _, ProbeClient, Process as _};
 
+use crate::broker::borrow;
 use crate::calls::payload;
-use crate::harness::{Harness, timed};
+use crate::harness::{Harness, Rig, timed};
 use crate::leftovers::{self, files_in, processes_of};
 
 pub async fn the_plugin_ends_by_itself_and_cleans_up(h: Harness) {
@@ -39,13 +40,28 @@ pub async fn the_plugin_ends_by_itself_and_cleans_up(h: Harness) {
 
 pub async fn calls_in_flight_are_finished(h: Harness) {
     let rig = h.start().await;
+    let probe = rig.probe.clone();
+    finished(&h, rig, probe).await;
+}
+
+pub async fn brokered_calls_in_flight_are_finished(h: Harness) {
+    let rig = h.start().await;
+    let (_, probe) = borrow(&rig).await;
+    finished(&h, rig, probe).await;
+}
+
+/// Ends the plugin while a call to `probe` is in flight.
+async fn finished(h: &Harness, rig: Rig, probe: ProbeClient) {
     let (mut sender, requests) = Streaming::channel(1);
-    let mut chat = rig.probe.chat(requests).await.expect("starts");
+    let mut chat = probe.chat(requests).await.expect("starts");
     sender.send(payload("before")).await.expect("it is read");
     assert_eq!(chat.message().await, Ok(Some(payload("before"))));
     let in_flight = async {
         // The plugin has been asked to end once it takes no further calls.
         while rig.probe.echo(payload("new")).await.is_ok() {}
+        // A plugin that knows nothing of the call would end within a few of these.
+        let others = || (0..20).all(|_| std::process::Command::new("/bin/true").status().is_ok());
+        assert!(h.elsewhere(others).await);
         sender.send(payload("after")).await.expect("it is read");
         assert_eq!(chat.message().await, Ok(Some(payload("after"))));
         drop(sender);
