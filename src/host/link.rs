@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use outboard_core::rpc::{
-    Channel, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
+    Channel, Code, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
 };
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_core::wire::plugin::{BROKER, CONTROLLER, Empty, STDIO, StdioData, stdio_data};
@@ -112,25 +112,66 @@ fn explain(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
     })
 }
 
-/// Hands what the plugin prints to the user's writers until the stream ends. A plugin without the
-/// service is a normal thing: those in other languages often have none.
+/// Hands what the plugin prints to the user's writers until the stream ends.
 async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
     let ended = AtEnd(shared, Shared::set_stdio_ended);
     let shared = &ended.0;
+    let plugin = shared.name();
+    let writers = &shared.settings().sync;
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
-    while let Ok(Some(data)) = stream.message().await {
-        match data.channel() {
-            stdio_data::Channel::Stdout => shared.settings().sync.stdout(&data.data),
-            stdio_data::Channel::Stderr => shared.settings().sync.stderr(&data.data),
+    loop {
+        let data = match stream.message().await {
+            Ok(Some(data)) => data,
+            Ok(None) => return,
+            Err(status) => return note_end(plugin, &status, writers.is_wanted()),
+        };
+        let written = match data.channel() {
+            stdio_data::Channel::Stdout => writers.stdout(&data.data),
+            stdio_data::Channel::Stderr => writers.stderr(&data.data),
             stdio_data::Channel::Invalid => {
                 tracing::warn!(
                     target: "outboard",
-                    plugin = shared.name(),
+                    plugin,
                     channel = data.channel,
                     "the plugin sent output of an unknown channel; it is dropped"
                 );
+                Ok(())
             }
+        };
+        if let Err(panicked) = written {
+            tracing::error!(
+                target: "outboard",
+                plugin,
+                "the writer of what the plugin prints {panicked}; it gets nothing more"
+            );
+        }
+    }
+}
+
+/// Says why what the plugin prints does not come, or no longer, unless that goes without saying.
+fn note_end(plugin: &str, status: &Status, wanted: bool) {
+    match status.code() {
+        // The connection has ended, which is told elsewhere.
+        Code::Unavailable | Code::Cancelled => {}
+        // A normal thing: plugins in other languages often have none.
+        Code::Unimplemented if wanted => {
+            tracing::warn!(
+                target: "outboard",
+                plugin,
+                "the plugin has no stdio service: what it prints does not get here"
+            );
+        }
+        Code::Unimplemented => {
+            tracing::debug!(target: "outboard", plugin, "the plugin has no stdio service");
+        }
+        _ => {
+            tracing::error!(
+                target: "outboard",
+                plugin,
+                %status,
+                "what the plugin prints does not get here any more"
+            );
         }
     }
 }
@@ -142,5 +183,43 @@ struct AtEnd(Arc<Shared>, fn(&Shared));
 impl Drop for AtEnd {
     fn drop(&mut self) {
         (self.1)(&self.0);
+    }
+}
+
+#[cfg(all(test, feature = "log"))]
+mod tests {
+    use std::sync::Mutex;
+
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl<S: Subscriber> Layer<S> for Levels {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut levels = self.0.lock().expect("no panic");
+            levels.push(*event.metadata().level());
+        }
+    }
+
+    #[test]
+    fn only_an_unexpected_end_of_stdio_is_an_error() {
+        let told = |status: Status, wanted| {
+            let levels = Levels::default();
+            let subscriber = tracing_subscriber::registry().with(levels.clone());
+            tracing::subscriber::with_default(subscriber, || note_end("it", &status, wanted));
+            std::mem::take(&mut *levels.0.lock().expect("no panic"))
+        };
+        for wanted in [false, true] {
+            let nothing: [Level; 0] = [];
+            assert_eq!(told(Status::connection_lost("gone"), wanted), nothing);
+            assert_eq!(told(Status::cancelled("dropped"), wanted), nothing);
+            let absent = if wanted { Level::WARN } else { Level::DEBUG };
+            assert_eq!(told(Status::unimplemented("absent"), wanted), [absent]);
+            assert_eq!(told(Status::internal("broken"), wanted), [Level::ERROR]);
+        }
     }
 }

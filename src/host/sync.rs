@@ -1,7 +1,9 @@
 //! The user's writers for what a plugin prints.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use outboard_core::rpc::guard::{Panicked, catch_panic};
 
 type Writer = Mutex<Option<Box<dyn Write + Send>>>;
 
@@ -21,20 +23,40 @@ impl SyncWriters {
         self.stderr = Mutex::new(Some(writer));
     }
 
-    pub(super) fn stdout(&self, bytes: &[u8]) {
-        write(&self.stdout, bytes);
+    /// Whether anybody wants what the plugin prints.
+    pub(super) fn is_wanted(&self) -> bool {
+        [&self.stdout, &self.stderr]
+            .iter()
+            .any(|writer| lock(writer).is_some())
     }
 
-    pub(super) fn stderr(&self, bytes: &[u8]) {
-        write(&self.stderr, bytes);
+    /// # Errors
+    /// The writer panicked; it is dropped and gets nothing more.
+    pub(super) fn stdout(&self, bytes: &[u8]) -> Result<(), Panicked> {
+        write(&self.stdout, bytes)
+    }
+
+    /// # Errors
+    /// As [`stdout`](Self::stdout).
+    pub(super) fn stderr(&self, bytes: &[u8]) -> Result<(), Panicked> {
+        write(&self.stderr, bytes)
     }
 }
 
-fn write(writer: &Writer, bytes: &[u8]) {
-    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(writer) = writer.as_mut() {
-        // What a user's writer cannot take is the user's affair, as in go-plugin; the stream must
-        // be read on in any case, or the plugin would block in its prints.
+fn lock(writer: &Writer) -> MutexGuard<'_, Option<Box<dyn Write + Send>>> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(writer: &Writer, bytes: &[u8]) -> Result<(), Panicked> {
+    let mut slot = lock(writer);
+    let Some(mut writer) = slot.take() else {
+        return Ok(());
+    };
+    // The stream must be read on in any case, or the plugin would block in its prints.
+    *slot = catch_panic(move || {
+        // What a user's writer cannot take is the user's affair, as in go-plugin.
         let _ignored = writer.write_all(bytes).and_then(|()| writer.flush());
-    }
+        Some(writer)
+    })?;
+    Ok(())
 }

@@ -95,6 +95,7 @@ macro_rules! pairs {
             a_thread_that_prints_to_the_very_end_harms_nothing,
             output_without_a_sink_is_no_burden,
             a_broken_sink_harms_nothing,
+            a_sink_that_panics_is_dropped,
         );
         group!(logs:
             records_keep_level_message_and_fields,

@@ -208,3 +208,24 @@ pub async fn a_broken_sink_harms_nothing(h: Harness) {
     assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
     rig.shutdown().await;
 }
+
+pub async fn a_sink_that_panics_is_dropped(h: Harness) {
+    struct Panics;
+    impl io::Write for Panics {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            panic!("a sink that panics, as meant")
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let stderr = Sink::default();
+    let host = h.host([""; 0]);
+    let host = host.sync_stdout(Panics).sync_stderr(stderr.clone());
+    let rig = h.start_host(host).await;
+    print(&rig, How::Handler, false, "into the abyss").await;
+    print(&rig, How::Handler, false, "once more").await;
+    print(&rig, How::Handler, true, "beside it").await;
+    rig.shutdown().await;
+    assert_eq!(stderr.bytes(), b"beside it");
+}
