@@ -3,12 +3,15 @@
 use std::fmt;
 
 use outboard_core::hclog::Level;
+use outboard_core::rpc::guard::PANIC_TARGET;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::plugin::panic;
 
 /// A `tracing` layer for plugins: each event becomes one line in hclog's format on the original
 /// stderr, with the event's target as module and its fields, and those of the spans around it, as
@@ -53,6 +56,10 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if event.metadata().target() == PANIC_TARGET && panic::is_installed() {
+            // The hook has written a record already, which says where it was besides.
+            return;
+        }
         let mut pairs = Map::new();
         if let Some(scope) = context.event_scope(event) {
             // From the outermost on, so that inner fields win, and the event's own over all.

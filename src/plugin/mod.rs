@@ -4,7 +4,7 @@ mod driver;
 mod error;
 mod events;
 pub(crate) mod output;
-mod panic;
+pub(crate) mod panic;
 pub(crate) mod tracked;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,12 @@ pub(super) fn install() {
     INSTALLED.call_once(|| set_hook(Box::new(report)));
 }
 
+/// Whether panics are reported from here.
+#[cfg(feature = "log")]
+pub(crate) fn is_installed() -> bool {
+    INSTALLED.is_completed()
+}
+
 fn report(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let message = payload.downcast_ref::<&str>().copied();

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use outboard_core::rpc::Status;
+use outboard_core::rpc::guard::PANIC_TARGET;
 
 /// Runs the application's code; a panic becomes `INTERNAL`, with a log record that names the call.
 ///
@@ -12,7 +13,7 @@ use outboard_core::rpc::Status;
 pub(crate) fn guard<T>(path: &str, code: impl FnOnce() -> T) -> Result<T, Status> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let text = text_of(payload.as_ref());
-        tracing::error!(path, panic = text, "the handler of a call panicked");
+        tracing::error!(target: PANIC_TARGET, path, panic = text, "the handler of a call panicked");
         Status::internal(format!("the handler of {path} panicked: {text}"))
     })
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use outboard_core::rpc::guard::{Deadline, catch_panic};
+use outboard_core::rpc::guard::{Deadline, PANIC_TARGET, catch_panic};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
     Status, StreamReply,
@@ -455,7 +455,8 @@ fn begin_unary(route: &Route, context: CallContext, message: Bytes) -> Result<Wo
 /// Runs the code of a handler. A panic becomes a log record and a status.
 fn guarded<T>(path: &str, work: impl FnOnce() -> T) -> Result<T, Status> {
     catch_panic(work).map_err(|panicked| {
-        tracing::error!(path, message = %panicked.message, "a handler panicked");
+        let panic = panicked.message.as_str();
+        tracing::error!(target: PANIC_TARGET, path, panic, "the handler of a call panicked");
         Status::internal(format!("the handler of {path} panicked"))
     })
 }

@@ -9,6 +9,10 @@ use std::time::Instant;
 
 use crate::rt::{Runtime, Timer};
 
+/// The target of the records in which transports tell that a handler panicked. A program that has
+/// told of the panic already, from its hook, leaves them out by it.
+pub const PANIC_TARGET: &str = "outboard::panic";
+
 /// A handler panicked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {message}")]

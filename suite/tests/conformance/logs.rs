@@ -26,6 +26,13 @@ impl Records {
             |all: &mut Vec<Record>| all.iter().find(|r| r.message.contains(message)).cloned();
         self.0.until(found).await
     }
+
+    /// Those of errors that have come so far.
+    pub fn errors(&self) -> Vec<Record> {
+        let is_error = |record: &&Record| record.level == Level::Error;
+        self.0
+            .change(|all| all.iter().filter(is_error).cloned().collect())
+    }
 }
 
 async fn log(rig: &Rig, level: &str, message: &str) {
@@ -77,6 +84,10 @@ pub async fn a_panic_is_an_error_record(h: Harness) {
         record.message.contains("/outboard.suite.Probe/Panic"),
         "{record:?}"
     );
+    // One panic, one error.
+    log(&rig, "info", "after the panic").await;
+    h.promptly(records.with("after the panic")).await;
+    assert_eq!(records.errors(), [record]);
     // On a thread that answers no call.
     let crash = CrashRequest {
         how: How::PanicElsewhere.into(),
