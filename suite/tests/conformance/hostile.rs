@@ -71,6 +71,13 @@ pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
             if !waits_for_ever {
                 let pinged = h.promptly(plugin.ping()).await;
                 assert!(pinged.is_err(), "opening {number}, then {end}");
+                // The task that tells it runs beside this one.
+                h.promptly(async {
+                    while !plugin.is_disconnected() {
+                        h.elsewhere(|| ()).await;
+                    }
+                })
+                .await;
                 assert!(!plugin.is_exited(), "its process still runs");
             }
             h.promptly(plugin.kill()).await;
