@@ -1,6 +1,9 @@
 //! What the host launches.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use outboard_core::rt::Stdin;
@@ -76,12 +79,14 @@ impl Command {
         let is_bare = Path::new(&self.program).components().count() == 1
             && !self.program.as_encoded_bytes().contains(&b'/');
         let path = std::env::var_os("PATH").filter(|_| is_bare && cfg!(unix));
-        let found = path.and_then(|path| {
-            std::env::split_paths(&path)
-                .map(|dir| dir.join(&self.program))
-                .find(|file| file.is_file())
-        });
+        let found = path.and_then(|path| self.find_in(&path));
         found.map_or_else(|| self.program.clone(), Into::into)
+    }
+
+    fn find_in(&self, path: &OsStr) -> Option<PathBuf> {
+        std::env::split_paths(path)
+            .map(|dir| dir.join(&self.program))
+            .find(|file| is_program(file))
     }
 
     /// What people call this plugin unless told otherwise: the program's file name, as in
@@ -92,6 +97,15 @@ impl Command {
             .unwrap_or(&self.program);
         name.to_string_lossy().into_owned()
     }
+}
+
+/// A file that may be executed: the system's own search goes on past others.
+fn is_program(file: &Path) -> bool {
+    #[cfg(unix)]
+    let may_be_executed = |data: &Metadata| data.permissions().mode() & 0o111 != 0;
+    #[cfg(not(unix))]
+    let may_be_executed = |_: &Metadata| true;
+    std::fs::metadata(file).is_ok_and(|data| data.is_file() && may_be_executed(&data))
 }
 
 /// Takes over program, arguments, set variables and directory; variables the command would remove
@@ -120,5 +134,24 @@ mod tests {
         for unchanged in ["./sh", "/bin/sh", "no-such-program-here"] {
             assert_eq!(Command::new(unchanged).resolve(), unchanged);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_executed_hides_no_program() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [first, second, third] = ["1", "2", "3"].map(|name| dir.path().join(name));
+        for dir in [&first, &second, &third] {
+            std::fs::create_dir(dir).expect("it is new");
+        }
+        std::fs::create_dir(first.join("plugin")).expect("it is new");
+        for (dir, mode) in [(&second, 0o644), (&third, 0o755)] {
+            let file = dir.join("plugin");
+            std::fs::write(&file, "").expect("it can be written");
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file, permissions).expect("it is ours");
+        }
+        let path = std::env::join_paths([first, second, third.clone()]).expect("no colons");
+        let found = Command::new("plugin").find_in(&path);
+        assert_eq!(found, Some(third.join("plugin")));
     }
 }
