@@ -69,10 +69,12 @@ impl Broker {
         if let Ok(endpoint) = Endpoint::parse(&message.network, &message.address)
             && let Some(file) = endpoint.socket_file()
         {
-            let mut state = self.lock();
-            if state.peer_files.len() < MAX_PEER_FILES {
-                state.peer_files.insert(file.to_owned());
+            let files = &mut self.lock().peer_files;
+            files.retain(|known| known != file);
+            if files.len() == MAX_PEER_FILES {
+                files.pop_front();
             }
+            files.push_back(file.to_owned());
         }
         self.update(generation.0, |machine, now| {
             machine.handle_message(now, message);

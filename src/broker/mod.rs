@@ -7,14 +7,17 @@ mod server;
 #[cfg(all(test, unix))]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 use outboard_core::broker::{
     self as machine, BrokerAction, BrokerConfig, BrokerEvent, BrokerInput, BrokerMode,
 };
@@ -31,6 +34,7 @@ use crate::client::Client;
 use crate::plugin::tracked::{InFlight, Tracked};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::socket::{self, Bound, ListenError};
+use crate::time;
 
 pub use self::error::BrokerError;
 pub use self::served::Served;
@@ -126,8 +130,8 @@ struct State {
     transmit: Option<Waker>,
     timer_runs: bool,
     closed_by_us: bool,
-    /// Socket files that the peer announced and may leave behind if it is killed.
-    peer_files: BTreeSet<PathBuf>,
+    /// Socket files that the peer announced and may leave behind if it is killed, the latest last.
+    peer_files: VecDeque<PathBuf>,
 }
 
 /// A dial that waits for the other side's announcement.
@@ -137,9 +141,12 @@ struct Dial {
     answer: DialAnswer,
 }
 
-/// The most socket files of a peer that are remembered for removal after its death: far more than
-/// any real use, bounded since the peer decides.
+/// The most socket files of a peer that are remembered for removal after its death: more than it has
+/// at once, bounded since the peer decides. The oldest are the likeliest to be gone already.
 const MAX_PEER_FILES: usize = 1024;
+
+/// How long connecting to an announced address may take; as in Go's gRPC.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 
 fn new_machine() -> machine::Broker {
     machine::Broker::new(BrokerConfig::new(BrokerMode::Listeners))
@@ -161,7 +168,7 @@ impl Broker {
             transmit: None,
             timer_runs: false,
             closed_by_us: false,
-            peer_files: BTreeSet::new(),
+            peer_files: VecDeque::new(),
         };
         Self(Arc::new(Inner {
             parts,
@@ -264,7 +271,15 @@ impl Broker {
         };
         let endpoint = answered.unwrap_or_else(|_| Err(closed()))?;
         let parts = &self.0.parts;
-        let connected = parts.runtime.connect(&endpoint).await;
+        // The system itself gives up an address that does not answer after minutes.
+        let limit = time::sleep(&parts.runtime, CONNECT_WITHIN);
+        let connected = match select(parts.runtime.connect(&endpoint), limit).await {
+            Either::Left((connected, _)) => connected,
+            Either::Right(((), _)) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it did not answer within {CONNECT_WITHIN:?}"),
+            )),
+        };
         let io = connected.map_err(|error| BrokerError::Connect {
             id,
             endpoint: endpoint.to_string(),
@@ -329,11 +344,7 @@ impl Broker {
     }
 
     /// Changes the machine, if it is still the one of this generation.
-    fn update(
-        &self,
-        generation: u64,
-        change: impl FnOnce(&mut machine::Broker, std::time::Instant),
-    ) {
+    fn update(&self, generation: u64, change: impl FnOnce(&mut machine::Broker, Instant)) {
         let now = self.0.parts.runtime.now();
         let mut state = self.lock();
         if state.generation == generation {

@@ -25,6 +25,8 @@ struct Still {
     tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
     /// Takes no listeners, and drops every task at once, as a runtime that was shut down.
     gone: AtomicBool,
+    /// Connecting takes for ever, and every timer is over at once.
+    black_hole: AtomicBool,
 }
 
 impl fmt::Debug for Still {
@@ -56,7 +58,7 @@ impl Runtime for Still {
     }
 
     fn timer(&self, _: Instant) -> Pin<Box<dyn Timer>> {
-        Box::pin(Never)
+        Box::pin(Fixed(self.black_hole.load(Ordering::Relaxed)))
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -66,6 +68,9 @@ impl Runtime for Still {
     }
 
     fn connect(&self, _: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {
+        if self.black_hole.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 
@@ -93,12 +98,16 @@ impl Runtime for Still {
     }
 }
 
-struct Never;
+/// Whether it is over.
+struct Fixed(bool);
 
-impl Timer for Never {
+impl Timer for Fixed {
     fn reset(self: Pin<&mut Self>, _: Instant) {}
 
     fn poll_expired(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.0 {
+            return Poll::Ready(());
+        }
         Poll::Pending
     }
 }
@@ -363,4 +372,38 @@ fn the_late_end_of_a_control_stream_leaves_the_next_one_alone() {
     assert_eq!(announced(&mut outgoing), Ok(vec![served.id()]));
     let mut dial = Box::pin(broker.dial_channel(7));
     assert!(dial.as_mut().now_or_never().is_none(), "not announced here");
+}
+
+#[test]
+fn a_dial_does_not_wait_for_ever_for_an_address_that_is_silent() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, runtime) = broker(dir.path());
+    let (_outgoing, control) = broker.outgoing();
+    broker.received(control, announcement(&dir, 7));
+    runtime.black_hole.store(true, Ordering::Relaxed);
+    let error = broker.dial_channel(7).now_or_never();
+    let error = error.expect("limited").expect_err("nobody answers");
+    let text = crate::text::chain(&error);
+    assert!(
+        text.contains("broker id 7") && text.contains("20s"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_latest_socket_files_of_a_peer_are_remembered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, _runtime) = broker(dir.path());
+    let (_outgoing, control) = broker.outgoing();
+    let file = |n: usize| dir.path().join(n.to_string());
+    for n in (0..=MAX_PEER_FILES).chain([1]) {
+        let address = file(n).to_string_lossy().into_owned();
+        let mut message = announcement(&dir, 7);
+        message.address = address;
+        broker.received(control, message);
+    }
+    let state = broker.lock();
+    let ends = (state.peer_files.front(), state.peer_files.back());
+    assert_eq!(ends, (Some(&file(2)), Some(&file(1))));
+    assert_eq!(state.peer_files.len(), MAX_PEER_FILES);
 }
