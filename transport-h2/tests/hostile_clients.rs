@@ -111,23 +111,6 @@ fn malformed_messages_fail_their_call_only() {
 }
 
 #[test]
-fn an_announced_message_is_not_waited_for_in_memory() {
-    run(async {
-        let (_serving, _echo, end) = server_and_end(ServerConfig::default());
-        let mut sender = raw_client(end).await;
-        let mut kept = Vec::new();
-        // 2 GiB each, if they were believed.
-        for _ in 0..1000 {
-            let (response, mut stream) = sender.send_request(request("Echo"), false).expect("open");
-            let prefix = Bytes::from_static(b"\0\x7f\xff\xff\xff");
-            stream.send_data(prefix, false).expect("open");
-            kept.push((response, stream));
-        }
-        assert_eq!(code(&mut sender, "Echo", &[framed(b"x")]).await, 0);
-    });
-}
-
-#[test]
 fn what_is_no_http2_closes_the_connection() {
     run(async {
         let mut cut = raw::PREFACE.to_vec();

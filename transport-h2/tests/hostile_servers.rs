@@ -202,26 +202,6 @@ fn malformed_messages_are_errors() {
 }
 
 #[test]
-fn a_message_that_never_comes_after_its_length_costs_no_memory() {
-    run(async {
-        let connection = client_of(|request, mut respond| {
-            let mut stream = respond.send_response(response(), false).expect("open");
-            let prefix = Bytes::from_static(b"\0\x7f\xff\xff\xff");
-            stream.send_data(prefix, false).expect("open");
-            // Kept open: only the caller's deadline ends it.
-            TestRuntime::shared().spawn(Box::pin(async move {
-                let _kept = (request, respond);
-                let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
-            }));
-        });
-        let mut head = CallHead::new("/a.B/C");
-        head.timeout = Some(std::time::Duration::from_millis(50));
-        let call = connection.unary(head, out("x"));
-        assert_eq!(call.await.expect_err("ends").code(), Code::DeadlineExceeded);
-    });
-}
-
-#[test]
 fn reset_codes_map_to_statuses() {
     run(async {
         for (reason, code) in [

@@ -31,10 +31,10 @@ async fn echo(pair: &Pair, text: &str) {
     assert_eq!(call.await.expect("the connection lives").message, text);
 }
 
-/// Opens a call of `Count` with this many messages and waits for its headers only.
-async fn paused(pair: &Pair, count: u32) -> Box<dyn Call> {
+/// Opens a call that is answered with this many messages and waits for its headers only.
+async fn paused(pair: &Pair, method: &str, count: u32) -> Box<dyn Call> {
     let request = stream::iter([Ok(out(count.to_string()))]);
-    let head = CallHead::new("/test.Echo/Count");
+    let head = CallHead::new(format!("/test.Echo/{method}"));
     let mut call = pair.connection.open(head, Box::pin(request));
     poll_fn(|cx| call.poll_headers(cx).map(|headers| headers.cloned()))
         .await
@@ -48,7 +48,7 @@ fn a_paused_reader_of_small_messages_keeps_its_connection() {
         let pair = pair();
         let mut calls = Vec::new();
         for _ in 0..4 {
-            calls.push(paused(&pair, 10_000).await);
+            calls.push(paused(&pair, "Count", 10_000).await);
         }
         // Answered after all that was sent before: 10,000 messages of 45 bytes fit the window.
         echo(&pair, "in between").await;
@@ -95,12 +95,12 @@ fn a_paused_reader_holds_no_more_than_its_window() {
 fn paused_readers_do_not_stall_a_sibling() {
     run(async {
         const READERS: usize = 64;
-        // 4.5 MB each: more than a stream's window.
-        const MESSAGES: u32 = 100_000;
+        // 4 MiB each: more than a stream's window.
+        const BLOCKS: u32 = 256;
         let pair = pair();
         let mut calls = Vec::new();
         for _ in 0..READERS {
-            calls.push(paused(&pair, MESSAGES).await);
+            calls.push(paused(&pair, "Blocks", BLOCKS).await);
         }
         let large = vec![1; 1 << 20];
         for _ in 0..3 {
@@ -112,8 +112,8 @@ fn paused_readers_do_not_stall_a_sibling() {
         drop(calls);
         // What the abandoned calls held is free again.
         let mut calls = Vec::new();
-        for _ in 0..READERS / 4 {
-            calls.push(paused(&pair, MESSAGES).await);
+        for _ in 0..READERS {
+            calls.push(paused(&pair, "Blocks", BLOCKS).await);
         }
         echo(&pair, "still there").await;
     });
@@ -194,6 +194,52 @@ fn a_burst_of_cancellations_does_not_look_like_an_attack() {
             drop(calls);
         }
         echo(&pair, "friends").await;
+    });
+}
+
+#[test]
+fn more_calls_than_the_peer_allows_wait_for_their_turn() {
+    run(async {
+        const ALLOWED: u32 = 2;
+        let (active, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut server = h2::server::Builder::new();
+        server.max_concurrent_streams(ALLOWED);
+        let seen = Arc::clone(&most);
+        let answer = move |request: http::Request<h2::RecvStream>, respond| {
+            let mut respond: h2::server::SendResponse<Bytes> = respond;
+            let now = active.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.fetch_max(now, Ordering::SeqCst);
+            let active = Arc::clone(&active);
+            // In a task, so that others can come before it is answered.
+            TestRuntime::shared().spawn(Box::pin(async move {
+                let mut body = request.into_body();
+                while body.data().await.is_some() {}
+                let mut stream = respond.send_response(raw::response(), false).expect("open");
+                stream.send_data(framed(b"x"), false).expect("open");
+                // Before the end, upon which the client may begin with the next call.
+                active.fetch_sub(1, Ordering::SeqCst);
+                let ok = raw::trailers(&[("grpc-status", "0")]);
+                stream.send_trailers(ok).expect("open");
+            }));
+        };
+        let connection = raw::client_and_server(Default::default(), server, answer);
+        let call = || connection.unary(CallHead::new("/a.B/C"), out("x"));
+        // With the answer the client knows how many it may make.
+        call().await.expect("an answer");
+        let mut calls = join_all((0..50).map(|_| call()));
+        // All are made, and with them one that is given up before its turn.
+        let mut given_up = call();
+        poll_fn(|cx| {
+            assert!(std::pin::Pin::new(&mut calls).poll(cx).is_pending());
+            assert!(given_up.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(given_up);
+        for reply in calls.await {
+            assert_eq!(reply.expect("an answer").message, "x");
+        }
+        assert!(most.load(Ordering::SeqCst) <= ALLOWED as usize);
     });
 }
 

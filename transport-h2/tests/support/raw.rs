@@ -64,11 +64,21 @@ pub fn client_with(
     config: ConnectionConfig,
     answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) + Send + 'static,
 ) -> Arc<dyn Connection> {
+    let mut server = h2::server::Builder::new();
+    server.initial_window_size(1 << 20);
+    client_and_server(config, server, answer)
+}
+
+/// As [`client_of`], of a server with these settings.
+pub fn client_and_server(
+    config: ConnectionConfig,
+    server: h2::server::Builder,
+    answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) + Send + 'static,
+) -> Arc<dyn Connection> {
     let runtime = TestRuntime::shared();
     let (near, far) = pipe(64 * 1024);
     runtime.spawn(Box::pin(async move {
-        let mut server = h2::server::Builder::new()
-            .initial_window_size(1 << 20)
+        let mut server = server
             .handshake::<_, Bytes>(Adapter(far))
             .await
             .expect("a client");

@@ -47,6 +47,7 @@ static DESCRIPTOR: ServiceDescriptor = ServiceDescriptor {
         "Yield" Unary,
         "Metadata" Unary,
         "Count" ServerStreaming,
+        "Blocks" ServerStreaming,
         "HangStream" ServerStreaming,
         "PanicStream" ServerStreaming,
         "FailStream" ServerStreaming,
@@ -173,11 +174,12 @@ impl Service for Echo {
         let events = self.events.clone();
         Box::pin(async move {
             let messages: outboard_core::rpc::MessageStream = match name {
-                // Answers with as many messages of 40 bytes as the request says.
-                "Count" => {
+                // Answers with as many messages as the request says, of 40 bytes or 16 KiB.
+                "Count" | "Blocks" => {
                     let request = next(&mut call).await.expect("one request")?;
                     let count: u32 = String::from_utf8_lossy(&request).parse().expect("a number");
-                    Box::pin(stream::iter(0..count).map(|n| Ok(out(format!("{n:040}")))))
+                    let width = if name == "Count" { 40 } else { 16 << 10 };
+                    Box::pin(stream::iter(0..count).map(move |n| Ok(out(format!("{n:0width$}")))))
                 }
                 "HangStream" => {
                     let first = stream::iter([Ok(out("first"))]);
