@@ -1,9 +1,11 @@
 //! Waiting, on any runtime.
 
 use std::future::{Future, poll_fn};
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use outboard_core::rt::SharedRuntime;
+use outboard_core::rt::{SharedRuntime, Timer};
 
 /// Resolves after `duration`. Starts counting at the call.
 pub(crate) fn sleep(
@@ -16,4 +18,37 @@ pub(crate) fn sleep(
     let at = now.checked_add(duration).unwrap_or_else(|| now + century);
     let mut timer = runtime.timer(at);
     poll_fn(move |cx| timer.as_mut().poll_expired(cx))
+}
+
+/// Waits for the next time at which a machine wants to act. The timer is made when there is first
+/// something to wait for, and set anew when that changes.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<(Instant, Pin<Box<dyn Timer>>)>);
+
+impl Alarm {
+    /// Ready when `at` has come, with the time to give the machine; pending if there is none.
+    pub(crate) fn poll(
+        &mut self,
+        runtime: &SharedRuntime,
+        at: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Instant> {
+        let Some(at) = at else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
+        if runtime.now() < at {
+            let (set, timer) = self.0.get_or_insert_with(|| (at, runtime.timer(at)));
+            if *set != at {
+                timer.as_mut().reset(at);
+                *set = at;
+            }
+            if timer.as_mut().poll_expired(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        // A timer may fire early, by the runtime's grain.
+        Poll::Ready(runtime.now().max(at))
+    }
 }

@@ -34,7 +34,7 @@ use crate::client::Client;
 use crate::plugin::tracked::{InFlight, Tracked};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::socket::{self, Bound, ListenError};
-use crate::time;
+use crate::time::{self, Alarm};
 
 pub use self::error::BrokerError;
 pub use self::served::Served;
@@ -486,6 +486,7 @@ impl AfterUnlock {
 /// Runs the machine's timers as long as there are any. All of them run for the same time, so the
 /// next one is never earlier than the one being waited for.
 async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
+    let mut alarm = Alarm::default();
     loop {
         let at = {
             let Some(broker) = broker.upgrade().map(Broker) else {
@@ -498,16 +499,13 @@ async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
             };
             at
         };
-        if runtime.now() < at {
-            let mut timer = runtime.timer(at);
-            poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
-        }
+        let now = poll_fn(|cx| alarm.poll(&runtime, Some(at), cx)).await;
         let Some(broker) = broker.upgrade().map(Broker) else {
             return;
         };
         let mut state = broker.lock();
         // A machine that has come meanwhile has only later timers.
-        state.machine.handle_timeout(runtime.now().max(at));
+        state.machine.handle_timeout(now);
         broker.settle(state);
     }
 }

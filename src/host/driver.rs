@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
@@ -19,7 +18,7 @@ use outboard_core::handshake::{HandshakeLine, Protocol};
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, Joined, Launch, Process, SharedRuntime, Timer,
+    BoxByteStream, BoxFuture, BoxReader, Joined, Launch, Process, SharedRuntime,
 };
 
 use super::link::Link;
@@ -27,7 +26,7 @@ use super::logs::LogPump;
 use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::program;
-use crate::time;
+use crate::time::{self, Alarm};
 
 /// What a handle asks of the driver. A closed channel means that all handles are gone.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +76,7 @@ pub(super) struct Driver {
     reaped: bool,
     stdout: Option<BoxReader>,
     stderr: Option<BoxReader>,
-    timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
+    alarm: Alarm,
     connecting: Option<Connecting>,
     /// The transport of a plugin on its own pipes, until those are connected.
     over_pipes: Option<Arc<dyn Transport>>,
@@ -120,7 +119,7 @@ impl Driver {
             reaped: false,
             stdout: None,
             stderr: None,
-            timer: None,
+            alarm: Alarm::default(),
             connecting: None,
             over_pipes: None,
             after_line: Vec::new(),
@@ -452,25 +451,9 @@ impl Driver {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let wanted = self.machine.poll_timeout().map(|(at, _)| at);
         let wanted = [wanted, self.logs.deadline()].into_iter().flatten().min();
-        let Some(at) = wanted else {
-            self.timer = None;
+        let Poll::Ready(now) = self.alarm.poll(&self.runtime, wanted, cx) else {
             return false;
         };
-        // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
-        let now = self.runtime.now();
-        if now < at {
-            let (set, timer) = self
-                .timer
-                .get_or_insert_with(|| (at, self.runtime.timer(at)));
-            if *set != at {
-                timer.as_mut().reset(at);
-                *set = at;
-            }
-            if timer.as_mut().poll_expired(cx).is_pending() {
-                return false;
-            }
-        }
-        let now = self.runtime.now().max(at);
         self.machine.handle_timeout(now);
         self.logs.handle_timeout(now);
         true

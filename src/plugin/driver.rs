@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
@@ -20,7 +20,7 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime};
 
 use super::error::ServeError;
 use super::events::PluginEvents;
@@ -32,7 +32,7 @@ use crate::sys::files::SocketFile;
 use crate::sys::interrupt::IgnoreInterrupts;
 use crate::sys::socket::{self, Bound, ListenError};
 use crate::sys::stdio::{self, Claim};
-use crate::time;
+use crate::time::{self, Alarm};
 
 /// What is needed to make a [`Driver`].
 pub(super) struct DriverParts {
@@ -74,7 +74,7 @@ pub(super) struct Driver {
     interrupts: Option<IgnoreInterrupts>,
     /// Gets a byte for each interrupt ignored.
     interrupted: Option<BoxReader>,
-    timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
+    alarm: Alarm,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
 }
@@ -116,7 +116,7 @@ impl Driver {
             asked: Vec::new(),
             interrupts: None,
             interrupted: None,
-            timer: None,
+            alarm: Alarm::default(),
             host_gone: false,
             outcome: None,
         }
@@ -413,23 +413,10 @@ impl Driver {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((at, _)) = self.machine.poll_timeout() else {
-            self.timer = None;
+        let wanted = self.machine.poll_timeout().map(|(at, _)| at);
+        let Poll::Ready(now) = self.alarm.poll(&self.parts.runtime, wanted, cx) else {
             return false;
         };
-        // Compared before the timer is asked: a runtime may leave an elapsed timer pending.
-        if self.parts.runtime.now() < at {
-            let runtime = &self.parts.runtime;
-            let (set, timer) = self.timer.get_or_insert_with(|| (at, runtime.timer(at)));
-            if *set != at {
-                timer.as_mut().reset(at);
-                *set = at;
-            }
-            if timer.as_mut().poll_expired(cx).is_pending() {
-                return false;
-            }
-        }
-        let now = self.parts.runtime.now().max(at);
         self.machine.handle_timeout(now);
         true
     }
