@@ -60,7 +60,7 @@ async fn finished(h: &Harness, rig: Rig, probe: ProbeClient) {
         // The plugin has been asked to end once it takes no further calls.
         while rig.probe.echo(payload("new")).await.is_ok() {}
         // A plugin that knows nothing of the call would end within a few of these.
-        let others = || (0..20).all(|_| std::process::Command::new("/bin/true").status().is_ok());
+        let others = || (0..20).all(|_| Command::new("/bin/true").status().is_ok());
         assert!(h.elsewhere(others).await);
         sender.send(payload("after")).await.expect("it is read");
         assert_eq!(chat.message().await, Ok(Some(payload("after"))));
