@@ -5,6 +5,8 @@
 //! cargo run --example negotiated -- 2       # host knows only 2
 //! cargo run --example negotiated -- 4       # nothing in common: a clear error
 //! ```
+//!
+//! With `NEGOTIATED_PLUGIN` set it runs that shell command as its plugin.
 
 use std::error::Error;
 
@@ -49,9 +51,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if versions.is_empty() {
         versions = vec![2, 3];
     }
+    let command = match std::env::var("NEGOTIATED_PLUGIN") {
+        Ok(command) => Command::new("sh").arg("-c").arg(command),
+        Err(_) => Command::new(std::env::current_exe()?).arg("plugin"),
+    };
     let plugin = with_flags(Host::new(HANDSHAKE))
         .versions(versions)
-        .command(Command::new(std::env::current_exe()?).arg("plugin"))
+        .command(command)
         .start(Tokio::current())
         .await?;
     let kv: KvClient = plugin.dispense("kv").await?;

@@ -1,24 +1,12 @@
 //! Runs every example as a user would, and checks what it prints.
 #![cfg(all(unix, feature = "tokio", feature = "h2"))]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// An example beside this test: cargo builds the examples of a package with its tests.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let target = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/PROFILE/deps/TEST");
-    let path = target.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is built with the tests of this package",
-        path.display()
-    );
-    path
-}
+use support::{example, ok};
 
 fn run(dir: &Path, name: &str, args: &[&str]) -> Output {
     run_with_stdin(dir, name, args, Stdio::null())
@@ -31,17 +19,6 @@ fn run_with_stdin(dir: &Path, name: &str, args: &[&str], stdin: Stdio) -> Output
         .stdin(stdin)
         .output()
         .expect("the example starts")
-}
-
-fn ok(output: &Output) -> String {
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{}\n{stdout}\n{stderr}",
-        output.status
-    );
-    stdout
 }
 
 fn dir() -> tempfile::TempDir {

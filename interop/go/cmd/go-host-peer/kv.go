@@ -38,7 +38,8 @@ func kv(ctx context.Context, h *host) (findings, error) {
 	return found, nil
 }
 
-// negotiated does the same with whatever version was agreed on.
+// negotiated does the same with whatever version was agreed on. With read-only
+// nothing is put before.
 func negotiated(ctx context.Context, h *host) (findings, error) {
 	session, err := h.dispense("kv")
 	if err != nil {
@@ -55,8 +56,10 @@ func negotiated(ctx context.Context, h *host) (findings, error) {
 func putGet(ctx context.Context, h *host, client kvpb.KVClient) (findings, error) {
 	key := h.text("key", "hello")
 	value := []byte(h.text("value", "world"))
-	if _, err := client.Put(ctx, &kvpb.PutRequest{Key: key, Value: value}); err != nil {
-		return nil, fmt.Errorf("put: %w", err)
+	if _, readOnly := h.options.params["read-only"]; !readOnly {
+		if _, err := client.Put(ctx, &kvpb.PutRequest{Key: key, Value: value}); err != nil {
+			return nil, fmt.Errorf("put: %w", err)
+		}
 	}
 	reply, err := client.Get(ctx, &kvpb.GetRequest{Key: key})
 	if err != nil {
