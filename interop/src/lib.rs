@@ -3,16 +3,17 @@
 //!
 //! - [`go()`] builds the two Go programs: a plugin and a host, both on top of
 //!   HashiCorp's go-plugin at a pinned version.
-//! - [`python()`] makes the environment of a Python plugin on grpcio.
+//! - [`python()`] makes the environment of a Python plugin on grpcio, and
+//!   [`python_stdio()`] finds one that speaks outboard's stdio protocol.
 //! - [`HostRun`] runs the Go host against any plugin command and returns what it
 //!   found.
 //! - [`scenarios`] holds the expectations on a plugin under the Go host, written
 //!   once for plugins in every language.
 //! - [`rust_host`] holds the expectations on a plugin under a Rust host.
 //!
-//! Where a toolchain is missing, `go()` and `python()` say so on stderr and
-//! return `None`, and the test returns early; with `CI=true` in the environment
-//! they panic instead, so that a pipeline cannot pass by skipping.
+//! Where a toolchain is missing, these say so on stderr and return `None`, and
+//! the test returns early; with `CI=true` in the environment they panic instead,
+//! so that a pipeline cannot pass by skipping.
 //!
 //! The crate is empty except on unix: it uses signals and process groups to
 //! leave nothing running, and so do the scenarios.
@@ -30,5 +31,5 @@ mod toolchain;
 pub use go::{GoPeers, go};
 pub use host_run::{HostRun, Report};
 pub use process::{Wait, is_alive, kill, wait_until_gone};
-pub use python::{PythonPeer, python};
+pub use python::{PythonPeer, PythonStdioPeer, python, python_stdio};
 pub use toolchain::{loud_skip, run_to_end};

@@ -1,8 +1,10 @@
-//! Making the Python plugin runnable.
+//! Making the Python plugins runnable.
 
 use std::{ffi::OsString, path::PathBuf, process::Command, sync::OnceLock};
 
 use crate::toolchain::{build_once, fingerprint, loud_skip, sources, step, target, version_of};
+
+const PROGRAM: &str = "python3";
 
 /// The Python plugin with its environment.
 #[derive(Debug)]
@@ -39,9 +41,39 @@ pub fn python() -> Option<&'static PythonPeer> {
     PEER.get_or_init(build).as_ref()
 }
 
+/// The Python plugin that speaks outboard's stdio protocol, in the standard
+/// library alone.
+#[derive(Debug)]
+pub struct PythonStdioPeer(());
+
+impl PythonStdioPeer {
+    /// The program that starts the plugin, and its arguments.
+    #[must_use]
+    pub fn command(&self) -> (OsString, Vec<OsString>) {
+        let script = sources().join("python-stdio").join("plugin.py");
+        // Nothing is written into the sources.
+        (PROGRAM.into(), vec!["-B".into(), script.into()])
+    }
+}
+
+/// The Python plugin over stdio; `None` without Python.
+///
+/// # Panics
+/// With `CI=true` instead of `None`.
+#[must_use]
+pub fn python_stdio() -> Option<PythonStdioPeer> {
+    if version_of(PROGRAM, "--version").is_none() {
+        loud_skip(
+            "tests with the Python plugin over stdio",
+            &format!("there is no `{PROGRAM}` command"),
+        );
+        return None;
+    }
+    Some(PythonStdioPeer(()))
+}
+
 fn build() -> Option<PythonPeer> {
     const WHAT: &str = "tests with the Python peer";
-    const PROGRAM: &str = "python3";
     let Some(version) = version_of(PROGRAM, "--version") else {
         loud_skip(WHAT, &format!("there is no `{PROGRAM}` command"));
         return None;

@@ -85,6 +85,7 @@ pub fn crash_by_panic(peer: &Peer) {
         let how = match peer.language {
             Language::Go => "exited with status 2",
             Language::Rust => "SIGABRT",
+            Language::Python => unreachable!("it has no probe"),
         };
         assert!(asked.message().contains(how), "{asked}");
         let panicked = |all: &[outboard::hclog::Record]| {

@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use outboard::{Client, Command, ExitReason, Handshake, Host, RunningPlugin, Tokio};
+use outboard::{Client, Command, ExitReason, Handshake, Host, RunningPlugin, Stdio, Tokio};
 
 use crate::proto::probe::{Observed, Probe as _, ProbeClient};
-use crate::{GoPeers, is_alive};
+use crate::{GoPeers, PythonStdioPeer, is_alive};
 
 pub mod calls;
 pub mod life;
@@ -33,12 +33,18 @@ pub enum Language {
     Go,
     /// On outboard.
     Rust,
+    /// By hand, in the standard library alone.
+    Python,
 }
 
 /// The plugin under test.
 #[derive(Clone, Debug)]
 pub struct Peer {
     program: OsString,
+    /// What goes before the mode.
+    arguments: Vec<OsString>,
+    /// Whether its host speaks stdio, and nothing else.
+    over_stdio: bool,
     /// What it is written in.
     pub language: Language,
     /// What its plain KV adds below a stored value.
@@ -51,6 +57,8 @@ impl Peer {
     pub fn go(peers: &GoPeers) -> Self {
         Self {
             program: peers.plugin.clone().into(),
+            arguments: Vec::new(),
+            over_stdio: false,
             language: Language::Go,
             put_note: "\n\nWritten from plugin-go-grpc",
         }
@@ -61,20 +69,52 @@ impl Peer {
     pub fn rust(program: &str) -> Self {
         Self {
             program: program.into(),
+            arguments: Vec::new(),
+            over_stdio: false,
             language: Language::Rust,
             put_note: "\n\nWritten from plugin-rust",
+        }
+    }
+
+    /// The Python plugin that speaks the stdio protocol.
+    #[must_use]
+    pub fn python(peer: &PythonStdioPeer) -> Self {
+        let (program, arguments) = peer.command();
+        Self {
+            program,
+            arguments,
+            over_stdio: true,
+            language: Language::Python,
+            put_note: "\n\nWritten from plugin over stdio",
+        }
+    }
+
+    /// The same under a host that speaks stdio, and nothing else.
+    #[must_use]
+    pub fn over_stdio(self) -> Self {
+        Self {
+            over_stdio: true,
+            ..self
         }
     }
 
     /// Its command in a mode (and its arguments).
     #[must_use]
     pub fn command(&self, mode: &[&str]) -> Command {
-        Command::new(&self.program).args(mode).stdin_null()
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .args(mode)
+            .stdin_null()
     }
 
     /// A host of it in a mode (and its arguments).
     pub fn host(&self, mode: &[&str]) -> Host {
-        Host::new(HANDSHAKE).command(self.command(mode))
+        let host = Host::new(HANDSHAKE).command(self.command(mode));
+        if self.over_stdio {
+            host.transport(Stdio::new())
+        } else {
+            host
+        }
     }
 
     /// Starts it in a mode.
