@@ -5,14 +5,15 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use outboard::Command;
+use futures_util::future::join_all;
+use outboard::{CallOptions, Code, Command, ExitReason, PingError};
 use outboard_suite::axes::TransportKind;
 use outboard_suite::proto::{Nothing, Probe as _};
 use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
 use crate::harness::{FAKE, Harness, PLUGIN, Rig};
-use crate::leftovers::files_in;
+use crate::leftovers::{self, files_in};
 use crate::logs::Records;
 
 fn hex(bytes: &[u8]) -> String {
@@ -39,10 +40,37 @@ fn openings(transport: TransportKind) -> Vec<Vec<u8>> {
                 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0,
             ],
         ],
-        // Its own tests in transport-stdio send the malformed frames.
+        // What is malformed after a preface has cases of its own.
         TransportKind::Stdio => vec![noise, vec![0xff; 64], vec![0; 3]],
     }
 }
+
+/// Frames of the stdio transport that break its rules as the first after a preface, from either
+/// side, and what tells which rule.
+pub const VIOLATIONS: [(&[u8], &str); 9] = [
+    (&[0, 0, 0, 0x7f, 0, 0, 0, 0], "unknown frame type 0x7f"),
+    (&[0xff, 0xff, 0xff, 1, 0, 0, 0, 1], "at most"),
+    (&[0, 0, 0, 7, 0, 0, 0, 0x80], "flags"),
+    // MESSAGE, CHUNK and GRANT on a stream that nobody opened.
+    (&[0, 0, 0, 2, 5, 0, 0, 5], "stream 5, which is not open"),
+    (&[1, 0, 0, 3, 5, 0, 0, 1, 0], "stream 5, which is not open"),
+    (&[0, 0, 0, 9, 0, 0, 1, 0], "stream 65536"),
+    // PING with three bytes.
+    (&[3, 0, 0, 0x20, 0, 0, 0, 0, 1, 2, 3], "5 bytes short"),
+    // OPEN by a number that has no name.
+    (
+        &[3, 0, 0, 1, 0, 0, 0, 7, 0, 9, 0],
+        "method number 9 was never given a name",
+    ),
+    // Credit for the connection, twice what can be counted.
+    (
+        &[4, 0, 0, 0x24, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+        "credit",
+    ),
+];
+
+/// A preface of the stdio transport that sets nothing.
+pub const PREFACE: &[u8] = b"\x89OBS\r\n\x1a\n\x01\x00\x00\x00";
 
 /// The plugin's socket.
 fn socket(h: &Harness) -> PathBuf {
@@ -85,6 +113,70 @@ pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
     }
 }
 
+pub async fn a_plugin_that_breaks_the_protocol_is_told_which_rule(h: Harness) {
+    for (frame, told) in VIOLATIONS {
+        let bytes = hex(&[PREFACE, frame].concat());
+        let host = h.host_of(Command::new(FAKE).args(["stdio", &bytes, "hold"]));
+        let started = h.promptly(host.start(h.runtime.clone())).await;
+        let plugin = started.expect("its line and its preface are right");
+        let error = h.promptly(plugin.ping()).await;
+        let error = error.expect_err("it answers nothing");
+        let PingError::Call(status) = error else {
+            panic!("{told}: {error:?}")
+        };
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.is_connection_lost(), "{status:?}");
+        assert!(status.message().contains(told), "{told:?} in {status}");
+        assert!(!plugin.is_exited(), "its process still runs");
+        h.promptly(plugin.kill()).await;
+    }
+}
+
+pub async fn a_stopped_plugin_holds_up_no_call_past_its_deadline(h: Harness) {
+    let grace = Duration::from_millis(100);
+    for end in ["kill", "shutdown", "drop"] {
+        let host = h.host([""; 0]).shutdown_grace(grace);
+        let rig = h.start_host(host).await;
+        let pid = rig.pid();
+        leftovers::stop(pid);
+        let options = CallOptions::new().timeout(Duration::from_millis(200));
+        let probe = rig.probe.with_options(options);
+        // Far more than fits into a pipe or socket that nobody reads.
+        let calls = (0..64).map(|_| probe.echo(payload(vec![7; 15_000])));
+        for ended in h.promptly(join_all(calls)).await {
+            let status = ended.map(|_| "answered").expect_err("nobody is there");
+            assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        }
+        let late = h.promptly(probe.echo(payload("x"))).await;
+        let status = late.expect_err("nobody answers");
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        assert!(!rig.plugin.is_exited(), "it is only stopped");
+        let exited = rig.plugin.exited();
+        let expected = match end {
+            "kill" => {
+                h.promptly(rig.plugin.kill()).await;
+                ExitReason::Killed
+            }
+            "shutdown" => {
+                let shut = h.promptly(rig.plugin.shutdown()).await;
+                shut.expect_err("it cannot end by itself");
+                ExitReason::GraceExpired
+            }
+            _ => {
+                drop(rig.plugin);
+                ExitReason::Killed
+            }
+        };
+        let report = h.promptly(exited).await;
+        assert_eq!((report.exit.signal(), report.reason), (Some(9), expected));
+        assert!(!leftovers::exists(pid), "it was reaped");
+        // The host removes the socket of a plugin that it killed, a moment later.
+        for file in files_in(h.dir()) {
+            let _removed = std::fs::remove_file(h.dir().join(file));
+        }
+    }
+}
+
 pub async fn a_log_that_is_no_log_harms_nothing(h: Harness) {
     let lines: [(&[u8], u32); 6] = [
         (b"{\"@message\":5,\"@level\":\"info\"}\n", 3),
@@ -122,9 +214,6 @@ pub async fn a_log_that_is_no_log_harms_nothing(h: Harness) {
 }
 
 pub async fn strangers_at_the_socket_harm_nothing(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let rig = h.start().await;
     let socket = socket(&h);
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -163,9 +252,6 @@ pub async fn strangers_at_the_socket_harm_nothing(h: Harness) {
 }
 
 pub async fn a_second_host_may_come_beside_the_first(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let rig = h.start().await;
     let socket = socket(&h);
     let second = h.second_host(&socket).await;
@@ -186,9 +272,6 @@ pub async fn a_second_host_may_come_beside_the_first(h: Harness) {
 }
 
 pub async fn junk_on_the_real_stdout_is_drained(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     // A helper of the plugin, with the original stdout, writes a line of 100 MB to it.
     let script = format!(
         "(head -c 100000000 /dev/zero; echo done >&2) & exec {PLUGIN} {} {}",

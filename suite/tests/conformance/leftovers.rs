@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid,
+};
 
 /// How long a process that was killed may take to be gone.
 const DYING: Duration = Duration::from_secs(5);
@@ -35,6 +37,16 @@ pub fn kill(pid: u32) {
         // It may be gone by now.
         let _gone = kill_process(pid, Signal::KILL);
     }
+}
+
+/// Stops a child until somebody kills it, and waits until all its threads have stopped.
+pub fn stop(pid: u32) {
+    let pid = pid_of(pid).expect("a pid");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    // Left to be waited for, so that whoever reaps the child is not disturbed.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    let stopped = waitid(WaitId::Pid(pid), options).expect("our child");
+    assert!(stopped.is_some_and(|status| status.stopped()));
 }
 
 fn pid_of(pid: u32) -> Option<Pid> {

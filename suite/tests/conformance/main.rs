@@ -26,23 +26,50 @@ mod shutdown;
 mod starts;
 mod streams;
 
-/// Makes a module of tests of a module of cases.
+/// Makes a module of tests of a module of cases. After a semicolon stand the transport in use and,
+/// in brackets, the cases that make sense on one transport alone.
 macro_rules! group {
     ($module:ident: $($case:ident),* $(,)?) => {
         mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::harness::run(super::ON, crate::$module::$case);
-                }
-            )*
+            $(case!($module $case);)*
+        }
+    };
+    (
+        $module:ident: $($case:ident),*;
+        $on:ident: $([$only:ident: $($special:ident),* $(,)?])*
+    ) => {
+        mod $module {
+            $(case!($module $case);)*
+            $($(only!($only $on $module $special);)*)*
         }
     };
 }
 
+/// Makes a test of a case.
+macro_rules! case {
+    ($module:ident $case:ident) => {
+        #[test]
+        fn $case() {
+            crate::harness::run(super::ON, crate::$module::$case);
+        }
+    };
+}
+
+/// Makes a test of a case if its transport is the one in use.
+macro_rules! only {
+    (H2 H2 $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Stdio Stdio $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (H2 Stdio $module:ident $case:ident) => {};
+    (Stdio H2 $module:ident $case:ident) => {};
+}
+
 /// The cases that depend on both sides.
 macro_rules! pairs {
-    () => {
+    ($on:ident) => {
         group!(calls:
             every_kind_of_call,
             sixteen_mebibytes_go_both_ways,
@@ -131,47 +158,64 @@ macro_rules! pairs {
         );
         group!(hostile:
             a_log_that_is_no_log_harms_nothing,
-            strangers_at_the_socket_harm_nothing,
-            a_second_host_may_come_beside_the_first,
-            junk_on_the_real_stdout_is_drained,
+            a_stopped_plugin_holds_up_no_call_past_its_deadline;
+            $on:
+            [H2:
+                strangers_at_the_socket_harm_nothing,
+                a_second_host_may_come_beside_the_first,
+                junk_on_the_real_stdout_is_drained,
+            ]
         );
     };
 }
 
 /// The cases in which no plugin of outboard takes part.
 macro_rules! hosts {
-    () => {
+    ($on:ident) => {
         group!(starts:
             lines_that_are_no_handshake,
             lines_with_a_field_that_does_not_do,
-            lines_of_all_lengths_are_accepted,
             a_silent_exit_is_told_with_status_and_stderr,
             closing_stdout_is_no_handshake,
             programs_that_cannot_be_launched,
             a_line_that_never_comes_times_out_by_name,
             an_endless_line_is_cut_short,
-            hosts_that_are_set_up_wrongly_launch_nothing,
-            addresses_where_nobody_is,
-            a_connection_that_is_never_taken_times_out_by_name,
+            hosts_that_are_set_up_wrongly_launch_nothing;
+            $on:
+            [H2:
+                lines_of_all_lengths_are_accepted,
+                addresses_where_nobody_is,
+                a_connection_that_is_never_taken_times_out_by_name,
+            ]
         );
-        group!(hostile: a_plugin_that_speaks_nonsense_fails_calls_only);
+        group!(hostile:
+            a_plugin_that_speaks_nonsense_fails_calls_only;
+            $on:
+            [Stdio: a_plugin_that_breaks_the_protocol_is_told_which_rule]
+        );
     };
 }
 
 /// The cases in which no host of outboard takes part.
 macro_rules! plugins {
-    () => {
+    ($on:ident) => {
         group!(raw:
             without_its_cookie_it_explains_itself,
             without_a_cookie_of_its_own_it_blames_its_author,
-            the_line_has_six_fields_unless_the_plugin_multiplexes,
             the_highest_common_version_is_chosen_or_else_the_lowest,
-            the_socket_is_where_and_whose_it_should_be,
-            what_it_cannot_do_ends_it_with_a_reason,
-            tcp_ports_are_of_the_range,
-            stdio_is_spoken_only_where_it_is_offered,
             interrupts_are_ignored_and_termination_is_not,
-            nothing_precedes_the_line_and_nothing_follows_it,
+            nothing_precedes_the_line_and_nothing_follows_it;
+            $on:
+            [H2:
+                the_line_has_six_fields_unless_the_plugin_multiplexes,
+                the_socket_is_where_and_whose_it_should_be,
+                what_it_cannot_do_ends_it_with_a_reason,
+                tcp_ports_are_of_the_range,
+            ]
+            [Stdio:
+                stdio_is_spoken_only_where_it_is_offered,
+                a_host_that_breaks_the_protocol_is_told_which_rule,
+            ]
         );
         group!(inherited:
             shared_streams_keep_their_flags,
@@ -190,7 +234,7 @@ macro_rules! combinations {
                     plugin: outboard_suite::axes::RuntimeKind::$plugin,
                     transport: outboard_suite::axes::TransportKind::$transport,
                 };
-                $cases!();
+                $cases!($transport);
             }
         )*)*
     };

@@ -1,6 +1,6 @@
 //! A plugin as its host sees it: what it prints and does, without a host of outboard's.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Harness, PLUGIN};
+use crate::hostile::{PREFACE, VIOLATIONS};
 use crate::leftovers::{self, files_in};
 
 /// The plugin's command with what every host sets.
@@ -126,9 +127,6 @@ pub async fn without_a_cookie_of_its_own_it_blames_its_author(h: Harness) {
 }
 
 pub async fn the_line_has_six_fields_unless_the_plugin_multiplexes(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let serving = Serving::start(&mut plugin(&h, &[]));
     let fields = serving.fields();
     assert_eq!(
@@ -185,9 +183,6 @@ pub async fn the_highest_common_version_is_chosen_or_else_the_lowest(h: Harness)
 }
 
 pub async fn the_socket_is_where_and_whose_it_should_be(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let own = rustix::process::getgid().as_raw().to_string();
     let chosen = h.dir().join("sockets");
     std::fs::create_dir(&chosen).expect("made");
@@ -226,9 +221,6 @@ pub async fn the_socket_is_where_and_whose_it_should_be(h: Harness) {
 }
 
 pub async fn what_it_cannot_do_ends_it_with_a_reason(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let nowhere = "/no/such/directory";
     let long = format!("/tmp/{}", "x".repeat(120));
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
@@ -266,9 +258,6 @@ pub async fn what_it_cannot_do_ends_it_with_a_reason(h: Harness) {
 }
 
 pub async fn tcp_ports_are_of_the_range(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let serving = Serving::start(
         plugin(&h, &["--tcp"])
             .env("PLUGIN_MIN_PORT", "31000")
@@ -292,9 +281,6 @@ pub async fn tcp_ports_are_of_the_range(h: Harness) {
 }
 
 pub async fn stdio_is_spoken_only_where_it_is_offered(h: Harness) {
-    if h.on.transport.has_sockets() {
-        return;
-    }
     let serving = Serving::start(&mut plugin(&h, &[]));
     assert_eq!(serving.fields()[..5], ["1", "1", "stdio", "-", "stdio"]);
     assert_eq!(files_in(h.dir()), [""; 0], "it needs no files");
@@ -307,6 +293,32 @@ pub async fn stdio_is_spoken_only_where_it_is_offered(h: Harness) {
     assert!(status.code().is_some_and(|code| code != 0), "{status}");
     assert_eq!(stdout, "");
     assert!(stderr.contains("stdin and stdout"), "{stderr}");
+}
+
+pub async fn a_host_that_breaks_the_protocol_is_told_which_rule(h: Harness) {
+    for (frame, told) in VIOLATIONS {
+        let mut serving = Serving::start(&mut plugin(&h, &[]));
+        let mut stdin = serving.child.stdin.take().expect("piped");
+        stdin.write_all(&[PREFACE, frame].concat()).expect("read");
+        let mut bytes = Vec::new();
+        serving.stdout.read_to_end(&mut bytes).expect("readable");
+        assert!(bytes.starts_with(&PREFACE[..9]), "{told}: {bytes:?}");
+        // Its last words are CLOSE with code 1 and the rule.
+        let close = [0x23, 0, 0, 0, 0, 1, 0];
+        let text = bytes.windows(close.len()).position(|part| part == close);
+        let text = &bytes[text.expect("CLOSE") + close.len()..];
+        let text = String::from_utf8_lossy(text);
+        assert!(text.contains(told), "{told:?} in {text:?}");
+        // Nothing more can come from this host, though it is there: that is the end.
+        assert!(leftovers::gone(serving.pid()), "{told}: it ends");
+        let ended = serving.child.wait_with_output().expect("a child");
+        assert!(ended.status.success(), "{told}: {}", ended.status);
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        let record = stderr.lines().find(|line| line.contains("\"warn\""));
+        let record = record.unwrap_or_else(|| panic!("no warning: {stderr}"));
+        assert!(record.contains(told), "{told:?} in {record}");
+        drop(stdin);
+    }
 }
 
 pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {

@@ -201,9 +201,6 @@ pub async fn hosts_that_are_set_up_wrongly_launch_nothing(h: Harness) {
 }
 
 pub async fn addresses_where_nobody_is(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let nowhere = h.dir().join("nobody");
     let port = {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -228,9 +225,6 @@ pub async fn addresses_where_nobody_is(h: Harness) {
 }
 
 pub async fn a_connection_that_is_never_taken_times_out_by_name(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     let socket = h.dir().join("deaf");
     let deaf = Command::new(FAKE).args(["deaf", socket.to_str().expect("text")]);
     let limit = Duration::from_millis(500);
@@ -245,9 +239,6 @@ pub async fn a_connection_that_is_never_taken_times_out_by_name(h: Harness) {
 }
 
 pub async fn lines_of_all_lengths_are_accepted(h: Harness) {
-    if !h.on.transport.has_sockets() {
-        return;
-    }
     // A short or unused certificate field, white space around, CR, further fields.
     let socket = h.dir().join("listening");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
