@@ -1,7 +1,13 @@
 //! Unary calls, and what goes along with every call.
 
 use futures_util::future::{join, join_all};
+use outboard::codegen::call_bidirectional;
 use outboard::{CallOptions, Code, Metadata, Status, Streaming, context};
+use outboard_core::wire::reflection::server_reflection_request::MessageRequest as Question;
+use outboard_core::wire::reflection::server_reflection_response::MessageResponse as Answer;
+use outboard_core::wire::reflection::{
+    ServerReflectionRequest, ServerReflectionResponse, V1, V1ALPHA,
+};
 use outboard_suite::proto::{
     Count, FailRequest, Nothing, Payload, PourRequest, Probe as _, Process as _, Text,
 };
@@ -196,6 +202,57 @@ pub async fn pings_and_facts(h: Harness) {
             );
         }
         _ => assert!(facts.in_tokio, "{facts:?}"),
+    }
+    rig.shutdown().await;
+}
+
+pub async fn reflection_tells_what_is_served(h: Harness) {
+    let rig = h.start().await;
+    let questions = [
+        Question::ListServices(String::new()),
+        Question::FileContainingSymbol("outboard.suite.Probe.Echo".into()),
+        Question::FileContainingSymbol("no.such.Symbol".into()),
+    ];
+    for version in [&V1, &V1ALPHA] {
+        let requests = questions.clone().map(|question| ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(question),
+        });
+        let mut answers: Streaming<ServerReflectionResponse> = call_bidirectional(
+            &rig.plugin.channel(),
+            version.methods[0].path,
+            Streaming::iter(requests),
+        );
+        let mut next = async || {
+            let answer = answers.message().await.expect("ok").expect("an answer");
+            answer.message_response.expect("with content")
+        };
+        let Answer::ListServicesResponse(list) = next().await else {
+            panic!("no list")
+        };
+        let names: Vec<_> = list.service.iter().map(|service| &*service.name).collect();
+        let served = [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "outboard.suite.Probe",
+            "outboard.suite.Process",
+            "plugin.GRPCBroker",
+            "plugin.GRPCController",
+            "plugin.GRPCStdio",
+        ];
+        assert_eq!(names, served, "{}", version.name);
+        let Answer::FileDescriptorResponse(files) = next().await else {
+            panic!("no file")
+        };
+        let name = b"probe.proto";
+        let named = |file: &[u8]| file.windows(name.len()).any(|part| part == name);
+        assert!(files.file_descriptor_proto.iter().any(|file| named(file)));
+        let Answer::ErrorResponse(error) = next().await else {
+            panic!("no error")
+        };
+        assert_eq!(error.error_code, Code::NotFound as i32);
+        assert_eq!(answers.message().await, Ok(None));
     }
     rig.shutdown().await;
 }

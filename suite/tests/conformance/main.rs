@@ -81,6 +81,7 @@ macro_rules! pairs {
             a_panic_fails_its_call_only,
             too_large_a_message_fails_its_call_only,
             pings_and_facts,
+            reflection_tells_what_is_served,
         );
         group!(streams:
             a_thousand_messages_each_way_in_lock_step,
