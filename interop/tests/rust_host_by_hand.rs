@@ -6,11 +6,15 @@ use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use outboard::codegen::{StreamAnswer, UnaryAnswer, no_such_method, serve_server_streaming};
+use outboard::codegen::{
+    StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
+};
 use outboard::endpoint::Endpoint;
 use outboard::rt::SharedRuntime;
 use outboard::{
@@ -21,12 +25,13 @@ use outboard_core::handshake::HandshakeError;
 use outboard_core::rpc::{
     Call, CallContext, ConnectionConfig, Router, ServerConfig, ServiceDescriptor,
 };
-use outboard_core::wire::plugin::{Empty, STDIO, StdioData, stdio_data};
+use outboard_core::wire::plugin::{BROKER, ConnInfo, Empty, STDIO, StdioData, stdio_data};
 use outboard_interop::proto::examples::{
     AddHelper, AddHelperClient, AddHelperServer, Empty as NoValue, GetRequest, GetResponse, Kv,
     KvClient, KvServer, PutRequest, SumRequest, SumResponse,
 };
 use outboard_interop::rust_host::{HANDSHAKE, Peer, end, recorder::Recorder, run};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_rust-plugin-peer");
@@ -253,6 +258,82 @@ fn without_a_control_stream_the_broker_fails_promptly() {
         let helper: AddHelperClient = plugin.dispense("add").await.expect("a client");
         let sum = helper.sum(SumRequest { a: 1, b: 1 }).await;
         assert_eq!(sum.expect("a sum").r, 2);
+        let _killed = plugin.kill().await;
+    });
+}
+
+/// Announces one served id, and ends the control stream when it is told to.
+struct OneAnnouncement {
+    info: ConnInfo,
+    end: Arc<Notify>,
+}
+
+impl Service for OneAnnouncement {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &BROKER
+    }
+
+    fn unary(&self, method: usize, _: CallContext, _: outboard::codegen::Bytes) -> UnaryAnswer {
+        no_such_method(&BROKER, method)
+    }
+
+    fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
+        let (info, end) = (self.info.clone(), Arc::clone(&self.end));
+        serve_bidirectional(context, call, move |_: Streaming<ConnInfo>| async move {
+            let (mut sender, outgoing) = Streaming::channel(1);
+            tokio::spawn(async move {
+                let _sent = sender.send(info).await;
+                end.notified().await;
+            });
+            Ok(outgoing)
+        })
+    }
+}
+
+/// A control stream that ends after it has worked: what waits for it fails at once, and so does
+/// whatever needs it from then on. What was dialled before goes on.
+#[test]
+fn a_control_stream_that_ends_later_fails_what_needs_it() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (main, brokered) = (dir.path().join("plugin1"), dir.path().join("plugin2"));
+        serve(&brokered, router_of(AddHelperServer::new(Adder)));
+        let end = Arc::new(Notify::new());
+        serve(
+            &main,
+            router_of(OneAnnouncement {
+                info: ConnInfo {
+                    service_id: 7,
+                    network: "unix".into(),
+                    address: brokered.to_str().expect("text").into(),
+                    ..ConnInfo::default()
+                },
+                end: Arc::clone(&end),
+            }),
+        );
+        let line = format!("1|1|unix|{}|grpc|\n", main.display());
+        let plugin = started(host_of(&line)).await;
+        let broker = plugin.broker().clone();
+        let helper = broker.dial_channel(7).await.expect("announced");
+        adds(helper.clone()).await;
+        let begin = Instant::now();
+        let mut waiting = pin!(broker.dial::<AddHelperClient>(8));
+        let first = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
+        assert!(first.is_pending(), "it may still come");
+        end.notify_one();
+        let (waited, later) = (waiting.await, broker.dial::<AddHelperClient>(9));
+        for error in [waited.err(), later.await.err()] {
+            let error = error.expect("nothing can be announced any more");
+            assert!(matches!(error, BrokerError::Broker(_)), "{error:?}");
+            assert!(error.to_string().contains("control stream"), "{error}");
+        }
+        let served = broker.serve(AddHelperServer::new(Adder));
+        let refused = served.expect_err("nobody can be told");
+        assert!(refused.to_string().contains("control stream"), "{refused}");
+        // An unanswered dial would take five.
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        adds(helper).await;
         let _killed = plugin.kill().await;
     });
 }

@@ -23,7 +23,8 @@ scenarios! {
         streamer_broken;
     calls: large_message limit_of_the_plugin limit_of_the_host status deadline cancel metadata
         sequential parallel streams unknown_method health;
-    output: stdio unwanted_output logs raw_stderr odd_log_lines panic_lines long_lines unparsed flood stray_stdout;
+    output: stdio unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
+        stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call
         killed dropped runtime_dropped grandchild environment two_at_once;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;

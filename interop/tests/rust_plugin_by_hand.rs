@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outboard::endpoint::Endpoint;
 use outboard::rt::SharedRuntime;
@@ -16,7 +16,7 @@ use outboard_core::rpc::{CallHead, ConnectionConfig};
 use outboard_core::wire::plugin::{BROKER, ConnInfo, STDIO, StdioData};
 use outboard_interop::proto::examples::{AddHelper as _, AddHelperClient, SumRequest};
 use outboard_interop::proto::probe::{
-    LogRequest, Nothing, Payload, PrintRequest, Probe as _, ProbeClient,
+    BrokerDialRequest, LogRequest, Nothing, Payload, PrintRequest, Probe as _, ProbeClient,
 };
 use outboard_interop::rust_host::{recorder::Recorder, run};
 use outboard_interop::{Wait, run_to_end, wait_until_gone};
@@ -341,6 +341,36 @@ fn brokered_addresses_take_many_connections() {
         drop((first, second));
         let sum = dial().await.sum(SumRequest { a: 4, b: 3 }).await;
         assert_eq!(sum.expect("a sum").r, 7);
+    });
+}
+
+/// A host that ends the control stream after it has worked: in the plugin, what waits for it and
+/// what needs it from then on fails at once, and calls go on.
+#[test]
+fn a_control_stream_that_ends_fails_what_needs_it() {
+    run(async {
+        let plugin = Running::start(&mut command(&["probe"]));
+        let channel = plugin.connect().await;
+        let (sender, mut incoming) = broker_stream(&channel);
+        let probe = ProbeClient::from_channel(channel);
+        let id = probe.broker_accept(Nothing {}).await.expect("it serves").id;
+        let info = incoming.message().await.expect("an answer").expect("one");
+        assert_eq!(info.service_id, id);
+        let dial = |id| probe.broker_dial(BrokerDialRequest { id, a: 1, b: 1 });
+        let begin = Instant::now();
+        // In either order: a dial that waits, and one that finds the stream ended.
+        let (waited, ()) = tokio::join!(dial(4242), async { drop(sender) });
+        for refused in [waited, dial(4343).await] {
+            let status = refused.expect_err("nothing can be announced any more");
+            assert!(status.message().contains("control stream"), "{status}");
+        }
+        let accepted = probe.broker_accept(Nothing {}).await;
+        let status = accepted.expect_err("nobody can be told");
+        assert!(status.message().contains("control stream"), "{status}");
+        // An unanswered dial would take five.
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        works(&probe).await;
     });
 }
 

@@ -120,6 +120,37 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Events {
     }
 }
 
+/// Without another name, a plugin is called by its program's base name in the events of its log and
+/// of its end.
+pub fn default_name(peer: &Peer) {
+    let events = Recorder::new();
+    let subscriber = tracing_subscriber::registry().with(Events(events.clone()));
+    // For this thread, on which the whole scenario runs.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    run(async {
+        let (plugin, probe) = started(peer.host(&["probe"])).await;
+        let log = LogRequest {
+            level: "warn".to_owned(),
+            message: "whose is this?".to_owned(),
+            fields: Vec::new(),
+        };
+        probe.log(log).await.expect("an answer");
+        end(plugin).await;
+        let program = std::path::Path::new(&peer.program).file_name();
+        let program = program.expect("a name").to_str().expect("text");
+        let name = format!("plugin=\"{program}\"");
+        let events = events.now();
+        for text in ["whose is this?", "the plugin "] {
+            let event = events.iter().find(|event| event.text.contains(text));
+            let event = event.unwrap_or_else(|| panic!("no event {text:?} in {events:?}"));
+            assert!(event.text.contains(&name), "no {name} in {}", event.text);
+        }
+        for event in &events {
+            assert!(event.text.contains(&name), "no {name} in {}", event.text);
+        }
+    });
+}
+
 /// Each level arrives once, with message, pairs and time: as a record, and as an event.
 pub fn logs(peer: &Peer) {
     const MESSAGE: &str = "a record ☃ \"quoted\"\nsecond line";

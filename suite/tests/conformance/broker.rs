@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3, poll_immediate};
-use outboard::{Code, Status};
+use outboard::{Client as _, Code, Status};
 use outboard_suite::probe::Prober;
 use outboard_suite::proto::{
-    BrokerId, CrashRequest, Nothing, Payload, Probe as _, ProbeClient, ProbeServer, Process as _,
-    RelayRequest, crash_request, relay_request::Op,
+    BrokerId, Count, CrashRequest, Nothing, Payload, PourRequest, Probe as _, ProbeClient,
+    ProbeServer, Process as _, ProcessClient, RelayRequest, crash_request, relay_request::Op,
 };
 
 use crate::calls::{pattern, payload};
@@ -81,6 +81,34 @@ pub async fn several_at_once_in_both_directions(h: Harness) {
         }
     });
     join(join_all(there), join_all(here)).await;
+    rig.shutdown().await;
+}
+
+pub async fn several_services_share_an_id(h: Harness) {
+    let rig = h.start().await;
+    let broker = rig.plugin.broker();
+    // Two such ids at once, told apart by what their probes have counted.
+    let first = rig.process.serve_both(Nothing {}).await.expect("served").id;
+    let second = rig.process.serve_both(Nothing {}).await.expect("served").id;
+    let channels = [
+        broker.dial_channel(first).await.expect("it is there"),
+        broker.dial_channel(second).await.expect("it is there"),
+    ];
+    for (n, channel) in (1..).zip(&channels) {
+        let probe = ProbeClient::from_channel(channel.clone());
+        let process = ProcessClient::from_channel(channel.clone());
+        let facts = process.facts(Nothing {}).await.expect("the second service");
+        assert_eq!(Some(facts.pid), rig.plugin.id());
+        let request = PourRequest { count: n, size: 1 };
+        let mut poured = probe.pour(request).await.expect("the first service");
+        while poured.message().await.expect("ok").is_some() {}
+        assert_eq!(probe.poured(Nothing {}).await, Ok(Count { count: n }));
+        // Nothing else is there, although the main connection has it.
+        let head = channel.head("/plugin.GRPCController/Shutdown");
+        let refused = channel.unary::<Nothing, Nothing>(head, &Nothing {}).await;
+        let status = refused.expect_err("not on this id");
+        assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    }
     rig.shutdown().await;
 }
 

@@ -1,8 +1,9 @@
 //! Plugins that end without having been asked.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, poll_immediate};
 use outboard::{Code, DispenseError, Exit, ExitReason, Status};
 use outboard_suite::PROBE;
 use outboard_suite::proto::{
@@ -10,7 +11,7 @@ use outboard_suite::proto::{
 };
 
 use crate::calls::payload;
-use crate::harness::{Harness, Rig};
+use crate::harness::{Harness, Rig, timed};
 use crate::leftovers;
 
 fn crash(how: How, code: i32, text: &str) -> CrashRequest {
@@ -112,6 +113,36 @@ pub async fn everything_pending_fails_at_once(h: Harness) {
     tells(&h.promptly(reading).await, &["exited with status 7"]);
 }
 
+pub async fn calls_fail_within_milliseconds(h: Harness) {
+    // Well below what the host waits for if one of the signs of an end does not come: half a second
+    // for the exit, a tenth for the last of the log. The best of some, since the machine is shared.
+    const LIMIT: Duration = Duration::from_millis(50);
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..10 {
+        // It ends by itself, with last words and a reason.
+        let rig = h.start().await;
+        let crashing = rig.process.crash(crash(How::Exit, 3, "out of cheese"));
+        let (crashed, took) = timed(h.promptly(crashing)).await;
+        let told = ["exited with status 3", "out of cheese"];
+        tells(&crashed.expect_err("it is gone"), &told);
+        best[0] = best[0].min(took);
+        // It is killed while a call waits.
+        let rig = h.start().await;
+        let killing = async {
+            let note = rig.probe.next_note(Nothing {}).await;
+            assert_eq!(note.expect("ok").text, "wait began");
+            leftovers::kill(rig.pid());
+            Instant::now()
+        };
+        let waiting = async { (rig.probe.wait(Nothing {}).await, Instant::now()) };
+        let (killed, (waited, failed)) = h.promptly(join(killing, waiting)).await;
+        tells(&waited.expect_err("it is gone"), &["SIGKILL"]);
+        let took = failed - killed;
+        best[1] = best[1].min(took);
+    }
+    assert!(best.iter().all(|best| *best < LIMIT), "{best:?}");
+}
+
 pub async fn a_crashed_plugin_can_be_shut_down(h: Harness) {
     let rig = h.start().await;
     let _crashed = rig.process.crash(crash(How::Exit, 5, "")).await;
@@ -142,4 +173,49 @@ pub async fn a_kill_from_outside_is_noticed_without_a_call(h: Harness) {
         (Some(9), ExitReason::Crashed)
     );
     assert!(!rig.plugin.is_disconnected(), "it is not there at all");
+}
+
+pub async fn it_can_be_ended_from_several_sides_at_once(h: Harness) {
+    for side in ["kill", "controller", "crash", "nobody", "given up"] {
+        let rig = h.start().await;
+        let pid = rig.pid();
+        let (exited, also) = (rig.plugin.exited(), rig.plugin.exited());
+        let other = async {
+            match side {
+                "kill" => leftovers::kill(pid),
+                // As another host of the same plugin would.
+                "controller" => {
+                    let channel = rig.probe.channel();
+                    let head = channel.head("/plugin.GRPCController/Shutdown");
+                    let _any = channel.unary::<Nothing, Nothing>(head, &Nothing {}).await;
+                }
+                "crash" => {
+                    let _crashed = rig.process.crash(crash(How::Exit, 5, "")).await;
+                }
+                _ => {}
+            }
+        };
+        if side == "given up" {
+            // Asked to end, and then not waited for: whoever else waits sees the end.
+            let asked = poll_immediate(pin!(rig.plugin.shutdown())).await;
+            assert!(asked.is_none(), "it takes a while");
+        } else {
+            let ends = join(other, rig.plugin.shutdown());
+            let ((), ended) = h.promptly(ends).await;
+            let report = ended.expect("in good order, or by the other side");
+            let may_be = match side {
+                "kill" | "crash" => vec![ExitReason::Shutdown, ExitReason::Crashed],
+                _ => vec![ExitReason::Shutdown],
+            };
+            assert!(may_be.contains(&report.reason), "{side}: {report}");
+        }
+        // Whoever else waits for the end sees the same.
+        let (report, same) = h.promptly(join(exited, also)).await;
+        assert_eq!(report, same, "{side}");
+        assert!(!leftovers::exists(pid), "it was reaped");
+        for file in leftovers::files_in(h.dir()) {
+            // A killed plugin leaves its socket, which the host removes a moment later.
+            let _removed = std::fs::remove_file(h.dir().join(file));
+        }
+    }
 }

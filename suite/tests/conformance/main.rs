@@ -103,6 +103,7 @@ macro_rules! pairs {
             the_plugin_calls_what_the_host_serves,
             the_host_calls_what_the_plugin_serves,
             several_at_once_in_both_directions,
+            several_services_share_an_id,
             calls_nest_through_the_broker,
             streams_run_through_the_broker,
             a_hundred_one_after_another,
@@ -136,7 +137,9 @@ macro_rules! pairs {
             a_kill_is_told_with_the_signal,
             an_abort_is_told_with_the_signal,
             everything_pending_fails_at_once,
+            calls_fail_within_milliseconds,
             a_crashed_plugin_can_be_shut_down,
+            it_can_be_ended_from_several_sides_at_once,
             a_kill_from_outside_is_noticed_without_a_call,
         );
         group!(shutdown:

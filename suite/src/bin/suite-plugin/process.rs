@@ -2,22 +2,30 @@
 
 use std::io::{self, Write as _};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use outboard::services::health::HealthReporter;
-use outboard::{Plugin, Status};
+use outboard::{Plugin, Router, Served, Status, context};
+use outboard_core::rpc::DuplicateService;
 use outboard_suite::HANDSHAKE;
+use outboard_suite::probe::Prober;
 use outboard_suite::proto::{
-    CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, Process, Text,
-    crash_request, print_request::How,
+    BrokerId, CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, ProbeServer,
+    Process, ProcessServer, Text, crash_request, print_request::How,
 };
 
 #[derive(Clone)]
-pub(crate) struct ThisProcess(Arc<HealthReporter>);
+pub(crate) struct ThisProcess(Arc<State>);
+
+struct State {
+    health: HealthReporter,
+    served: Mutex<Vec<Served>>,
+}
 
 impl ThisProcess {
     pub(crate) fn new(health: HealthReporter) -> Self {
-        Self(Arc::new(health))
+        let served = Mutex::default();
+        Self(Arc::new(State { health, served }))
     }
 }
 
@@ -108,8 +116,24 @@ impl Process for ThisProcess {
     }
 
     async fn set_serving(&self, request: Flag) -> Result<Nothing, Status> {
-        self.0.set(outboard_suite::HEALTH_NAME, request.flag);
+        self.0.health.set(outboard_suite::HEALTH_NAME, request.flag);
         Ok(Nothing {})
+    }
+
+    async fn serve_both(&self, _request: Nothing) -> Result<BrokerId, Status> {
+        let mut router = Router::new();
+        let duplicate = |error: DuplicateService| Status::internal(error.to_string());
+        router
+            .add(Arc::new(ProbeServer::new(Prober::default())))
+            .map_err(duplicate)?;
+        router
+            .add(Arc::new(ProcessServer::new(self.clone())))
+            .map_err(duplicate)?;
+        let served = context::broker()?.serve_router(router)?;
+        let id = served.id();
+        let all = self.0.served.lock();
+        all.unwrap_or_else(PoisonError::into_inner).push(served);
+        Ok(BrokerId { id })
     }
 
     async fn facts(&self, _request: Nothing) -> Result<FactsReply, Status> {
