@@ -150,6 +150,13 @@ fn the_same_examples_run_over_stdio() {
     assert!(output.stdout == content);
 }
 
+/// It shows how little it takes to drive the machines, so it must stay small.
+#[test]
+fn threads_has_fewer_than_200_lines() {
+    let lines = include_str!("../threads.rs").lines().count();
+    assert!(lines < 200, "{lines} lines");
+}
+
 #[cfg(feature = "stdio")]
 #[test]
 fn threads_greets_without_a_runtime() {
