@@ -1,6 +1,8 @@
 //! Unary calls, and what goes along with every call.
 
-use futures_util::future::{join, join_all};
+use std::pin::pin;
+
+use futures_util::future::{join, join_all, poll_immediate};
 use outboard::codegen::call_bidirectional;
 use outboard::{CallOptions, Code, Metadata, Status, Streaming, context};
 use outboard_core::wire::reflection::server_reflection_request::MessageRequest as Question;
@@ -75,6 +77,25 @@ pub async fn sixty_four_calls_at_once(h: Harness) {
     for met in join_all(calls).await {
         assert_eq!(met, Ok(Nothing {}));
     }
+    rig.shutdown().await;
+}
+
+pub async fn a_call_that_nobody_polls_holds_up_no_other(h: Harness) {
+    let rig = h.start().await;
+    let probe = rig.probe.clone();
+    let mut waiting = Box::pin(probe.wait(Nothing {}));
+    assert!(poll_immediate(&mut waiting).await.is_none(), "it waits");
+    let note = h.promptly(rig.probe.next_note(Nothing {})).await;
+    assert_eq!(note.expect("ok").text, "wait began");
+    // Also where its answer has come and is not looked at.
+    let mut answered = pin!(probe.echo(payload("first")));
+    assert!(poll_immediate(&mut answered).await.is_none(), "it was sent");
+    for _ in 0..100 {
+        let echoed = h.promptly(rig.probe.echo(payload("second"))).await;
+        assert_eq!(echoed, Ok(payload("second")));
+    }
+    assert_eq!(answered.await, Ok(payload("first")));
+    drop(waiting);
     rig.shutdown().await;
 }
 

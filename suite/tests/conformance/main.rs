@@ -75,6 +75,7 @@ macro_rules! pairs {
             sixteen_mebibytes_go_both_ways,
             ten_thousand_small_calls,
             sixty_four_calls_at_once,
+            a_call_that_nobody_polls_holds_up_no_other,
             unknown_services_and_methods_are_unimplemented,
             metadata_and_trailers_go_both_ways,
             statuses_keep_code_text_and_details,
