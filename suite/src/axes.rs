@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use outboard::rt::SharedRuntime;
 use outboard::{H2, Host, Plugin, Smol, Stdio, Tokio};
@@ -47,7 +48,14 @@ pub enum TransportKind {
     H2,
     /// Frames over the plugin's stdin and stdout.
     Stdio,
+    /// The first, looking again for a while before it sleeps.
+    H2Spin,
+    /// The second, looking again for a while before it sleeps.
+    StdioSpin,
 }
+
+/// How long those look that do.
+const SPIN: Duration = Duration::from_micros(20);
 
 impl TransportKind {
     /// The host, speaking this transport alone.
@@ -55,6 +63,8 @@ impl TransportKind {
         match self {
             Self::H2 => host.transport(H2::new()),
             Self::Stdio => host.transport(Stdio::new()),
+            Self::H2Spin => host.transport(H2::new().spin(SPIN)),
+            Self::StdioSpin => host.transport(Stdio::new().spin(SPIN)),
         }
     }
 
@@ -63,6 +73,8 @@ impl TransportKind {
         match self {
             Self::H2 => plugin.transport(H2::new()),
             Self::Stdio => plugin.transport(Stdio::new()),
+            Self::H2Spin => plugin.transport(H2::new().spin(SPIN)),
+            Self::StdioSpin => plugin.transport(Stdio::new().spin(SPIN)),
         }
     }
 
@@ -70,8 +82,8 @@ impl TransportKind {
     #[must_use]
     pub fn has_sockets(self) -> bool {
         match self {
-            Self::H2 => true,
-            Self::Stdio => false,
+            Self::H2 | Self::H2Spin => true,
+            Self::Stdio | Self::StdioSpin => false,
         }
     }
 
@@ -79,6 +91,8 @@ impl TransportKind {
         match self {
             Self::H2 => "h2",
             Self::Stdio => "stdio",
+            Self::H2Spin => "h2+spin",
+            Self::StdioSpin => "stdio+spin",
         }
     }
 }
@@ -122,7 +136,7 @@ impl FromStr for TransportKind {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::H2, Self::Stdio]
+        [Self::H2, Self::Stdio, Self::H2Spin, Self::StdioSpin]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| UnknownName(name.to_owned()))

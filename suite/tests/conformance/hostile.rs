@@ -29,7 +29,7 @@ fn openings(transport: TransportKind) -> Vec<Vec<u8>> {
     // As a length it is too large, or the peer would rightly wait for the rest.
     noise[0] = 0xff;
     match transport {
-        TransportKind::H2 => vec![
+        TransportKind::H2 | TransportKind::H2Spin => vec![
             noise,
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
             vec![0, 0, 6, 4, 0],
@@ -41,7 +41,7 @@ fn openings(transport: TransportKind) -> Vec<Vec<u8>> {
             ],
         ],
         // What is malformed after a preface has cases of its own.
-        TransportKind::Stdio => vec![noise, vec![0xff; 64], vec![0; 3]],
+        TransportKind::Stdio | TransportKind::StdioSpin => vec![noise, vec![0xff; 64], vec![0; 3]],
     }
 }
 

@@ -102,9 +102,6 @@ async fn ended(h: &Harness, mut child: Child) {
 }
 
 pub async fn shared_streams_keep_their_flags(h: Harness) {
-    if h.on.transport.has_sockets() {
-        return;
-    }
     for threaded in [false, true] {
         let (ends, mut host) = if threaded {
             socket(&h).await
@@ -171,9 +168,6 @@ impl AsyncWrite for Stalling {
 }
 
 pub async fn threads_that_are_blocked_hold_nothing_up(h: Harness) {
-    if h.on.transport.has_sockets() {
-        return;
-    }
     let (ends, mut host) = socket(&h).await;
     let child = ends.start(&h, &mut host, &["--drain", "500"]).await;
     let stalled = Arc::new(AtomicBool::new(false));

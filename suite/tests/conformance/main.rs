@@ -63,8 +63,13 @@ macro_rules! only {
     (Stdio Stdio $module:ident $case:ident) => {
         case!($module $case);
     };
-    (H2 Stdio $module:ident $case:ident) => {};
-    (Stdio H2 $module:ident $case:ident) => {};
+    (H2 H2Spin $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Stdio StdioSpin $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    ($only:ident $on:ident $module:ident $case:ident) => {};
 }
 
 /// The cases that depend on both sides.
@@ -222,9 +227,12 @@ macro_rules! plugins {
                 a_host_that_breaks_the_protocol_is_told_which_rule,
             ]
         );
-        group!(inherited:
-            shared_streams_keep_their_flags,
-            threads_that_are_blocked_hold_nothing_up,
+        group!(inherited: ;
+            $on:
+            [Stdio:
+                shared_streams_keep_their_flags,
+                threads_that_are_blocked_hold_nothing_up,
+            ]
         );
     };
 }
@@ -257,6 +265,8 @@ combinations! {
         smol_tokio_stdio: Smol, Tokio, Stdio;
         smol_smol_stdio: Smol, Smol, Stdio;
         threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
+        smol_threads_h2_spin: Smol, TokioThreads, H2Spin;
+        tokio_smol_stdio_spin: Tokio, Smol, StdioSpin;
     }
     hosts! {
         tokio_host_h2: Tokio, Tokio, H2;
