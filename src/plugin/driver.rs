@@ -20,7 +20,7 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime};
+use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime, Timer};
 
 use super::error::ServeError;
 use super::events::PluginEvents;
@@ -31,7 +31,7 @@ use crate::services::{self, Asked, Internal};
 use crate::sys::files::SocketFile;
 use crate::sys::interrupt::IgnoreInterrupts;
 use crate::sys::socket::{self, Bound, ListenError};
-use crate::sys::stdio::{self, Claim};
+use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
 use crate::time::{self, Alarm};
 
 /// What is needed to make a [`Driver`].
@@ -74,6 +74,8 @@ pub(super) struct Driver {
     interrupts: Option<IgnoreInterrupts>,
     /// Gets a byte for each interrupt ignored.
     interrupted: Option<BoxReader>,
+    /// By when the standard library's buffer must have been written.
+    flush_limit: Option<Pin<Box<dyn Timer>>>,
     alarm: Alarm,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
@@ -116,6 +118,7 @@ impl Driver {
             asked: Vec::new(),
             interrupts: None,
             interrupted: None,
+            flush_limit: None,
             alarm: Alarm::default(),
             host_gone: false,
             outcome: None,
@@ -377,13 +380,21 @@ impl Driver {
                     return false;
                 }
                 self.parts.claim.release();
+                let runtime = &self.parts.runtime;
+                self.flush_limit = Some(runtime.timer(runtime.now() + FLUSH_PATIENCE));
                 self.ending = Some(Ending::Release);
                 true
             }
             Some(Ending::Release) => {
                 if self.parts.events.poll_released(cx).is_pending() {
+                    let limit = self.flush_limit.as_mut();
+                    if limit.is_some_and(|limit| limit.as_mut().poll_expired(cx).is_ready()) {
+                        self.flush_limit = None;
+                        self.parts.claim.release_now();
+                    }
                     return false;
                 }
+                self.flush_limit = None;
                 // All that was printed is queued now, and nothing follows.
                 self.parts.events.output.close();
                 self.ending = Some(Ending::Output);

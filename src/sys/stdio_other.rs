@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
+/// There is nothing to wait for.
+pub(crate) const FLUSH_PATIENCE: Duration = Duration::ZERO;
+
 /// Who is told what the watching thread sees.
 #[allow(dead_code)]
 pub(crate) trait Events: Send + Sync + 'static {
@@ -68,6 +71,9 @@ impl Claim {
     pub(crate) fn release(&self) {
         let _unwatched = self.events.0.released();
     }
+
+    /// Nothing is left to do.
+    pub(crate) fn release_now(&self) {}
 }
 
 /// Not implemented where descriptors cannot be redirected.

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ struct State {
 /// How long the standard library's buffer may take to be written. The lock on stdout is all that can
 /// hold it up, and a thread of the program may hold that for ever. (A choice: far more than any
 /// print takes, and a small part of the time that a host waits for a plugin's end.)
-const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
+pub(crate) const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The original stderr, for logs and panics; set once, since loggers keep using it.
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -157,43 +157,36 @@ impl Claim {
             }
         }
         let captured = Arc::clone(&self.0);
-        // Not on this thread, which may be all that the runtime has.
+        // Not on this thread, which may be all that the runtime has, nor on the watching one, which
+        // must read on: the lock may be held by who waits for room in the pipe.
         let releasing = thread::Builder::new()
             .name("outboard-release".to_owned())
             .spawn(move || {
-                flush_stdout();
+                let _flushed = io::stdout().flush();
                 captured.restore();
             });
         if releasing.is_err() {
             self.0.restore();
         }
     }
+
+    /// Gives the descriptors back although the standard library's buffer is not written yet; for
+    /// when [`FLUSH_PATIENCE`] is over.
+    pub(crate) fn release_now(&self) {
+        self.0.restore();
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         self.release();
-        let state = self.0.lock();
-        // A bounded time: see `flush_stdout`.
-        let restored = self
-            .0
+        let captured = &self.0;
+        let waits = |state: &mut State| state.watcher.is_some();
+        let restored = captured
             .restored
-            .wait_while(state, |state| state.watcher.is_some());
+            .wait_timeout_while(captured.lock(), FLUSH_PATIENCE, waits);
         drop(restored);
-    }
-}
-
-/// Writes what stands in the standard library's buffer, if its lock can be had in time.
-fn flush_stdout() {
-    let (done, flushed) = mpsc::channel();
-    let flushing = thread::Builder::new()
-        .name("outboard-flush".to_owned())
-        .spawn(move || {
-            let _flushed = io::stdout().flush();
-            let _late = done.send(());
-        });
-    if flushing.is_ok() {
-        let _in_time = flushed.recv_timeout(FLUSH_PATIENCE);
+        captured.restore();
     }
 }
 
@@ -269,6 +262,7 @@ fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
 mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader};
+    use std::sync::mpsc;
 
     #[cfg(target_os = "linux")]
     #[test]
