@@ -2,27 +2,23 @@
 //! for what.
 //!
 //! Everything lies behind one lock that is never held while foreign code runs. Whoever changes
-//! the machine also writes, if that is likely to save a hop; only the driver reads.
+//! the machine also writes, if that is likely to save a hop; the driver reads, and so does a caller
+//! that waits alone.
+
+mod caller;
+mod writing;
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
-use futures_io::AsyncWrite;
 use outboard_core::rpc::{CallHead, LostHook, Metadata, OutMessage, Router, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
-use crate::driver::read_as_caller;
 use crate::server::{Gate, Job, Server};
 use crate::wakers::IoWaker;
 use crate::wire::{CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, SendError, close};
-
-/// The most pieces in one vectored write: several large messages with their neighbours. More would
-/// not fit a pipe anyway.
-const MAX_SLICES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -473,142 +469,6 @@ impl State {
                 self.old_wakers.extend(self.io_waker.set_driver(waker));
             }
         }
-    }
-
-    /// The reply of a unary call, or a wake-up when it comes.
-    pub(crate) fn poll_reply<T>(
-        &mut self,
-        key: Key,
-        waker: &Waker,
-        take: impl Fn(&mut Self, Key) -> Option<T>,
-    ) -> Option<T> {
-        if let Some(reply) = take(self, key) {
-            return Some(reply);
-        }
-        if self.io_waker.take_caller_woken() {
-            // What is read here need not wake who reads it.
-            let own = waiter(&mut self.ours, key).read.take();
-            self.old_wakers
-                .extend(own.filter(|own| !own.will_wake(waker)));
-            read_as_caller(self);
-            if let Some(reply) = take(self, key) {
-                return Some(reply);
-            }
-        }
-        self.wait(key, Wait::Read, waker);
-        if self.unary == 1 && self.is_beside_driver(waker) {
-            self.restore_caller(Some(waker.clone()));
-        }
-        None
-    }
-
-    /// Whether the caller is on the driver's thread but no task of the same executor, so most
-    /// likely the future that a single-threaded runtime was given to block on. Waking that from a
-    /// task costs such a runtime a further look at its events; another task it does not. If the
-    /// guess is wrong, no more than a little time is lost.
-    fn is_beside_driver(&self, caller: &Waker) -> bool {
-        let Some(driver) = &self.driver else {
-            return false;
-        };
-        !std::ptr::eq(driver.vtable(), caller.vtable())
-            && self.driver_thread == Some(thread::current().id())
-    }
-
-    /// Lets the stream of bytes wake this caller, unless there are several by now.
-    pub(crate) fn restore_caller(&mut self, caller: Option<Waker>) {
-        let old = match caller {
-            Some(caller) if self.unary == 1 => self.io_waker.set_caller(caller),
-            caller => caller,
-        };
-        self.old_wakers.extend(old);
-    }
-
-    /// What is left with the stream of bytes.
-    pub(crate) fn io_waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.io_waker))
-    }
-
-    /// A unary call of this side begins or ends.
-    pub(crate) fn count_unary(&mut self, begins: bool) {
-        if begins {
-            self.unary += 1;
-        } else {
-            self.unary -= 1;
-        }
-        self.old_wakers.extend(self.io_waker.take_caller());
-    }
-
-    /// Sees to it that what the machine has to send is sent: at once if the stream of bytes takes
-    /// it and nobody else is about to write, else by the driver.
-    pub(crate) fn kick(&mut self) {
-        if self.last_batch > 1 || self.driver_woken {
-            self.wake_driver();
-            return;
-        }
-        if self.driver.is_none() {
-            // It writes when it first runs.
-            return;
-        }
-        self.flush_now();
-    }
-
-    /// Writes as much as the stream takes now; the driver is woken when it takes more.
-    pub(crate) fn flush_now(&mut self) {
-        self.flush(&mut Context::from_waker(&self.io_waker()));
-    }
-
-    /// Writes as much as the stream takes. If it takes no more for good, that is not the end yet:
-    /// a peer that closes may have answered first.
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
-        if let Err(error) = self.try_flush(cx) {
-            self.broken = Some(Status::connection_lost(format!(
-                "the connection broke: cannot write: {error}"
-            )));
-            self.out.clear();
-            self.wake_driver();
-        }
-        self.drain_events();
-    }
-
-    fn try_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            self.mux.transmit(&mut self.out);
-            let Some(io) = self.io.as_mut().filter(|_| self.broken.is_none()) else {
-                self.out.clear();
-                return Ok(());
-            };
-            if self.out.is_empty() {
-                if self.unflushed
-                    && let Poll::Ready(done) = Pin::new(io).poll_flush(cx)
-                {
-                    done?;
-                    self.unflushed = false;
-                }
-                return Ok(());
-            }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let used = self.out.slices(&mut slices);
-            let slices = slices.get(..used).unwrap_or_default();
-            let result = match slices {
-                [one] => Pin::new(io).poll_write(cx, one),
-                many => Pin::new(io).poll_write_vectored(cx, many),
-            };
-            match result {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.out.advance(count);
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
-            }
-        }
-    }
-
-    /// Whether the last frame has left.
-    pub(crate) fn is_close_written(&self) -> bool {
-        self.mux.is_close_sent() && self.out.is_empty() && !self.unflushed
     }
 
     /// The connection is lost; the driver asks the hook and then closes.

@@ -20,9 +20,11 @@ impl Plan {
         round: usize,
         outcome: &mut Outcome,
     ) -> Result<(), Failure> {
-        let mut session = self.session(subject, placement)?;
-        session.launch()?;
         for size in [SMALL, 1 << 10, LARGE] {
+            // Programs of its own for each size: what an allocator has learned from one size can
+            // halve or double the rate of the next.
+            let mut session = self.session(subject, placement)?;
+            session.launch()?;
             let Some(rate) = self.rate(&mut session, size, CALLERS)? else {
                 return Ok(());
             };
@@ -31,6 +33,8 @@ impl Plan {
                 .results
                 .add(figure, subject.to_string(), round, rate);
         }
+        let mut session = self.session(subject, placement)?;
+        session.launch()?;
         let (piece, bytes) = (LARGE, self.amounts.stream);
         for (direction, order) in [
             ("to the host", Order::Download { piece, bytes }),
