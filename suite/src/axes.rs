@@ -55,7 +55,7 @@ pub enum TransportKind {
 }
 
 /// How long those look that do.
-const SPIN: Duration = Duration::from_micros(20);
+const SPIN: Duration = Duration::from_micros(50);
 
 impl TransportKind {
     /// The host, speaking this transport alone.

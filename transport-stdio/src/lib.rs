@@ -72,8 +72,9 @@ impl Stdio {
     }
 
     /// Looks again for up to this time when there is nothing to read, before the thread may sleep;
-    /// see [`Spin`] for when that helps. Off by default. 20 microseconds are a good value, on both
-    /// sides, where each side has a processor of its own and nothing else to do.
+    /// see [`Spin`] for when that helps. Off by default. 50 microseconds are a good value, on both
+    /// sides, where each side has a processor of its own and nothing else to do. It must be longer
+    /// than the other side takes to answer.
     #[must_use]
     pub fn spin(mut self, limit: Duration) -> Self {
         self.spin = limit;
