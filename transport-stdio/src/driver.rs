@@ -165,7 +165,8 @@ pub(crate) fn read_as_caller(state: &mut State) {
     }
     match exchange(state) {
         Turn::Again | Turn::Wait | Turn::Over => {}
-        Turn::Lost(status) => state.lose(status),
+        // Kept in the state: the driver finds it there.
+        Turn::Lost(_) => state.wake_driver(),
     }
 }
 
