@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::{reactor::Reactor, source::Registered};
@@ -61,7 +62,16 @@ impl Home {
                     .await
                     .map(drop),
                 // Hang-ups and errors count as readable, as with poll(2).
-                Fd::AsyncIo(polled) => poll_fn(|cx| polled.fd.poll_readable(cx)).await,
+                Fd::AsyncIo(polled) => {
+                    poll_fn(|cx| {
+                        // Looked at first, for the same reason as in `Polled::poll`.
+                        if is_readable(polled.fd.get_ref())? {
+                            return Poll::Ready(Ok(()));
+                        }
+                        polled.fd.poll_readable(cx)
+                    })
+                    .await
+                }
             }
         })
     }
@@ -78,6 +88,12 @@ impl Home {
             no_room: false,
         }))
     }
+}
+
+/// Whether there is something to read, or the other end is gone, now.
+fn is_readable(fd: &impl AsFd) -> Result<bool> {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
 }
 
 /// A non-blocking descriptor whose owner does the reading and writing.
@@ -164,12 +180,14 @@ impl<T: AsFd> Polled<T> {
                 Direction::Read => &mut self.nothing_to_read,
                 Direction::Write => &mut self.no_room,
             };
-            if *exhausted {
+            // Once there was a wait, the next poll tries first, as async-io's own streams do: it
+            // does not count an event of the turn in which the wait began, so that asking again
+            // might wait for ever for what is there.
+            if std::mem::take(exhausted) {
                 ready!(match direction {
                     Direction::Read => self.fd.poll_readable(cx),
                     Direction::Write => self.fd.poll_writable(cx),
                 })?;
-                *exhausted = false;
             }
             match attempt(self.fd.get_ref()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => *exhausted = true,
