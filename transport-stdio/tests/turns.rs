@@ -51,6 +51,17 @@ fn connect(
     (connection, tasks)
 }
 
+/// A client and a server that have greeted each other, each with its tasks.
+fn greeted() -> (Arc<dyn Connection>, Tasks, Arc<dyn Serving>, Tasks) {
+    let (near, far) = pipe(1_000);
+    let (serving, _echo, servers) = serve(far);
+    let (connection, clients) = connect(near, ConnectionConfig::default());
+    settle(clients);
+    settle(servers);
+    settle(clients);
+    (connection, clients, serving, servers)
+}
+
 fn head(method: &str) -> CallHead {
     CallHead::new(format!("/test.Echo/{method}"))
 }
@@ -75,12 +86,7 @@ fn poll_message(call: &mut Box<dyn Call>) -> Poll<Option<Result<Bytes, Status>>>
 
 #[test]
 fn the_only_caller_reads_its_answer_and_need_not() {
-    let (near, far) = pipe(1_000);
-    let (_serving, _echo, servers) = serve(far);
-    let (connection, clients) = connect(near, ConnectionConfig::default());
-    settle(clients);
-    settle(servers);
-    settle(clients);
+    let (connection, clients, _serving, servers) = greeted();
     for reads in [true, false, true] {
         let counted = Arc::new(Counted::default());
         let waker = Waker::from(Arc::clone(&counted));
@@ -104,12 +110,7 @@ fn the_only_caller_reads_its_answer_and_need_not() {
 
 #[test]
 fn of_several_callers_none_reads() {
-    let (near, far) = pipe(1_000);
-    let (_serving, _echo, servers) = serve(far);
-    let (connection, clients) = connect(near, ConnectionConfig::default());
-    settle(clients);
-    settle(servers);
-    settle(clients);
+    let (connection, clients, _serving, servers) = greeted();
     let mut calls = [(); 2].map(|()| {
         let counted = Arc::new(Counted::default());
         let waker = Waker::from(Arc::clone(&counted));
