@@ -5,6 +5,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::limits::METADATA_ENTRY_OVERHEAD;
+
 /// Metadata of a call: names with text or binary values, in the order they were added, names
 /// may repeat.
 ///
@@ -155,6 +157,17 @@ impl Metadata {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How much it counts against [the limit](super::limits::MAX_METADATA_SIZE), in bytes: names and
+    /// values (binary ones as they are, before any encoding), and
+    /// [32](super::limits::METADATA_ENTRY_OVERHEAD) for each entry.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + METADATA_ENTRY_OVERHEAD)
+            .sum()
     }
 
     /// Whether there are no entries.

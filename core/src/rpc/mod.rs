@@ -11,6 +11,7 @@
 mod call;
 mod channel;
 pub mod guard;
+pub mod limits;
 mod message;
 mod metadata;
 mod service;

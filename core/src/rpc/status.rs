@@ -164,6 +164,11 @@ impl Status {
         &self.0.details
     }
 
+    /// The same, shared and not copied.
+    pub(super) fn details_bytes(&self) -> Bytes {
+        self.0.details.clone()
+    }
+
     /// The metadata that came, or will go, with the status.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
