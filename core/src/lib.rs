@@ -69,6 +69,7 @@
 //! | [`rpc`] | calls, channels and transports, as every transport offers them |
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
+//! | [`lock`] | the order of locks, which debug builds assert |
 
 #![cfg_attr(
     test,
@@ -89,6 +90,7 @@ pub mod handshake;
 pub mod hclog;
 pub mod host;
 mod joined;
+pub mod lock;
 pub mod plugin;
 pub mod rpc;
 pub mod rt;

@@ -159,6 +159,8 @@ impl Runtime for Smol {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
+        // A runtime that has shut down drops it.
+        outboard_core::lock::assert_unlocked("a spawn");
         // Without an executor the runtime has shut down, and the task is dropped.
         if let Some(executor) = self.executor.upgrade() {
             executor.spawn(task.in_current_span()).detach();

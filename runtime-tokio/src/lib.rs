@@ -111,6 +111,8 @@ impl Runtime for Tokio {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
+        // A runtime that has shut down drops it.
+        outboard_core::lock::assert_unlocked("a spawn");
         drop(self.handle.spawn(task.in_current_span()));
     }
 

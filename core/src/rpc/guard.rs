@@ -40,7 +40,13 @@ impl Panicked {
 ///
 /// # Errors
 /// [`Panicked`]
+///
+/// # Panics
+/// With debug assertions, if this thread holds a [lock](crate::lock) of outboard: `work` is code of
+/// others.
+#[track_caller]
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    crate::lock::assert_unlocked("code whose panics are caught");
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(payload.as_ref()))
 }
 

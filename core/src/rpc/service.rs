@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
+use crate::lock::Watched;
 use crate::rt::BoxFuture;
 
 /// Which side sends how many messages.
@@ -194,6 +195,7 @@ pub struct DuplicateService {
 /// The services of a server, and the way from a call's path to its handler.
 #[derive(Clone, Default)]
 pub struct Router {
+    _watched: Watched,
     services: BTreeMap<&'static str, Arc<dyn Service>>,
     routes: HashMap<&'static str, Route>,
     extensions: Extensions,
