@@ -24,6 +24,7 @@ pub use types::{
 
 /// The most ids for which messages of the peer are kept that nobody here has asked for yet. Each
 /// lives for the timeout only, so this bounds a flood and no ordinary use: go-plugin has no bound.
+/// Beyond it the oldest gives way, being the likeliest that nobody wants any more.
 pub const MAX_PENDING: usize = 1024;
 
 /// The state of the broker on one side of one control stream.

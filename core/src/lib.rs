@@ -69,7 +69,7 @@
 //! | [`rpc`] | calls, channels and transports, as every transport offers them |
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
-//! | [`lock`] | the order of locks, which debug builds assert |
+//! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
 
 #![cfg_attr(
     test,
@@ -92,6 +92,7 @@ pub mod host;
 mod joined;
 pub mod lock;
 pub mod plugin;
+pub mod queue;
 pub mod rpc;
 pub mod rt;
 mod text;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{BrokerAction, BrokerError, BrokerEvent, ConnInfo, MAX_PENDING, Shared};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::fault::Fault;
+use crate::queue::KeyedQueue;
 use crate::text::excerpt;
 use crate::timer::TimerKind;
 
@@ -20,7 +21,7 @@ const QUOTED: usize = 64;
 pub(super) struct Listeners {
     accepting: BTreeMap<u32, Accepting>,
     /// Announcements nobody has dialled yet. A bad one is an answer as well.
-    boxes: BTreeMap<u32, Result<Endpoint, EndpointError>>,
+    boxes: KeyedQueue<u32, Result<Endpoint, EndpointError>>,
     /// Dials that wait for their announcement.
     dials: BTreeSet<u32>,
 }
@@ -79,11 +80,17 @@ impl Listeners {
         if self.dials.remove(&id) {
             shared.timers.disarm(TimerKind::Dial(id));
             connect(shared, id, read(&message));
-        } else if self.boxes.contains_key(&id) || self.boxes.len() >= MAX_PENDING {
+        } else if self.boxes.contains(&id) {
             // One announcement serves one dial, and the first stays until it is taken or too old.
             shared.ignore();
         } else {
-            self.boxes.insert(id, read(&message));
+            if self.boxes.len() >= MAX_PENDING
+                && let Some((oldest, _)) = self.boxes.pop()
+            {
+                shared.timers.disarm(TimerKind::Announcement(oldest));
+                shared.ignore();
+            }
+            self.boxes.push(id, read(&message));
             shared.arm(TimerKind::Announcement(id), now);
         }
     }

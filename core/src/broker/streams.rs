@@ -1,9 +1,10 @@
 //! The broker inside one multiplexed connection: knocks, acknowledgements, streams in order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{BrokerAction, BrokerError, ConnInfo, Control, Knock, MAX_PENDING, Route, Shared};
+use crate::queue::KeyedQueue;
 use crate::text::excerpt;
 use crate::timer::TimerKind;
 
@@ -14,19 +15,19 @@ const QUOTED: usize = 256;
 pub(super) struct Streams {
     // Dialling.
     /// Dials that wait for their turn.
-    queued: VecDeque<u32>,
+    queued: KeyedQueue<u32>,
     /// The dial whose turn it is.
     turn: Option<(u32, Turn)>,
     /// Knocks that were sent and given up without an answer, by id: a late acknowledgement still
     /// reserves the next stream at the peer.
-    abandoned: BTreeMap<u32, u32>,
+    abandoned: KeyedQueue<u32, u32>,
 
     // Accepting.
     accepting: BTreeSet<u32>,
     /// Knocks on ids that nobody accepts yet.
-    kept: BTreeSet<u32>,
+    kept: KeyedQueue<u32>,
     /// Knocks on accepted ids that wait for the stream of the armed one.
-    waiting: VecDeque<u32>,
+    waiting: KeyedQueue<u32>,
     /// The acknowledged knock whose stream must come next.
     armed: Option<u32>,
 }
@@ -50,7 +51,7 @@ impl Streams {
         if self.queued.contains(&id) || self.turn == Some((id, Turn::Knocking)) {
             return Err(BrokerError::AlreadyDialling { id });
         }
-        self.queued.push_back(id);
+        self.queued.push(id, ());
         if shared.control == Control::Waiting {
             // No dial has its turn before the control stream is up, which may never be.
             shared.arm(TimerKind::Dial(id), now);
@@ -60,13 +61,11 @@ impl Streams {
     }
 
     pub(super) fn cancel_dial(&mut self, shared: &mut Shared, now: Instant, id: u32) -> bool {
-        let queued = self.queued.len();
-        self.queued.retain(|other| *other != id);
         let found = if self.turn == Some((id, Turn::Knocking)) {
             self.abandon(shared, id);
             true
         } else {
-            self.queued.len() < queued
+            self.queued.remove(&id).is_some()
         };
         if found {
             shared.timers.disarm(TimerKind::Dial(id));
@@ -76,7 +75,7 @@ impl Streams {
     }
 
     pub(super) fn on_control(&mut self, shared: &mut Shared, now: Instant) {
-        for &id in &self.queued {
+        for &id in self.queued.keys() {
             shared.timers.disarm(TimerKind::Dial(id));
         }
         self.next_turn(shared, now);
@@ -94,7 +93,7 @@ impl Streams {
         if self.turn.is_some() || shared.control != Control::Up {
             return;
         }
-        if let Some(id) = self.queued.pop_front() {
+        if let Some((id, ())) = self.queued.pop() {
             self.turn = Some((id, Turn::Knocking));
             shared.outbox.push_back(knock(id));
             shared.arm(TimerKind::Dial(id), now);
@@ -107,11 +106,10 @@ impl Streams {
         if take_unsent(shared, &knock(id)) {
             return;
         }
-        let count = self.abandoned.entry(id).or_default();
-        *count = count.saturating_add(1);
+        let count = self.abandoned.remove(&id).unwrap_or(0);
+        self.abandoned.push(id, count.saturating_add(1));
         if self.abandoned.len() > MAX_PENDING {
-            // Ids are mostly handed out in ascending order, so the lowest is the oldest.
-            self.abandoned.pop_first();
+            self.abandoned.pop();
         }
     }
 
@@ -154,8 +152,8 @@ impl Streams {
 impl Streams {
     pub(super) fn accept(&mut self, shared: &mut Shared, now: Instant, id: u32) {
         self.accepting.insert(id);
-        if self.kept.remove(&id) {
-            self.waiting.push_back(id);
+        if self.kept.remove(&id).is_some() {
+            self.waiting.push(id, ());
             self.arm_next(shared, now);
         }
     }
@@ -172,9 +170,8 @@ impl Streams {
         } else {
             false
         };
-        let waiting = self.waiting.len();
-        self.waiting.retain(|other| *other != id);
-        if refuse || self.waiting.len() < waiting {
+        let waited = self.waiting.remove(&id).is_some();
+        if refuse || waited {
             shared.timers.disarm(TimerKind::Knock(id));
             shared
                 .outbox
@@ -204,14 +201,18 @@ impl Streams {
         if self.kept.contains(&id) || self.waiting.contains(&id) {
             shared.ignore();
         } else if self.accepting.contains(&id) {
-            self.waiting.push_back(id);
+            self.waiting.push(id, ());
             shared.arm(TimerKind::Knock(id), now);
             self.arm_next(shared, now);
-        } else if self.kept.len() < MAX_PENDING {
-            self.kept.insert(id);
-            shared.arm(TimerKind::Knock(id), now);
         } else {
-            shared.ignore();
+            if self.kept.len() >= MAX_PENDING
+                && let Some((oldest, ())) = self.kept.pop()
+            {
+                shared.timers.disarm(TimerKind::Knock(oldest));
+                shared.ignore();
+            }
+            self.kept.push(id, ());
+            shared.arm(TimerKind::Knock(id), now);
         }
     }
 
@@ -220,7 +221,7 @@ impl Streams {
         if self.armed.is_some() {
             return;
         }
-        if let Some(id) = self.waiting.pop_front() {
+        if let Some((id, ())) = self.waiting.pop() {
             shared.timers.disarm(TimerKind::Knock(id));
             self.armed = Some(id);
             shared.outbox.push_back(answer(id, ""));
@@ -263,7 +264,7 @@ impl Streams {
             TimerKind::Open(id) => self.on_opened(shared, now, id),
             TimerKind::Knock(id) => {
                 self.kept.remove(&id);
-                self.waiting.retain(|other| *other != id);
+                self.waiting.remove(&id);
             }
             TimerKind::Stream(id) => {
                 if self.armed == Some(id) {
@@ -300,7 +301,10 @@ impl Streams {
             Some((_, Turn::Opening)) | None => None,
         };
         (
-            knocking.into_iter().chain(self.queued).collect(),
+            knocking
+                .into_iter()
+                .chain(self.queued.keys().copied())
+                .collect(),
             self.accepting.into_iter().collect(),
         )
     }

@@ -1,6 +1,6 @@
 //! Peers that send too much.
 
-use outboard_core::broker::{BrokerMode, MAX_PENDING};
+use outboard_core::broker::{BrokerAction, BrokerMode, MAX_PENDING};
 
 use crate::support::SECOND;
 use crate::{MODES, actions, alone, announcement, knock, sent};
@@ -22,6 +22,56 @@ fn floods_take_bounded_memory_and_pass() {
         broker.accept(now, 1).unwrap();
         broker.dial(now, 2).unwrap();
     }
+}
+
+#[test]
+fn what_nobody_dials_gives_way_to_what_comes_later() {
+    let (mut broker, now) = alone(BrokerMode::Listeners);
+    let count = u32::try_from(MAX_PENDING).unwrap();
+    // From high to low, so that the oldest is not the lowest.
+    for id in (1..=count).rev() {
+        broker.handle_message(now, announcement(id, "/tmp/stale"));
+    }
+    // A second announcement of one that waits does not push another out.
+    broker.handle_message(now, announcement(1, "/tmp/again"));
+    let later = now + SECOND;
+    broker.handle_message(later, announcement(count + 1, "/tmp/new"));
+    assert_eq!(
+        (broker.pending(), broker.ignored_messages()),
+        (MAX_PENDING, 2)
+    );
+    for id in [count + 1, 1, count - 1] {
+        broker.dial(later, id).unwrap();
+        let connects = actions(&mut broker);
+        assert!(
+            matches!(connects[..], [BrokerAction::Connect { id: to, .. }] if to == id),
+            "{id}: {connects:?}"
+        );
+    }
+    broker.dial(later, count).unwrap();
+    assert_eq!(actions(&mut broker), [], "the oldest gave way");
+    // No timer of it is left: the next one is that of those that came with it.
+    broker.handle_timeout(now + 5 * SECOND);
+    assert_eq!(broker.pending(), 0);
+}
+
+#[test]
+fn knocks_that_nobody_wants_give_way_to_later_ones() {
+    let (mut broker, now) = alone(BrokerMode::Multiplexed);
+    let count = u32::try_from(MAX_PENDING).unwrap();
+    for id in (1..=count + 1).rev() {
+        broker.handle_message(now, knock(id, false));
+    }
+    assert_eq!(
+        (broker.pending(), broker.ignored_messages()),
+        (MAX_PENDING, 1)
+    );
+    broker.accept(now, 1).unwrap();
+    assert_eq!(sent(&mut broker), [knock(1, true)], "the newest is there");
+    broker.accept(now, count + 1).unwrap();
+    assert_eq!(sent(&mut broker), [], "the oldest gave way");
+    broker.handle_timeout(now + 5 * SECOND);
+    assert_eq!(broker.pending(), 1, "the one that was answered");
 }
 
 #[test]
