@@ -70,11 +70,10 @@ impl Broker {
             && let Some(file) = endpoint.socket_file()
         {
             let files = &mut self.lock().peer_files;
-            files.retain(|known| known != file);
-            if files.len() == MAX_PEER_FILES {
-                files.pop_front();
+            files.push(file.to_owned(), ());
+            if files.len() > MAX_PEER_FILES {
+                files.pop();
             }
-            files.push_back(file.to_owned());
         }
         self.update(generation.0, |machine, now| {
             machine.handle_message(now, message);

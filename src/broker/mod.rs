@@ -7,7 +7,7 @@ mod server;
 #[cfg(all(test, unix))]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -25,6 +25,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::fault::Fault;
 use outboard_core::plugin::SocketKind;
+use outboard_core::queue::KeyedQueue;
 use outboard_core::rpc::{
     Channel, ConnectionConfig, Router, ServerConfig, Service, Serving, SubChannels, Transport,
 };
@@ -131,7 +132,7 @@ struct State {
     timer_runs: bool,
     closed_by_us: bool,
     /// Socket files that the peer announced and may leave behind if it is killed, the latest last.
-    peer_files: VecDeque<PathBuf>,
+    peer_files: KeyedQueue<PathBuf>,
 }
 
 /// A dial that waits for the other side's announcement.
@@ -168,7 +169,7 @@ impl Broker {
             transmit: None,
             timer_runs: false,
             closed_by_us: false,
-            peer_files: VecDeque::new(),
+            peer_files: KeyedQueue::new(),
         };
         Self(Arc::new(Inner {
             parts,
@@ -328,8 +329,8 @@ impl Broker {
     /// Removes the socket files that the peer, now dead, has announced and left behind.
     pub(crate) fn remove_stale_files(&self) {
         let files = std::mem::take(&mut self.lock().peer_files);
-        for file in files {
-            remove_stale_socket(&file);
+        for file in files.keys() {
+            remove_stale_socket(file);
         }
     }
 

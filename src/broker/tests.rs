@@ -403,7 +403,10 @@ fn the_latest_socket_files_of_a_peer_are_remembered() {
         broker.received(control, message);
     }
     let state = broker.lock();
-    let ends = (state.peer_files.front(), state.peer_files.back());
-    assert_eq!(ends, (Some(&file(2)), Some(&file(1))));
+    let mut files = state.peer_files.keys();
+    assert_eq!(
+        (files.next(), files.next_back()),
+        (Some(&file(2)), Some(&file(1)))
+    );
     assert_eq!(state.peer_files.len(), MAX_PEER_FILES);
 }
