@@ -31,7 +31,8 @@ const MAX_SLICES: usize = 8;
 /// `h2` flushes after every DATA frame of 256 bytes and more, and before the trailers that follow
 /// it. So flushing does nothing here: small writes are held back until the connection's task has
 /// let `h2` do all there is to do, and then leave together through [`Flusher`]. Large ones are
-/// passed on as vectored writes, together with what was held back before them.
+/// passed on as vectored writes, together with what was held back before them. The stream below
+/// may hold things back in its turn, as TLS does: it is flushed after each of these, once.
 ///
 /// In the same way the client's preface, its settings and the first calls leave in one write, and
 /// `h2`'s handshake, which only writes the preface, never has to wait.
@@ -46,6 +47,8 @@ pub(crate) struct Flusher(Arc<Mutex<Inner>>);
 struct Inner {
     stream: BoxByteStream,
     held: BytesMut,
+    /// The stream has been written to and not been flushed to the end.
+    unflushed: bool,
     writing: Writing,
     /// The peer has sent all it will ever send.
     ended: bool,
@@ -66,6 +69,7 @@ pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
     let inner = Arc::new(Mutex::new(Inner {
         stream,
         held: BytesMut::new(),
+        unflushed: false,
         writing: Writing::Works,
         ended: false,
         has_read: false,
@@ -96,7 +100,7 @@ impl Flusher {
     /// Sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = lock(&self.0);
-        let pending = !inner.held.is_empty() && inner.poll_flush(cx).is_pending();
+        let pending = inner.poll_flush(cx).is_pending();
         match std::mem::replace(&mut inner.writing, Writing::Over) {
             Writing::Failed(error) => Poll::Ready(Err(error)),
             writing @ (Writing::Works | Writing::Over) => {
@@ -122,25 +126,31 @@ impl Inner {
 
     fn fail(&mut self, error: io::Error) {
         self.held.clear();
+        self.unflushed = false;
         self.writing = Writing::Failed(error);
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Err(error) = ready!(self.poll_write_held(cx)) {
+        if let Err(error) = ready!(self.try_poll_flush(cx)) {
             self.fail(error);
         }
         Poll::Ready(())
     }
 
-    fn poll_write_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn try_poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
+            self.unflushed = true;
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.held))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.held.advance(written);
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what is held back and these slices as one; gives how much of the slices went.
@@ -149,6 +159,7 @@ impl Inner {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
         while !self.held.is_empty() {
             let held = self.held.len();
             let mut all = [IoSlice::new(&[]); MAX_SLICES];

@@ -377,3 +377,19 @@ fn an_authority_that_is_none_fails_the_calls_with_a_reason() {
         drop(Arc::clone(&pair.serving));
     });
 }
+
+#[test]
+fn messages_of_all_sizes_are_flushed() {
+    run(async {
+        let pair = pair();
+        // The largest that are held back and put together with others, and the smallest and the
+        // largest that are not.
+        for size in [0, 8_000, 8_192, 9_000, 20_000, 65_000, 66_000, 300_000] {
+            let message = vec![7; size];
+            let call = pair
+                .connection
+                .unary(CallHead::new("/test.Echo/Echo"), out(&message));
+            assert_eq!(call.await.expect("an answer").message, message, "{size}");
+        }
+    });
+}

@@ -189,6 +189,7 @@ async fn hostile(bytes: Vec<u8>) -> Vec<u8> {
     let (_echo, router) = router();
     let serving = Stdio::new().serve(&runtime, Box::new(far), router, ServerConfig::default());
     near.write_all(&bytes).await.expect("written");
+    near.flush().await.expect("written");
     serving.closed().await;
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.expect("read");
@@ -282,6 +283,7 @@ fn a_peer_that_never_reads_does_not_keep_us_from_reading() {
             Frame::Cancel { stream: 5 }.encode(&mut bytes);
         }
         near.write_all(&bytes).await.expect("the server reads on");
+        near.flush().await.expect("the server reads on");
         let mut open = Vec::new();
         for _ in 0..2 {
             Frame::Open {
@@ -298,6 +300,7 @@ fn a_peer_that_never_reads_does_not_keep_us_from_reading() {
         }
         // Its answers cannot leave, so its second use of the stream is too early.
         near.write_all(&open).await.expect("written");
+        near.flush().await.expect("written");
         drop(near);
         serving.closed().await;
     });
@@ -317,6 +320,7 @@ fn unknown_frames_that_may_be_skipped_are() {
         }
         .encode(&mut bytes);
         near.write_all(&bytes).await.expect("written");
+        near.flush().await.expect("written");
         let mut expected = Vec::new();
         Frame::Pong {
             content: *b"are you?",

@@ -1,10 +1,11 @@
-//! A two-way stream of bytes in memory with limited room.
+//! A two-way stream of bytes in memory with limited room, which keeps what is written until it is
+//! flushed, as TLS does.
 
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -31,10 +32,15 @@ impl Lane {
     }
 }
 
-/// One end of the pipe. Dropping it closes both directions.
+/// The most an end keeps before it passes something on unasked; one with less room keeps as much
+/// as it has room for.
+const KEPT: usize = 256 * 1024;
+
+/// One end of the pipe. Dropping it closes both directions; what was not flushed is lost.
 pub struct End {
     incoming: Arc<Mutex<Lane>>,
     outgoing: Arc<Mutex<Lane>>,
+    kept: VecDeque<u8>,
 }
 
 /// Counts the writes of one end from outside.
@@ -58,10 +64,12 @@ pub fn pipe(capacity: usize) -> (End, End) {
     let near = End {
         incoming: Arc::clone(&a),
         outgoing: Arc::clone(&b),
+        kept: VecDeque::new(),
     };
     let far = End {
         incoming: b,
         outgoing: a,
+        kept: VecDeque::new(),
     };
     (near, far)
 }
@@ -69,6 +77,29 @@ pub fn pipe(capacity: usize) -> (End, End) {
 impl End {
     pub fn write_count(&self) -> WriteCount {
         WriteCount(Arc::clone(&self.outgoing))
+    }
+
+    fn most_kept(&self) -> usize {
+        let lane = self.outgoing.lock().expect("no panic under the lock");
+        lane.capacity.min(KEPT)
+    }
+
+    /// Moves what is kept as far as there is room.
+    fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut lane = self.outgoing.lock().expect("no panic under the lock");
+        if lane.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let count = self.kept.len().min(lane.capacity - lane.bytes.len());
+        lane.bytes.extend(self.kept.drain(..count));
+        if count > 0 {
+            lane.wake();
+        }
+        if self.kept.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        lane.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -121,32 +152,33 @@ impl AsyncWrite for End {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut lane = self.outgoing.lock().expect("no panic under the lock");
+        let this = self.get_mut();
+        if this.kept.len() >= this.most_kept() {
+            ready!(this.poll_pass(cx))?;
+        }
+        let room = this.most_kept() - this.kept.len();
+        let mut lane = this.outgoing.lock().expect("no panic under the lock");
         if lane.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = lane.capacity - lane.bytes.len();
-        if room == 0 {
-            lane.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
+        lane.writes += 1;
         let mut count = 0;
         for slice in slices {
             let take = slice.len().min(room - count);
-            lane.bytes.extend(&slice[..take]);
+            this.kept.extend(&slice[..take]);
             count += take;
         }
-        lane.writes += 1;
-        lane.wake();
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_pass(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut lane = self.outgoing.lock().expect("no panic under the lock");
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_pass(cx))?;
+        let mut lane = this.outgoing.lock().expect("no panic under the lock");
         lane.closed = true;
         lane.wake();
         Poll::Ready(Ok(()))

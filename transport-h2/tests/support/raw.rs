@@ -44,8 +44,8 @@ impl tokio::io::AsyncWrite for Adapter {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -303,4 +303,5 @@ pub fn request_block(authority: Option<&str>, path: &str) -> Vec<u8> {
 
 pub async fn send(end: &mut End, bytes: &[u8]) {
     end.write_all(bytes).await.expect("the peer reads");
+    end.flush().await.expect("the peer reads");
 }
