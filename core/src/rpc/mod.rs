@@ -11,6 +11,7 @@
 mod call;
 mod channel;
 pub mod guard;
+mod keepalive;
 pub mod limits;
 mod message;
 mod metadata;
@@ -22,6 +23,7 @@ mod transport;
 
 pub use self::call::{Call, CallHead, MessageStream, Reply};
 pub use self::channel::{CallOptions, Channel};
+pub use self::keepalive::{Keepalive, KeepaliveAction, KeepaliveTimer};
 pub use self::message::OutMessage;
 pub use self::metadata::{Metadata, MetadataError, MetadataValue};
 pub use self::service::{
