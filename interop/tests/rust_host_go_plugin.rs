@@ -21,7 +21,7 @@ macro_rules! scenarios {
 scenarios! {
     services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer
         streamer_broken;
-    calls: large_message limit_of_the_plugin limit_of_the_host status deadline cancel metadata
+    calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
         sequential parallel streams unknown_method health;
     output: stdio unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
         stray_stdout;

@@ -15,7 +15,7 @@ macro_rules! scenarios {
 
 scenarios! {
     services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer;
-    calls: large_message limit_of_the_plugin limit_of_the_host status deadline cancel metadata
+    calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
         sequential parallel streams unknown_method health;
     output: stdio last_words unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
         stray_stdout;

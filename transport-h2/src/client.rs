@@ -36,6 +36,7 @@ type Closing = SharedFuture<oneshot::Receiver<Status>>;
 pub(crate) struct Shared {
     runtime: SharedRuntime,
     limit: usize,
+    max_header_list: u32,
     last_stream: u32,
     template: Option<RequestTemplate>,
     state: Mutex<State>,
@@ -75,7 +76,7 @@ pub(crate) fn connect(
 ) -> Arc<dyn Connection> {
     let (closed, closing) = oneshot::channel();
     let template = RequestTemplate::new(connection.secure, &connection.authority);
-    let (io, flusher) = adapt(io);
+    let (io, flusher) = adapt(io, config.max_header_list());
     // `Io` keeps the preface back, so the handshake has nothing to wait for.
     let handshake =
         pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));
@@ -100,6 +101,7 @@ pub(crate) fn connect(
     let shared = Arc::new(Shared {
         runtime: Arc::clone(runtime),
         limit: connection.max_message_size,
+        max_header_list: config.max_header_list(),
         last_stream: config.last_stream,
         template,
         state: Mutex::new(state),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use outboard_core::rpc::Spin;
 
+use crate::announce::kept_header_list;
+
 /// gRPC over HTTP/2.
 ///
 /// The defaults suit plugins; change them only with a measurement at hand. One value serves any
@@ -45,7 +47,7 @@ impl Default for H2 {
 
 impl H2 {
     /// The defaults: a window of 1 MiB for a stream and no limit of its own for the connection, frames
-    /// of up to 256 KiB, header lists of up to 16 MiB.
+    /// of up to 256 KiB, header lists of up to 5 MiB.
     ///
     /// So a call that nobody reads holds up no other, and makes this side hold 1 MiB of messages at
     /// most (some times as much where each is only a few bytes long, since every frame is kept apart).
@@ -62,8 +64,9 @@ impl H2 {
             // A message below this arrives in one piece and is not copied; larger frames would
             // make small calls wait behind them.
             max_frame_size: 256 << 10,
-            // What grpc-go accepts without announcing a limit.
-            max_header_list_size: 16 << 20,
+            // The most that the limits of outboard_core::rpc::limits come to: a status text of 1 MiB,
+            // percent-encoded, and 1 MiB of details and metadata in base64.
+            max_header_list_size: 5 << 20,
             spin: Duration::ZERO,
             last_stream: LAST_STREAM,
         }
@@ -95,8 +98,13 @@ impl H2 {
         self
     }
 
-    /// The most metadata taken per call and direction, in bytes as RFC 9113 counts them (32 per
-    /// entry on top).
+    /// The most headers taken per call and direction, in bytes as RFC 9113 counts them (32 per
+    /// entry on top); more fail their call. Metadata is among them, binary values in base64, and the
+    /// text of a status, percent-encoded to up to three times its length.
+    ///
+    /// The peer is told, and as a rule keeps the limit. How much of the headers of one call a peer
+    /// that does not can make this side hold, before the connection ends, is this limit times the
+    /// ratio of [`max_frame_size`](Self::max_frame_size) to 16 KiB: 80 MiB by default.
     #[must_use]
     pub fn max_header_list_size(mut self, bytes: u32) -> Self {
         self.max_header_list_size = bytes;
@@ -111,6 +119,14 @@ impl H2 {
     pub fn spin(mut self, limit: Duration) -> Self {
         self.spin = limit;
         self
+    }
+
+    pub(crate) const fn max_header_list(&self) -> u32 {
+        self.max_header_list_size
+    }
+
+    fn kept_header_list(&self) -> u32 {
+        kept_header_list(self.max_header_list_size, self.max_frame_size)
     }
 
     pub(crate) const fn spinner(&self) -> Spin {
@@ -132,7 +148,7 @@ impl H2 {
             .initial_window_size(self.stream_window)
             .initial_connection_window_size(self.connection_window)
             .max_frame_size(self.max_frame_size)
-            .max_header_list_size(self.max_header_list_size)
+            .max_header_list_size(self.kept_header_list())
             .enable_push(false)
             .data_frame_budget(self.data_frame_budget())
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
@@ -148,7 +164,7 @@ impl H2 {
             .initial_window_size(self.stream_window)
             .initial_connection_window_size(self.connection_window)
             .max_frame_size(self.max_frame_size)
-            .max_header_list_size(self.max_header_list_size)
+            .max_header_list_size(self.kept_header_list())
             .data_frame_budget(self.data_frame_budget())
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
             .max_pending_accept_reset_streams(PENDING_RESETS)

@@ -9,6 +9,7 @@ use outboard_core::grpc::{
     self, BadBinaryHeader, code_from_http_status, decode_binary, decode_message, encode_binary,
     encode_message, is_grpc_content_type, is_reserved_header, parse_status_code,
 };
+use outboard_core::rpc::limits::{METADATA_ENTRY_OVERHEAD, bounded_status, check_metadata};
 use outboard_core::rpc::{CallHead, Code, Metadata, MetadataValue, Status};
 
 const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -134,6 +135,7 @@ pub(crate) fn trailers_only(http: StatusCode, status: &Status) -> Response<()> {
 /// A status, and its metadata as far as it can be sent: an error must not get lost because
 /// something that goes with it is malformed.
 fn add_status(headers: &mut HeaderMap, status: &Status) {
+    let status = &*bounded_status(status);
     headers.insert(GRPC_STATUS, HeaderValue::from(status.code().number()));
     if !status.message().is_empty() {
         let text = encode_message(status.message()).into_owned();
@@ -152,7 +154,12 @@ fn add_status(headers: &mut HeaderMap, status: &Status) {
 }
 
 /// Adds metadata to headers. Names that belong to the protocol are left out, as in grpc-go.
+///
+/// # Errors
+/// `RESOURCE_EXHAUSTED` for more than [the limits](outboard_core::rpc::limits), `INTERNAL` for what
+/// is no header.
 fn append(headers: &mut HeaderMap, metadata: &Metadata) -> Result<(), Status> {
+    check_metadata(metadata)?;
     for (name, content) in metadata.iter() {
         if is_reserved_header(name) {
             continue;
@@ -173,6 +180,25 @@ fn append(headers: &mut HeaderMap, metadata: &Metadata) -> Result<(), Status> {
 fn value(text: String) -> Result<HeaderValue, Status> {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
         .map_err(|_| Status::internal("a metadata value is no HTTP/2 header value"))
+}
+
+/// Checks the size of a header list that has arrived. `h2` keeps a higher limit; see
+/// [`crate::announce`].
+///
+/// # Errors
+/// `RESOURCE_EXHAUSTED`
+pub(crate) fn check_size(headers: &HeaderMap, limit: u32) -> Result<(), Status> {
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + METADATA_ENTRY_OVERHEAD)
+        .sum();
+    if u32::try_from(size).is_ok_and(|size| size <= limit) {
+        return Ok(());
+    }
+    Err(Status::resource_exhausted(format!(
+        "headers of {size} bytes came, over this side's limit of {limit} bytes a call \
+         (H2::max_header_list_size)"
+    )))
 }
 
 /// The metadata among these headers. Text values that are not printable ASCII are left out: they

@@ -11,6 +11,8 @@ use outboard_core::rpc::Spin;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::announce::announce_header_list;
+
 /// How much is read at once. The buffer has to be initialised before each read, so this also
 /// bounds what that costs when only a little arrives.
 const READ_STEP: usize = 64 * 1024;
@@ -50,6 +52,8 @@ struct Inner {
     /// The stream has been written to and not been flushed to the end.
     unflushed: bool,
     writing: Writing,
+    /// The limit on header lists to announce, until that has been written.
+    announce: Option<u32>,
     /// The peer has sent all it will ever send.
     ended: bool,
     /// Bytes have come since that was asked last.
@@ -65,12 +69,14 @@ enum Writing {
 }
 
 /// The adapter of a stream. Whoever polls `h2` polls the flusher afterwards, in the same task.
-pub(crate) fn adapt(stream: BoxByteStream) -> (Io, Flusher) {
+/// `max_header_list` is what the peer is told of the limit on header lists.
+pub(crate) fn adapt(stream: BoxByteStream, max_header_list: u32) -> (Io, Flusher) {
     let inner = Arc::new(Mutex::new(Inner {
         stream,
         held: BytesMut::new(),
         unflushed: false,
         writing: Writing::Works,
+        announce: Some(max_header_list),
         ended: false,
         has_read: false,
     }));
@@ -219,7 +225,8 @@ impl AsyncWrite for Io {
         if !inner.works() {
             return Poll::Ready(Ok(length));
         }
-        if length > COPY_MAX || inner.held.len() + length > HOLD_MAX {
+        let direct = length > COPY_MAX || inner.held.len() + length > HOLD_MAX;
+        if direct && inner.announce.is_none() {
             return Poll::Ready(Ok(match ready!(inner.poll_write_through(cx, slices)) {
                 Ok(written) => written,
                 Err(error) => {
@@ -230,6 +237,11 @@ impl AsyncWrite for Io {
         }
         for slice in slices {
             inner.held.extend_from_slice(slice);
+        }
+        if let Some(limit) = inner.announce
+            && announce_header_list(&mut inner.held, limit)
+        {
+            inner.announce = None;
         }
         Poll::Ready(Ok(length))
     }

@@ -32,6 +32,7 @@
 //! `:authority` is fine, and so are the values of all current Go, Python and Node hosts. The
 //! tests in `tests/authority.rs` hold the exact list.
 
+mod announce;
 mod call;
 mod client;
 mod config;

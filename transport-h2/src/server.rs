@@ -62,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) runtime: SharedRuntime,
     pub(crate) router: Arc<Router>,
     pub(crate) limit: usize,
+    pub(crate) max_header_list: u32,
     /// Its drop resolves [`Serving::closed`].
     _alive: oneshot::Sender<()>,
 }
@@ -90,11 +91,12 @@ pub(crate) fn serve(
         runtime: Arc::clone(runtime),
         router,
         limit: server.max_message_size,
+        max_header_list: config.max_header_list(),
         _alive: alive,
     });
     runtime.spawn(Box::pin(run(
         config.server_builder(),
-        adapt(io),
+        adapt(io, config.max_header_list()),
         Arc::clone(&orders),
         server,
         config.spinner(),

@@ -223,6 +223,6 @@ fn settings_announce_what_is_meant() {
             })
             .collect();
         // INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE; no MAX_CONCURRENT_STREAMS.
-        assert_eq!(entries, [(4, 1 << 20), (5, 256 << 10), (6, 16 << 20)]);
+        assert_eq!(entries, [(4, 1 << 20), (5, 256 << 10), (6, 5 << 20)]);
     });
 }

@@ -1,7 +1,8 @@
 //! The percent coding of `grpc-message`.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 
 /// A status text as the `grpc-message` header carries it: UTF-8 bytes from 0x20 to 0x7e except
 /// `%` as they are, all others as `%XX` in upper case.
@@ -10,13 +11,14 @@ pub fn encode_message(text: &str) -> Cow<'_, str> {
     if text.bytes().all(is_literal) {
         return Cow::Borrowed(text);
     }
-    let mut encoded = String::with_capacity(text.len() + 16);
+    let most = text.bytes().filter(|byte| !is_literal(*byte)).count();
+    let mut encoded = String::with_capacity(text.len() + 2 * most);
     for byte in text.bytes() {
         if is_literal(byte) {
             encoded.push(char::from(byte));
         } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
+            let digit = |value: u8| char::from(DIGITS[usize::from(value & 0xf)]);
+            encoded.extend(['%', digit(byte >> 4), digit(byte)]);
         }
     }
     Cow::Owned(encoded)

@@ -6,7 +6,7 @@ use outboard::codegen::{Message as _, prost_types::Any};
 use outboard::{CallOptions, Code, Health, Metadata, Status, Streaming, context};
 use outboard_core::rpc::CallHead;
 
-use super::{Peer, dispense, end, observed, pattern, run, start};
+use super::{Language, Peer, dispense, end, observed, pattern, run, start};
 use crate::proto::probe::{
     FailRequest, Nothing, Payload, PourRequest, Probe as _, ProbeClient, SleepRequest,
 };
@@ -111,6 +111,41 @@ pub fn status(peer: &Peer) {
         // The request has the fields of google.rpc.Status.
         let details = FailRequest::decode(status.details()).expect("a google.rpc.Status");
         assert_eq!(details, request);
+        end(plugin).await;
+    });
+}
+
+/// A long text of a status arrives; one that is over all limits concerns its call alone. The plugin
+/// is still the same process afterwards, on the same connection.
+pub fn long_status(peer: &Peer) {
+    run(async {
+        let (plugin, probe) = peer.probe().await;
+        let fail = async |message: String| {
+            let request = FailRequest {
+                code: Code::Aborted.number() as i32,
+                message,
+                details: Vec::new(),
+            };
+            probe.fail(request).await.expect_err("a failure")
+        };
+        let text = "\u{1f608}".repeat(250_000);
+        let status = fail(text.clone()).await;
+        assert_eq!(status.code(), Code::Aborted, "{:.200}", status.message());
+        assert!(status.message() == text);
+        works(&probe).await;
+
+        let text = "x".repeat(20_000_000);
+        let status = fail(text.clone()).await;
+        assert!(!status.is_connection_lost(), "{:.200}", status.message());
+        match peer.language {
+            // grpc-go sends nothing that is over the limit of its client.
+            Language::Go => assert_eq!(status.code(), Code::Internal),
+            Language::Rust | Language::Python => {
+                assert_eq!(status.code(), Code::Aborted);
+                assert!(status.message().ends_with(" of 20000000 bytes left out]"));
+            }
+        }
+        works(&probe).await;
         end(plugin).await;
     });
 }

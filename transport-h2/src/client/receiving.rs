@@ -13,7 +13,7 @@ use outboard_core::rpc::{Code, Metadata, Status};
 
 use super::{Closing, Shared, closing_status};
 use crate::call::{Deadline, Failure, Incoming, Receiver, deadline_exceeded};
-use crate::headers::{bad_binary, check_response, metadata, outcome};
+use crate::headers::{bad_binary, check_response, check_size, metadata, outcome};
 
 /// Reads a response to its end.
 pub(super) struct Receiving {
@@ -76,6 +76,7 @@ impl Receiving {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Status>>> {
+        let limit = self.shared.max_header_list;
         loop {
             match &mut self.phase {
                 Phase::Head(_) | Phase::Lost(_) => {
@@ -90,7 +91,9 @@ impl Receiving {
                     }
                     Poll::Ready(Incoming::End(trailers)) => {
                         let ended = match trailers {
-                            Some(trailers) => outcome(&trailers),
+                            Some(trailers) => {
+                                check_size(&trailers, limit).and_then(|()| outcome(&trailers))
+                            }
                             None => Err(Status::internal(
                                 "the response ended without trailers: the peer is no gRPC server, \
                                  or its answer was cut",
@@ -146,7 +149,9 @@ impl Receiving {
 
     fn begin(&mut self, response: Response<RecvStream>) {
         let (head, stream) = response.into_parts();
-        match check_response(&head, stream.is_end_stream()) {
+        let checked = check_size(&head.headers, self.shared.max_header_list)
+            .and_then(|()| check_response(&head, stream.is_end_stream()));
+        match checked {
             Ok(None) => match metadata(&head.headers) {
                 Ok(headers) => {
                     self.headers = headers;

@@ -18,7 +18,7 @@ use super::respond::refuse;
 use super::streaming::StreamingCall;
 use super::unary::UnaryCall;
 use crate::call::{Deadline, Receiver, deadline_exceeded};
-use crate::headers::{GRPC_TIMEOUT, bad_binary, check_request, metadata};
+use crate::headers::{GRPC_TIMEOUT, bad_binary, check_request, check_size, metadata};
 
 /// Starts the handler of a call, or refuses the call. A unary call whose request is there and
 /// whose handler does not wait is answered before this returns, without a task of its own.
@@ -28,7 +28,7 @@ pub(super) fn dispatch(
     mut respond: SendResponse<Bytes>,
 ) {
     let (head, stream) = request.into_parts();
-    let (metadata, timeout) = match read_head(&head) {
+    let (metadata, timeout) = match read_head(&head, server.max_header_list) {
         Ok(read) => read,
         Err((http, status)) => return refuse(&mut respond, http, &status),
     };
@@ -89,8 +89,9 @@ fn start(
 
 type Read = (Metadata, Option<Duration>);
 
-fn read_head(head: &Parts) -> Result<Read, (StatusCode, Status)> {
+fn read_head(head: &Parts, limit: u32) -> Result<Read, (StatusCode, Status)> {
     check_request(head)?;
+    check_size(&head.headers, limit).map_err(|status| (StatusCode::OK, status))?;
     let timeout = match head.headers.get(GRPC_TIMEOUT) {
         None => None,
         Some(value) => Some(

@@ -42,6 +42,7 @@ static DESCRIPTOR: ServiceDescriptor = ServiceDescriptor {
     methods: methods! {
         "Echo" Unary,
         "Fail" Unary,
+        "FailWith" Unary,
         "Hang" Unary,
         "Panic" Unary,
         "Yield" Unary,
@@ -146,6 +147,9 @@ impl Service for Echo {
             match watched.name {
                 "Echo" => Ok(Reply::new(out(&message))),
                 "Fail" => Err(failure()),
+                "FailWith" => Err(Status::aborted(
+                    String::from_utf8(message.into()).expect("text"),
+                )),
                 "Hang" => pending().await,
                 "Panic" => panic!("over the edge"),
                 "Yield" => {
