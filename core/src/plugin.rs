@@ -30,7 +30,7 @@ pub use types::{
 ///      │ HandshakeWritten                                   │
 ///      ▼                                                    │
 ///   Serving ── HostGone, nobody connected, kill() ──────────┤
-///      │ ShutdownCalled, shutdown()                         │
+///      │ ShutdownCalled, shutdown(), Interrupted (not held) │
 ///      ▼                                                    │
 ///   Draining ── Drained, drain time is over, kill() ────────┘
 /// ```
@@ -121,7 +121,7 @@ impl Plugin {
             PluginInput::ConnectionClosed => self.on_connection_closed(),
             PluginInput::ShutdownCalled => self.stop(now, StopReason::Shutdown),
             PluginInput::HostGone => self.on_host_gone(),
-            PluginInput::Interrupted => self.on_interrupted(),
+            PluginInput::Interrupted => self.on_interrupted(now),
             PluginInput::Drained => {
                 if self.state == State::Draining {
                     self.finish(StopReason::Shutdown);

@@ -29,7 +29,7 @@ use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::services::health::Health;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::SocketFile;
-use crate::sys::interrupt::IgnoreInterrupts;
+use crate::sys::interrupt::Interrupts;
 use crate::sys::socket::{self, Bound, ListenError};
 use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
 use crate::time::{self, Alarm};
@@ -71,8 +71,8 @@ pub(super) struct Driver {
     ending: Option<Ending>,
     /// Requests to end that are not answered yet.
     asked: Vec<Asked>,
-    interrupts: Option<IgnoreInterrupts>,
-    /// Gets a byte for each interrupt ignored.
+    interrupts: Option<Interrupts>,
+    /// Gets a byte for each interrupt.
     interrupted: Option<BoxReader>,
     /// By when the standard library's buffer must have been written.
     flush_limit: Option<Pin<Box<dyn Timer>>>,
@@ -153,9 +153,9 @@ impl Driver {
             },
             PluginAction::WriteHandshake(line) => {
                 // Before the line, which tells the host that all is set up.
-                if let Some((ignoring, told)) = IgnoreInterrupts::start() {
-                    self.interrupts = Some(ignoring);
-                    // Without it they are ignored all the same, and not counted.
+                if let Some((caught, told)) = Interrupts::catch(self.parts.config.held) {
+                    self.interrupts = Some(caught);
+                    // Without it nobody is told, and they have their effect all the same.
                     self.interrupted = self.parts.runtime.pipe_reader(told).ok();
                 }
                 let mut stdout = self.parts.claim.stdout();

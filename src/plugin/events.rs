@@ -104,7 +104,7 @@ impl Events for PluginEvents {
 
     fn orphaned(&self) {
         // Whatever holds the process up, nobody is left to ask it for anything.
-        files::remove_all();
+        files::try_remove_all();
         cleanup::end_now(1);
     }
 

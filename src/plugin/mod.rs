@@ -183,6 +183,13 @@ impl Plugin {
     /// Serves until the host asks for the end or dies. Calls in flight are finished first. Dropping
     /// the future ends it at once.
     ///
+    /// While it serves, an interrupt (Ctrl-C) is ignored: the host gets it too, and decides. Only a
+    /// plugin that no host holds, one started by hand at a terminal, ends by it in good order
+    /// ([`StopReason::Interrupted`]), and dies of the second. Signals with their default action that
+    /// end the process (SIGTERM, SIGHUP, SIGQUIT) do so after the socket files are removed; one
+    /// that the program handles itself stays its own affair. Afterwards all have their former
+    /// actions again.
+    ///
     /// Unless told otherwise, it also sends `tracing` events to the host as log records, if no
     /// global subscriber is set, and has panics show at the host as errors.
     ///
@@ -273,6 +280,7 @@ impl Plugin {
             .collect();
         let mut config = PluginConfig::new(env.clone(), versions);
         config.outlive_host = self.outlive_host;
+        config.held = claim.is_held();
         // The broker knows its own listeners only.
         config.can_multiplex = false;
         if self.tcp {

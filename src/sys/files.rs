@@ -2,28 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use super::cleanup;
+use super::signals::{Caught, ENDING, Shared};
 
 /// The files, and the process that made each: one that forked has its parent's list too, and must
 /// leave what is on that alone.
 type Made = BTreeMap<PathBuf, u32>;
 
-static MADE: Mutex<Made> = Mutex::new(Made::new());
+static MADE: Shared<Made> = Shared::new(Made::new());
 static HOOK: OnceLock<bool> = OnceLock::new();
 
 /// A socket file of this process. Dropping it removes the file; so does the end of the process by
-/// `exit` or by returning from `main`, for those that are left then.
+/// `exit`, by returning from `main`, or by a signal that asks for it, for those that are left then.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    _caught: Caught,
+}
 
 impl SocketFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
-        HOOK.get_or_init(|| cleanup::at_exit(try_remove_all));
-        lock().insert(path.clone(), std::process::id());
-        Self(path)
+        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        MADE.with(|made| made.insert(path.clone(), std::process::id()));
+        Self {
+            path,
+            _caught: Caught::new(&ENDING),
+        }
     }
 }
 
@@ -31,8 +38,9 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Whoever takes the name off the list removes the file, so that it happens once: a second
         // removal could hit a file somebody else has made there since.
-        if lock().remove(&self.0) == Some(std::process::id()) {
-            remove(&self.0);
+        let maker = MADE.with(|made| made.remove(&self.path));
+        if maker == Some(std::process::id()) {
+            remove(&self.path);
         }
     }
 }
@@ -53,24 +61,22 @@ pub(crate) fn remove_stale_socket(path: &Path) {
     let _ = path;
 }
 
-/// Removes all that are left, for a process about to end without unwinding.
-pub(crate) fn remove_all() {
-    remove_own(&mut lock());
+extern "C" fn at_exit() {
+    try_remove_all();
 }
 
-/// The same where the list may be held by a thread that will never run again.
-pub(crate) extern "C" fn try_remove_all() {
-    if let Ok(mut made) = MADE.try_lock() {
-        remove_own(&mut made);
-    }
-}
-
-fn remove_own(made: &mut Made) {
-    for (path, maker) in std::mem::take(made) {
-        if maker == std::process::id() {
-            remove(&path);
+/// Removes all that are left, for a process about to end without unwinding. Waits for nobody, and
+/// may be called by a handler of a signal: nothing is allocated or freed.
+pub(crate) fn try_remove_all() {
+    let own = std::process::id();
+    let _held = MADE.try_with(|made| {
+        for (path, maker) in made {
+            // The name stays on the list, with nobody as its maker.
+            if std::mem::take(maker) == own {
+                remove(path);
+            }
         }
-    }
+    });
 }
 
 fn remove(path: &Path) {
@@ -78,13 +84,10 @@ fn remove(path: &Path) {
     let _gone = std::fs::remove_file(path);
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Made> {
-    MADE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     #[test]
@@ -94,14 +97,18 @@ mod tests {
         let live = UnixListener::bind(at("live")).expect("binds");
         let datagrams = UnixDatagram::bind(at("datagrams")).expect("binds");
         drop(UnixListener::bind(at("dead")).expect("binds"));
+        let address = SocketAddrUnix::new(at("early")).expect("short");
+        let early = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None);
+        let early = early.expect("a socket");
+        rustix::net::bind(&early, &address).expect("binds, and does not listen yet");
         std::fs::write(at("file"), "text").expect("written");
         std::os::unix::fs::symlink(at("dead"), at("link")).expect("linked");
-        for name in ["live", "datagrams", "file", "link", "dead"] {
+        for name in ["live", "early", "datagrams", "file", "link", "dead"] {
             remove_stale_socket(&at(name));
             let there = std::fs::symlink_metadata(at(name)).is_ok();
             assert_eq!(there, name != "dead", "{name}");
         }
-        drop((live, datagrams));
+        drop((live, early, datagrams));
     }
 
     #[test]

@@ -1,83 +1,100 @@
-//! Ignoring the interrupt signal. A Ctrl-C on a terminal reaches the whole foreground group, the
-//! plugin with its host, and the host decides what becomes of the plugin.
+//! The interrupt signal. A Ctrl-C on a terminal reaches the whole foreground group, the plugin with
+//! its host, and the host decides what becomes of the plugin. A plugin that no host holds is asked
+//! to end by it, and the next one ends it as any program.
 
 #[cfg(unix)]
-pub(crate) use self::unix::IgnoreInterrupts;
+pub(super) use self::unix::tell;
+
+#[cfg(unix)]
+pub(crate) use self::unix::Interrupts;
 
 /// There is no such signal here.
 #[cfg(not(unix))]
 #[derive(Debug)]
-pub(crate) enum IgnoreInterrupts {}
+pub(crate) enum Interrupts {}
 
 #[cfg(not(unix))]
-impl IgnoreInterrupts {
-    pub(crate) fn start() -> Option<(Self, std::io::PipeReader)> {
+impl Interrupts {
+    pub(crate) fn catch(_held: bool) -> Option<(Self, std::io::PipeReader)> {
         None
     }
 }
 
 #[cfg(unix)]
 mod unix {
-    use std::io::{self, PipeReader};
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+    use std::io::{self, PipeReader, PipeWriter};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
-    use signal_hook::consts::SIGINT;
-    use signal_hook::{SigId, flag, low_level};
+    use libc::SIGINT;
 
-    /// While one of these lives, the process ignores SIGINT; afterwards it has its default action
-    /// again.
+    use crate::sys::signals::{Caught, Shared};
+
+    /// While one of these lives, SIGINT has not its default action; afterwards it has it again. A
+    /// handler of the program's own stays in charge all the time, and nothing is told then.
     ///
     /// The signal is caught and not set to "ignore", which children would inherit.
     #[derive(Debug)]
-    pub(crate) struct IgnoreInterrupts {
-        told: SigId,
+    pub(crate) struct Interrupts {
+        id: u64,
+        _caught: Caught,
     }
 
-    /// How many there are.
-    static ALIVE: Mutex<usize> = Mutex::new(0);
-
-    /// Whether the signal has its default action. There is one for the whole life of the process:
-    /// what is registered with it stays, and of several each would act for itself.
-    static BY_DEFAULT: OnceLock<Option<Arc<AtomicBool>>> = OnceLock::new();
-
-    fn by_default() -> Option<&'static AtomicBool> {
-        let register = || {
-            let flag = Arc::new(AtomicBool::new(true));
-            flag::register_conditional_default(SIGINT, Arc::clone(&flag)).ok()?;
-            Some(flag)
-        };
-        BY_DEFAULT.get_or_init(register).as_deref()
+    #[derive(Debug)]
+    struct Listener {
+        id: u64,
+        writer: PipeWriter,
+        /// Whether a host decides about the process.
+        held: bool,
+        told: bool,
     }
 
-    fn alive() -> MutexGuard<'static, usize> {
-        ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    static LISTENERS: Shared<Vec<Listener>> = Shared::new(Vec::new());
 
-    impl IgnoreInterrupts {
-        /// Also gives a pipe that gets a byte for each signal. `None` if the system refuses; then
-        /// the signal keeps its action.
-        pub(crate) fn start() -> Option<(Self, PipeReader)> {
-            let by_default = by_default()?;
+    impl Interrupts {
+        /// Also gives a pipe that gets a byte for each signal. For a process that is `held` all are
+        /// ignored beyond that, otherwise the first only. `None` if the system refuses; then the
+        /// signal keeps its action.
+        pub(crate) fn catch(held: bool) -> Option<(Self, PipeReader)> {
+            static IDS: AtomicU64 = AtomicU64::new(0);
             let (reader, writer) = io::pipe().ok()?;
-            let told = low_level::pipe::register(SIGINT, writer).ok()?;
-            let mut alive = alive();
-            *alive += 1;
-            by_default.store(false, Ordering::Relaxed);
-            Some((Self { told }, reader))
+            // A handler must never wait.
+            rustix::io::ioctl_fionbio(&writer, true).ok()?;
+            let id = IDS.fetch_add(1, Ordering::Relaxed);
+            let listener = Listener {
+                id,
+                writer,
+                held,
+                told: false,
+            };
+            LISTENERS.with(|all| all.push(listener));
+            let caught = Caught::new(&[SIGINT]);
+            let interrupts = Self {
+                id,
+                _caught: caught,
+            };
+            Some((interrupts, reader))
         }
     }
 
-    impl Drop for IgnoreInterrupts {
+    impl Drop for Interrupts {
         fn drop(&mut self) {
-            let mut alive = alive();
-            *alive -= 1;
-            if let (0, Some(by_default)) = (*alive, by_default()) {
-                by_default.store(true, Ordering::Relaxed);
-            }
-            drop(alive);
-            low_level::unregister(self.told);
+            LISTENERS.with(|all| all.retain(|listener| listener.id != self.id));
         }
+    }
+
+    /// Tells all who listen, in a handler of the signal. False if the process is to end by it.
+    pub(crate) fn tell() -> bool {
+        let told = LISTENERS.try_with(|all| {
+            let mut survives = false;
+            for listener in all {
+                survives |= listener.held || !listener.told;
+                listener.told = true;
+                // A pipe that is full has told enough.
+                let _full = rustix::io::write(&listener.writer, &[0]);
+            }
+            survives
+        });
+        told == Some(true)
     }
 
     #[cfg(test)]
@@ -85,45 +102,102 @@ mod unix {
         use super::*;
         use std::io::Read as _;
         use std::os::unix::process::ExitStatusExt as _;
-        use std::process::Command;
+        use std::process::{Command, Output};
+        use std::sync::Arc;
+        use std::sync::atomic::AtomicBool;
+
+        use signal_hook::{flag, low_level};
 
         /// Set in the process that the signals are for.
         const IN_CHILD: &str = "OUTBOARD_TEST_INTERRUPTS";
 
-        #[test]
-        fn each_is_counted_a_second_time_too_and_deadly_afterwards() {
-            if std::env::var_os(IN_CHILD).is_some() {
-                in_child();
-            }
-            let name = "sys::interrupt::unix::tests::\
-                        each_is_counted_a_second_time_too_and_deadly_afterwards";
-            let test = std::env::current_exe().expect("a path");
-            let child = Command::new(test)
+        fn in_child() -> bool {
+            std::env::var_os(IN_CHILD).is_some()
+        }
+
+        fn again(name: &str) -> Output {
+            Command::new(std::env::current_exe().expect("a path"))
                 .args(["--exact", name, "--nocapture"])
                 .env(IN_CHILD, "1")
                 .output()
-                .expect("it starts");
+                .expect("it starts")
+        }
+
+        fn raise() {
+            low_level::raise(SIGINT).expect("a known signal");
+        }
+
+        #[test]
+        fn each_is_counted_a_second_time_too_and_deadly_afterwards() {
+            if in_child() {
+                for _ in 0..2 {
+                    let (ignoring, mut told) = Interrupts::catch(true).expect("there is room");
+                    let (other, _) = Interrupts::catch(true).expect("there is room");
+                    raise();
+                    drop(other);
+                    raise();
+                    drop(ignoring);
+                    let mut bytes = Vec::new();
+                    told.read_to_end(&mut bytes).expect("it is closed");
+                    assert_eq!(bytes.len(), 2);
+                }
+                println!("survived");
+                raise();
+                unreachable!("nobody ignores it any more");
+            }
+            let child = again(
+                "sys::interrupt::unix::tests::\
+                 each_is_counted_a_second_time_too_and_deadly_afterwards",
+            );
             let told = String::from_utf8_lossy(&child.stdout);
             assert!(told.contains("survived"), "{child:?}");
             assert_eq!(child.status.signal(), Some(SIGINT), "{child:?}");
         }
 
-        fn in_child() -> ! {
-            let raise = || low_level::raise(SIGINT).expect("a known signal");
-            for _ in 0..2 {
-                let (ignoring, mut told) = IgnoreInterrupts::start().expect("there is room");
-                let (other, _) = IgnoreInterrupts::start().expect("there is room");
+        #[test]
+        fn without_a_host_the_first_asks_and_the_second_is_deadly() {
+            if in_child() {
+                let (_asked, mut told) = Interrupts::catch(false).expect("there is room");
                 raise();
-                drop(other);
+                let mut byte = [0];
+                told.read_exact(&mut byte).expect("it was told");
+                println!("asked");
                 raise();
-                drop(ignoring);
-                let mut bytes = Vec::new();
-                told.read_to_end(&mut bytes).expect("it is closed");
-                assert_eq!(bytes.len(), 2);
+                unreachable!("it was asked once already");
             }
-            println!("survived");
-            raise();
-            unreachable!("nobody ignores it any more")
+            let child = again(
+                "sys::interrupt::unix::tests::\
+                 without_a_host_the_first_asks_and_the_second_is_deadly",
+            );
+            let told = String::from_utf8_lossy(&child.stdout);
+            assert!(told.contains("asked"), "{child:?}");
+            assert_eq!(child.status.signal(), Some(SIGINT), "{child:?}");
+        }
+
+        #[test]
+        fn a_programs_own_handler_has_its_say_afterwards() {
+            if in_child() {
+                let seen = Arc::new(AtomicBool::new(false));
+                let took = || seen.swap(false, Ordering::SeqCst);
+                // As tokio::signal::ctrl_c or the ctrlc crate would, before or meanwhile.
+                for before in [true, false] {
+                    let register = || flag::register(SIGINT, Arc::clone(&seen));
+                    let own = before.then(register);
+                    let serving = Interrupts::catch(true).expect("there is room");
+                    let own = own.unwrap_or_else(register).expect("registers");
+                    raise();
+                    assert!(took());
+                    drop(serving);
+                    raise();
+                    assert!(took());
+                    low_level::unregister(own);
+                }
+                println!("survived");
+                std::process::exit(0);
+            }
+            let child =
+                again("sys::interrupt::unix::tests::a_programs_own_handler_has_its_say_afterwards");
+            assert!(child.status.success(), "{child:?}");
         }
     }
 }

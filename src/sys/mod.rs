@@ -9,6 +9,11 @@ mod group;
 pub(crate) mod interrupt;
 pub(crate) mod program;
 pub(crate) mod random;
+#[cfg(unix)]
+mod signals;
+#[cfg(not(unix))]
+#[path = "signals_other.rs"]
+mod signals;
 pub(crate) mod socket;
 #[cfg(unix)]
 #[path = "stdio_unix.rs"]

@@ -78,13 +78,15 @@ pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, List
         dir: dir.to_owned(),
         source,
     };
+    // Whoever is told of it may have another working directory, and takes a name that begins with
+    // '@' for an abstract one.
+    let dir = &std::path::absolute(dir).map_err(failed)?;
     let mut attempt = 1;
     loop {
         let path = dir.join(format!("plugin{}", super::random::number()));
         let endpoint = Endpoint::unix(&path)?;
-        match bind_unix(&path) {
-            Ok(socket) => {
-                let file = SocketFile::new(path.clone());
+        match bind_unix(&path, |socket| rustix::net::listen(socket, BACKLOG)) {
+            Ok((socket, file)) => {
                 if let Some(group) = group {
                     give_to_group(&path, group)?;
                 }
@@ -110,10 +112,14 @@ pub(crate) fn listen_unix(dir: &Path, _group: Option<&str>) -> Result<Bound, Lis
     })
 }
 
+/// Whatever fails, no file stays.
 #[cfg(unix)]
-fn bind_unix(path: &Path) -> io::Result<OsSocket> {
+fn bind_unix(
+    path: &Path,
+    listen: impl FnOnce(&OsSocket) -> rustix::io::Result<()>,
+) -> io::Result<(OsSocket, SocketFile)> {
     use rustix::fs::{Mode, chmod, fchmod};
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen};
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind};
 
     let private = Mode::RUSR | Mode::WUSR;
     let address = SocketAddrUnix::new(path)?;
@@ -122,15 +128,19 @@ fn bind_unix(path: &Path) -> io::Result<OsSocket> {
     // could connect. Other systems refuse or ignore this; there the mode follows the bind.
     let early = cfg!(target_os = "linux") && fchmod(&socket, private).is_ok();
     bind(&socket, &address)?;
+    let file = SocketFile::new(path.to_owned());
     if !early {
         chmod(path, private)?;
     }
-    listen(&socket, BACKLOG)?;
-    Ok(socket)
+    listen(&socket)?;
+    Ok((socket, file))
 }
 
 /// Whether the socket file at `path` is one that no process holds any more. Other reasons not to be
-/// able to connect (no permission, another kind of socket, a full queue) say nothing of the kind.
+/// able to connect (no permission) say nothing of the kind.
+///
+/// The question is asked with the wrong kind of socket: then a holder that does not listen, or not
+/// yet, is told apart from none ("wrong type" from "refused"), and nobody gets a connection.
 #[cfg(unix)]
 pub(super) fn is_dead(path: &Path) -> bool {
     use rustix::io::Errno;
@@ -139,7 +149,7 @@ pub(super) fn is_dead(path: &Path) -> bool {
     let Ok(address) = SocketAddrUnix::new(path) else {
         return false;
     };
-    new_socket(AddressFamily::UNIX, SocketType::STREAM).is_ok_and(|socket| {
+    new_socket(AddressFamily::UNIX, SocketType::DGRAM).is_ok_and(|socket| {
         rustix::io::ioctl_fionbio(&socket, true).is_ok()
             && connect(&socket, &address) == Err(Errno::CONNREFUSED)
     })
@@ -238,6 +248,37 @@ mod tests {
         );
         drop(bound);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn no_file_stays_where_listening_fails() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
+        let failed = bind_unix(&path, |_| {
+            assert!(path.exists());
+            Err(rustix::io::Errno::NOBUFS)
+        });
+        let error = failed.expect_err("it cannot listen");
+        assert_eq!(
+            error.raw_os_error(),
+            Some(rustix::io::Errno::NOBUFS.raw_os_error())
+        );
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_relative_directory_is_announced_by_its_whole_path() {
+        let here = std::env::current_dir().expect("a directory");
+        let mut dir = tempfile::Builder::new();
+        let dir = dir.prefix("@").disable_cleanup(false).tempdir_in(&here);
+        let dir = dir.expect("a directory");
+        let name = Path::new(dir.path().file_name().expect("a name"));
+        let bound = listen_unix(name, None).expect("listens");
+        let file = bound.endpoint.socket_file().expect("a file");
+        assert_eq!(file.parent(), Some(dir.path()));
+        let address = bound.endpoint.address();
+        let found = Endpoint::parse("unix", &address).expect("an address");
+        assert_eq!(found, bound.endpoint);
     }
 
     #[test]

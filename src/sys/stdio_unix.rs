@@ -5,7 +5,7 @@
 //! are duplicated to private ones, and 1 and 2 are made the writing ends of pipes of our own.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -48,6 +48,7 @@ pub(crate) struct Claim(Arc<Captured>);
 #[derive(Debug)]
 struct Captured {
     stdout: File,
+    held: bool,
     state: Mutex<State>,
     /// Told when the streams were given back.
     restored: Condvar,
@@ -75,6 +76,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// The system's error if descriptors or the watching thread cannot be made; the streams are then
 /// as they were.
 pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
+    let held = can_hang_up(io::stdout()) && !io::stderr().is_terminal();
     // Past the three standard numbers, also if some of those are closed.
     let private = |fd: rustix::fd::BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3);
     let stdout = private(io::stdout().as_fd())?;
@@ -98,6 +100,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     }
     Ok(Claim(Arc::new(Captured {
         stdout: stdout.into(),
+        held,
         state: Mutex::new(State {
             watcher: Some(watcher),
             releasing: false,
@@ -138,7 +141,23 @@ impl Log {
     }
 }
 
+/// Whether this stream tells when who holds its other end is gone: files and terminals do not.
+pub(super) fn can_hang_up(stream: impl AsFd) -> bool {
+    fstat(stream).is_ok_and(|stat| {
+        matches!(
+            FileType::from_raw_mode(stat.st_mode),
+            FileType::Fifo | FileType::Socket
+        )
+    })
+}
+
 impl Claim {
+    /// Whether a host seems to hold the other ends of the streams. At a terminal, or with the
+    /// output in a file, it is somebody who started the program by hand.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.held
+    }
+
     /// The original stdout.
     pub(crate) fn stdout(&self) -> &File {
         &self.0.stdout

@@ -13,9 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, fstat};
 
-use super::stdio::{Events, Stream};
+use super::stdio::{Events, Stream, can_hang_up};
 
 /// What the thread watches.
 #[derive(Debug)]
@@ -77,15 +76,7 @@ struct Host {
 
 impl Host {
     fn new(stdout: OwnedFd, stderr: OwnedFd) -> Self {
-        let tells = |fd: &OwnedFd| {
-            fstat(fd).is_ok_and(|stat| {
-                matches!(
-                    FileType::from_raw_mode(stat.st_mode),
-                    FileType::Fifo | FileType::Socket
-                )
-            })
-        };
-        let (stdout_tells, stderr_tells) = (tells(&stdout), tells(&stderr));
+        let (stdout_tells, stderr_tells) = (can_hang_up(&stdout), can_hang_up(&stderr));
         Self {
             stdout: stdout_tells.then_some(stdout),
             stderr: stderr_tells.then_some(stderr),

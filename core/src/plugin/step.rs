@@ -134,10 +134,12 @@ impl Plugin {
         }
     }
 
-    pub(super) fn on_interrupted(&mut self) {
+    pub(super) fn on_interrupted(&mut self, now: Instant) {
         match self.state {
             // As in go-plugin, interrupts count until the line is written.
             State::Listening | State::Announcing => self.abort(StopReason::Interrupted),
+            State::Serving if !self.config.held => self.stop(now, StopReason::Interrupted),
+            State::Draining if !self.config.held => self.abort(StopReason::Interrupted),
             State::Serving | State::Draining => {
                 self.interrupts = self.interrupts.saturating_add(1);
                 let count = self.interrupts;

@@ -43,6 +43,10 @@ pub struct PluginConfig {
     /// Whether to go on serving when the host has died, as go-plugin's plugins do. A plugin that
     /// serves its own stdin and stdout cannot.
     pub outlive_host: bool,
+    /// Whether a host holds the plugin: it has the other ends of the plugin's pipes, gets the same
+    /// interrupts (a Ctrl-C reaches both) and decides. A plugin that somebody started by hand is
+    /// ended by an interrupt instead, in good order, and by a second one at once.
+    pub held: bool,
     /// Whether the driver can multiplex brokered connections. If not, the handshake line says
     /// nothing of it, so that a host that insists refuses the plugin with a clear error.
     pub can_multiplex: bool,
@@ -65,6 +69,7 @@ impl PluginConfig {
             drain_timeout: Duration::from_millis(1500),
             first_connection: Duration::from_secs(5),
             outlive_host: false,
+            held: true,
             can_multiplex: true,
         }
     }
@@ -154,7 +159,7 @@ pub enum StopReason {
     Disconnected,
     /// A multiplexing plugin was not connected to in time.
     NobodyConnected,
-    /// An interrupt came before the plugin was announced.
+    /// An interrupt came before the plugin was announced, or to one that no host holds.
     Interrupted,
     /// The program itself wanted it.
     Requested,

@@ -174,6 +174,39 @@ fn interrupts_are_counted_once_the_line_is_out_and_deadly_before() {
 }
 
 #[test]
+fn an_interrupt_ends_a_plugin_that_no_host_holds_and_a_second_one_at_once() {
+    let mut config = plugin_config(&[]);
+    config.held = false;
+    let (mut idle, now) = serving(config.clone());
+    idle.handle(now, PluginInput::Interrupted);
+    assert_eq!(finish(&mut idle), (130, StopReason::Interrupted));
+
+    let (mut busy, now) = serving(config);
+    busy.handle(now, PluginInput::Accepted);
+    busy.handle(now, PluginInput::Interrupted);
+    let done = actions(&mut busy);
+    assert!(
+        matches!(done[..], [PluginAction::StopListening, PluginAction::Drain]),
+        "{done:?}"
+    );
+    busy.handle(now, PluginInput::Interrupted);
+    let done = actions(&mut busy);
+    assert!(
+        matches!(
+            done[..],
+            [
+                PluginAction::Abort,
+                PluginAction::Finish {
+                    reason: StopReason::Interrupted,
+                    ..
+                }
+            ]
+        ),
+        "{done:?}"
+    );
+}
+
+#[test]
 fn a_plugin_ends_with_its_host_unless_told_to_outlive_it() {
     let (mut plugin, now) = serving(plugin_config(&[]));
     plugin.handle(now, PluginInput::Accepted);

@@ -214,10 +214,12 @@ macro_rules! plugins {
             without_a_cookie_of_its_own_it_blames_its_author,
             the_highest_common_version_is_chosen_or_else_the_lowest,
             interrupts_are_ignored_and_termination_is_not,
+            a_hang_up_of_the_terminal_leaves_no_socket,
             nothing_precedes_the_line_and_nothing_follows_it;
             $on:
             [H2:
                 the_line_has_six_fields_unless_the_plugin_multiplexes,
+                an_interrupt_ends_a_plugin_that_nobody_holds,
                 the_socket_is_where_and_whose_it_should_be,
                 what_it_cannot_do_ends_it_with_a_reason,
                 tcp_ports_are_of_the_range,

@@ -340,9 +340,33 @@ pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {
     assert!(leftovers::gone(pid), "it dies of it");
     let status = serving.child.wait().expect("a child");
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
-    for file in files_in(h.dir()) {
-        std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");
-    }
+    assert_eq!(files_in(h.dir()), [""; 0], "its socket went first");
+}
+
+pub async fn a_hang_up_of_the_terminal_leaves_no_socket(h: Harness) {
+    let mut serving = Serving::start(&mut plugin(&h, &[]));
+    serving.signal(Signal::HUP);
+    let status = serving.child.wait().expect("a child");
+    assert_eq!(status.signal(), Some(Signal::HUP.as_raw()));
+    assert_eq!(files_in(h.dir()), [""; 0]);
+}
+
+pub async fn an_interrupt_ends_a_plugin_that_nobody_holds(h: Harness) {
+    // As at a terminal: what holds the other end of its stdout is no host.
+    let line = h.dir().join("line");
+    let mut command = plugin(&h, &[]);
+    command.stdout(std::fs::File::create(&line).expect("made"));
+    let mut child = command.spawn().expect("it starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = stderr.lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.contains("\"serving\"")));
+    assert_eq!(files_in(h.dir()).len(), 2, "the line's and the socket");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).expect("it runs");
+    assert!(leftovers::gone(child.id()), "it ends");
+    let status = child.wait().expect("a child");
+    assert!(status.success(), "in good order: {status}");
+    std::fs::remove_file(line).expect("there");
 }
 
 pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
@@ -363,7 +387,4 @@ pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
     serving.stdout.read_to_end(&mut rest).expect("readable");
     assert_eq!(rest, b"");
     serving.child.wait().expect("a child");
-    for file in files_in(h.dir()) {
-        std::fs::remove_file(h.dir().join(file)).expect("the socket of a killed plugin");
-    }
 }
