@@ -283,7 +283,7 @@ fn a_header_list_over_the_limit_is_an_error() {
         };
         let (error, _end) = futures_util::future::join(&mut call, answer).await;
         let error = error.expect_err("too much");
-        assert_eq!(error.code(), Code::Internal, "{error}");
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
     });
 }
 
