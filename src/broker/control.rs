@@ -10,7 +10,8 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::{Status, Streaming};
 use outboard_core::wire::plugin::ConnInfo;
 
-use super::{AfterUnlock, Broker, MAX_PEER_FILES, new_machine};
+use super::state::{AfterUnlock, new_machine};
+use super::{Broker, MAX_PEER_FILES};
 
 /// Which control stream something belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl Broker {
         let mut after = AfterUnlock::default();
         if state.has_control && !state.closed_by_us {
             state.machine.close();
-            self.carry_out(&mut state, &mut after);
+            state.carry_out(&mut after);
             state.machine = new_machine();
             state.generation += 1;
             after.transmit = state.transmit.take();

@@ -3,16 +3,21 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use outboard_core::handshake::Protocol;
-use outboard_core::rpc::{Call, CallContext, Connection, ServiceDescriptor, Streaming};
+use outboard_core::broker as machine;
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rpc::{
+    Call, CallContext, CallHead, Connection, MessageStream, OutMessage, Reply, ServerConfig,
+    ServiceDescriptor, Serving, Status, Streaming,
+};
 use outboard_core::rt::{
-    BoxByteStream, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime, Timer,
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
+    Timer,
 };
 use outboard_core::wire::plugin::{CONTROLLER, ConnInfo};
 
@@ -27,6 +32,8 @@ struct Still {
     gone: AtomicBool,
     /// Connecting takes for ever, and every timer is over at once.
     black_hole: AtomicBool,
+    /// What is done while the next listener is being made.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl fmt::Debug for Still {
@@ -78,6 +85,10 @@ impl Runtime for Still {
         if self.gone.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Other.into());
         }
+        let meanwhile = self.meanwhile.lock().expect("no panic").take();
+        if let Some(work) = meanwhile {
+            work();
+        }
         Ok(Box::new(Deaf(local)))
     }
 
@@ -124,12 +135,13 @@ impl Listener for Deaf {
     }
 }
 
+/// Never used: no connection succeeds and nobody is accepted.
 #[derive(Debug)]
-struct Unused;
+struct Unused(Protocol);
 
 impl Transport for Unused {
     fn protocol(&self) -> Protocol {
-        Protocol::Grpc
+        self.0
     }
 
     fn connect(
@@ -170,10 +182,14 @@ impl<T: Send + Sync + 'static> Service for Owner<T> {
 }
 
 fn broker(dir: &std::path::Path) -> (Broker, Arc<Still>) {
+    broker_of(Protocol::Grpc, dir)
+}
+
+fn broker_of(protocol: Protocol, dir: &std::path::Path) -> (Broker, Arc<Still>) {
     let runtime = Arc::new(Still::default());
     let broker = Broker::new(BrokerParts {
         runtime: Arc::clone(&runtime) as SharedRuntime,
-        transport: Arc::new(Unused),
+        transport: Arc::new(Unused(protocol)),
         config: ConnectionConfig::default(),
         listen: ListenPolicy {
             dir: Some(dir.to_owned()),
@@ -409,4 +425,183 @@ fn the_latest_socket_files_of_a_peer_are_remembered() {
         (Some(&file(2)), Some(&file(1)))
     );
     assert_eq!(state.peer_files.len(), MAX_PEER_FILES);
+}
+
+/// Channels inside a connection that is gone, or takes everything.
+#[derive(Debug, Default)]
+struct Inner {
+    gone: bool,
+    accepted: Mutex<Vec<u32>>,
+    drained: Arc<Mutex<Vec<u32>>>,
+}
+
+impl SubChannels for Inner {
+    fn accept(&self, id: u32, _: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
+        if self.gone {
+            return Err(Status::connection_lost("gone"));
+        }
+        self.accepted.lock().expect("no panic").push(id);
+        Ok(Arc::new(Accepted(id, Arc::clone(&self.drained))))
+    }
+
+    fn dial(&self, _: u32, _: ConnectionConfig) -> Arc<dyn Connection> {
+        Arc::new(Dialled)
+    }
+}
+
+#[derive(Debug)]
+struct Accepted(u32, Arc<Mutex<Vec<u32>>>);
+
+impl Serving for Accepted {
+    fn drain(&self) {
+        self.1.lock().expect("no panic").push(self.0);
+    }
+
+    fn abort(&self) {}
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[derive(Debug)]
+struct Dialled;
+
+impl Connection for Dialled {
+    fn unary(
+        &self,
+        _: CallHead,
+        _: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
+        unreachable!("nobody calls")
+    }
+
+    fn open(&self, _: CallHead, _: MessageStream) -> Box<dyn Call> {
+        unreachable!("nobody calls")
+    }
+
+    fn drain(&self) {}
+
+    fn abort(&self, _: Status) {}
+
+    fn closed(&self) -> BoxFuture<'static, Status> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_service_refused_by_the_connection_may_own_what_the_broker_serves() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker(dir.path());
+        let inner = broker.serve(Owner(())).expect("serves");
+        let gone = Inner {
+            gone: true,
+            ..Inner::default()
+        };
+        broker.begin(|| (), |()| Some(Arc::new(gone) as Arc<dyn SubChannels>));
+        let refused = broker.serve(Owner(inner)).expect_err("gone");
+        assert!(matches!(refused, BrokerError::Channel(_)), "{refused}");
+    });
+}
+
+#[test]
+fn making_a_listener_holds_nobody_up() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        let (_outgoing, control) = broker.outgoing();
+        let (other, message) = (broker.clone(), announcement(&dir, 7));
+        *runtime.meanwhile.lock().expect("no panic") = Some(Box::new(move || {
+            // What the connection's task does with a message, and another handler of the user's.
+            other.received(control, message);
+            drop(other.serve(Owner(())).expect("serves"));
+            assert!(format!("{other:?}").contains("Broker"));
+        }));
+        let served = broker.serve(Owner(())).expect("serves");
+        runtime.turn();
+        assert_eq!((served.id(), sockets(&dir)), (1, 1));
+    });
+}
+
+#[test]
+fn what_is_closed_while_its_listener_is_made_is_not_served() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        for again in [false, true] {
+            let other = broker.clone();
+            let (_first, _) = broker.outgoing();
+            *runtime.meanwhile.lock().expect("no panic") = Some(Box::new(move || {
+                if again {
+                    other.close();
+                } else {
+                    drop(other.outgoing());
+                }
+            }));
+            let error = broker.serve(Owner(())).expect_err("it has ended");
+            assert!(
+                matches!(
+                    error,
+                    BrokerError::Broker(machine::BrokerError::Closed { .. })
+                ),
+                "{error}"
+            );
+            runtime.turn();
+            assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn what_comes_before_the_connection_has_begun_is_served_and_dialled_inside_it() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let inner = Arc::new(Inner::default());
+        let mut dial = Box::pin(broker.dial_channel(7));
+        let served = broker.begin(
+            || {
+                // As a handler on another thread would.
+                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
+                drop(broker.serve(Owner(())).expect("serves"));
+                broker.serve(Owner(())).expect("serves")
+            },
+            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
+        );
+        assert!(dial.now_or_never().expect("known").is_ok());
+        let late = broker.serve(Owner(())).expect("serves");
+        assert_eq!(*inner.accepted.lock().expect("no panic"), [2, 3]);
+        assert_eq!((served.id(), late.id(), sockets(&dir)), (2, 3, 0));
+        drop(served);
+        assert_eq!(*inner.drained.lock().expect("no panic"), [2]);
+        broker.close();
+        assert_eq!(*inner.drained.lock().expect("no panic"), [2, 3]);
+        assert!(broker.serve(Owner(())).is_err());
+        drop(late);
+    });
+}
+
+#[test]
+fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let inner = Arc::new(Inner::default());
+        let mut dial = Box::pin(broker.dial_channel(7));
+        let served = broker.begin(
+            || {
+                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
+                let served = broker.serve(Owner(broker.clone())).expect("serves");
+                broker.close();
+                served
+            },
+            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
+        );
+        assert!(dial.now_or_never().expect("known").is_err());
+        assert_eq!(Arc::strong_count(&inner), 1, "the broker holds it");
+        let weak = Arc::downgrade(&broker.0);
+        drop((broker, served));
+        assert!(weak.upgrade().is_none(), "something holds it");
+    });
 }
