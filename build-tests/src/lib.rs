@@ -24,3 +24,8 @@ pub mod odd_cases {
     //! All packages of the second compilation, through its include file.
     include!(concat!(env!("OUT_DIR"), "/odd_all.rs"));
 }
+
+pub mod hard_cases {
+    //! What is hard to compile: names that get in each other's way, and odd text.
+    include!(concat!(env!("OUT_DIR"), "/hard_all.rs"));
+}

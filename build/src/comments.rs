@@ -1,5 +1,7 @@
 //! Makes the comments of a `.proto` fit for rustdoc.
 
+use std::borrow::Cow;
+
 use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
 
@@ -120,6 +122,7 @@ fn tame(comment: &mut Option<String>) {
     let mut fenced = false;
     let mut tamed = String::with_capacity(text.len());
     for line in text.lines() {
+        let line = &*visible(line);
         let trimmed = line.trim_start();
         if trimmed.starts_with("```") {
             fenced = !fenced;
@@ -141,6 +144,27 @@ fn tame(comment: &mut Option<String>) {
         tamed.push_str(" ```\n");
     }
     *text = tamed;
+}
+
+/// The line with its control characters escaped: rustc refuses carriage returns in comments, and
+/// characters that change the direction of text (its lint `text_direction_codepoint_in_literal`).
+fn visible(line: &str) -> Cow<'_, str> {
+    let is_unseen = |c: char| {
+        c != '\t' && c.is_control()
+            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    if !line.contains(is_unseen) {
+        return Cow::Borrowed(line);
+    }
+    let escaped = line.chars().fold(String::new(), |mut escaped, c| {
+        if is_unseen(c) {
+            escaped.extend(c.escape_unicode());
+        } else {
+            escaped.push(c);
+        }
+        escaped
+    });
+    Cow::Owned(escaped)
 }
 
 /// `<key>` is an unclosed HTML tag to rustdoc. Within backticks it is text already.
@@ -180,6 +204,19 @@ mod tests {
             tamed(" h-<key>, `<raw>`, \\<kept>\n ```\n <x>\n ```\n"),
             " h-\\<key>, `<raw>`, \\<kept>\n ```text\n <x>\n ```\n"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_escaped() {
+        assert_eq!(
+            tamed(" a\u{202E}b\u{2066}\u{200B}\tc\rd\r\n"),
+            " a\\u{202e}b\\u{2066}\u{200B}\tc\\u{d}d\n"
+        );
+        // All that rustc's lint knows, which this crate is compiled with.
+        for c in "\u{202A}\u{202B}\u{202C}\u{202D}\u{202E}\u{2066}\u{2067}\u{2068}\u{2069}".chars()
+        {
+            assert!(!tamed(&format!(" {c}")).contains(c), "{c:?}");
+        }
     }
 
     #[test]

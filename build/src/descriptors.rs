@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::FileDescriptorProto;
+
+use crate::set::{EncodedSet, without_source_info};
 
 /// The name of the file with the descriptors of `package`, beside the generated code.
 pub(crate) fn file_name(package: &str) -> String {
@@ -13,7 +15,12 @@ pub(crate) fn file_name(package: &str) -> String {
 
 /// For each package with services, an encoded `FileDescriptorSet` of its files and everything
 /// they import. Imported files come before those that import them. Comments are left out.
-pub(crate) fn by_package(files: &[FileDescriptorProto]) -> BTreeMap<String, Vec<u8>> {
+///
+/// Those in `encoded`, by name, are taken as they are: prost would drop options of theirs.
+pub(crate) fn by_package(
+    files: &[FileDescriptorProto],
+    encoded: &BTreeMap<String, Vec<u8>>,
+) -> BTreeMap<String, Vec<u8>> {
     let by_name: BTreeMap<&str, &FileDescriptorProto> =
         files.iter().map(|file| (file.name(), file)).collect();
     let packages: BTreeSet<&str> = files
@@ -25,9 +32,9 @@ pub(crate) fn by_package(files: &[FileDescriptorProto]) -> BTreeMap<String, Vec<
         .into_iter()
         .map(|package| {
             let mut done = BTreeSet::new();
-            let mut set = FileDescriptorSet::default();
+            let mut set = EncodedSet::default();
             for file in files.iter().filter(|file| file.package() == package) {
-                add(file.name(), &by_name, &mut done, &mut set);
+                add(file.name(), &by_name, encoded, &mut done, &mut set);
             }
             (package.to_owned(), set.encode_to_vec())
         })
@@ -37,8 +44,9 @@ pub(crate) fn by_package(files: &[FileDescriptorProto]) -> BTreeMap<String, Vec<
 fn add<'a>(
     name: &'a str,
     by_name: &BTreeMap<&'a str, &'a FileDescriptorProto>,
+    encoded: &BTreeMap<String, Vec<u8>>,
     done: &mut BTreeSet<&'a str>,
-    set: &mut FileDescriptorSet,
+    set: &mut EncodedSet,
 ) {
     // The compiler has refused missing imports and circles.
     let Some(file) = by_name.get(name) else {
@@ -48,9 +56,15 @@ fn add<'a>(
         return;
     }
     for import in &file.dependency {
-        add(import, by_name, done, set);
+        add(import, by_name, encoded, done, set);
     }
-    let mut file = FileDescriptorProto::clone(file);
-    file.source_code_info = None;
-    set.file.push(file);
+    let bytes = match encoded.get(name) {
+        Some(bytes) => without_source_info(bytes),
+        None => {
+            let mut file = FileDescriptorProto::clone(file);
+            file.source_code_info = None;
+            file.encode_to_vec()
+        }
+    };
+    set.file.push(bytes);
 }

@@ -19,22 +19,79 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// A `.proto` file is not encoded as UTF-8.
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The byte in the file, counted from 0 after a byte order mark of UTF-8.
+        byte: usize,
+        /// What is there.
+        reason: String,
+    },
+    /// A `.proto` file has an edition, which can be read only as a `FileDescriptorSet`.
+    Edition {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The edition, such as `2023`.
+        edition: String,
+    },
+    /// A `FileDescriptorSet` is damaged, incomplete or contradicts itself.
+    DescriptorSet {
+        /// The reason.
+        reason: String,
+    },
     /// Two things would have the same name in Rust.
     NameTaken {
-        /// The package.
-        package: String,
+        /// The module, type or trait that both would be in.
+        place: String,
         /// The Rust name.
         name: String,
-        /// The service one of them was generated for, such as `acme.Kv`.
-        service: String,
+        /// Both, as the `.proto` calls them.
+        items: [String; 2],
+        /// The setting that gives one of them another name.
+        fix: Option<String>,
     },
-    /// `rename_service` was given for a service that is in none of the files.
-    UnknownService {
+    /// Something would have no name in Rust, or one that cannot be used.
+    NoName {
+        /// What, as the `.proto` calls it.
+        item: String,
+        /// Why not.
+        reason: String,
+        /// The setting that gives it another name.
+        fix: Option<String>,
+    },
+    /// A setting names something that is in none of the files.
+    Unknown {
+        /// The setting.
+        setting: &'static str,
         /// The name given.
         name: String,
     },
+    /// A setting gives a name that is none in Rust.
+    BadName {
+        /// The setting.
+        setting: &'static str,
+        /// The name given.
+        name: String,
+    },
+    /// The code that generates the messages panicked.
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
     /// Neither `OUT_DIR` nor the `out_dir` option is set.
     NoOutDir,
+    /// A descriptor set cannot be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// A file cannot be written.
     Write {
         /// The file.
@@ -49,27 +106,89 @@ impl fmt::Display for Error {
         match self {
             Self::Proto { reason } => write!(f, "cannot compile the .proto files: {reason}"),
             Self::Generate { reason } => write!(f, "cannot generate the messages: {reason}"),
-            Self::NameTaken {
-                package,
-                name,
-                service,
+            Self::Encoding {
+                path,
+                line,
+                byte,
+                reason,
             } => write!(
                 f,
-                "package {package:?} would have two Rust types {name}: one is generated for service \
-                 {service}; give it another name with \
-                 `configure().rename_service({service:?}, \"...\")`"
+                "{}:{line}: byte {byte} is {reason}; save the file as UTF-8",
+                path.display()
             ),
-            Self::UnknownService { name } => write!(
+            Self::Edition {
+                path,
+                line,
+                edition,
+            } => write!(
                 f,
-                "rename_service: there is no service {name} in the .proto files; expected its full \
-                 name, such as \"acme.Kv\""
+                "{}:{line}: edition {edition:?} cannot be read from a .proto file yet; have a compiler \
+                 that knows it write a descriptor set (`protoc --include_imports \
+                 --include_source_info --descriptor_set_out=FILE` or `buf build -o FILE.binpb`) and use \
+                 `configure().compile_descriptor_set(FILE)`",
+                path.display()
+            ),
+            Self::DescriptorSet { reason } => {
+                write!(f, "cannot use the descriptor set: {reason}")
+            }
+            Self::NameTaken {
+                place,
+                name,
+                items: [first, second],
+                fix,
+            } => {
+                write!(
+                    f,
+                    "{place} would have two things called {name}: {first} and {second}"
+                )?;
+                give_another_name(f, fix.as_deref())
+            }
+            Self::NoName { item, reason, fix } => {
+                write!(f, "{item} has no name that can be used in Rust: {reason}")?;
+                give_another_name(f, fix.as_deref())
+            }
+            Self::Unknown { setting, name } => write!(
+                f,
+                "{setting}: there is no {} {name} in the .proto files; expected a full name, such as {}",
+                setting.trim_start_matches("rename_"),
+                example(setting)
+            ),
+            Self::BadName { setting, name } => write!(
+                f,
+                "{setting}: {name:?} is no name in Rust; expected one such as {}",
+                if *setting == "rename_method" {
+                    "get_value"
+                } else {
+                    "Value or r#type"
+                }
+            ),
+            Self::Panicked { message } => write!(
+                f,
+                "the generator panicked, which no input should make it do: {message}; please report \
+                 this with the .proto files"
             ),
             Self::NoOutDir => f.write_str(
                 "OUT_DIR is not set: call this from a build script, or say where the code shall go \
                  with `configure().out_dir(..)`",
             ),
+            Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
             Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
         }
+    }
+}
+
+fn give_another_name(f: &mut fmt::Formatter<'_>, fix: Option<&str>) -> fmt::Result {
+    match fix {
+        Some(fix) => write!(f, "; give it another name with `configure().{fix}`"),
+        None => f.write_str("; change the name in the .proto file"),
+    }
+}
+
+fn example(setting: &str) -> &'static str {
+    match setting {
+        "rename_service" => "\"acme.Kv\"",
+        "rename_method" => "\"acme.Kv.Get\"",
+        _ => "\"acme.Message\", \"acme.Message.field\" or \"acme.Enum.VALUE\"",
     }
 }
 
@@ -82,11 +201,17 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Write { source, .. } => Some(source),
+            Self::Read { source, .. } | Self::Write { source, .. } => Some(source),
             Self::Proto { .. }
             | Self::Generate { .. }
+            | Self::Encoding { .. }
+            | Self::Edition { .. }
+            | Self::DescriptorSet { .. }
             | Self::NameTaken { .. }
-            | Self::UnknownService { .. }
+            | Self::NoName { .. }
+            | Self::Unknown { .. }
+            | Self::BadName { .. }
+            | Self::Panicked { .. }
             | Self::NoOutDir => None,
         }
     }

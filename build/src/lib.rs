@@ -43,15 +43,36 @@
 //!
 //! Names follow Rust's habits (`rpc GetURL` is `get_url`); a method that would be a keyword is
 //! written `r#type`. A method whose name every value or the client has a method for (`clone`,
-//! `into`, `try_into`, `to_owned`, `channel`, `from_channel`, `with_options`, `with_timeout`) gets
-//! an underscore at the end, or it could not be called in the usual way. `google.protobuf.Empty` is `()`, the
-//! other well-known types are those of `prost_types`.
+//! `into`, `try_into`, `to_owned`, `channel`, `from_channel`, `with_metadata`, `with_options`,
+//! `with_timeout`) gets
+//! an underscore at the end, or it could not be called in the usual way. `google.protobuf.Empty`
+//! is `()`, the other well-known types are those of `prost_types`.
+//!
+//! A `.proto` may have names that Rust cannot tell apart, such as the methods `GetFoo` and
+//! `get_foo` or the enum values `KIND_OLD` and `Old` of an enum `Kind`. That is an [`Error`] which
+//! names both and the setting that helps: [`Builder::rename_service`], [`Builder::rename_method`]
+//! or [`Builder::rename_item`].
+//!
+//! # What is read
+//!
+//! Files of proto2 and proto3, in UTF-8 with or without a byte order mark. Files with an
+//! `edition` are taken as another compiler's descriptor set:
+//! [`Builder::compile_descriptor_set`].
 
+mod adjust;
 mod builder;
+mod collisions;
 mod comments;
+mod compile;
 mod descriptors;
+mod editions;
 mod error;
+mod names;
+mod rename;
+mod scan;
 mod service;
+mod set;
+mod source;
 mod templates;
 
 pub use self::builder::{Builder, configure};
@@ -62,7 +83,8 @@ use std::path::Path;
 /// Generates code for `protos` into the build script's `OUT_DIR`, with default settings.
 ///
 /// `protos` are paths as seen from the package's directory; `includes` are the directories that
-/// imports are looked for in, and each of `protos` must be in one of them. Tells cargo to run the
+/// imports are looked for in, and each of `protos` must be in one of them. The well-known files of
+/// `google/protobuf/` are brought along and win over copies in the directories. Tells cargo to run the
 /// build script again when one of the files, imports included, changes.
 ///
 /// # Errors

@@ -1,12 +1,12 @@
 //! The code of a service: trait, client, server.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use prost_build::{Comments, Method, Service, ServiceGenerator};
 
 use crate::descriptors;
+use crate::names::camel;
+use crate::rename::{Renames, join};
 use crate::templates::{
     ALLOW, ARC_HEAD, ARM, ARMS, CLIENT_HEAD, CLIENT_TAIL, DESCRIPTOR, METHOD, NO_ARMS,
     SAME_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_HEAD,
@@ -19,7 +19,11 @@ pub(crate) struct Settings {
     pub(crate) clients: bool,
     pub(crate) servers: bool,
     /// Rust names by full service name.
-    pub(crate) renamed: BTreeMap<String, String>,
+    pub(crate) services: BTreeMap<String, String>,
+    /// Rust names by full method name, such as `acme.Kv.Get`.
+    pub(crate) methods: BTreeMap<String, String>,
+    /// Rust names of everything else.
+    pub(crate) items: Renames,
     /// Proto paths whose code is elsewhere.
     pub(crate) external: Vec<String>,
 }
@@ -30,56 +34,60 @@ impl Default for Settings {
             crate_path: "::outboard".to_owned(),
             clients: true,
             servers: true,
-            renamed: BTreeMap::new(),
+            services: BTreeMap::new(),
+            methods: BTreeMap::new(),
+            items: Renames::default(),
             external: Vec::new(),
         }
     }
 }
 
 impl Settings {
-    /// Whether the code of the service of this full name is elsewhere.
-    pub(crate) fn is_external(&self, service: &str) -> bool {
-        self.external.iter().any(|path| {
+    /// Whether the code of the package, type or service of this full name is elsewhere.
+    pub(crate) fn is_external(&self, full_name: &str) -> bool {
+        let given = self.external.iter().map(String::as_str);
+        given.chain([".google.protobuf"]).any(|path| {
             let path = path.trim_start_matches('.');
-            let rest = service.strip_prefix(path);
+            let rest = full_name.strip_prefix(path);
             rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('.'))
         })
     }
-}
 
-/// The names of generated types: package, Rust name, full name of the service.
-pub(crate) type Names = Rc<RefCell<Vec<(String, String, String)>>>;
+    /// The name of a service's trait.
+    pub(crate) fn trait_name(&self, full_name: &str, proto: &str) -> String {
+        let renamed = self.services.get(full_name);
+        renamed.map_or_else(|| camel(proto), Clone::clone)
+    }
+
+    /// The name of a method, which prost-build calls `name`.
+    pub(crate) fn method_name(&self, full_name: &str, name: &str) -> String {
+        match self.methods.get(full_name) {
+            Some(renamed) => renamed.clone(),
+            None if HIDDEN.contains(&name) => format!("{name}_"),
+            None => name.to_owned(),
+        }
+    }
+}
 
 /// Writes the code of services, as prost-build meets them.
 #[derive(Debug)]
 pub(crate) struct Generator {
     settings: Settings,
-    names: Names,
 }
 
 impl Generator {
     pub(crate) fn new(settings: Settings) -> Self {
-        let names = Names::default();
-        Self { settings, names }
-    }
-
-    /// The names it has used, filled while it works.
-    pub(crate) fn names(&self) -> Names {
-        Rc::clone(&self.names)
+        Self { settings }
     }
 }
 
 impl ServiceGenerator for Generator {
     fn generate(&mut self, service: Service, buf: &mut String) {
-        let full_name = match service.package.as_str() {
-            "" => service.proto_name.clone(),
-            package => format!("{package}.{}", service.proto_name),
-        };
+        let full_name = join(&service.package, &service.proto_name);
         if self.settings.is_external(&full_name) {
             return;
         }
-        let renamed = self.settings.renamed.get(&full_name);
-        let name = renamed.unwrap_or(&service.name).clone();
+        let name = self.settings.trait_name(&full_name, &service.proto_name);
         let code = Code {
             client: format!("{name}Client"),
             server: format!("{name}Server"),
@@ -89,42 +97,23 @@ impl ServiceGenerator for Generator {
             full_name,
             service: &service,
         };
-        let mut used = vec![&code.name];
-        used.extend(self.settings.clients.then_some(&code.client));
-        used.extend(self.settings.servers.then_some(&code.server));
-        let entry = |name: &String| {
-            (
-                service.package.clone(),
-                name.clone(),
-                code.full_name.clone(),
-            )
-        };
-        self.names.borrow_mut().extend(used.into_iter().map(entry));
         code.write(buf);
     }
 }
 
 /// Names that an underscore keeps out of the way: methods of the client, and those that the
 /// prelude gives every value, which a call in dot notation would find as well or instead.
-const HIDDEN: [&str; 8] = [
+pub(crate) const HIDDEN: [&str; 9] = [
     "channel",
     "clone",
     "from_channel",
     "into",
     "to_owned",
     "try_into",
+    "with_metadata",
     "with_options",
     "with_timeout",
 ];
-
-fn method_name(method: &Method) -> String {
-    let name = &method.name;
-    if HIDDEN.contains(&name.as_str()) {
-        format!("{name}_")
-    } else {
-        name.clone()
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -227,7 +216,7 @@ impl Code<'_> {
             let call = format!(
                 "<T_ as {}>::{}(&**self, {argument})",
                 self.name,
-                method_name(method)
+                self.method_name(method)
             );
             self.write_body(buf, method, &call);
         }
@@ -289,7 +278,7 @@ impl Code<'_> {
                 ("{index}", &*index.to_string()),
                 ("{kind}", Kind::of(method).suffix()),
                 ("{message}", message),
-                ("{method}", &method_name(method)),
+                ("{method}", &self.method_name(method)),
             ];
             self.put(&mut arms, ARM, &more);
         }
@@ -327,6 +316,11 @@ impl Code<'_> {
         self.put(buf, DESCRIPTOR, &more);
     }
 
+    fn method_name(&self, method: &Method) -> String {
+        let full_name = join(&self.full_name, &method.proto_name);
+        self.settings.method_name(&full_name, &method.name)
+    }
+
     fn path(&self, method: &Method) -> String {
         format!("/{}/{}", self.full_name, method.proto_name)
     }
@@ -354,7 +348,7 @@ impl Code<'_> {
         format!(
             "fn {}(&self, {argument}: {input}) -> impl ::core::future::Future<Output = \
              ::core::result::Result<{output}, {}::Status>> + ::core::marker::Send",
-            method_name(method),
+            self.method_name(method),
             self.krate
         )
     }

@@ -60,43 +60,43 @@ pub(crate) const CLIENT_TAIL: &str = "    \
 pub(crate) const SERVER_HEAD: &str = "\
 /// Answers calls of the service `{service}` with an implementation of [`{Trait}`].
 {allow}
-pub struct {Server}<T> {
-    inner: ::std::sync::Arc<T>,
+pub struct {Server}<T_> {
+    inner: ::std::sync::Arc<T_>,
 }
 {allow}
-impl<T: {Trait}> {Server}<T> {
+impl<T_: {Trait}> {Server}<T_> {
     /// Serves `inner`.
     #[must_use]
-    pub fn new(inner: T) -> Self {
+    pub fn new(inner: T_) -> Self {
         Self::from_arc(::std::sync::Arc::new(inner))
     }
     /// Serves `inner`, which others may use as well.
     #[must_use]
-    pub fn from_arc(inner: ::std::sync::Arc<T>) -> Self {
+    pub fn from_arc(inner: ::std::sync::Arc<T_>) -> Self {
         Self { inner }
     }
     /// What is served.
     #[must_use]
-    pub fn inner(&self) -> &::std::sync::Arc<T> {
+    pub fn inner(&self) -> &::std::sync::Arc<T_> {
         &self.inner
     }
 }
-impl<T> ::core::clone::Clone for {Server}<T> {
+impl<T_> ::core::clone::Clone for {Server}<T_> {
     fn clone(&self) -> Self {
         Self { inner: ::std::sync::Arc::clone(&self.inner) }
     }
 }
-impl<T> ::core::fmt::Debug for {Server}<T> {
+impl<T_> ::core::fmt::Debug for {Server}<T_> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.write_str(\"{Server}\")
     }
 }
-impl<T> {Server}<T> {
+impl<T_> {Server}<T_> {
 ";
 
 pub(crate) const SERVICE_HEAD: &str = "\
 {allow}
-impl<T: {Trait}> {crate}::codegen::Service for {Server}<T> {
+impl<T_: {Trait}> {crate}::codegen::Service for {Server}<T_> {
     fn descriptor(&self) -> &'static {crate}::codegen::ServiceDescriptor {
         Self::SERVICE
     }
@@ -115,7 +115,7 @@ pub(crate) const ARMS: &str = "        \
 ";
 
 pub(crate) const ARM: &str = "            \
-            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T as {Trait}>::{method}(&*inner, request).await }),
+            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T_ as {Trait}>::{method}(&*inner, request).await }),
 ";
 
 pub(crate) const NO_ARMS: &str = "        \

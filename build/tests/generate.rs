@@ -282,3 +282,82 @@ fn cargo_is_told_to_watch_all_files_imports_included() {
         assert!(text.contains(&line), "no {line:?} in {text}");
     }
 }
+
+#[test]
+fn well_known_files_are_those_brought_along() {
+    // Newer than the parser can read, and older than prost's types.
+    let newer = "edition = \"2099\"; package google.protobuf; message FileOptions {}";
+    let project = Project::new(&[(
+        "own.proto",
+        "syntax = \"proto3\"; package own;
+         import \"google/protobuf/descriptor.proto\";
+         import \"google/protobuf/timestamp.proto\";
+         extend google.protobuf.MessageOptions { int32 mark = 50001; }
+         message At { option (mark) = 1; google.protobuf.Timestamp at = 1; }
+         service S { rpc Call(At) returns (At); }",
+    )]);
+    let directory = project.path().join("google/protobuf");
+    fs::create_dir_all(&directory).expect("writable");
+    for name in ["descriptor.proto", "timestamp.proto"] {
+        fs::write(directory.join(name), newer).expect("writable");
+    }
+    project.compile(configure(), "own.proto").expect("valid");
+    let code = project.read("own.rs");
+    assert!(
+        code.contains("::outboard::codegen::prost_types::Timestamp"),
+        "{code}"
+    );
+    // Also when they are named, as by a build script that takes all files of a directory.
+    let all = configure().out_dir(project.path()).rerun_lines(false);
+    let all = all.compile(
+        &[
+            directory.join("descriptor.proto"),
+            project.path().join("own.proto"),
+        ],
+        &[project.path()],
+    );
+    all.expect("valid");
+}
+
+#[test]
+fn another_encoding_is_named_with_its_place() {
+    let project = Project::new(&[]);
+    let compile = |bytes: &[u8]| {
+        fs::write(project.path().join("a.proto"), bytes).expect("writable");
+        project.compile(configure(), "a.proto")
+    };
+    let text = "syntax = \"proto3\";\nmessage M {} // caf\u{E9}\n";
+    compile(format!("\u{FEFF}{text}").as_bytes()).expect("UTF-8 with a mark");
+    let latin: Vec<u8> = text
+        .chars()
+        .map(|c| u8::try_from(c).expect("Latin 1"))
+        .collect();
+    let error = compile(&latin).expect_err("not UTF-8").to_string();
+    let path = project.path().join("a.proto");
+    let expected = format!("{}:2: byte 38 is the byte 0xE9", path.display());
+    assert!(error.starts_with(&expected), "{error}");
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = compile(&[&[0xFF, 0xFE], &utf16[..]].concat()).expect_err("UTF-16");
+    assert!(
+        matches!(
+            error,
+            Error::Encoding {
+                line: 1,
+                byte: 0,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("save the file as UTF-8"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_edition_is_an_error_that_names_the_way() {
+    let text = error(configure(), "// a\nedition = \"2023\";\nmessage M {}\n");
+    assert!(text.contains("wrong.proto:2: edition \"2023\""), "{text}");
+    assert!(text.contains("compile_descriptor_set"), "{text}");
+}
