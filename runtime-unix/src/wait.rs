@@ -14,7 +14,7 @@ pub(crate) fn ended(
     runtime: &dyn Runtime,
     pid: Pid,
 ) -> io::Result<BoxFuture<'static, io::Result<()>>> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     if let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
         return runtime.watch(pidfd);
     }
@@ -56,7 +56,7 @@ pub(crate) fn reap_by_thread(pid: Pid) {
 
 /// Blocks until the child has ended, but no longer than `patience`. Whether it has ended is for the
 /// caller to find out.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 pub(crate) fn linger(pid: Pid, patience: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{PidfdFlags, pidfd_open};
@@ -72,5 +72,5 @@ pub(crate) fn linger(pid: Pid, patience: Duration) {
 }
 
 /// There is no way to wait for one process with a time limit; a thread does it.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn linger(_: Pid, _: Duration) {}

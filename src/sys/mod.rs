@@ -2,6 +2,9 @@
 //! private mode, the plugin's claim on its standard streams, the event of a host's death, and the
 //! last clean-up of a process. Nothing in here is async and nothing knows a protocol.
 
+// Where there are no unix sockets, what only they need is compiled all the same, for nobody.
+#![cfg_attr(not(unix), allow(dead_code))]
+
 pub(crate) mod cleanup;
 pub(crate) mod files;
 #[cfg(unix)]

@@ -281,12 +281,12 @@ fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
 mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader};
-    use std::sync::mpsc;
 
     #[cfg(target_os = "linux")]
     #[test]
     fn opening_a_named_pipe_anew_waits_for_nobody() {
         use rustix::fs::{CWD, mkfifoat};
+        use std::sync::mpsc;
 
         let dir = tempfile::tempdir().expect("a directory");
         // The one that is opened anew, with nobody at the other end; whether that can be done.

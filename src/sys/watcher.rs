@@ -98,7 +98,7 @@ impl Host {
 
 /// An event source for the death of the parent process.
 fn parent() -> Option<OwnedFd> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     {
         use rustix::process::{PidfdFlags, getppid, pidfd_open};
         let parent = getppid()?;
@@ -106,7 +106,7 @@ fn parent() -> Option<OwnedFd> {
         // If it died in between, the number may belong to another process by now.
         (getppid() == Some(parent)).then_some(fd)
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(target_os = "linux"))]
     None
 }
 
