@@ -11,6 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::{reactor::Reactor, source::Registered};
 
+/// How often in one poll a descriptor is tried that has nothing to give although its event said so:
+/// an event may come in the middle of an attempt, and is worth another. Before more the thread gets
+/// to others.
+pub(crate) const ATTEMPTS: u32 = 2;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Direction {
     Read,
@@ -168,14 +173,14 @@ impl<T: AsFd> Fd<T> {
 }
 
 impl<T: AsFd> Polled<T> {
-    /// Tries until something comes of it or it has to wait.
+    /// Tries until something comes of it or it has to wait, within [`ATTEMPTS`].
     fn poll<R>(
         &mut self,
         direction: Direction,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(&T) -> Result<R>,
     ) -> Poll<Result<R>> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let exhausted = match direction {
                 Direction::Read => &mut self.nothing_to_read,
                 Direction::Write => &mut self.no_room,
@@ -194,5 +199,7 @@ impl<T: AsFd> Polled<T> {
                 result => return Poll::Ready(result),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

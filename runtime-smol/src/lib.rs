@@ -11,7 +11,7 @@
 //!
 //! On Linux the first and the last have a small reactor of their own for all that is opened through
 //! them, on the same thread: `async-io`'s costs several times as many system calls. What has been
-//! opened inside `Smol::block_on` fails with an error after it. Use `async-io` beside it as you like:
+//! opened inside `Smol::block_on` fails with an error after it; a timer goes on with `async-io`. Use `async-io` beside it as you like:
 //! it works on the thread it keeps, and does all the work with `Smol::on` and on other systems.
 //! Host names (not addresses) are resolved on a thread that lasts as long as that takes.
 //!
@@ -34,6 +34,7 @@ mod reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod source;
 mod timer;
+mod turn;
 
 use std::fmt;
 use std::future::Future;
@@ -72,7 +73,7 @@ impl Smol {
             let executor = Arc::new(Executor::new());
             let home = driven();
             let shared = (Arc::clone(&executor), home.clone());
-            let run = move || drive(&home, executor.run(std::future::pending::<()>()));
+            let run = move || drive(&home, turn::run(&executor, std::future::pending::<()>()));
             thread::Builder::new()
                 .name("outboard-smol".to_owned())
                 .spawn(run)
@@ -106,7 +107,7 @@ impl Smol {
             executor: Arc::downgrade(&executor),
             home: home.clone(),
         });
-        drive(&home, executor.run(main))
+        drive(&home, turn::run(&executor, main))
     }
 }
 

@@ -20,6 +20,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 use crate::fd::Direction;
 use crate::source::Source;
+use crate::turn::Turn;
 
 /// What happens on one descriptor is told to its [`Source`].
 pub(crate) struct Reactor {
@@ -45,8 +46,8 @@ const SLEEPING: u8 = 2;
 /// The key of `alarm`; sources get theirs by counting from zero.
 const ALARM: u64 = u64::MAX;
 
-/// How often in a row the future is polled without a look at the events. One poll of an executor
-/// runs up to 200 tasks.
+/// How often in a row the future is polled without a look at the events, if that takes no time to
+/// speak of. One poll may run many tasks.
 const POLLS: u32 = 8;
 
 /// How many events are taken at once; the rest come with the next turn.
@@ -100,13 +101,16 @@ impl Reactor {
         let mut future = pin!(future);
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            for _ in 0..POLLS {
-                self.state.store(RUNNING, Ordering::SeqCst);
+            let mut turn = Turn::new(POLLS);
+            loop {
+                // Not a store: it would take a wake-up away without seeing what was done before it,
+                // and the poll that follows might not see it either.
+                self.state.swap(RUNNING, Ordering::SeqCst);
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
                 {
                     return output;
                 }
-                if !self.is_woken() {
+                if !self.is_woken() || turn.is_over(Instant::now) {
                     break;
                 }
             }
@@ -150,13 +154,20 @@ impl Reactor {
             }
         }
         self.fire();
+        self.wake_after_turn_now();
+    }
+
+    fn wake_after_turn_now(&self) {
         let waiting = std::mem::take(&mut *lock(&self.after_turn));
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes this after the next look at the events.
+    /// Wakes this after the next look at the events; at once if nobody will look any more.
     pub(crate) fn wake_after_turn(&self, waker: &Waker) {
         lock(&self.after_turn).push(waker.clone());
+        if self.is_closed() {
+            return self.wake_after_turn_now();
+        }
         if self.state.load(Ordering::SeqCst) == SLEEPING {
             self.alarm();
         }
@@ -236,10 +247,16 @@ impl Reactor {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
+    /// Whether nobody drives the reactor any more. To be asked after a waker was left, so that an
+    /// end in between is noticed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// # Errors
     /// If nobody drives the reactor any more.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) {
+        if self.is_closed() {
             return Err(Error::new(
                 ErrorKind::NotConnected,
                 "the Smol::block_on in which this was opened has ended; \
@@ -262,7 +279,8 @@ impl Wake for Reactor {
     }
 }
 
-/// Wakes whoever waits, to be told by [`Reactor::check`]. Also when the future panics.
+/// Wakes whoever waits, to be told by [`Reactor::check`] or [`Reactor::is_closed`]. Also when the
+/// future panics.
 struct Close<'a>(&'a Reactor);
 
 impl Drop for Close<'_> {
@@ -275,5 +293,6 @@ impl Drop for Close<'_> {
         }
         let timers = std::mem::take(&mut lock(&self.0.timers).map);
         timers.into_values().for_each(Waker::wake);
+        self.0.wake_after_turn_now();
     }
 }

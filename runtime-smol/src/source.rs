@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use rustix::event::epoll::EventFlags;
 
-use crate::fd::{Direction, Interest};
+use crate::fd::{ATTEMPTS, Direction, Interest};
 use crate::reactor::{Reactor, lock};
 
 pub(crate) struct Source(Mutex<State>);
@@ -212,14 +212,16 @@ impl<T: AsFd> Registered<T> {
         Poll::Ready(Ok(count))
     }
 
-    /// Tries until something comes of it or it has to wait.
+    /// Tries, and once more if something has happened meanwhile. If that finds nothing either, the
+    /// task's next poll goes on: a peer that brings about events without anything behind them must
+    /// not keep this one from its end.
     pub(crate) fn poll<R>(
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(&T) -> Result<R>,
     ) -> Poll<Result<(R, u64)>> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let events = ready!(self.poll_ready(direction, cx))?;
             match attempt(&self.inner) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -231,6 +233,8 @@ impl<T: AsFd> Registered<T> {
                 result => return Poll::Ready(result.map(|result| (result, events))),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// A write has found no room.
@@ -251,5 +255,42 @@ impl<T: AsFd> Registered<T> {
 impl<T: AsFd> Drop for Registered<T> {
     fn drop(&mut self) {
         self.reactor.remove(self.inner.as_fd(), self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn events_without_anything_behind_them_do_not_hold_a_poll() {
+        let reactor = Reactor::new().expect("descriptors");
+        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        let pipe = Registered::new(&reactor, reader, Interest::Read, true).expect("a pipe");
+        let woken = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut tried = 0;
+        let poll = pipe.poll(Direction::Read, &mut Context::from_waker(&waker), |_| {
+            tried += 1;
+            assert!(tried < 100, "it is tried without end");
+            // What the thread of the reactor may do meanwhile.
+            pipe.source.event(EventFlags::IN);
+            Err::<(), _>(ErrorKind::WouldBlock.into())
+        });
+        assert!(poll.is_pending());
+        assert_eq!(tried, ATTEMPTS);
+        assert!(woken.0.load(Ordering::SeqCst) > 0, "the task goes on");
     }
 }

@@ -16,16 +16,22 @@ pub(crate) fn timer(home: &Home, at: Instant) -> Pin<Box<dyn Timer>> {
         return Box::pin(own::OwnTimer::new(reactor.clone(), (at, number)));
     }
     let _ = home;
-    Box::pin(SmolTimer {
-        deadline: at,
-        timer: async_io::Timer::at(at),
-    })
+    Box::pin(SmolTimer::new(at))
 }
 
 /// On async-io.
 struct SmolTimer {
     deadline: Instant,
     timer: async_io::Timer,
+}
+
+impl SmolTimer {
+    fn new(at: Instant) -> Self {
+        Self {
+            deadline: at,
+            timer: async_io::Timer::at(at),
+        }
+    }
 }
 
 impl Timer for SmolTimer {
@@ -47,18 +53,24 @@ impl Timer for SmolTimer {
 mod own {
     use std::sync::Arc;
 
-    use super::{Context, Instant, Pin, Poll, Timer};
+    use super::{Context, Instant, Pin, Poll, SmolTimer, Timer};
     use crate::reactor::Reactor;
 
     /// In the reactor of a `Smol::block_on`, while somebody waits for it.
     pub(super) struct OwnTimer {
         reactor: Arc<Reactor>,
         key: (Instant, u64),
+        /// Instead, once the `Smol::block_on` has ended: time goes on without it.
+        after: Option<SmolTimer>,
     }
 
     impl OwnTimer {
         pub(super) const fn new(reactor: Arc<Reactor>, key: (Instant, u64)) -> Self {
-            Self { reactor, key }
+            Self {
+                reactor,
+                key,
+                after: None,
+            }
         }
     }
 
@@ -66,17 +78,32 @@ mod own {
         fn reset(mut self: Pin<&mut Self>, at: Instant) {
             let waker = self.reactor.remove_timer(self.key);
             self.key.0 = at;
+            if let Some(after) = &mut self.after {
+                return Pin::new(after).reset(at);
+            }
             if let Some(waker) = waker {
-                self.reactor.set_timer(self.key, waker);
+                self.reactor.set_timer(self.key, waker.clone());
+                if self.reactor.is_closed() {
+                    // Whoever waits is to ask again.
+                    waker.wake();
+                }
             }
         }
 
-        fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            if Instant::now() >= self.key.0 {
-                return Poll::Ready(());
+        fn poll_expired(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            if self.after.is_none() {
+                if Instant::now() >= self.key.0 {
+                    return Poll::Ready(());
+                }
+                self.reactor.set_timer(self.key, cx.waker().clone());
+                if !self.reactor.is_closed() {
+                    return Poll::Pending;
+                }
+                self.reactor.remove_timer(self.key);
             }
-            self.reactor.set_timer(self.key, cx.waker().clone());
-            Poll::Pending
+            let at = self.key.0;
+            let after = self.after.get_or_insert_with(|| SmolTimer::new(at));
+            Pin::new(after).poll_expired(cx)
         }
     }
 

@@ -4,11 +4,14 @@
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::pin::{Pin, pin};
+#[cfg(target_os = "linux")]
+use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use async_executor::Executor;
 use futures_channel::oneshot;
@@ -61,7 +64,7 @@ fn tasks_for_an_executor_that_is_gone_are_dropped() {
 #[test]
 fn async_io_works_beside_it() {
     Smol::block_on(|_| async {
-        async_io::Timer::after(std::time::Duration::from_millis(1)).await;
+        async_io::Timer::after(Duration::from_millis(1)).await;
         let (near, far) = async_io::Async::<UnixStream>::pair().expect("a pair");
         let mut readable = pin!(far.readable());
         let pending = poll_fn(|cx| Poll::Ready(readable.as_mut().poll(cx).is_pending()));
@@ -109,4 +112,64 @@ fn the_end_of_block_on_wakes_who_waits() {
     let read = waiting.join().expect("it does not panic");
     read.expect_err("nobody drives it");
     drop(writer);
+}
+
+/// In every way of using one: polled for the first time after the end, before it, and moved after it.
+#[test]
+fn a_timer_outlives_block_on() {
+    let (sender, receiver) = mpsc::channel();
+    let smol = Smol::block_on(|smol| async move {
+        let timer = |millis| smol.timer(Instant::now() + Duration::from_millis(millis));
+        let mut timers = [timer(100), timer(3_600_000)];
+        let (waiting, waits) = oneshot::channel();
+        thread::spawn(move || {
+            let mut waiting = Some(waiting);
+            async_io::block_on(poll_fn(|cx| {
+                let [soon, late] = &mut timers;
+                let poll = soon.as_mut().poll_expired(cx);
+                assert!(late.as_mut().poll_expired(cx).is_pending());
+                if let Some(waiting) = waiting.take() {
+                    let _ = waiting.send(());
+                }
+                poll
+            }));
+            let [_, mut late] = timers;
+            late.as_mut().reset(Instant::now());
+            async_io::block_on(poll_fn(|cx| late.as_mut().poll_expired(cx)));
+            let _ = sender.send(());
+        });
+        waits.await.expect("it polls");
+        smol.clone()
+    });
+    let began = Instant::now();
+    let mut new = smol.timer(began + Duration::from_millis(50));
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        async_io::block_on(poll_fn(|cx| new.as_mut().poll_expired(cx)));
+        let _ = done.send(());
+    });
+    let limit = Duration::from_secs(60);
+    ended.recv_timeout(limit).expect("a new one fires");
+    assert!(began.elapsed() >= Duration::from_millis(50));
+    receiver.recv_timeout(limit).expect("the old ones fire");
+}
+
+#[test]
+fn looking_again_outlives_block_on() {
+    let smol = Smol::block_on(|smol| async move { smol });
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let mut asked = false;
+        async_io::block_on(poll_fn(|cx| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            smol.wake_after_io(cx.waker());
+            Poll::Pending
+        }));
+        let _ = done.send(());
+    });
+    ended
+        .recv_timeout(Duration::from_secs(60))
+        .expect("it is woken");
 }

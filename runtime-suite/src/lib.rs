@@ -49,6 +49,7 @@ macro_rules! conformance {
                 task_is_dropped_at_shutdown,
                 span_is_carried_into_the_task,
                 looking_again_lets_events_through,
+                a_busy_task_lets_timers_and_events_through,
                 waking_after_io_from_any_thread,
             }
             process {

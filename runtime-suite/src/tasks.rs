@@ -2,17 +2,17 @@
 
 use std::future::{pending, poll_fn};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use futures_util::AsyncReadExt as _;
 use futures_util::future::join;
 use tracing::Span;
 
-use crate::support::{Run, elsewhere, yield_now};
+use crate::support::{Run, elsewhere, expired, yield_now};
 
 /// It runs, and on its own.
 pub fn spawned_task_runs(run: Run) {
@@ -121,6 +121,89 @@ pub fn looking_again_lets_events_through(run: Run) {
         read.expect("it is there");
         over.store(true, Ordering::SeqCst);
         ended.await.expect("the task looks again");
+    });
+}
+
+/// A task that always wakes itself, and works each time it runs, keeps the others from their timers
+/// and from what they read for a small number of its turns.
+pub fn a_busy_task_lets_timers_and_events_through(run: Run) {
+    /// How long each turn is.
+    const WORK: Duration = Duration::from_millis(1);
+    /// More turns than any runtime lets pass before it looks at its events. Time for another thread
+    /// to be given a processor is in it too.
+    const TURNS: u32 = 400;
+    const ROUNDS: u32 = 4;
+
+    run.case(|runtime| async move {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let mut reader = runtime.pipe_reader(reader).expect("it can be read");
+        let over = Arc::new(AtomicBool::new(false));
+        // Turns since what the case waits for has happened; none while that is still to come.
+        let turns = Arc::new(AtomicU32::new(0));
+        let due = Arc::new(Mutex::new(None::<Instant>));
+        let (end, ended) = oneshot::channel();
+        runtime.spawn({
+            let runtime = runtime.clone();
+            let (over, turns, due) = (over.clone(), turns.clone(), due.clone());
+            Box::pin(async move {
+                poll_fn(|cx| {
+                    if over.load(Ordering::SeqCst) {
+                        return Poll::Ready(());
+                    }
+                    let began = runtime.now();
+                    if due
+                        .lock()
+                        .expect("no panic")
+                        .is_some_and(|due| due <= began)
+                    {
+                        turns.fetch_add(1, Ordering::SeqCst);
+                    }
+                    while runtime.now() < began + WORK {
+                        std::hint::spin_loop();
+                    }
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+                end.send(()).expect("the case waits");
+            })
+        });
+        // Several: the runtime may be about to look just then.
+        for _ in 0..ROUNDS {
+            let deadline = runtime.now() + 10 * WORK;
+            *due.lock().expect("no panic") = Some(deadline);
+            expired(&mut runtime.timer(deadline)).await;
+            *due.lock().expect("no panic") = None;
+        }
+        let for_timers = turns.swap(0, Ordering::SeqCst);
+        for _ in 0..ROUNDS {
+            let mut byte = [0];
+            let read = reader.read_exact(&mut byte);
+            let write = elsewhere({
+                let (runtime, due) = (runtime.clone(), due.clone());
+                move || {
+                    writer.write_all(b"x").expect("there is room");
+                    *due.lock().expect("no panic") = Some(runtime.now());
+                    writer
+                }
+            });
+            let (writer_again, read) = join(write, read).await;
+            *due.lock().expect("no panic") = None;
+            read.expect("it is there");
+            writer = writer_again;
+        }
+        let for_events = turns.load(Ordering::SeqCst);
+        over.store(true, Ordering::SeqCst);
+        ended.await.expect("the task ends");
+        let most = ROUNDS * TURNS;
+        assert!(
+            for_timers < most,
+            "{ROUNDS} timers waited for {for_timers} turns"
+        );
+        assert!(
+            for_events < most,
+            "{ROUNDS} events waited for {for_events} turns"
+        );
     });
 }
 

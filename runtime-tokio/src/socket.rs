@@ -79,13 +79,19 @@ struct Room {
 /// fourth write or more blocks; some multiple of that keeps a bulk transfer from flapping.
 const KEEP: u32 = 64;
 
+/// How often in one poll a socket is tried that has nothing to give although its event said so: an
+/// event may come in the middle of an attempt, and is worth another. tokio's budget bounds that only
+/// inside of its runtimes.
+const ATTEMPTS: u32 = 2;
+
 impl<T: Socket> Stream<T> {
     fn poll_write_with(
         &mut self,
         cx: &mut Context<'_>,
         mut write: impl FnMut(&T) -> Result<usize>,
     ) -> Poll<Result<usize>> {
-        loop {
+        // And once before there is a registration.
+        for _ in 0..=ATTEMPTS {
             let Some(room) = &mut self.room else {
                 let budget = ready!(coop::poll_proceed(cx));
                 match write(self.socket.get_ref()) {
@@ -117,6 +123,8 @@ impl<T: Socket> Stream<T> {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -126,7 +134,7 @@ impl<T: Socket> AsyncRead for Stream<T> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<usize>> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let mut ready = ready!(self.socket.poll_read_ready(cx))?;
             match self.socket.get_ref().read(buf) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
@@ -141,6 +149,8 @@ impl<T: Socket> AsyncRead for Stream<T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Spin {
 enum Phase {
     /// There was something to read.
     Awake,
-    /// Nothing has come so far.
-    Looking(Instant),
+    /// Nothing has come so far. Until then; for ever if the clock does not count so far.
+    Looking(Option<Instant>),
     /// Nothing has come in time, or it was not tried.
     Asleep,
 }
@@ -50,7 +50,7 @@ const MISS: u32 = 4;
 const MOST_MISSES: u32 = 10;
 
 impl Spin {
-    /// Looks for at most `limit` at a time; zero never looks.
+    /// Looks for at most `limit` at a time; zero never looks, [`Duration::MAX`] never stops.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Spin {
     pub fn handle_idle(&mut self, now: Instant) -> bool {
         match self.phase {
             Phase::Asleep => false,
-            Phase::Looking(until) if now < until => true,
+            Phase::Looking(until) if until.is_none_or(|until| now < until) => true,
             Phase::Looking(_) => {
                 self.misses = (self.misses + MISS).min(MOST_MISSES);
                 self.pause = (1 << self.misses) - 1;
@@ -87,7 +87,7 @@ impl Spin {
                 false
             }
             Phase::Awake if self.is_on() && self.pause == 0 => {
-                self.phase = Phase::Looking(now + self.limit);
+                self.phase = Phase::Looking(now.checked_add(self.limit));
                 true
             }
             Phase::Awake => {
@@ -161,5 +161,14 @@ mod tests {
         assert!(!spin.is_on());
         let short = Duration::from_micros(5);
         assert_eq!(waits(&mut spin, &mut now, short, 100), 0);
+    }
+
+    #[test]
+    fn any_limit_will_do() {
+        let (mut spin, now) = (Spin::new(Duration::MAX), start());
+        assert!(spin.handle_idle(now));
+        assert!(spin.handle_idle(now + Duration::from_secs(1 << 30)));
+        spin.handle_bytes();
+        assert!(spin.handle_idle(now));
     }
 }
