@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The most the digits of the header can say.
 const MAX_DIGITS_VALUE: u128 = 99_999_999;
 
+/// The most digits that are read: all that a u64 can have.
+const MOST_DIGITS: usize = 20;
+
 /// The units from fine to coarse, with their length in nanoseconds.
 const UNITS: [(char, u128); 6] = [
     ('n', 1),
@@ -17,7 +20,9 @@ const UNITS: [(char, u128); 6] = [
 
 /// Why a `grpc-timeout` header cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed grpc-timeout {text:?}: expected 1 to 8 digits and one of n, u, m, S, M, H")]
+#[error(
+    "malformed grpc-timeout {text:?}: expected 1 to 20 digits (8 are the most to send) and one of n, u, m, S, M, H"
+)]
 pub struct TimeoutError {
     /// The beginning of the header's value.
     pub text: String,
@@ -38,8 +43,8 @@ pub fn format_timeout(timeout: Duration) -> String {
     format!("{MAX_DIGITS_VALUE}H")
 }
 
-/// The timeout in a header's value. White space around it and more than eight digits are
-/// tolerated; what does not fit a [`Duration`] becomes [`Duration::MAX`].
+/// The timeout in a header's value. White space around it and up to 20 digits, though gRPC allows
+/// eight, are tolerated; what does not fit a [`Duration`] becomes [`Duration::MAX`].
 ///
 /// # Errors
 /// [`TimeoutError`] if the value is not digits and a unit, or longer than any number can be.
@@ -52,8 +57,7 @@ pub fn parse_timeout(value: &[u8]) -> Result<Duration, TimeoutError> {
 
 fn parse(value: &[u8]) -> Option<Duration> {
     let (&unit, digits) = value.split_last()?;
-    // 20 digits are all that a u64 can have.
-    if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > MOST_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let count = digits
@@ -118,9 +122,14 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let long = "9".repeat(10_000) + "S";
-        for text in ["", "S", "1", "-1S", "1.5S", "1s", "1 S", "½S", &long] {
+        let digits = "9".repeat(MOST_DIGITS + 1) + "S";
+        for text in [
+            "", "S", "1", "-1S", "1.5S", "1s", "1 S", "½S", &long, &digits,
+        ] {
             let error = parse_timeout(text.as_bytes()).expect_err(text);
             assert!(error.text.len() <= 72, "the evidence is bounded");
+            // What the error asks for is what is taken.
+            assert!(error.to_string().contains("1 to 20 digits"), "{error}");
         }
     }
 
