@@ -6,13 +6,13 @@
 //! make the call the [current one](crate::context) around every poll of the handler. `call_*` are
 //! their counterparts in a client.
 
-use std::future::{poll_fn, ready};
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use outboard_core::rpc::{CallHead, Metadata};
+use outboard_core::rpc::{CallHead, Metadata, single_request};
 
 use crate::context::{self, Answering, CurrentCall, Entered, ResponseMetadata};
 
@@ -81,7 +81,7 @@ where
 /// Answers a server-streaming call with the stream that `handler` returns.
 pub fn serve_server_streaming<Req, Resp, F, Fut>(
     context: CallContext,
-    mut call: Box<dyn Call>,
+    call: Box<dyn Call>,
     handler: F,
 ) -> StreamAnswer
 where
@@ -91,12 +91,7 @@ where
     Fut: Future<Output = Result<Streaming<Resp>, Status>> + Send,
 {
     Box::pin(async move {
-        let Some(message) = poll_fn(|cx| call.poll_message(cx)).await else {
-            return Err(Status::internal(
-                "the call ended without a request; this method takes exactly one",
-            ));
-        };
-        let request = decode_request(message?)?;
+        let request = decode_request(single_request(call).await?)?;
         answer_with_stream(context, async { handler(request).await }).await
     })
 }

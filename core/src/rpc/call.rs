@@ -1,6 +1,7 @@
 //! One call, as the calling side sees it.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -93,9 +94,77 @@ pub trait Call: Send {
     fn trailers(&self) -> Option<&Metadata>;
 }
 
+/// The request of a call that takes exactly one and answers with a stream: the message, once it is
+/// certain that nothing follows. As in grpc-go, a handler does not begin before that.
+///
+/// # Errors
+/// The status of a call that is cut off, and `INTERNAL` if there is no message or a second one.
+pub async fn single_request(mut call: Box<dyn Call>) -> Result<Bytes, Status> {
+    let Some(message) = poll_fn(|cx| call.poll_message(cx)).await.transpose()? else {
+        return Err(no_request());
+    };
+    match poll_fn(|cx| call.poll_message(cx)).await.transpose()? {
+        None => Ok(message),
+        Some(_) => Err(second_request()),
+    }
+}
+
+/// The status of a call that ended without the one request its method takes.
+#[must_use]
+pub fn no_request() -> Status {
+    Status::internal(
+        "cardinality violation: expected one request message, but the requests ended without any",
+    )
+}
+
+/// The status of a call with more than the one request its method takes.
+#[must_use]
+pub fn second_request() -> Status {
+    Status::internal(
+        "cardinality violation: expected one request message, but a second one followed",
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+
+    /// What comes of the requests, and then nothing.
+    struct Requests(VecDeque<Result<Bytes, Status>>);
+
+    impl Call for Requests {
+        fn poll_headers(&mut self, _: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+            Poll::Pending
+        }
+
+        fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+
+        fn trailers(&self) -> Option<&Metadata> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_single_request_has_nothing_before_or_after_it() {
+        let one = || Ok(Bytes::from_static(b"one"));
+        let cut = || Err(Status::internal("cut off"));
+        let cases = [
+            (vec![one()], one()),
+            (vec![], Err(no_request())),
+            (vec![one(), one()], Err(second_request())),
+            (vec![cut()], cut()),
+            (vec![one(), cut()], cut()),
+        ];
+        for (requests, expected) in cases {
+            let mut request = Box::pin(single_request(Box::new(Requests(requests.into()))));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert_eq!(request.as_mut().poll(&mut cx), Poll::Ready(expected));
+        }
+    }
 
     #[test]
     fn the_earlier_of_timeout_and_deadline_counts() {

@@ -21,7 +21,9 @@ mod status;
 mod streaming;
 mod transport;
 
-pub use self::call::{Call, CallHead, MessageStream, Reply};
+pub use self::call::{
+    Call, CallHead, MessageStream, Reply, no_request, second_request, single_request,
+};
 pub use self::channel::{CallOptions, Channel};
 pub use self::keepalive::{Keepalive, KeepaliveAction, KeepaliveTimer};
 pub use self::message::OutMessage;

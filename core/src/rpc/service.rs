@@ -112,7 +112,9 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>>;
 
     /// Answers a call of any other method. `call` gives the request messages; dropping it before
-    /// their end only stops reading, the answer goes on.
+    /// their end only stops reading, the answer goes on. A method of the kind
+    /// [`MethodKind::ServerStreaming`] takes its one message with
+    /// [`single_request`](super::single_request).
     fn streaming(
         &self,
         method: usize,

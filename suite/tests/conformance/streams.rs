@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join;
 use outboard::{Code, Status, Streaming};
-use outboard_suite::proto::{Nothing, PourRequest, Probe as _};
+use outboard_suite::proto::{Nothing, Payload, PourRequest, Probe as _};
 
 use crate::calls::{pattern, payload};
 use crate::harness::Harness;
@@ -31,6 +31,36 @@ pub async fn a_thousand_messages_each_way_in_lock_step(h: Harness) {
     }
     drop(sender);
     assert_eq!(answers.message().await, Ok(None));
+    rig.shutdown().await;
+}
+
+pub async fn a_second_request_fails_a_server_streaming_call(h: Harness) {
+    let rig = h.start().await;
+    let channel = rig.plugin.channel();
+    for (count, expected) in [
+        (0, Err(Code::Internal)),
+        (1, Ok(3)),
+        (2, Err(Code::Internal)),
+    ] {
+        let pour = PourRequest { count: 3, size: 1 };
+        let requests = Streaming::iter(vec![pour; count]);
+        let head = channel.head("/outboard.suite.Probe/Pour");
+        let mut answers: Streaming<Payload> = channel.streaming(head, requests);
+        let mut came = 0;
+        let ended = loop {
+            match answers.message().await {
+                Ok(Some(_)) => came += 1,
+                Ok(None) => break Ok(came),
+                Err(status) => break Err(status),
+            }
+        };
+        if let Err(status) = &ended {
+            assert!(status.message().contains("cardinality"), "{status}");
+            assert_eq!(came, 0, "the handler has not begun");
+        }
+        let ended = ended.map_err(|status| status.code());
+        assert_eq!(ended, expected, "{count} requests");
+    }
     rig.shutdown().await;
 }
 

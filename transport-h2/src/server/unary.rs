@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::StatusCode;
-use outboard_core::rpc::{CallContext, OutMessage, Reply, Route, Service, Status};
+use outboard_core::rpc::{
+    CallContext, OutMessage, Reply, Route, Service, Status, no_request, second_request,
+};
 use outboard_core::rt::BoxFuture;
 
 use super::Server;
@@ -165,21 +167,15 @@ fn poll_request(reading: &mut Reading, cx: &mut Context<'_>) -> Poll<Result<Byte
         match next {
             Incoming::Message(message) => {
                 if reading.message.replace(message).is_some() {
-                    return stop(Status::internal(
-                        "cardinality violation: expected one request message, got a second one",
-                    ));
+                    return stop(second_request());
                 }
             }
             Incoming::End(_) => {
                 if let Err(status) = reading.receiver.finish() {
                     return stop(status);
                 }
-                let message = reading.message.take().ok_or_else(|| {
-                    Stop::Refuse(Status::internal(
-                        "cardinality violation: the request ended without its message",
-                    ))
-                });
-                return Poll::Ready(message);
+                let message = reading.message.take();
+                return Poll::Ready(message.ok_or_else(|| Stop::Refuse(no_request())));
             }
             Incoming::Failed(Failure::Call(status)) => return stop(status),
             Incoming::Failed(Failure::Connection) => return Poll::Ready(Err(Stop::Gone)),

@@ -8,7 +8,7 @@ use futures_channel::mpsc;
 use futures_util::{StreamExt as _, stream};
 use outboard_core::rpc::{
     Call, CallContext, Metadata, MethodDescriptor, MethodKind, OutMessage, Reply, Router, Service,
-    ServiceDescriptor, Status, StreamReply,
+    ServiceDescriptor, Status, StreamReply, single_request,
 };
 use outboard_core::rt::BoxFuture;
 
@@ -180,7 +180,7 @@ impl Service for Echo {
             let messages: outboard_core::rpc::MessageStream = match name {
                 // Answers with as many messages as the request says, of 40 bytes or 16 KiB.
                 "Count" | "Blocks" => {
-                    let request = next(&mut call).await.expect("one request")?;
+                    let request = single_request(call).await?;
                     let count: u32 = String::from_utf8_lossy(&request).parse().expect("a number");
                     let width = if name == "Count" { 40 } else { 16 << 10 };
                     Box::pin(stream::iter(0..count).map(move |n| Ok(out(format!("{n:0width$}")))))
