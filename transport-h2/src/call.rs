@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::RecvStream;
 use http::HeaderMap;
-use outboard_core::grpc::{MessageReader, code_from_reset};
+use outboard_core::grpc::{FrameError, MessageReader, code_from_reset};
 use outboard_core::rpc::{Code, Status};
 use outboard_core::rt::{SharedRuntime, Timer};
 
@@ -97,6 +97,8 @@ pub(crate) enum Incoming {
 pub(crate) struct Receiver {
     stream: RecvStream,
     reader: MessageReader,
+    /// What a compressed message fails the call with, if there is more to say than the reader does.
+    compressed: Option<Status>,
 }
 
 impl Receiver {
@@ -104,7 +106,14 @@ impl Receiver {
         Self {
             stream,
             reader: MessageReader::new(limit),
+            compressed: None,
         }
+    }
+
+    /// With this status for the call of a compressed message.
+    pub(crate) fn with_compressed(mut self, status: Option<Status>) -> Self {
+        self.compressed = status;
+        self
     }
 
     /// Takes one DATA frame at a time, and only when no complete message is left: what a slow
@@ -115,7 +124,12 @@ impl Receiver {
                 Ok(Some(message)) => return Poll::Ready(Incoming::Message(message)),
                 Ok(None) => {}
                 Err(error) => {
-                    return Poll::Ready(Incoming::Failed(Failure::Call(error.into())));
+                    let compressed = match error {
+                        FrameError::Compressed => self.compressed.take(),
+                        _ => None,
+                    };
+                    let status = compressed.unwrap_or_else(|| error.into());
+                    return Poll::Ready(Incoming::Failed(Failure::Call(status)));
                 }
             }
             match self.stream.poll_data(cx) {
@@ -144,7 +158,8 @@ impl Receiver {
 
     /// Whether the stream ended without trailers and everything was read, known without waiting.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.stream.is_end_stream()
+        // Also what lies in the reader: it may be another message.
+        self.stream.is_end_stream() && self.reader.finish().is_ok()
     }
 
     /// Checks that the stream did not end inside a message.

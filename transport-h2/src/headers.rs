@@ -292,13 +292,17 @@ pub(crate) fn check_response(
     if ended {
         return outcome(&head.headers).map(Some);
     }
-    if let Some(encoding) = head.headers.get(GRPC_ENCODING).filter(|v| **v != IDENTITY) {
-        return Err(Status::internal(format!(
-            "the peer compresses with {} although no compression was agreed on",
-            shorten(encoding.as_bytes())
-        )));
-    }
     Ok(None)
+}
+
+/// What a response whose messages are compressed fails with. Its headers may name a compression that
+/// no message uses: each says by its flag whether it does.
+pub(crate) fn compressed(headers: &HeaderMap) -> Option<Status> {
+    let encoding = headers.get(GRPC_ENCODING).filter(|v| **v != IDENTITY)?;
+    Some(Status::internal(format!(
+        "the peer sent a message compressed with {} although no compression was agreed on",
+        shorten(encoding.as_bytes())
+    )))
 }
 
 /// Checks the head of a request.

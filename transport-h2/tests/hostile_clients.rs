@@ -73,13 +73,48 @@ fn a_unary_request_has_exactly_one_message() {
         assert_eq!(code(&mut sender, "Echo", &[Bytes::new()]).await, internal);
         let two = [framed(b"x"), framed(b"y")];
         assert_eq!(code(&mut sender, "Echo", &two).await, internal);
-        let cut = framed(b"hello").slice(..7);
-        assert_eq!(code(&mut sender, "Echo", &[cut]).await, internal);
+        let together: Bytes = two.concat().into();
+        let halves = |end: usize| [together.slice(..end)];
+        for (body, text) in [
+            (&two[..], "a second one followed"),
+            (std::slice::from_ref(&together), "a second one followed"),
+            (&halves(10), "inside a gRPC message"),
+            (&halves(7), "inside a gRPC message"),
+            (&halves(5), "inside a gRPC message"),
+        ] {
+            let answer = call_raw(&mut sender, request("Echo"), body).await;
+            let answer = answer.expect("an answer");
+            assert_eq!(answer.field("grpc-status"), internal.to_string());
+            let said = answer.field("grpc-message");
+            assert!(said.contains(text), "{said}");
+        }
         let pieces: Vec<_> = framed(b"hello")
             .chunks(1)
             .map(Bytes::copy_from_slice)
             .collect();
         assert_eq!(code(&mut sender, "Echo", &pieces).await, 0);
+    });
+}
+
+#[test]
+fn a_server_streaming_request_has_exactly_one_message() {
+    run(async {
+        let (_serving, _echo, end) = server_and_end(ServerConfig::default());
+        let mut sender = raw_client(end).await;
+        let internal = Code::Internal.number();
+        assert_eq!(code(&mut sender, "Count", &[]).await, internal);
+        let two = framed(b"1").iter().chain(&framed(b"2")).copied().collect();
+        assert_eq!(code(&mut sender, "Count", &[two]).await, internal);
+        let two = [framed(b"1"), framed(b"2")];
+        assert_eq!(code(&mut sender, "Count", &two).await, internal);
+        let one_and_a_half = [framed(b"1"), framed(b"2").slice(..5)];
+        assert_eq!(code(&mut sender, "Count", &one_and_a_half).await, internal);
+        let one_and_a_half = framed(b"1").iter().chain(b"\0").copied().collect();
+        assert_eq!(
+            code(&mut sender, "Count", &[one_and_a_half]).await,
+            internal
+        );
+        assert_eq!(code(&mut sender, "Count", &[framed(b"1")]).await, 0);
     });
 }
 

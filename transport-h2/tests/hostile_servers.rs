@@ -167,6 +167,35 @@ fn trailers_only_answers_are_understood() {
 }
 
 #[test]
+fn a_compression_that_no_message_uses_is_no_error() {
+    run(async {
+        for (body, expected) in [
+            (&b"\0\0\0\0\x01x"[..], Ok("x")),
+            (&b"\x01\0\0\0\x01x"[..], Err(Code::Internal)),
+        ] {
+            let connection = client_of(move |_request, mut respond| {
+                let mut head = response();
+                let gzip = http::HeaderValue::from_static("gzip");
+                head.headers_mut().insert("grpc-encoding", gzip);
+                let mut stream = respond.send_response(head, false).expect("open");
+                let body = Bytes::from_static(body);
+                stream.send_data(body, false).expect("open");
+                let ok = trailers(&[("grpc-status", "0")]);
+                stream.send_trailers(ok).expect("open");
+            });
+            match (unary(&*connection).await, expected) {
+                (Ok(message), Ok(expected)) => assert_eq!(message, expected),
+                (Err(status), Err(code)) => {
+                    assert_eq!(status.code(), code);
+                    assert!(status.message().contains("gzip"), "{status}");
+                }
+                (other, expected) => panic!("{other:?} instead of {expected:?}"),
+            }
+        }
+    });
+}
+
+#[test]
 fn a_unary_answer_has_exactly_one_message() {
     run(async {
         let error = unary(&*server(b"", OK)).await.expect_err("none");

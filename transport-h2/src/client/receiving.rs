@@ -13,7 +13,7 @@ use outboard_core::rpc::{Code, Metadata, Status};
 
 use super::{Closing, Shared, closing_status};
 use crate::call::{Deadline, Failure, Incoming, Receiver, deadline_exceeded};
-use crate::headers::{bad_binary, check_response, check_size, metadata, outcome};
+use crate::headers::{bad_binary, check_response, check_size, compressed, metadata, outcome};
 
 /// Reads a response to its end.
 pub(super) struct Receiving {
@@ -155,7 +155,9 @@ impl Receiving {
             Ok(None) => match metadata(&head.headers) {
                 Ok(headers) => {
                     self.headers = headers;
-                    self.phase = Phase::Messages(Receiver::new(stream, self.shared.limit));
+                    let receiver = Receiver::new(stream, self.shared.limit);
+                    let compressed = compressed(&head.headers);
+                    self.phase = Phase::Messages(receiver.with_compressed(compressed));
                 }
                 Err(error) => self.end(Err(bad_binary(error))),
             },
