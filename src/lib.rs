@@ -20,6 +20,7 @@
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
+mod accept;
 mod broker;
 pub mod client;
 pub mod codegen;

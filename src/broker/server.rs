@@ -4,23 +4,19 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_channel::oneshot;
 use outboard_core::rpc::{Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime};
 
+use crate::accept::Acceptor;
 use crate::plugin::tracked::Guard;
 use crate::sys::files::SocketFile;
-use crate::time;
 
 /// A listener at work. Dropping this ends it: calls in flight are finished, no new ones are taken.
 pub(super) struct Server {
     _stop: oneshot::Sender<()>,
 }
-
-/// How long accepting pauses after it failed, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Server {
     /// The handle, and the task that does the work.
@@ -34,11 +30,10 @@ impl Server {
     ) -> (Self, BoxFuture<'static, ()>) {
         let (stop, stopped) = oneshot::channel();
         let task = Accepting {
-            listener,
-            _file: file,
+            acceptor: Acceptor::new(listener, file),
             stopped,
             connections: Vec::new(),
-            _counted: counted,
+            counted,
         };
         let work = async move { task.run(&runtime, &*transport, &router, config).await };
         (Self { _stop: stop }, Box::pin(work))
@@ -46,11 +41,10 @@ impl Server {
 }
 
 struct Accepting {
-    listener: Box<dyn Listener>,
-    _file: Option<SocketFile>,
+    acceptor: Acceptor,
     stopped: oneshot::Receiver<()>,
     connections: Vec<Connection>,
-    _counted: Guard,
+    counted: Guard,
 }
 
 type Connection = (Arc<dyn Serving>, BoxFuture<'static, ()>);
@@ -62,7 +56,6 @@ fn poll_connections(connections: &mut Vec<Connection>, cx: &mut Context<'_>) {
 
 enum Next {
     Connection(BoxByteStream),
-    Failed,
     Stopped,
 }
 
@@ -75,14 +68,14 @@ impl Accepting {
         config: ServerConfig,
     ) {
         loop {
-            match poll_fn(|cx| self.poll(cx)).await {
+            match poll_fn(|cx| self.poll(runtime, cx)).await {
                 Next::Connection(io) => {
                     let router = Arc::clone(router);
                     let serving = transport.serve(runtime, io, router, config.clone());
                     let closed = serving.closed();
+                    self.counted.connection(&serving);
                     self.connections.push((serving, closed));
                 }
-                Next::Failed => time::sleep(runtime, ACCEPT_PAUSE).await,
                 Next::Stopped => break,
             }
         }
@@ -90,14 +83,13 @@ impl Accepting {
             serving.drain();
         }
         let Self {
-            listener,
+            acceptor,
             mut connections,
-            _file: file,
-            _counted,
+            counted: _counted,
             ..
         } = self;
         // Nobody is to find it any more while the last calls are being finished.
-        drop((listener, file));
+        drop(acceptor);
         poll_fn(|cx| {
             poll_connections(&mut connections, cx);
             if connections.is_empty() {
@@ -109,22 +101,13 @@ impl Accepting {
         .await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll(&mut self, runtime: &SharedRuntime, cx: &mut Context<'_>) -> Poll<Next> {
         // The sender is never used, only dropped.
         if Pin::new(&mut self.stopped).poll(cx).is_ready() {
             return Poll::Ready(Next::Stopped);
         }
         poll_connections(&mut self.connections, cx);
-        match self.listener.poll_accept(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(io)) => Poll::Ready(Next::Connection(io)),
-            Poll::Ready(Err(error)) => {
-                tracing::warn!(
-                    target: "outboard", %error,
-                    "a brokered connection could not be accepted"
-                );
-                Poll::Ready(Next::Failed)
-            }
-        }
+        let accepted = self.acceptor.poll(runtime, "a brokered service", cx);
+        accepted.map(Next::Connection)
     }
 }

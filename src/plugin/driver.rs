@@ -8,7 +8,6 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
@@ -20,19 +19,19 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, Listener, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, SharedRuntime, Timer};
 
 use super::error::ServeError;
 use super::events::PluginEvents;
 use super::tracked::InFlight;
+use crate::accept::Acceptor;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::services::health::Health;
 use crate::services::{self, Asked, Internal};
-use crate::sys::files::SocketFile;
 use crate::sys::interrupt::Interrupts;
 use crate::sys::socket::{self, Bound, ListenError};
 use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
-use crate::time::{self, Alarm};
+use crate::time::Alarm;
 
 /// What is needed to make a [`Driver`].
 pub(super) struct DriverParts {
@@ -50,21 +49,16 @@ pub(super) struct DriverParts {
     pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
 }
 
-/// How long accepting pauses after it failed, most likely for want of file descriptors: trying
-/// again at once would spin. (A choice.)
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Connections accepted in one poll before other tasks get their turn.
 const ACCEPTS_PER_POLL: usize = 16;
 
 pub(super) struct Driver {
     parts: DriverParts,
     machine: machine::Plugin,
-    listener: Option<(Box<dyn Listener>, Option<SocketFile>)>,
+    acceptor: Option<Acceptor>,
     /// Stdin and stdout, where they are the connection, until they are served.
     pipes: Option<BoxByteStream>,
     accepting: bool,
-    accept_pause: Option<BoxFuture<'static, ()>>,
     connections: Vec<Served>,
     /// What all brokers serve.
     brokered: Arc<InFlight>,
@@ -108,10 +102,9 @@ impl Driver {
         Self {
             parts,
             machine,
-            listener: None,
+            acceptor: None,
             pipes: None,
             accepting: false,
-            accept_pause: None,
             connections: Vec::new(),
             brokered: Arc::default(),
             ending: None,
@@ -174,7 +167,7 @@ impl Driver {
             }
             PluginAction::StopListening => {
                 self.accepting = false;
-                self.listener = None;
+                self.acceptor = None;
             }
             PluginAction::Drain => {
                 for connection in &self.connections {
@@ -182,12 +175,7 @@ impl Driver {
                 }
                 self.ending = Some(Ending::Calls);
             }
-            PluginAction::Abort => {
-                for connection in &self.connections {
-                    connection.broker.close();
-                    connection.serving.abort();
-                }
-            }
+            PluginAction::Abort => self.abort(),
             PluginAction::Finish { reason, .. } => {
                 self.outcome = Some(match reason {
                     StopReason::Failed(error) => Err(ServeError::Start(error)),
@@ -195,6 +183,15 @@ impl Driver {
                 });
             }
         }
+    }
+
+    /// Drops what is still called, on all connections and those that brokers have accepted.
+    fn abort(&self) {
+        for connection in &self.connections {
+            connection.broker.close();
+            connection.serving.abort();
+        }
+        self.brokered.abort();
     }
 
     fn listen(&mut self, spec: ListenSpec) -> Result<Location, ListenError> {
@@ -218,7 +215,7 @@ impl Driver {
         } = bound;
         let listener = self.parts.runtime.listener(socket, endpoint.clone());
         let listener = listener.map_err(ListenError::Register)?;
-        self.listener = Some((listener, file));
+        self.acceptor = Some(Acceptor::new(listener, file));
         Ok(Location::Endpoint(endpoint))
     }
 
@@ -295,25 +292,13 @@ impl Driver {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(pause) = &mut self.accept_pause {
-            if pause.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            self.accept_pause = None;
-        }
-        let Some((listener, _)) = self.listener.as_mut().filter(|_| self.accepting) else {
+        let Some(acceptor) = self.acceptor.as_mut().filter(|_| self.accepting) else {
             return false;
         };
-        match listener.poll_accept(cx) {
+        match acceptor.poll(&self.parts.runtime, "this plugin", cx) {
             Poll::Pending => false,
-            Poll::Ready(Ok(io)) => {
+            Poll::Ready(io) => {
                 self.serve(io);
-                true
-            }
-            Poll::Ready(Err(error)) => {
-                tracing::warn!(target: "outboard", %error, "a connection could not be accepted");
-                let pause = time::sleep(&self.parts.runtime, ACCEPT_PAUSE);
-                self.accept_pause = Some(Box::pin(pause));
                 true
             }
         }
@@ -441,10 +426,7 @@ impl Future for Driver {
         for _ in 0..ACCEPTS_PER_POLL {
             this.drain();
             if let Some(outcome) = this.outcome.take() {
-                for connection in &this.connections {
-                    connection.broker.close();
-                    connection.serving.abort();
-                }
+                this.abort();
                 return Poll::Ready(outcome);
             }
             // Each of these must be polled in each round, so that all have seen the waker.
@@ -466,9 +448,6 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for connection in &self.connections {
-            connection.broker.close();
-            connection.serving.abort();
-        }
+        self.abort();
     }
 }

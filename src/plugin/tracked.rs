@@ -1,13 +1,13 @@
 //! Counting the calls of the user's services, so that the end of a plugin can wait for them.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use outboard_core::rpc::{
-    Call, CallContext, MessageStream, OutMessage, Service, ServiceDescriptor, Status,
+    Call, CallContext, MessageStream, OutMessage, Service, ServiceDescriptor, Serving, Status,
 };
 
 use crate::codegen::{StreamAnswer, UnaryAnswer};
@@ -22,6 +22,9 @@ pub(crate) struct InFlight {
 struct State {
     calls: usize,
     idle: Option<Waker>,
+    /// The connections that were noted, among them some that have ended.
+    connections: Vec<Weak<dyn Serving>>,
+    aborted: bool,
 }
 
 impl InFlight {
@@ -41,6 +44,18 @@ impl InFlight {
         Guard(Arc::clone(self))
     }
 
+    /// Drops what is called on the connections that were noted, and on those still to come.
+    pub(crate) fn abort(&self) {
+        let connections = {
+            let mut state = self.lock();
+            state.aborted = true;
+            std::mem::take(&mut state.connections)
+        };
+        for serving in connections.iter().filter_map(Weak::upgrade) {
+            serving.abort();
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,6 +64,30 @@ impl InFlight {
 /// One call in flight, until dropped.
 #[derive(Debug)]
 pub(crate) struct Guard(Arc<InFlight>);
+
+impl Guard {
+    /// Notes a connection for [`InFlight::abort`].
+    pub(crate) fn connection(&self, serving: &Arc<dyn Serving>) {
+        let mut state = self.0.lock();
+        if state.aborted {
+            drop(state);
+            serving.abort();
+            return;
+        }
+        // Looked through each time it would grow: what has ended is forgotten, and each of the
+        // others was paid for by what came since.
+        let mut ended = Vec::new();
+        if state.connections.len() == state.connections.capacity() {
+            let open = |weak: &Weak<dyn Serving>| weak.strong_count() > 0;
+            (state.connections, ended) = std::mem::take(&mut state.connections)
+                .into_iter()
+                .partition(open);
+        }
+        state.connections.push(Arc::downgrade(serving));
+        drop(state);
+        drop(ended);
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {

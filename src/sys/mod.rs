@@ -12,6 +12,7 @@ mod group;
 pub(crate) mod interrupt;
 pub(crate) mod program;
 pub(crate) mod random;
+pub(crate) mod reserve;
 #[cfg(unix)]
 mod signals;
 #[cfg(not(unix))]

@@ -271,6 +271,39 @@ pub async fn a_second_host_may_come_beside_the_first(h: Harness) {
     rig.shutdown().await;
 }
 
+pub async fn who_cannot_be_accepted_for_want_of_descriptors_is_told(h: Harness) {
+    use outboard_suite::proto::Process as _;
+
+    let records = Records::default();
+    let rig = h.start_host(records.of(h.host([""; 0]))).await;
+    let socket = socket(&h);
+    let id = rig.probe.serve(Nothing {}).await.expect("served").id;
+    let hoard = |flag| rig.process.hoard(outboard_suite::proto::Flag { flag });
+    hoard(true).await.expect("all are taken");
+    let second = h.second_host(&socket).await;
+    h.promptly(second.ping())
+        .await
+        .expect_err("it was not accepted");
+    let told = "no file descriptor is left for a connection to this plugin";
+    let record = h.promptly(records.with(told)).await;
+    assert_eq!(record.level, outboard::hclog::Level::Error);
+    second.kill().await;
+    let dialled = async {
+        let brokered: outboard_suite::proto::ProbeClient = rig.plugin.broker().dial(id).await?;
+        brokered.echo(payload("x")).await
+    };
+    let refused = h.promptly(dialled).await.expect_err("it was not accepted");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    let told = "no file descriptor is left for a connection to a brokered service";
+    h.promptly(records.with(told)).await;
+    // Connections that stand go on, and new ones work when there is room again.
+    hoard(false).await.expect("they are given back");
+    let second = h.second_host(&socket).await;
+    second.ping().await.expect("it is accepted");
+    second.kill().await;
+    rig.shutdown().await;
+}
+
 pub async fn junk_on_the_real_stdout_is_drained(h: Harness) {
     // A helper of the plugin, with the original stdout, writes a line of 100 MB to it.
     let script = format!(

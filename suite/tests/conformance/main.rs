@@ -174,6 +174,7 @@ macro_rules! pairs {
             [H2:
                 strangers_at_the_socket_harm_nothing,
                 a_second_host_may_come_beside_the_first,
+                who_cannot_be_accepted_for_want_of_descriptors_is_told,
                 junk_on_the_real_stdout_is_drained,
             ]
         );

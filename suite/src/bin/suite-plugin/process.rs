@@ -20,12 +20,18 @@ pub(crate) struct ThisProcess(Arc<State>);
 struct State {
     health: HealthReporter,
     served: Mutex<Vec<Served>>,
+    hoard: Mutex<Vec<std::fs::File>>,
 }
 
 impl ThisProcess {
     pub(crate) fn new(health: HealthReporter) -> Self {
         let served = Mutex::default();
-        Self(Arc::new(State { health, served }))
+        let hoard = Mutex::default();
+        Self(Arc::new(State {
+            health,
+            served,
+            hoard,
+        }))
     }
 }
 
@@ -117,6 +123,23 @@ impl Process for ThisProcess {
 
     async fn set_serving(&self, request: Flag) -> Result<Nothing, Status> {
         self.0.health.set(outboard_suite::HEALTH_NAME, request.flag);
+        Ok(Nothing {})
+    }
+
+    async fn hoard(&self, request: Flag) -> Result<Nothing, Status> {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let mut hoard = self.0.hoard.lock().unwrap_or_else(PoisonError::into_inner);
+        hoard.clear();
+        if request.flag {
+            let few = Rlimit {
+                current: Some(256),
+                ..getrlimit(Resource::Nofile)
+            };
+            setrlimit(Resource::Nofile, few).map_err(|error| unknown(error.into()))?;
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                hoard.push(file);
+            }
+        }
         Ok(Nothing {})
     }
 
