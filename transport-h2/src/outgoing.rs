@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::SendStream;
 use outboard_core::grpc::{check_outgoing, prefix};
+use outboard_core::rpc::guard::{Guarded, Whose};
 use outboard_core::rpc::{MessageStream, OutMessage, Status};
 
 use crate::panic::guard;
@@ -51,11 +52,21 @@ pub(crate) enum Sent {
     Gone,
 }
 
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The caller, its requests.
+    Caller,
+    /// The handler, its answers.
+    Handler,
+}
+
 /// A stream of messages being sent.
 pub(crate) struct Outgoing {
+    side: Side,
     path: Cow<'static, str>,
     limit: usize,
-    messages: Option<MessageStream>,
+    messages: Option<Guarded<MessageStream>>,
     /// What is left of the message being sent.
     current: Bytes,
     /// The message after it, pulled early to learn whether there is one.
@@ -70,11 +81,17 @@ enum Next {
 }
 
 impl Outgoing {
-    pub(crate) fn new(path: Cow<'static, str>, messages: MessageStream, limit: usize) -> Self {
+    pub(crate) fn new(
+        side: Side,
+        path: Cow<'static, str>,
+        messages: MessageStream,
+        limit: usize,
+    ) -> Self {
         Self {
+            side,
             path,
             limit,
-            messages: Some(messages),
+            messages: Some(Guarded::new(messages)),
             current: Bytes::new(),
             next: Next::Unknown,
         }
@@ -89,7 +106,11 @@ impl Outgoing {
             self.next = Next::End;
             return Poll::Ready(());
         };
-        let polled = guard(&self.path, || messages.as_mut().poll_next(cx));
+        let whose = match self.side {
+            Side::Caller => Whose::Requests(&self.path),
+            Side::Handler => Whose::Handler(&self.path),
+        };
+        let polled = guard(whose, || messages.as_mut().poll_next(cx));
         self.next = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Some(Ok(message)))) => match frame(message, self.limit) {

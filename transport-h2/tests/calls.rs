@@ -357,7 +357,46 @@ fn failing_or_panicking_requests_cancel_the_call() {
             .expect("an error")
             .expect_err("panics");
         assert_eq!(error.code(), Code::Internal);
-        assert!(error.message().contains("in the caller"), "{error}");
+        assert_eq!(
+            error.message(),
+            "the caller's stream of requests to /test.Echo/Collect panicked: in the caller"
+        );
+        // In a task, as the stream is not ready at once, and only when it is dropped.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("at its end");
+            }
+        }
+        let bomb = Bomb;
+        let requests = stream::once(async move {
+            futures_util::future::poll_fn({
+                let mut polled = false;
+                move |cx| {
+                    if std::mem::replace(&mut polled, true) {
+                        return std::task::Poll::Ready(());
+                    }
+                    cx.waker().wake_by_ref();
+                    std::task::Poll::Pending
+                }
+            })
+            .await;
+            Err(Status::data_loss("no more"))
+        })
+        .map(move |message| {
+            let _kept = &bomb;
+            message
+        });
+        let head = CallHead::new("/test.Echo/Collect");
+        let mut call = pair.connection.open(head, Box::pin(requests));
+        assert_eq!(
+            next(&mut call).await,
+            Some(Err(Status::data_loss("no more")))
+        );
+        let reply = pair
+            .connection
+            .unary(CallHead::new("/test.Echo/Echo"), out("on"));
+        assert_eq!(reply.await.expect("an answer").message, "on");
     });
     use futures_util::StreamExt as _;
 }

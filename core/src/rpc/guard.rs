@@ -7,18 +7,37 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::Status;
 use crate::rt::{Runtime, Timer};
 
 /// The target of the records in which transports tell that a handler panicked. A program that has
 /// told of the panic already, from its hook, leaves them out by it.
 pub const PANIC_TARGET: &str = "outboard::panic";
 
-/// A handler panicked.
+/// Code of the user's panicked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {message}")]
 pub struct Panicked {
     /// What the panic said, if it was a text.
     pub message: String,
+}
+
+/// Whose code a transport runs for a call. Prints as the subject of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// The handler of the method with this path, or the stream it answers with.
+    Handler(&'a str),
+    /// The stream of requests that the caller of the method with this path made.
+    Requests(&'a str),
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(path) => write!(f, "the handler of {path}"),
+            Self::Requests(path) => write!(f, "the caller's stream of requests to {path}"),
+        }
+    }
 }
 
 impl Panicked {
@@ -30,6 +49,12 @@ impl Panicked {
         Self {
             message: message.unwrap_or_else(|| "(no text)".to_owned()),
         }
+    }
+
+    /// What the call fails with: `INTERNAL`, and a text that says whose code it was.
+    #[must_use]
+    pub fn status(&self, whose: Whose<'_>) -> Status {
+        Status::internal(format!("{whose} {self}"))
     }
 }
 
@@ -48,6 +73,35 @@ impl Panicked {
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     crate::lock::assert_unlocked("code whose panics are caught");
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(payload.as_ref()))
+}
+
+/// A future or stream of the user's. Its drop, too, is code of the user's: a panic in it ends there,
+/// and not the task that lets go of it.
+#[derive(Debug)]
+pub struct Guarded<T>(Option<T>);
+
+impl<T> Guarded<T> {
+    /// Guards the drop of `value`.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: ?Sized> Guarded<Pin<Box<T>>> {
+    /// What is inside, to poll it within [`catch_panic`].
+    pub fn as_mut(&mut self) -> Pin<&mut T> {
+        let inner = self.0.as_mut().expect("there until it is dropped");
+        inner.as_mut()
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        let inner = self.0.take();
+        // The hook for panics has told of it, and the call is over.
+        let _ = catch_panic(move || drop(inner));
+    }
 }
 
 /// The time by which a call must be done, if there is one.
@@ -91,6 +145,40 @@ mod tests {
         let text = catch_panic(|| panic!("no {}", 1)).map(|(): ()| ());
         assert_eq!(text.expect_err("it panicked").message, "no 1");
         assert_eq!(catch_panic(|| 1), Ok(1));
+    }
+
+    #[test]
+    fn a_status_says_whose_code_panicked() {
+        let panicked = catch_panic(|| panic!("over the edge")).map(|(): ()| ());
+        let panicked = panicked.expect_err("it panicked");
+        assert_eq!(
+            panicked.status(Whose::Handler("/a.B/C")).to_string(),
+            "INTERNAL: the handler of /a.B/C panicked: over the edge"
+        );
+        assert_eq!(
+            panicked.status(Whose::Requests("/a.B/C")).to_string(),
+            "INTERNAL: the caller's stream of requests to /a.B/C panicked: over the edge"
+        );
+    }
+
+    #[test]
+    fn a_guarded_drop_panics_for_itself() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("in drop");
+            }
+        }
+        drop(Guarded::new(Bomb));
+        // Also while another panic unwinds.
+        let panicked = catch_panic(|| {
+            let _bomb = Guarded::new(Bomb);
+            panic!("first");
+        });
+        assert_eq!(
+            panicked.map(|(): ()| ()).expect_err("it panicked").message,
+            "first"
+        );
     }
 
     #[test]

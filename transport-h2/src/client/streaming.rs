@@ -13,7 +13,7 @@ use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, Status};
 use super::Shared;
 use super::receiving::Receiving;
 use crate::call::Deadline;
-use crate::outgoing::{Outgoing, Sent};
+use crate::outgoing::{Outgoing, Sent, Side};
 
 /// The sending half, shared by the call and the pump that feeds it.
 struct Half {
@@ -122,7 +122,7 @@ pub(super) fn open(shared: &Arc<Shared>, head: CallHead, messages: MessageStream
             half.state().stream = Some(stream);
             let mut pump = Pump {
                 half: Arc::clone(&half),
-                outgoing: Outgoing::new(head.path, messages, shared.limit),
+                outgoing: Outgoing::new(Side::Caller, head.path, messages, shared.limit),
             };
             // The one message of a server-streaming call is there already: no task for that.
             let first = Pin::new(&mut pump).poll(&mut Context::from_waker(Waker::noop()));

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::StatusCode;
+use outboard_core::rpc::guard::{Guarded, Whose};
 use outboard_core::rpc::{Call, CallContext, Metadata, Route, Status, StreamReply};
 use outboard_core::rt::BoxFuture;
 
 use super::Server;
 use super::respond::{begin, finish, refuse};
 use crate::call::{Deadline, Failure, Incoming, Receiver, deadline_exceeded};
-use crate::outgoing::{Outgoing, Sent};
+use crate::outgoing::{Outgoing, Sent, Side};
 use crate::panic::guard;
 
 /// A streaming call, run in a task of its own.
@@ -31,7 +32,7 @@ pub(super) struct StreamingCall {
 /// `Starting` -> `Opening` -> `Sending` -> `Done`.
 enum Stage {
     /// The handler makes its stream.
-    Starting(BoxFuture<'static, Result<StreamReply, Status>>),
+    Starting(Guarded<BoxFuture<'static, Result<StreamReply, Status>>>),
     /// The stream is there, no headers are sent.
     Opening(Metadata, Sending),
     /// Headers are sent.
@@ -59,7 +60,7 @@ impl StreamingCall {
             metadata: context.metadata.clone(),
             receiver: Some(receiver),
         });
-        let made = guard(path, || {
+        let made = guard(Whose::Handler(path), || {
             route.service.streaming(route.method, context, requests)
         });
         let handler = match made {
@@ -72,7 +73,7 @@ impl StreamingCall {
             respond,
             deadline,
             path,
-            stage: Stage::Starting(handler),
+            stage: Stage::Starting(Guarded::new(handler)),
         }));
     }
 
@@ -81,7 +82,7 @@ impl StreamingCall {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Starting(mut handler) => {
-                    match guard(self.path, || handler.as_mut().poll(cx)) {
+                    match guard(Whose::Handler(self.path), || handler.as_mut().poll(cx)) {
                         Ok(Poll::Pending) => {
                             self.stage = Stage::Starting(handler);
                             return Poll::Pending;
@@ -119,7 +120,12 @@ impl StreamingCall {
 
     fn opening(&self, reply: StreamReply) -> Stage {
         let sending = Sending {
-            outgoing: Outgoing::new(Cow::Borrowed(self.path), reply.messages, self.server.limit),
+            outgoing: Outgoing::new(
+                Side::Handler,
+                Cow::Borrowed(self.path),
+                reply.messages,
+                self.server.limit,
+            ),
             trailers: reply.trailers,
         };
         Stage::Opening(reply.headers, sending)
@@ -144,7 +150,7 @@ impl StreamingCall {
     fn trailers(&self, sending: Sending) -> Result<Metadata, Status> {
         sending.trailers.map_or_else(
             || Ok(Metadata::new()),
-            |trailers| guard(self.path, trailers),
+            |trailers| guard(Whose::Handler(self.path), trailers),
         )
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::StatusCode;
+use outboard_core::rpc::guard::{Guarded, Whose};
 use outboard_core::rpc::{
     CallContext, OutMessage, Reply, Route, Service, Status, no_request, second_request,
 };
@@ -35,7 +36,7 @@ enum Stage {
     /// The request is coming in.
     Reading(Reading),
     /// The handler is at work.
-    Running(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
+    Running(Guarded<BoxFuture<'static, Result<Reply<OutMessage>, Status>>>),
     /// Answered.
     Done,
 }
@@ -104,7 +105,7 @@ impl UnaryCall {
                     Err(Stop::Gone) => self.stage = Stage::Done,
                 },
                 Stage::Running(handler) => {
-                    let polled = guard(self.path, || handler.as_mut().poll(cx));
+                    let polled = guard(Whose::Handler(self.path), || handler.as_mut().poll(cx));
                     let answer = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(answer)) => answer,
@@ -125,8 +126,10 @@ impl UnaryCall {
             context,
             ..
         } = reading;
-        match guard(self.path, || service.unary(method, context, message)) {
-            Ok(handler) => Stage::Running(handler),
+        match guard(Whose::Handler(self.path), || {
+            service.unary(method, context, message)
+        }) {
+            Ok(handler) => Stage::Running(Guarded::new(handler)),
             Err(panicked) => {
                 refuse(&mut self.respond, StatusCode::OK, &panicked);
                 Stage::Done
