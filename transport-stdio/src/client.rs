@@ -9,8 +9,9 @@ use bytes::Bytes;
 use outboard_core::rpc::guard::Deadline;
 use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, OutMessage, Reply, Status};
 
-use crate::pump::RequestPump;
-use crate::session::{Session, State, Wait};
+use crate::pump::{RequestPump, poll_messages, tell_panic};
+use crate::session::{Session, State, Wait, drop_foreign};
+use crate::wakers::Clones;
 use crate::wire::{Key, Taken};
 
 /// Where calls go.
@@ -89,10 +90,13 @@ impl Future for Unary {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let session = Arc::clone(&this.target.session);
-        let waker = cx.waker();
+        // One to wait for the answer, one to be woken by the stream of bytes.
+        let mut waker = Clones::two(cx.waker());
         if let Step::Start(_) = this.step {
-            let explained = session
-                .with(|state| !state.is_being_explained() || state.poll_closed(cx).is_ready());
+            let mut closed = Clones::one(cx.waker());
+            let explained = session.with(|state| {
+                !state.is_being_explained() || state.poll_closed(&mut closed).is_ready()
+            });
             if !explained {
                 return Poll::Pending;
             }
@@ -109,25 +113,29 @@ impl Future for Unary {
             let opened = session.with(|state| {
                 let key = state.open(connection, channel, &head, timeout, Some(message), true)?;
                 state.count_unary(true);
-                state.wait(key, Wait::Read, waker);
+                state.wait_for_reply(key, &mut waker);
                 state.kick();
                 Ok(key)
             });
-            match opened {
-                Ok(key) => {
-                    let target = this.target.clone();
-                    let unary = true;
-                    this.step = Step::Wait(Live { target, key, unary });
-                }
+            let key = match opened {
+                Ok(key) => key,
                 Err(status) => return Poll::Ready(Err(status)),
+            };
+            let target = this.target.clone();
+            let unary = true;
+            this.step = Step::Wait(Live { target, key, unary });
+            if this.deadline.poll_over(cx).is_ready() {
+                this.step = Step::Over;
+                return Poll::Ready(Err(too_late()));
             }
+            return Poll::Pending;
         }
         let Step::Wait(live) = &this.step else {
             // Polled again after its end, against the rules of futures.
             return Poll::Pending;
         };
         let key = live.key;
-        let reply = session.with(|state| state.poll_reply(key, waker, take_reply));
+        let reply = session.with(|state| state.poll_reply(key, &mut waker, take_reply));
         let result = match reply {
             Some(result) => result,
             None if this.deadline.poll_over(cx).is_ready() => Err(too_late()),
@@ -190,19 +198,23 @@ impl Streamed {
         // A message that is there already goes with the first frame; so does the end, and then
         // nobody has to wait for more messages.
         let mut cx = Context::from_waker(Waker::noop());
-        let mut next = messages.as_mut().poll_next(&mut cx);
+        let mut next = poll_messages(messages.as_mut(), &mut cx);
         let mut first = None;
-        if let Poll::Ready(Some(Ok(_))) = &next {
-            if let Poll::Ready(Some(Ok(message))) = next {
+        if let Ok(Poll::Ready(Some(Ok(_)))) = &next {
+            if let Ok(Poll::Ready(Some(Ok(message)))) = next {
                 first = Some(message);
             }
-            next = messages.as_mut().poll_next(&mut cx);
+            next = poll_messages(messages.as_mut(), &mut cx);
         }
         let (second, end) = match next {
-            Poll::Pending => (None, false),
-            Poll::Ready(None) => (None, true),
-            Poll::Ready(Some(Ok(message))) => (Some(message), false),
-            Poll::Ready(Some(Err(status))) => return failed(status),
+            Ok(Poll::Pending) => (None, false),
+            Ok(Poll::Ready(None)) => (None, true),
+            Ok(Poll::Ready(Some(Ok(message)))) => (Some(message), false),
+            Ok(Poll::Ready(Some(Err(status)))) => return failed(status),
+            Err(panicked) => {
+                drop_foreign(messages);
+                return failed(tell_panic(&head.path, &panicked));
+            }
         };
         let session = Arc::clone(&target.session);
         let opened = session.with(|state| {
@@ -227,11 +239,8 @@ impl Streamed {
             Err(status) => return failed(status),
         };
         if !end {
-            session.runtime.spawn(Box::pin(RequestPump {
-                session: Arc::clone(&session),
-                key,
-                messages,
-            }));
+            let pump = RequestPump::new(&session, key, head.path.clone(), messages);
+            session.runtime.spawn(Box::pin(pump));
         }
         let unary = false;
         Self {
@@ -250,7 +259,11 @@ impl Streamed {
     /// Ready once nothing is to be found out any more.
     fn poll_explained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(session) = &self.explaining {
-            let status = session.with(|state| state.poll_closed(cx).map(|()| state.closed.clone()));
+            let mut waker = Clones::one(cx.waker());
+            let status = session.with(|state| {
+                let closed = state.poll_closed(&mut waker);
+                closed.map(|()| state.closed.clone())
+            });
             let Poll::Ready(status) = status else {
                 return Poll::Pending;
             };
@@ -273,6 +286,7 @@ impl Call for Streamed {
                 }
             };
             let key = live.key;
+            let mut waker = Clones::one(cx.waker());
             let came = live.target.session.with(|state| {
                 if state.mux.headers_of(key).is_some() {
                     return Some(Ok(state.mux.take_headers(key)));
@@ -283,7 +297,7 @@ impl Call for Streamed {
                     None => match &state.closed {
                         Some(status) => Some(Err(status.clone())),
                         None => {
-                            state.wait(key, Wait::Read, cx.waker());
+                            state.wait(key, Wait::Read, &mut waker);
                             None
                         }
                     },
@@ -314,6 +328,7 @@ impl Call for Streamed {
             Pending,
         }
         let keep_headers = self.headers.is_none();
+        let mut waker = Clones::one(cx.waker());
         let next = live.target.session.with(|state| {
             let taken = state.mux.take_message(key);
             match taken {
@@ -328,7 +343,7 @@ impl Call for Streamed {
                     (Some(result), _) => Next::End(result.clone()),
                     (None, Some(status)) => Next::End(Err(status.clone())),
                     (None, None) => {
-                        state.wait(key, Wait::Read, cx.waker());
+                        state.wait(key, Wait::Read, &mut waker);
                         Next::Pending
                     }
                 },

@@ -14,7 +14,8 @@ use outboard_core::rt::BoxFuture;
 
 use crate::client::{Streamed, Target, Unary};
 use crate::server::Gate;
-use crate::session::{Drain, MAIN, Session};
+use crate::session::{Drain, MAIN, Session, drop_foreign, own};
+use crate::wakers::Clones;
 
 /// The calling side: of the session itself, or of one channel that the peer serves.
 pub(crate) struct StdioConnection {
@@ -67,6 +68,7 @@ impl Connection for StdioConnection {
 
     fn abort(&self, status: Status) {
         let connection = self.target.connection;
+        let status = own(&status);
         self.target.session.with(|state| {
             if connection == MAIN {
                 state.close(status);
@@ -79,9 +81,10 @@ impl Connection for StdioConnection {
     fn closed(&self) -> BoxFuture<'static, Status> {
         let target = self.target.clone();
         Box::pin(poll_fn(move |cx| {
+            let mut waker = Clones::two(cx.waker());
             target
                 .session
-                .with(|state| state.poll_calls_closed(target.connection, cx))
+                .with(|state| state.poll_calls_closed(target.connection, &mut waker))
         }))
     }
 
@@ -103,7 +106,7 @@ impl Drop for StdioConnection {
                 state.close(gone);
             } else {
                 state.abort_calls(connection, &gone);
-                state.connections.remove(&connection);
+                state.remove_connection(connection);
             }
         });
     }
@@ -138,7 +141,7 @@ impl StdioServing {
                 None
             }
         });
-        drop(server);
+        drop_foreign(server);
         self.gate.stop(abort);
         if abort {
             self.session.with(|state| state.wake_handlers());
@@ -181,7 +184,12 @@ impl Serving for StdioServing {
         let (session, gate) = (Arc::clone(&self.session), Arc::clone(&self.gate));
         let main = self.channel == 0;
         Box::pin(poll_fn(move |cx| {
-            if main && session.with(|state| state.poll_closed(cx)).is_pending() {
+            let mut waker = Clones::one(cx.waker());
+            if main
+                && session
+                    .with(|state| state.poll_closed(&mut waker))
+                    .is_pending()
+            {
                 return Poll::Pending;
             }
             gate.poll_idle(cx)
@@ -217,12 +225,15 @@ impl SubChannels for StdioChannels {
     }
 
     fn dial(&self, id: u32, config: ConnectionConfig) -> Arc<dyn Connection> {
+        // Outside, so that a hook that is not needed is dropped after the lock.
+        let mut lost = config.lost;
         let connection = self.0.with(|state| {
             if state.hook.is_none() {
-                state.hook = config.lost;
+                state.hook = lost.take();
             }
             state.add_connection()
         });
+        drop_foreign(lost);
         Arc::new(StdioConnection {
             target: Target {
                 session: Arc::clone(&self.0),

@@ -6,11 +6,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use outboard_core::rpc::{Spin, Status};
+use outboard_core::rpc::guard::catch_panic;
+use outboard_core::rpc::{LostHook, Spin, Status};
 use outboard_core::rt::{BoxFuture, Timer};
 
 use crate::server::{Handler, Job};
-use crate::session::{Drain, Session, State};
+use crate::session::{Drain, Note, Session, State, drop_foreign, own};
+use crate::wakers::Clones;
 use crate::wire::close;
 
 /// How often the driver reads before other tasks get their turn (a guess: about half a megabyte
@@ -30,9 +32,35 @@ pub(crate) struct Driver {
     /// How long what the peer sent is still read after nothing could be written any more.
     last_answers: Option<Pin<Box<dyn Timer>>>,
     /// Explains why the connection was lost.
-    asking: Option<BoxFuture<'static, Status>>,
+    asking: Option<Asking>,
     jobs: Vec<Job>,
     spin: Spin,
+}
+
+/// Finding out why the connection was lost.
+struct Asking {
+    /// What is known without.
+    lost: Status,
+    answer: BoxFuture<'static, Status>,
+}
+
+impl Asking {
+    fn new(hook: &LostHook, lost: &Status) -> Self {
+        let answer = catch_panic(|| hook(lost.clone())).unwrap_or_else(|_| {
+            let lost = lost.clone();
+            Box::pin(async { lost })
+        });
+        Self {
+            lost: lost.clone(),
+            answer,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let answer = &mut self.answer;
+        // Whoever explains is not ours, and calls wait for it.
+        catch_panic(|| answer.as_mut().poll(cx)).unwrap_or_else(|_| Poll::Ready(self.lost.clone()))
+    }
 }
 
 /// What a turn of the driver came to.
@@ -62,8 +90,9 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let session = Arc::clone(&self.session);
         let now = self.timer.as_ref().map(|_| session.runtime.now());
+        let mut waker = Clones::one(cx.waker());
         let (turn, timeout, broken) = session.with(|state| {
-            state.driver_runs(cx.waker());
+            state.driver_runs(&mut waker);
             if state.closed.is_some() {
                 return (Turn::Over, None, None);
             }
@@ -137,14 +166,14 @@ impl Driver {
             }
             let mut handler = match Handler::start(&self.session, job) {
                 Ok(handler) => handler,
-                Err((key, outcome)) => {
+                Err((key, mut outcome)) => {
                     self.session.with(|state| outcome.apply(state, key));
                     continue;
                 }
             };
             let mut cx = Context::from_waker(Waker::noop());
             match handler.poll_work(&mut cx) {
-                Poll::Ready(outcome) => {
+                Poll::Ready(mut outcome) => {
                     let key = handler.key();
                     // The answer is applied before the handler is dropped, or dropping it would
                     // count as giving up.
@@ -157,26 +186,24 @@ impl Driver {
     }
 }
 
-/// Reads for a caller that the stream of bytes has woken. The driver has been woken with it and
-/// does all that the caller must not, such as starting handlers.
+/// Reads for a caller that the stream of bytes has woken. The driver does all that the caller must
+/// not, such as starting handlers. It was woken with the caller, but may have run before what is read
+/// here came, so it is woken again if there is something to do for it.
 pub(crate) fn read_as_caller(state: &mut State) {
     if state.lost.is_some() || state.closed.is_some() || !state.jobs.is_empty() {
         return;
     }
-    match exchange(state) {
-        Turn::Again | Turn::Wait | Turn::Over => {}
-        // Kept in the state: the driver finds it there.
-        Turn::Lost(_) => state.wake_driver(),
+    let waits = matches!(exchange(state), Turn::Wait) && state.jobs.is_empty();
+    // A loss is kept in the state: the driver finds it there. If there is more to read, nobody is
+    // told of it, as the stream of bytes lets nobody wait.
+    if !waits {
+        state.wake_driver();
     }
 }
 
 /// Reads and writes as far as the stream of bytes goes along.
 fn exchange(state: &mut State) -> Turn {
-    // A stream of bytes may wake whom it lets wait, under the lock: not a caller, then.
-    let caller = state.io_waker.take_caller();
-    let turn = exchange_with(state, &mut Context::from_waker(&state.io_waker()));
-    state.restore_caller(caller);
-    turn
+    state.use_io(exchange_with)
 }
 
 fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
@@ -212,10 +239,10 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
                 let received = state.mux.received(count);
                 batch += state.mux.pending_events() - before;
                 if let Err(violation) = received {
-                    tracing::warn!(%violation, "the other side broke the stdio protocol");
                     end = Some(Status::connection_lost(format!(
                         "the other side broke the stdio protocol: {violation}"
                     )));
+                    state.note(Note::Violation(violation));
                     break;
                 }
             }
@@ -277,14 +304,19 @@ impl Future for Driver {
         let this = &mut *self;
         for _ in 0..READS {
             if let Some(asking) = &mut this.asking {
-                let Poll::Ready(status) = asking.as_mut().poll(cx) else {
-                    this.session.with(|state| state.driver_runs(cx.waker()));
-                    if this.session.with(|state| state.closed.is_some()) {
+                let Poll::Ready(status) = asking.poll(cx) else {
+                    let mut waker = Clones::one(cx.waker());
+                    let closed = this.session.with(|state| {
+                        state.driver_runs(&mut waker);
+                        state.closed.is_some()
+                    });
+                    if closed {
                         return Poll::Ready(());
                     }
                     return Poll::Pending;
                 };
-                this.asking = None;
+                drop_foreign(this.asking.take());
+                let status = own(&status);
                 this.session.with(|state| state.close(status));
                 return Poll::Ready(());
             }
@@ -304,13 +336,16 @@ impl Future for Driver {
                 Turn::Wait => {}
                 Turn::Over => return Poll::Ready(()),
                 Turn::Lost(status) => {
-                    let hook = this.session.with(|state| {
+                    let (io, hook) = this.session.with(|state| {
                         state.lost = Some(status.clone());
-                        state.io = None;
-                        state.hook.take()
+                        (state.io.take(), state.hook.take())
                     });
+                    drop_foreign(io);
                     match hook {
-                        Some(hook) => this.asking = Some(hook(status)),
+                        Some(hook) => {
+                            this.asking = Some(Asking::new(&hook, &status));
+                            drop_foreign(hook);
+                        }
                         None => {
                             this.session.with(|state| state.close(status));
                             return Poll::Ready(());
@@ -324,13 +359,17 @@ impl Future for Driver {
     }
 }
 
-/// A driver is dropped before its end when its runtime shuts down.
+/// A driver is dropped before its end when its runtime shuts down, and when it panics, as a stream
+/// of bytes may.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.session.with(|state| {
-            state.close(Status::connection_lost(
-                "the runtime that drove the connection was shut down",
-            ));
+        let status = Status::connection_lost(if std::thread::panicking() {
+            "the task that drove the connection panicked"
+        } else {
+            "the runtime that drove the connection was shut down"
         });
+        self.session.with(|state| state.close(status));
+        self.jobs.drain(..).for_each(drop_foreign);
+        drop_foreign(self.asking.take());
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use outboard_core::rpc::guard::{Deadline, PANIC_TARGET, catch_panic};
+use outboard_core::rpc::guard::{Deadline, PANIC_TARGET, Panicked, catch_panic};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
     Status, StreamReply,
@@ -14,7 +14,8 @@ use outboard_core::rpc::{
 use outboard_core::rt::BoxFuture;
 
 use crate::pump::{Pumped, poll_pump};
-use crate::session::{Session, State, Wait, remember};
+use crate::session::{Session, State, Wait, drop_foreign};
+use crate::wakers::Clones;
 use crate::wire::{Key, Offer, Taken};
 
 /// The handlers of one server and whether it takes more.
@@ -38,11 +39,12 @@ impl Gate {
 
     /// Ready when the server has stopped and no handler runs.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut waker = Clones::one(cx.waker());
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stopped.load(Ordering::SeqCst) && self.running.load(Ordering::SeqCst) == 0 {
             return Poll::Ready(());
         }
-        remember(&mut wakers, cx.waker());
+        waker.remember_in(&mut wakers);
         Poll::Pending
     }
 
@@ -180,6 +182,7 @@ impl State {
                 (Taken::Message(message), Taken::End) => job.message = Some(message),
                 (_, _) => {
                     self.mux.fail(key, &one_message());
+                    self.aside().jobs.push(job);
                     return;
                 }
             }
@@ -209,6 +212,7 @@ enum Work {
     Unary(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
     Streaming(BoxFuture<'static, Result<StreamReply, Status>>),
     Pump(MessageStream, Option<Box<dyn FnOnce() -> Metadata + Send>>),
+    Over,
 }
 
 /// What a handler came to.
@@ -223,22 +227,23 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// Queues the answer.
-    pub(crate) fn apply(self, state: &mut State, key: Key) {
+    /// Queues the answer. What is left of the outcome may hold bytes with an owner of the user's:
+    /// it is to be dropped after the lock.
+    pub(crate) fn apply(&mut self, state: &mut State, key: Key) {
         match self {
             Self::Reply(Reply {
                 message,
                 headers,
                 trailers,
-            }) => state.reply(key, &headers, message, &trailers),
+            }) => state.reply(key, headers, std::mem::take(message), trailers),
             Self::Finished(trailers) => {
-                if let Err(error) = state.mux.finish(key, &trailers) {
+                if let Err(error) = state.mux.finish(key, trailers) {
                     let status = Status::resource_exhausted(error.to_string());
                     state.mux.fail(key, &status);
                 }
             }
-            Self::Failed(status) => state.mux.fail(key, &status),
-            Self::Aborted(status) => state.mux.abort(key, &status),
+            Self::Failed(status) => state.mux.fail(key, status),
+            Self::Aborted(status) => state.mux.abort(key, status),
             Self::Gone => {}
         }
     }
@@ -312,10 +317,11 @@ impl Handler {
                 Work::Collect(parts) => {
                     let (route, context, message) = &mut **parts;
                     let key = self.key;
+                    let mut waker = Clones::one(cx.waker());
                     let taken = self.session.with(|state| {
                         let taken = state.mux.take_message(key);
                         if taken == Taken::Pending {
-                            state.wait(key, Wait::Read, cx.waker());
+                            state.wait(key, Wait::Read, &mut waker);
                         } else if state.mux.wants_transmit() {
                             state.wake_driver();
                         }
@@ -367,24 +373,24 @@ impl Handler {
                     self.work = Work::Pump(reply.messages, reply.trailers);
                 }
                 Work::Pump(messages, trailers) => {
-                    let pumped = guarded(path, || {
-                        poll_pump(&self.session, self.key, messages.as_mut(), cx)
-                    });
-                    let outcome = match pumped {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(Pumped::Gone)) => Outcome::Gone,
-                        Ok(Poll::Ready(Pumped::Failed(status))) => Outcome::Failed(status),
-                        Ok(Poll::Ready(Pumped::Done)) => {
+                    let outcome = match poll_pump(&self.session, self.key, messages.as_mut(), cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Pumped::Gone) => Outcome::Gone,
+                        Poll::Ready(Pumped::Failed(status)) => Outcome::Failed(status),
+                        Poll::Ready(Pumped::Done) => {
                             let trailers = trailers.take();
                             match guarded(path, || trailers.map(|make| make())) {
                                 Ok(trailers) => Outcome::Finished(trailers.unwrap_or_default()),
                                 Err(status) => Outcome::Failed(status),
                             }
                         }
-                        Err(status) => Outcome::Failed(status),
+                        Poll::Ready(Pumped::Panicked(panicked)) => {
+                            Outcome::Failed(tell_panic(path, &panicked))
+                        }
                     };
                     return Poll::Ready(outcome);
                 }
+                Work::Over => return Poll::Ready(Outcome::Gone),
             }
         }
     }
@@ -392,6 +398,7 @@ impl Handler {
     /// Whether the handler should go on; if so, `waker` is woken when it should not.
     fn is_wanted(&self, waker: &Waker) -> bool {
         let (key, gate) = (self.key, &self.gate);
+        let mut waker = Clones::one(waker);
         self.session.with(|state| {
             if gate.aborted.load(Ordering::SeqCst) {
                 let status = Status::unavailable("the server was stopped");
@@ -401,7 +408,7 @@ impl Handler {
             if state.closed.is_some() || !state.mux.is_sending(key) {
                 return false;
             }
-            state.wait(key, Wait::Task, waker);
+            state.wait(key, Wait::Task, &mut waker);
             true
         })
     }
@@ -415,7 +422,7 @@ impl Future for Handler {
         if !self.is_wanted(cx.waker()) {
             return Poll::Ready(());
         }
-        let outcome = match self.poll_work(cx) {
+        let mut outcome = match self.poll_work(cx) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -443,6 +450,7 @@ impl Drop for Handler {
                 state.wake_driver();
             }
         });
+        drop_foreign(std::mem::replace(&mut self.work, Work::Over));
     }
 }
 
@@ -454,11 +462,13 @@ fn begin_unary(route: &Route, context: CallContext, message: Bytes) -> Result<Wo
 
 /// Runs the code of a handler. A panic becomes a log record and a status.
 fn guarded<T>(path: &str, work: impl FnOnce() -> T) -> Result<T, Status> {
-    catch_panic(work).map_err(|panicked| {
-        let panic = panicked.message.as_str();
-        tracing::error!(target: PANIC_TARGET, path, panic, "the handler of a call panicked");
-        Status::internal(format!("the handler of {path} panicked"))
-    })
+    catch_panic(work).map_err(|panicked| tell_panic(path, &panicked))
+}
+
+fn tell_panic(path: &str, panicked: &Panicked) -> Status {
+    let panic = panicked.message.as_str();
+    tracing::error!(target: PANIC_TARGET, path, panic, "the handler of a call panicked");
+    Status::internal(format!("the handler of {path} panicked"))
 }
 
 /// The request messages of a streaming call, as its handler reads them.
@@ -480,11 +490,12 @@ impl Call for ServerCall {
             return Poll::Ready(None);
         }
         let key = self.key;
+        let mut waker = Clones::one(cx.waker());
         let (taken, cut) = self.session.with(|state| {
             let taken = state.mux.take_message(key);
             let closed = state.closed.clone();
             if taken == Taken::Pending {
-                state.wait(key, Wait::Read, cx.waker());
+                state.wait(key, Wait::Read, &mut waker);
             } else if state.mux.wants_transmit() {
                 state.wake_driver();
             }

@@ -1,23 +1,30 @@
 //! What the two directions of a connection share: the machine, the stream of bytes, and who waits
 //! for what.
 //!
-//! Everything lies behind one lock that is never held while foreign code runs. Whoever changes
-//! the machine also writes, if that is likely to save a hop; the driver reads, and so does a caller
-//! that waits alone.
+//! Everything lies behind one lock that is never held while code of the user runs: nothing of theirs
+//! is called, woken, cloned or dropped under it; see [`after`]. The stream of bytes is used under it,
+//! with a waker of our own. Whoever changes the machine also writes, if that is likely to save a hop;
+//! the driver reads, and so does a caller that waits alone.
 
+mod after;
 mod caller;
+mod waiting;
 mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
+use std::task::Waker;
+use std::thread::ThreadId;
 
 use outboard_core::rpc::{CallHead, LostHook, Metadata, OutMessage, Router, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
+use self::after::Aside;
+pub(crate) use self::after::{Note, drop_foreign, own};
+pub(crate) use self::waiting::Wait;
+use self::waiting::{Waiter, waiter};
 use crate::server::{Gate, Job, Server};
-use crate::wakers::IoWaker;
+use crate::wakers::{IoWaker, Shared};
 use crate::wire::{CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, SendError, close};
 
 #[derive(Debug)]
@@ -34,7 +41,7 @@ pub(crate) struct State {
     pub(crate) mux: Mux,
     out: OutBuf,
     /// Wakes the driver, once it has run.
-    pub(crate) driver: Option<Waker>,
+    pub(crate) driver: Option<Arc<Shared>>,
     /// Where the driver ran last.
     driver_thread: Option<ThreadId>,
     /// Left with `io`.
@@ -66,27 +73,9 @@ pub(crate) struct State {
     closed_wakers: Vec<Waker>,
     pub(crate) jobs: Vec<Job>,
     wakes: Vec<Waker>,
-    trash: Option<Box<Trash>>,
+    aside: Option<Box<Aside>>,
     /// Of no more use. Dropping a waker may drop its task, which may hold calls of this session.
     old_wakers: Vec<Waker>,
-}
-
-/// What a closed session lets go of. It holds code of the user, which is not to run, not even to
-/// be dropped, under the lock.
-#[derive(Default)]
-struct Trash {
-    servers: BTreeMap<u32, Server>,
-    jobs: Vec<Job>,
-    hook: Option<LostHook>,
-}
-
-impl Trash {
-    fn dispose(self) {
-        for server in self.servers.values() {
-            server.gate().stop(true);
-        }
-        drop((self.servers, self.jobs, self.hook));
-    }
 }
 
 /// What a draining connection waits for.
@@ -98,18 +87,6 @@ pub(crate) enum Drain {
     Theirs,
 }
 
-/// Who waits for something of a stream.
-#[derive(Debug, Default)]
-struct Waiter {
-    key: Option<Key>,
-    /// The connection or channel the stream belongs to.
-    owner: u64,
-    read: Option<Waker>,
-    write: Option<Waker>,
-    /// The task of the handler.
-    task: Option<Waker>,
-}
-
 /// The calls made through one connection, the main one or one to a channel of the peer.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
@@ -117,14 +94,6 @@ pub(crate) struct Calls {
     draining: bool,
     closed: Option<Status>,
     wakers: Vec<Waker>,
-}
-
-/// Which of a stream's wakers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
-    Read,
-    Write,
-    Task,
 }
 
 impl std::fmt::Debug for State {
@@ -166,35 +135,10 @@ impl Session {
                 closed_wakers: Vec::new(),
                 jobs: Vec::new(),
                 wakes: Vec::new(),
-                trash: None,
+                aside: None,
                 old_wakers: Vec::new(),
             }),
         }
-    }
-
-    /// Runs `work` on the state and wakes afterwards, without the lock, whoever is to be woken.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
-        let value = work(&mut state);
-        if state.wakes.is_empty() && state.trash.is_none() && state.old_wakers.is_empty() {
-            return value;
-        }
-        let mut wakes = std::mem::take(&mut state.wakes);
-        let trash = state.trash.take();
-        let old_wakers = std::mem::take(&mut state.old_wakers);
-        drop(state);
-        drop(old_wakers);
-        if let Some(trash) = trash {
-            trash.dispose();
-        }
-        wakes.drain(..).for_each(Waker::wake);
-        // The list's memory serves again.
-        let mut state = self.lock();
-        if state.wakes.is_empty() {
-            state.wakes = wakes;
-        }
-        drop(state);
-        value
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -205,6 +149,8 @@ impl Session {
 
     /// Registers a server for a channel of this side.
     pub(crate) fn serve(&self, channel: u32, router: Arc<Router>) -> Result<Arc<Gate>, Status> {
+        // Outside, so that a router that is refused is dropped after the lock.
+        let mut offered = Some(router);
         self.with(|state| {
             if let Some(status) = state.gone() {
                 return Err(status);
@@ -215,9 +161,10 @@ impl Session {
                 )));
             }
             let gate = Arc::new(Gate::default());
-            state
-                .servers
-                .insert(channel, Server::new(router, Arc::clone(&gate)));
+            if let Some(router) = offered.take() {
+                let server = Server::new(router, Arc::clone(&gate));
+                state.servers.insert(channel, server);
+            }
             Ok(gate)
         })
     }
@@ -239,6 +186,12 @@ impl State {
         self.next_connection += 1;
         self.connections.insert(number, Calls::default());
         number
+    }
+
+    pub(crate) fn remove_connection(&mut self, connection: u64) {
+        if let Some(calls) = self.connections.remove(&connection) {
+            self.old_wakers.extend(calls.wakers);
+        }
     }
 
     /// Starts a call through a connection.
@@ -291,9 +244,9 @@ impl State {
         self.mux.release(key);
         let waiter = waiter(&mut self.ours, key);
         if waiter.key == Some(key) {
-            self.wakes.extend(waiter.write.take());
-            self.old_wakers.extend(waiter.read.take());
-            *waiter = Waiter::default();
+            let Waiter { read, write, .. } = std::mem::take(waiter);
+            self.wakes.extend(write);
+            self.old_wakers.extend(read);
         }
         if let Some(calls) = self.connections.get_mut(&connection) {
             calls.live = calls.live.saturating_sub(1);
@@ -323,7 +276,8 @@ impl State {
         }
     }
 
-    /// Fails the calls made through a connection to a channel, and all later ones.
+    /// Fails the calls made through a connection to a channel, and all later ones, with a status
+    /// that is our [`own`].
     pub(crate) fn abort_calls(&mut self, connection: u64, status: &Status) {
         let Some(calls) = self.connections.get_mut(&connection) else {
             return;
@@ -342,68 +296,6 @@ impl State {
         self.wake_driver();
     }
 
-    /// The status of a closed connection, or a wake-up when it closes.
-    pub(crate) fn poll_calls_closed(&mut self, connection: u64, cx: &Context<'_>) -> Poll<Status> {
-        if let Some(status) = &self.closed {
-            return Poll::Ready(status.clone());
-        }
-        if let Some(calls) = self.connections.get_mut(&connection) {
-            match &calls.closed {
-                Some(status) => return Poll::Ready(status.clone()),
-                None => remember(&mut calls.wakers, cx.waker()),
-            }
-        }
-        remember(&mut self.closed_wakers, cx.waker());
-        Poll::Pending
-    }
-
-    /// Ready when the session is closed.
-    pub(crate) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.closed.is_some() {
-            return Poll::Ready(());
-        }
-        remember(&mut self.closed_wakers, cx.waker());
-        Poll::Pending
-    }
-
-    /// Remembers whom to wake.
-    pub(crate) fn wait(&mut self, key: Key, what: Wait, waker: &Waker) {
-        let waiter = if key.is_ours() {
-            waiter(&mut self.ours, key)
-        } else {
-            let waiter = waiter(&mut self.theirs, key);
-            if waiter.key != Some(key) {
-                let new = Waiter {
-                    key: Some(key),
-                    ..Waiter::default()
-                };
-                let old = std::mem::replace(waiter, new);
-                self.old_wakers
-                    .extend([old.read, old.write, old.task].into_iter().flatten());
-            }
-            waiter
-        };
-        if waiter.key != Some(key) {
-            return;
-        }
-        let place = match what {
-            Wait::Read => &mut waiter.read,
-            Wait::Write => &mut waiter.write,
-            Wait::Task => &mut waiter.task,
-        };
-        match place {
-            Some(old) if old.will_wake(waker) => {}
-            Some(_) | None => self.old_wakers.extend(place.replace(waker.clone())),
-        }
-    }
-
-    /// Wakes the handlers of one of this side's channels.
-    pub(crate) fn wake_handlers(&mut self) {
-        for waiter in &mut self.theirs {
-            self.wakes.extend(waiter.task.take());
-        }
-    }
-
     /// Turns what the machine reports into wake-ups and jobs.
     pub(crate) fn drain_events(&mut self) {
         while let Some(event) = self.mux.poll_event() {
@@ -416,7 +308,7 @@ impl State {
                     self.wake(key, Wait::Write);
                     self.wake(key, Wait::Task);
                 }
-                Event::GoAway(text) => tracing::debug!(text, "the other side is going away"),
+                Event::GoAway(text) => self.note(Note::GoingAway(text)),
                 Event::Closed(code, text) => {
                     let what = if code == close::ORDERLY {
                         "the other side closed the connection"
@@ -428,45 +320,6 @@ impl State {
                 Event::Unresponsive => self.lose(Status::connection_lost(
                     "the other side does not answer: it is stopped or stuck",
                 )),
-            }
-        }
-    }
-
-    fn wake(&mut self, key: Key, what: Wait) {
-        let table = if key.is_ours() {
-            &mut self.ours
-        } else {
-            &mut self.theirs
-        };
-        let Some(waiter) = table
-            .get_mut(key.index())
-            .filter(|waiter| waiter.key == Some(key))
-        else {
-            return;
-        };
-        let waker = match what {
-            Wait::Read => waiter.read.take(),
-            Wait::Write => waiter.write.take(),
-            Wait::Task => waiter.task.take(),
-        };
-        self.wakes.extend(waker);
-    }
-
-    pub(crate) fn wake_driver(&mut self) {
-        if !std::mem::replace(&mut self.driver_woken, true) {
-            self.wakes.extend(self.driver.clone());
-        }
-    }
-
-    /// The driver runs.
-    pub(crate) fn driver_runs(&mut self, waker: &Waker) {
-        self.driver_woken = false;
-        self.driver_thread = Some(thread::current().id());
-        match &self.driver {
-            Some(old) if old.will_wake(waker) => {}
-            Some(_) | None => {
-                self.old_wakers.extend(self.driver.replace(waker.clone()));
-                self.old_wakers.extend(self.io_waker.set_driver(waker));
             }
         }
     }
@@ -488,7 +341,7 @@ impl State {
         }
     }
 
-    /// Closes for good: whoever waits for anything is told.
+    /// Closes for good: whoever waits for anything is told. The status must be our [`own`].
     pub(crate) fn close(&mut self, status: Status) {
         if let Some(before) = &mut self.closed {
             if std::mem::take(&mut self.closed_by_drain) {
@@ -504,12 +357,14 @@ impl State {
             }
         }
         self.closed = Some(status);
-        self.io = None;
-        self.trash = Some(Box::new(Trash {
-            servers: std::mem::take(&mut self.servers),
-            jobs: std::mem::take(&mut self.jobs),
-            hook: self.hook.take(),
-        }));
+        let servers = std::mem::take(&mut self.servers);
+        let jobs = std::mem::take(&mut self.jobs);
+        let (hook, io) = (self.hook.take(), self.io.take());
+        let aside = self.aside();
+        aside.servers.extend(servers);
+        aside.jobs.extend(jobs);
+        aside.hook = hook;
+        aside.io = io;
         for waiter in self.ours.iter_mut().chain(&mut self.theirs) {
             self.wakes.extend(waiter.read.take());
             self.wakes.extend(waiter.write.take());
@@ -554,24 +409,9 @@ impl State {
     }
 }
 
-/// Adds a waker that is not there yet.
-pub(crate) fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|known| known.will_wake(waker)) {
-        wakers.push(waker.clone());
-    }
-}
-
 pub(crate) fn status_of(error: SendError) -> Status {
     match error {
         SendError::TooLarge { .. } => Status::resource_exhausted(error.to_string()),
         SendError::Gone => Status::cancelled(error.to_string()),
     }
-}
-
-fn waiter(table: &mut Vec<Waiter>, key: Key) -> &mut Waiter {
-    let index = key.index();
-    if table.len() <= index {
-        table.resize_with(index + 1, Waiter::default);
-    }
-    &mut table[index]
 }

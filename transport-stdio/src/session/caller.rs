@@ -1,19 +1,20 @@
 //! A caller that waits alone and reads its answer itself; see [`IoWaker`](crate::wakers::IoWaker).
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::thread;
 
 use super::{State, Wait, waiter};
 use crate::driver::read_as_caller;
+use crate::wakers::Clones;
 use crate::wire::Key;
 
 impl State {
-    /// The reply of a unary call, or a wake-up when it comes.
+    /// The reply of a unary call, or a wake-up when it comes. Takes two clones.
     pub(crate) fn poll_reply<T>(
         &mut self,
         key: Key,
-        waker: &Waker,
+        waker: &mut Clones<'_>,
         take: impl Fn(&mut Self, Key) -> Option<T>,
     ) -> Option<T> {
         if let Some(reply) = take(self, key) {
@@ -22,18 +23,22 @@ impl State {
         if self.io_waker.take_caller_woken() {
             // What is read here need not wake who reads it.
             let own = waiter(&mut self.ours, key).read.take();
-            self.old_wakers
-                .extend(own.filter(|own| !own.will_wake(waker)));
+            self.old_wakers.extend(waker.put_back(own));
             read_as_caller(self);
             if let Some(reply) = take(self, key) {
                 return Some(reply);
             }
         }
-        self.wait(key, Wait::Read, waker);
-        if self.unary == 1 && self.is_beside_driver(waker) {
-            self.restore_caller(Some(waker.clone()));
-        }
+        self.wait_for_reply(key, waker);
         None
+    }
+
+    /// Wakes who waits for the reply of a unary call when it comes. Takes two clones.
+    pub(crate) fn wait_for_reply(&mut self, key: Key, waker: &mut Clones<'_>) {
+        self.wait(key, Wait::Read, waker);
+        if self.unary == 1 && self.is_beside_driver(waker.original()) {
+            self.restore_caller(Some(waker.take()));
+        }
     }
 
     /// Whether the caller is on the driver's thread but no task of the same executor, so most
@@ -44,7 +49,7 @@ impl State {
         let Some(driver) = &self.driver else {
             return false;
         };
-        !std::ptr::eq(driver.vtable(), caller.vtable())
+        !std::ptr::eq(driver.inner().vtable(), caller.vtable())
             && self.driver_thread == Some(thread::current().id())
     }
 
@@ -57,9 +62,17 @@ impl State {
         self.old_wakers.extend(old);
     }
 
-    /// What is left with the stream of bytes.
-    pub(crate) fn io_waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.io_waker))
+    /// Uses the stream of bytes, with the waker that is left with it. Whom the stream wakes
+    /// meanwhile is woken after the lock.
+    pub(crate) fn use_io<T>(&mut self, work: impl FnOnce(&mut Self, &mut Context<'_>) -> T) -> T {
+        let caller = self.io_waker.hold();
+        let waker = Waker::from(Arc::clone(&self.io_waker));
+        let value = work(self, &mut Context::from_waker(&waker));
+        if self.io_waker.let_go() {
+            self.wake_driver();
+        }
+        self.restore_caller(caller);
+        value
     }
 
     /// A unary call of this side begins or ends.

@@ -30,7 +30,7 @@ impl State {
 
     /// Writes as much as the stream takes now; the driver is woken when it takes more.
     pub(crate) fn flush_now(&mut self) {
-        self.flush(&mut Context::from_waker(&self.io_waker()));
+        self.use_io(Self::flush);
     }
 
     /// Writes as much as the stream takes. If it takes no more for good, that is not the end yet:
