@@ -1,11 +1,12 @@
 //! Calls of the peer: finding their handlers and running them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
+use outboard_core::lock::{Mutex, Rank, assert_unlocked};
 use outboard_core::rpc::guard::{Deadline, PANIC_TARGET, Panicked, catch_panic};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
@@ -19,12 +20,23 @@ use crate::wakers::Clones;
 use crate::wire::{Key, Offer, Taken};
 
 /// The handlers of one server and whether it takes more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gate {
     running: AtomicUsize,
     stopped: AtomicBool,
     aborted: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            running: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            wakers: Mutex::new(Rank::Wakers, Vec::new()),
+        }
+    }
 }
 
 impl Gate {
@@ -40,7 +52,7 @@ impl Gate {
     /// Ready when the server has stopped and no handler runs.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut waker = Clones::one(cx.waker());
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = self.wakers.lock();
         if self.stopped.load(Ordering::SeqCst) && self.running.load(Ordering::SeqCst) == 0 {
             return Poll::Ready(());
         }
@@ -55,9 +67,10 @@ impl Gate {
     fn tell(&self) {
         if self.stopped.load(Ordering::SeqCst) {
             let wakers = {
-                let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut wakers = self.wakers.lock();
                 std::mem::take(&mut *wakers)
             };
+            assert_unlocked("a waker");
             wakers.into_iter().for_each(Waker::wake);
         }
     }

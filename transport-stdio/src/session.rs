@@ -12,10 +12,11 @@ mod waiting;
 mod writing;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 use std::thread::ThreadId;
 
+use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::{CallHead, LostHook, Metadata, OutMessage, Router, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
@@ -109,42 +110,39 @@ impl Session {
         let now = runtime.now();
         Self {
             runtime,
-            state: Mutex::new(State {
-                io: Some(io),
-                mux: Mux::new(config, now),
-                out: OutBuf::default(),
-                driver: None,
-                driver_thread: None,
-                io_waker: Arc::default(),
-                unary: 0,
-                driver_woken: false,
-                last_batch: 0,
-                unflushed: false,
-                has_read: false,
-                ours: Vec::new(),
-                theirs: Vec::new(),
-                servers: BTreeMap::new(),
-                connections: BTreeMap::from([(MAIN, Calls::default())]),
-                next_connection: MAIN + 1,
-                drain: None,
-                hook: None,
-                lost: None,
-                broken: None,
-                closed: None,
-                closed_by_drain: false,
-                closed_wakers: Vec::new(),
-                jobs: Vec::new(),
-                wakes: Vec::new(),
-                aside: None,
-                old_wakers: Vec::new(),
-            }),
+            state: Mutex::new(
+                Rank::Session,
+                State {
+                    io: Some(io),
+                    mux: Mux::new(config, now),
+                    out: OutBuf::default(),
+                    driver: None,
+                    driver_thread: None,
+                    io_waker: Arc::default(),
+                    unary: 0,
+                    driver_woken: false,
+                    last_batch: 0,
+                    unflushed: false,
+                    has_read: false,
+                    ours: Vec::new(),
+                    theirs: Vec::new(),
+                    servers: BTreeMap::new(),
+                    connections: BTreeMap::from([(MAIN, Calls::default())]),
+                    next_connection: MAIN + 1,
+                    drain: None,
+                    hook: None,
+                    lost: None,
+                    broken: None,
+                    closed: None,
+                    closed_by_drain: false,
+                    closed_wakers: Vec::new(),
+                    jobs: Vec::new(),
+                    wakes: Vec::new(),
+                    aside: None,
+                    old_wakers: Vec::new(),
+                },
+            ),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Foreign code does not run under the lock, so a poisoned lock can only come from a bug
-        // in here; the state is then closed like any other.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers a server for a channel of this side.

@@ -1,8 +1,10 @@
 //! Who is told that bytes can be read or written.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+
+use outboard_core::lock::{Mutex, Rank};
 
 /// A waker of somebody else that can be passed on under a lock: its own code, which `clone` would
 /// run, is not asked for that.
@@ -91,7 +93,7 @@ impl<'a> Clones<'a> {
 ///
 /// While the stream of bytes is in use, which is under the session's lock, it only takes note: a
 /// stream may wake whom it lets wait, and so would run code of the executor under the lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct IoWaker {
     waiting: Mutex<Waiting>,
     /// The caller has been woken and has not looked yet.
@@ -108,27 +110,31 @@ struct Waiting {
     woken: bool,
 }
 
-impl IoWaker {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing under the lock can panic.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for IoWaker {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::new(Rank::Wakers, Waiting::default()),
+            caller_woken: AtomicBool::new(false),
+        }
     }
+}
 
+impl IoWaker {
     /// The driver is woken by this from now on; gives the waker that it replaces.
     #[must_use = "it is to be dropped where its task may be dropped with it"]
     pub(crate) fn set_driver(&self, waker: Arc<Shared>) -> Option<Arc<Shared>> {
-        self.waiting().driver.replace(waker)
+        self.waiting.lock().driver.replace(waker)
     }
 
     /// A caller is woken by this at the next event; gives the waker that it replaces.
     #[must_use = "it is to be dropped where its task may be dropped with it"]
     pub(crate) fn set_caller(&self, waker: Waker) -> Option<Waker> {
-        self.waiting().caller.replace(waker)
+        self.waiting.lock().caller.replace(waker)
     }
 
     /// No caller is woken, until one is set again.
     pub(crate) fn take_caller(&self) -> Option<Waker> {
-        self.waiting().caller.take()
+        self.waiting.lock().caller.take()
     }
 
     /// Whether a caller has been woken since this was asked last.
@@ -139,7 +145,7 @@ impl IoWaker {
     /// The stream of bytes is used from now on. Gives the caller, who is not woken by what its own
     /// or another's reading does.
     pub(crate) fn hold(&self) -> Option<Waker> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.held = true;
         waiting.caller.take()
     }
@@ -147,7 +153,7 @@ impl IoWaker {
     /// The stream of bytes is not used any more. Whether it has woken this meanwhile.
     #[must_use = "the driver is to be woken then"]
     pub(crate) fn let_go(&self) -> bool {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.held = false;
         std::mem::take(&mut waiting.woken)
     }
@@ -159,7 +165,7 @@ impl Wake for IoWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.held {
             waiting.woken = true;
             return;

@@ -18,6 +18,7 @@ use outboard_core::rpc::{
 };
 use outboard_core::rt::BoxFuture;
 use outboard_transport_stdio::Stdio;
+use support::reactor::Lane;
 use support::service::{next, out, router};
 use support::{Pair, TestRuntime, pair, pipe, run};
 
@@ -207,7 +208,8 @@ impl Wake for Owner {
 #[test]
 fn a_waker_may_use_the_session() {
     in_time(|| {
-        let (near, far) = pipe(10_000);
+        let (to_a, to_b) = (Lane::default(), Lane::default());
+        let (near, far) = Lane::joined(&to_a, &to_b);
         let (b_rt, b) = TestRuntime::on_this_thread();
         let (a_rt, a) = TestRuntime::on_this_thread();
         let (_echo, router) = router();
@@ -215,7 +217,9 @@ fn a_waker_may_use_the_session() {
         let connection = Stdio::new().connect(&a_rt, Box::new(near), ConnectionConfig::default());
         let settle = || {
             for _ in 0..5 {
+                to_a.reactor_turn();
                 while a.try_tick() {}
+                to_b.reactor_turn();
                 while b.try_tick() {}
             }
         };
@@ -227,7 +231,9 @@ fn a_waker_may_use_the_session() {
         for mut cx in contexts() {
             assert!(call.as_mut().poll(&mut cx).is_pending());
         }
+        to_b.reactor_turn();
         while b.try_tick() {}
+        to_a.reactor_turn();
         for mut cx in contexts() {
             if call.as_mut().poll(&mut cx).is_ready() {
                 break;

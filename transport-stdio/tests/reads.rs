@@ -1,80 +1,16 @@
-//! A caller that waits alone and reads by itself, over a stream of bytes as a level-triggered
-//! reactor gives it: an attempt is always made first, and a waker is woken in a turn of the reactor
-//! if there is something to read then.
+//! A caller that waits alone and reads by itself.
 
 mod support;
 
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_executor::Executor;
-use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::rpc::{CallHead, ConnectionConfig, ServerConfig, Transport};
 use outboard_transport_stdio::Stdio;
 use support::TestRuntime;
+use support::reactor::Lane;
 use support::service::{out, router};
-
-#[derive(Clone, Default)]
-struct Lane(Arc<Mutex<(VecDeque<u8>, Option<Waker>)>>);
-
-impl Lane {
-    fn reactor_turn(&self) {
-        let waker = {
-            let mut lane = self.0.lock().expect("no panic under the lock");
-            if lane.0.is_empty() {
-                None
-            } else {
-                lane.1.take()
-            }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-struct Io {
-    incoming: Lane,
-    outgoing: Lane,
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut lane = self.incoming.0.lock().expect("no panic under the lock");
-        if lane.0.is_empty() {
-            lane.1 = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(io::Read::read(&mut lane.0, buf))
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut lane = self.outgoing.0.lock().expect("no panic under the lock");
-        lane.0.extend(buf);
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
 
 /// The waker of a task that is run when the test says so.
 struct Idle;
@@ -90,14 +26,7 @@ fn settle(tasks: &'static Executor<'static>) {
 #[test]
 fn a_call_back_that_a_waiting_caller_reads_is_answered() {
     let (to_a, to_b) = (Lane::default(), Lane::default());
-    let a_io = Io {
-        incoming: to_a.clone(),
-        outgoing: to_b.clone(),
-    };
-    let b_io = Io {
-        incoming: to_b.clone(),
-        outgoing: to_a.clone(),
-    };
+    let (a_io, b_io) = Lane::joined(&to_a, &to_b);
     let (a_rt, a) = TestRuntime::on_this_thread();
     let (b_rt, b) = TestRuntime::on_this_thread();
     let (_echo_b, router_b) = router();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::task::Waker;
 
+use outboard_core::lock::assert_unlocked;
 use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rpc::{LostHook, Metadata, MetadataValue, Status};
 use outboard_core::rt::BoxByteStream;
@@ -69,7 +70,7 @@ impl Session {
     ///
     /// `work` must not own anything of the user's: it would be dropped under the lock with it.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let value = work(&mut state);
         if state.wakes.is_empty() && state.aside.is_none() && state.old_wakers.is_empty() {
             return value;
@@ -79,6 +80,7 @@ impl Session {
         let old_wakers = std::mem::take(&mut state.old_wakers);
         drop(state);
         let has_woken = !wakes.is_empty();
+        assert_unlocked("a waker");
         // First of all, so that nobody waits in vain if something else panics.
         wakes.drain(..).for_each(Waker::wake);
         drop(old_wakers);
@@ -87,7 +89,7 @@ impl Session {
         }
         if has_woken {
             // The list's memory serves again.
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if state.wakes.is_empty() {
                 state.wakes = wakes;
             }

@@ -9,6 +9,7 @@
 
 #[path = "../../../transport-h2/tests/support/pipe.rs"]
 pub mod pipe;
+pub mod reactor;
 #[path = "../../../transport-h2/tests/support/runtime.rs"]
 pub mod runtime;
 #[path = "../../../transport-h2/tests/support/service.rs"]
