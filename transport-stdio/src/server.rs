@@ -151,7 +151,7 @@ pub(crate) struct Job {
     router: Arc<Router>,
     running: Running,
     offer: Offer,
-    /// The one message of a unary call, if all of it is here.
+    /// The one message of a call that has one, if all of it is here.
     message: Option<Bytes>,
 }
 
@@ -190,11 +190,11 @@ impl State {
             offer,
             message: None,
         };
-        if job.route.descriptor.kind == MethodKind::Unary && self.mux.is_input_ended(key) {
+        if takes_one(&job.route) && self.mux.is_input_ended(key) {
             match (self.mux.take_message(key), self.mux.take_message(key)) {
                 (Taken::Message(message), Taken::End) => job.message = Some(message),
                 (_, _) => {
-                    self.mux.fail(key, &one_message());
+                    self.mux.fail(key, &one_message(job.route.descriptor.path));
                     self.aside().jobs.push(job);
                     return;
                 }
@@ -204,8 +204,20 @@ impl State {
     }
 }
 
-fn one_message() -> Status {
-    Status::internal("expected exactly one request message for a unary method")
+/// Whether calls of the method have exactly one request message. Their handlers start when all of
+/// it, and the end behind it, is there.
+fn takes_one(route: &Route) -> bool {
+    matches!(
+        route.descriptor.kind,
+        MethodKind::Unary | MethodKind::ServerStreaming
+    )
+}
+
+fn one_message(path: &str) -> Status {
+    Status::internal(format!(
+        "cardinality violation: {path} takes exactly one request message, and the caller sent none \
+         or several"
+    ))
 }
 
 /// A handler at work.
@@ -220,7 +232,7 @@ pub(crate) struct Handler {
 }
 
 enum Work {
-    /// Waits for the one message of a unary call.
+    /// Waits for the one message of a call that has one.
     Collect(Box<(Route, CallContext, Option<Bytes>)>),
     Unary(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
     Streaming(BoxFuture<'static, Result<StreamReply, Status>>),
@@ -283,9 +295,9 @@ impl Handler {
             extensions: router.extensions().clone(),
         };
         let path = context.path;
-        let work = if route.descriptor.kind == MethodKind::Unary {
+        let work = if takes_one(&route) {
             match message {
-                Some(message) => begin_unary(&route, context, message),
+                Some(message) => begin_with_one(&route, context, message),
                 None => Ok(Work::Collect(Box::new((route, context, None)))),
             }
         } else {
@@ -344,14 +356,14 @@ impl Handler {
                         Taken::Pending => return Poll::Pending,
                         Taken::Message(new) => {
                             if message.replace(new).is_some() {
-                                return Poll::Ready(Outcome::Aborted(one_message()));
+                                return Poll::Ready(Outcome::Aborted(one_message(path)));
                             }
                         }
                         Taken::End => {
                             let Some(message) = message.take() else {
-                                return Poll::Ready(Outcome::Aborted(one_message()));
+                                return Poll::Ready(Outcome::Aborted(one_message(path)));
                             };
-                            match begin_unary(route, context.clone(), message) {
+                            match begin_with_one(route, context.clone(), message) {
                                 Ok(work) => self.work = work,
                                 Err(status) => return Poll::Ready(Outcome::Aborted(status)),
                             }
@@ -467,9 +479,17 @@ impl Drop for Handler {
     }
 }
 
-fn begin_unary(route: &Route, context: CallContext, message: Bytes) -> Result<Work, Status> {
+fn begin_with_one(route: &Route, context: CallContext, message: Bytes) -> Result<Work, Status> {
+    let (service, method) = (&route.service, route.method);
     guarded(context.path, || {
-        Work::Unary(route.service.unary(route.method, context, message))
+        if route.descriptor.kind == MethodKind::Unary {
+            return Work::Unary(service.unary(method, context, message));
+        }
+        let call = Box::new(OneRequest {
+            message: Some(message),
+            headers: Metadata::new(),
+        });
+        Work::Streaming(service.streaming(method, context, call))
     })
 }
 
@@ -482,6 +502,26 @@ fn tell_panic(path: &str, panicked: &Panicked) -> Status {
     let panic = panicked.message.as_str();
     tracing::error!(target: PANIC_TARGET, path, panic, "the handler of a call panicked");
     Status::internal(format!("the handler of {path} panicked"))
+}
+
+/// The request of a call with one request message and any number of answers.
+struct OneRequest {
+    message: Option<Bytes>,
+    headers: Metadata,
+}
+
+impl Call for OneRequest {
+    fn poll_headers(&mut self, _cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        Poll::Ready(Ok(&self.headers))
+    }
+
+    fn poll_message(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        Poll::Ready(self.message.take().map(Ok))
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        None
+    }
 }
 
 /// The request messages of a streaming call, as its handler reads them.

@@ -98,6 +98,47 @@ fn the_three_streaming_kinds() {
     });
 }
 
+/// As in gRPC: a method that takes one message gets one, whatever it answers with.
+#[test]
+fn calls_of_one_request_message_fail_with_any_other_number() {
+    run(async {
+        let pair = pair();
+        for method in ["Echo", "Count"] {
+            let path = format!("/test.Echo/{method}");
+            for (count, late) in [(0, false), (2, false), (3, false), (0, true), (2, true)] {
+                let now = stream::iter((0..count).map(|_| Ok(out("1"))));
+                // Late, the end comes by itself.
+                let requests: MessageStream = if late {
+                    let mut polls = 0;
+                    let end = stream::poll_fn(move |cx| {
+                        polls += 1;
+                        if polls < 3 {
+                            cx.waker().wake_by_ref();
+                            return std::task::Poll::Pending;
+                        }
+                        std::task::Poll::Ready(None)
+                    });
+                    Box::pin(now.chain(end))
+                } else {
+                    Box::pin(now)
+                };
+                let mut call = pair.connection.open(CallHead::new(path.clone()), requests);
+                let status = collect(&mut call).await.expect_err("not one message");
+                assert_eq!(status.code(), Code::Internal, "{method} {count} {late}");
+                let text = format!(
+                    "cardinality violation: {path} takes exactly one request message, and the \
+                     caller sent none or several"
+                );
+                assert_eq!(status.message(), text);
+            }
+            let mut call = pair
+                .connection
+                .open(CallHead::new(path), messages(vec!["1"]));
+            assert_eq!(collect(&mut call).await.expect("well").len(), 1);
+        }
+    });
+}
+
 #[test]
 fn bidirectional_in_lock_step() {
     run(async {

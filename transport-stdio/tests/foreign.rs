@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_executor::Executor;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{AsyncWriteExt as _, stream};
 use outboard_core::rpc::{
     Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MessageStream, Metadata,
     MethodDescriptor, MethodKind, OutMessage, Reply, Router, ServerConfig, Service,
@@ -295,7 +295,10 @@ fn a_subscriber_of_logs_may_use_the_session() {
         Frame::GoAway { text: "bye" }.encode(&mut bytes);
         // And a frame that may not come.
         bytes.extend_from_slice(&[0, 0, 0, 0x7f, 0, 0, 0, 0]);
-        run(futures_util::AsyncWriteExt::write_all(&mut far, &bytes)).expect("there is room");
+        run(async {
+            far.write_all(&bytes).await.expect("there is room");
+            far.flush().await.expect("there is room");
+        });
         let chatty = Chatty(Arc::clone(&connection));
         tracing::subscriber::with_default(chatty, || while tasks.try_tick() {});
         let status = run(connection.closed());
