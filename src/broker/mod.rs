@@ -9,7 +9,7 @@ mod served;
 mod server;
 mod state;
 #[cfg(all(test, unix))]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use outboard_core::rpc::{Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime};
 
-use crate::accept::Acceptor;
+use crate::accept::{Acceptor, Connections};
 use crate::plugin::tracked::Guard;
 use crate::sys::files::SocketFile;
 
@@ -32,7 +32,7 @@ impl Server {
         let task = Accepting {
             acceptor: Acceptor::new(listener, file),
             stopped,
-            connections: Vec::new(),
+            connections: Connections::default(),
             counted,
         };
         let work = async move { task.run(&runtime, &*transport, &router, config).await };
@@ -43,15 +43,8 @@ impl Server {
 struct Accepting {
     acceptor: Acceptor,
     stopped: oneshot::Receiver<()>,
-    connections: Vec<Connection>,
+    connections: Connections<Arc<dyn Serving>>,
     counted: Guard,
-}
-
-type Connection = (Arc<dyn Serving>, BoxFuture<'static, ()>);
-
-/// Forgets those that have ended.
-fn poll_connections(connections: &mut Vec<Connection>, cx: &mut Context<'_>) {
-    connections.retain_mut(|(_, closed)| closed.as_mut().poll(cx).is_pending());
 }
 
 enum Next {
@@ -67,19 +60,14 @@ impl Accepting {
         router: &Arc<Router>,
         config: ServerConfig,
     ) {
-        loop {
-            match poll_fn(|cx| self.poll(runtime, cx)).await {
-                Next::Connection(io) => {
-                    let router = Arc::clone(router);
-                    let serving = transport.serve(runtime, io, router, config.clone());
-                    let closed = serving.closed();
-                    self.counted.connection(&serving);
-                    self.connections.push((serving, closed));
-                }
-                Next::Stopped => break,
-            }
+        while let Next::Connection(io) = poll_fn(|cx| self.poll(runtime, cx)).await {
+            let router = Arc::clone(router);
+            let serving = transport.serve(runtime, io, router, config.clone());
+            let closed = serving.closed();
+            self.counted.connection(&serving);
+            self.connections.push(serving, closed);
         }
-        for (serving, _) in &self.connections {
+        for serving in self.connections.iter() {
             serving.drain();
         }
         let Self {
@@ -91,7 +79,7 @@ impl Accepting {
         // Nobody is to find it any more while the last calls are being finished.
         drop(acceptor);
         poll_fn(|cx| {
-            poll_connections(&mut connections, cx);
+            while connections.poll_closed(cx).is_ready() {}
             if connections.is_empty() {
                 Poll::Ready(())
             } else {
@@ -106,7 +94,7 @@ impl Accepting {
         if Pin::new(&mut self.stopped).poll(cx).is_ready() {
             return Poll::Ready(Next::Stopped);
         }
-        poll_connections(&mut self.connections, cx);
+        while self.connections.poll_closed(cx).is_ready() {}
         let accepted = self.acceptor.poll(runtime, "a brokered service", cx);
         accepted.map(Next::Connection)
     }

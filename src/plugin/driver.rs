@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
@@ -19,12 +20,12 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, BoxReader, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime, Timer};
 
 use super::error::ServeError;
 use super::events::PluginEvents;
 use super::tracked::InFlight;
-use crate::accept::Acceptor;
+use crate::accept::{Acceptor, Connections};
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::services::health::Health;
 use crate::services::{self, Asked, Internal};
@@ -49,8 +50,12 @@ pub(super) struct DriverParts {
     pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
 }
 
-/// Connections accepted in one poll before other tasks get their turn.
-const ACCEPTS_PER_POLL: usize = 16;
+/// How often in one poll everything is looked at again before other tasks get their turn.
+const ROUNDS_PER_POLL: usize = 16;
+
+/// How long calls that were aborted may take to be gone: a handler that computes cannot be dropped
+/// until it comes to an end or an await. A guess, short beside the grace that hosts give.
+const ABORT_PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Driver {
     parts: DriverParts,
@@ -59,7 +64,7 @@ pub(super) struct Driver {
     /// Stdin and stdout, where they are the connection, until they are served.
     pipes: Option<BoxByteStream>,
     accepting: bool,
-    connections: Vec<Served>,
+    connections: Connections<Served>,
     /// What all brokers serve.
     brokered: Arc<InFlight>,
     ending: Option<Ending>,
@@ -73,13 +78,14 @@ pub(super) struct Driver {
     alarm: Alarm,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
+    /// Everything was aborted, and may take until then to be gone.
+    abort_limit: Option<Pin<Box<dyn Timer>>>,
 }
 
 /// A connection being served.
 struct Served {
     serving: Arc<dyn Serving>,
     broker: Broker,
-    closed: BoxFuture<'static, ()>,
 }
 
 /// The last things, in this order, so that nothing is cut off that is on its way: the calls in
@@ -105,7 +111,7 @@ impl Driver {
             acceptor: None,
             pipes: None,
             accepting: false,
-            connections: Vec::new(),
+            connections: Connections::default(),
             brokered: Arc::default(),
             ending: None,
             asked: Vec::new(),
@@ -115,6 +121,7 @@ impl Driver {
             alarm: Alarm::default(),
             host_gone: false,
             outcome: None,
+            abort_limit: None,
         }
     }
 
@@ -170,7 +177,7 @@ impl Driver {
                 self.acceptor = None;
             }
             PluginAction::Drain => {
-                for connection in &self.connections {
+                for connection in self.connections.iter() {
                     connection.serving.drain();
                 }
                 self.ending = Some(Ending::Calls);
@@ -183,15 +190,6 @@ impl Driver {
                 });
             }
         }
-    }
-
-    /// Drops what is still called, on all connections and those that brokers have accepted.
-    fn abort(&self) {
-        for connection in &self.connections {
-            connection.broker.close();
-            connection.serving.abort();
-        }
-        self.brokered.abort();
     }
 
     fn listen(&mut self, spec: ListenSpec) -> Result<Location, ListenError> {
@@ -283,11 +281,7 @@ impl Driver {
             |serving| serving.sub_channels(),
         );
         let closed = serving.closed();
-        self.connections.push(Served {
-            serving,
-            broker,
-            closed,
-        });
+        self.connections.push(Served { serving, broker }, closed);
         self.input(PluginInput::Accepted);
     }
 
@@ -305,19 +299,13 @@ impl Driver {
     }
 
     fn poll_connections(&mut self, cx: &mut Context<'_>) -> bool {
-        let before = self.connections.len();
-        self.connections.retain_mut(|connection| {
-            let open = connection.closed.as_mut().poll(cx).is_pending();
-            if !open {
-                connection.broker.close();
-            }
-            open
-        });
-        let closed = before - self.connections.len();
-        for _ in 0..closed {
+        let mut progress = false;
+        while let Poll::Ready(connection) = self.connections.poll_closed(cx) {
+            connection.broker.close();
             self.input(PluginInput::ConnectionClosed);
+            progress = true;
         }
-        closed > 0
+        progress
     }
 
     fn poll_signals(&mut self, cx: &mut Context<'_>) -> bool {
@@ -389,7 +377,7 @@ impl Driver {
                 if self.parts.events.output.poll_flushed(cx).is_pending() {
                     return false;
                 }
-                for connection in &self.connections {
+                for connection in self.connections.iter() {
                     connection.broker.close();
                 }
                 self.parts.health.reporter().shut_down();
@@ -418,16 +406,48 @@ impl Driver {
     }
 }
 
+/// The end at once.
+impl Driver {
+    /// Drops what is still called, on all connections and those that brokers have accepted.
+    fn abort(&self) {
+        for connection in self.connections.iter() {
+            connection.broker.close();
+            connection.serving.abort();
+        }
+        self.brokered.abort();
+    }
+
+    /// Aborts what is left and gives the outcome once it is gone.
+    fn poll_aborted(&mut self, cx: &mut Context<'_>) -> Poll<Result<StopReason, ServeError>> {
+        if self.abort_limit.is_none() {
+            self.abort();
+            let runtime = &self.parts.runtime;
+            self.abort_limit = Some(runtime.timer(runtime.now() + ABORT_PATIENCE));
+        }
+        while self.connections.poll_closed(cx).is_ready() {}
+        let brokered = self.brokered.poll_idle(cx);
+        let limit = self.abort_limit.as_mut();
+        let over = limit.is_none_or(|limit| limit.as_mut().poll_expired(cx).is_ready());
+        if !over && (!self.connections.is_empty() || brokered.is_pending()) {
+            return Poll::Pending;
+        }
+        match self.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            // It was given already.
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl Future for Driver {
     type Output = Result<StopReason, ServeError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        for _ in 0..ACCEPTS_PER_POLL {
+        for _ in 0..ROUNDS_PER_POLL {
             this.drain();
-            if let Some(outcome) = this.outcome.take() {
-                this.abort();
-                return Poll::Ready(outcome);
+            if this.outcome.is_some() {
+                return this.poll_aborted(cx);
             }
             // Each of these must be polled in each round, so that all have seen the waker.
             let progress = [

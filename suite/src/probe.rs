@@ -1,5 +1,6 @@
 //! The probe, on either side; it knows no runtime.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -47,10 +48,26 @@ impl Prober {
 /// Notes a text when dropped.
 struct NoteOnDrop(Prober, &'static str);
 
+impl NoteOnDrop {
+    fn new(probe: &Prober, text: &'static str) -> Self {
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        Self(probe.clone(), text)
+    }
+}
+
 impl Drop for NoteOnDrop {
     fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
         self.0.0.notes.add(self.1);
     }
+}
+
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many calls that end only with their caller this process has in its handlers.
+#[must_use]
+pub fn alive() -> usize {
+    ALIVE.load(Ordering::Relaxed)
 }
 
 impl Probe for Prober {
@@ -72,7 +89,7 @@ impl Probe for Prober {
     }
 
     async fn wait(&self, _request: Nothing) -> Result<Nothing, Status> {
-        let _dropped = NoteOnDrop(self.clone(), "wait dropped");
+        let _dropped = NoteOnDrop::new(self, "wait dropped");
         self.0.notes.add("wait began");
         std::future::pending().await
     }
@@ -135,7 +152,7 @@ impl Probe for Prober {
 
     async fn pour(&self, request: PourRequest) -> Result<Streaming<Payload>, Status> {
         let probe = self.clone();
-        let dropped = NoteOnDrop(self.clone(), "pour dropped");
+        let dropped = NoteOnDrop::new(self, "pour dropped");
         let size = usize::try_from(request.size).map_err(|_| Status::out_of_range("size"))?;
         Ok(Streaming::iter((0..request.count).map(move |n| {
             let _alive = &dropped;

@@ -153,6 +153,8 @@ macro_rules! pairs {
             the_plugin_ends_by_itself_and_cleans_up,
             calls_in_flight_are_finished,
             brokered_calls_in_flight_are_finished,
+            calls_in_flight_are_dropped_in_the_end,
+            brokered_calls_in_flight_are_dropped_in_the_end,
             a_stubborn_plugin_is_killed_after_the_grace,
             kill_ends_it_at_once,
             dropping_the_handle_kills_and_reaps,

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
-use outboard::{Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
+use outboard::{Code, Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
 use outboard_suite::PROBE;
 use outboard_suite::proto::{Flag, Nothing, Probe as _, ProbeClient, Process as _};
 
@@ -48,6 +48,44 @@ pub async fn brokered_calls_in_flight_are_finished(h: Harness) {
     let rig = h.start().await;
     let (_, probe) = borrow(&rig).await;
     finished(&h, rig, probe).await;
+}
+
+pub async fn calls_in_flight_are_dropped_in_the_end(h: Harness) {
+    let rig = start_in_haste(&h).await;
+    let probe = rig.probe.clone();
+    dropped(&h, rig, probe).await;
+}
+
+pub async fn brokered_calls_in_flight_are_dropped_in_the_end(h: Harness) {
+    let rig = start_in_haste(&h).await;
+    let (_, probe) = borrow(&rig).await;
+    dropped(&h, rig, probe).await;
+}
+
+/// A plugin that finishes calls for a moment only.
+async fn start_in_haste(h: &Harness) -> Rig {
+    let grace = Duration::from_secs(60);
+    h.start_host(h.host(["--drain", "100"]).shutdown_grace(grace))
+        .await
+}
+
+/// Ends the plugin, which exits with an error if a call is left after serving.
+async fn dropped(h: &Harness, rig: Rig, probe: ProbeClient) {
+    let waiting = probe.wait(Nothing {});
+    let ending = async {
+        assert_eq!(
+            probe.next_note(Nothing {}).await.expect("ok").text,
+            "wait began"
+        );
+        rig.plugin.shutdown().await
+    };
+    let (waited, report) = h.promptly(join(waiting, ending)).await;
+    assert_eq!(waited.expect_err("it never ends").code(), Code::Unavailable);
+    let report = report.expect("in good order");
+    assert_eq!(
+        (report.exit, report.reason),
+        (Exit::Code(0), ExitReason::Shutdown)
+    );
 }
 
 /// Ends the plugin while a call to `probe` is in flight.

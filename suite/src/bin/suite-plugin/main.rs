@@ -44,9 +44,9 @@ mod unix {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use outboard::{Handshake, Plugin};
+    use outboard::{Handshake, Plugin, ServeError};
     use outboard_suite::axes::{RuntimeKind, TransportKind};
-    use outboard_suite::probe::Prober;
+    use outboard_suite::probe::{self, Prober};
     use outboard_suite::proto::{ProbeServer, ProcessServer};
     use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
 
@@ -118,7 +118,13 @@ mod unix {
             plugin = plugin.provide_version(version, PROBE, probe);
             plugin = plugin.provide_version(version, PROCESS, ProcessServer::new(process.clone()));
         }
-        runtime.block_on(|runtime| plugin.serve(runtime))?;
+        let left = runtime.block_on(|runtime| async move {
+            plugin.serve(runtime).await?;
+            Ok::<_, ServeError>(probe::alive())
+        })?;
+        if left > 0 {
+            return Err(format!("{left} calls outlive the serving").into());
+        }
         if let Some(printed) = chatter {
             println!("after serving");
             let _before = printed.try_iter().count();
