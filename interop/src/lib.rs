@@ -1,10 +1,11 @@
-//! Peers in Go and Python that speak go-plugin's protocol, and the way to build
+//! Peers in Go, Python and JavaScript that speak go-plugin's protocol, and the way to build
 //! and drive them from Rust tests.
 //!
 //! - [`go()`] builds the two Go programs: a plugin and a host, both on top of
 //!   HashiCorp's go-plugin at a pinned version.
-//! - [`python()`] makes the environment of a Python plugin on grpcio, and
-//!   [`python_stdio()`] finds one that speaks outboard's stdio protocol.
+//! - [`python()`] makes the environment of a Python plugin and host on grpcio, and
+//!   [`python_stdio()`] finds a plugin that speaks outboard's stdio protocol.
+//! - [`node()`] fetches the packages of a host on `@grpc/grpc-js`.
 //! - [`HostRun`] runs the Go host against any plugin command and returns what it
 //!   found.
 //! - [`scenarios`] holds the expectations on a plugin under the Go host, written
@@ -21,6 +22,7 @@
 
 mod go;
 mod host_run;
+mod node;
 mod process;
 pub mod proto;
 mod python;
@@ -30,6 +32,7 @@ mod toolchain;
 
 pub use go::{GoPeers, go};
 pub use host_run::{HostRun, Report};
+pub use node::{NodePeer, node};
 pub use process::{Wait, is_alive, kill, wait_until_gone};
 pub use python::{PythonPeer, PythonStdioPeer, python, python_stdio};
 pub use toolchain::{loud_skip, run_to_end};

@@ -11,10 +11,22 @@ const PROGRAM: &str = "python3";
 pub struct PythonPeer {
     interpreter: PathBuf,
     script: PathBuf,
+    host: PathBuf,
     generated: PathBuf,
 }
 
 impl PythonPeer {
+    /// The command of a host on grpcio with its defaults; `flavour` is `sync` or `aio`. It prints
+    /// `well` when everything was as it should be.
+    #[must_use]
+    pub fn host(&self, flavour: &str, plugin: &[OsString]) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        // Nothing is written into the sources.
+        command.arg("-B").arg(&self.host).arg("--generated");
+        command.arg(&self.generated).arg(flavour).args(plugin);
+        command
+    }
+
     /// The command that starts the plugin. With the flag `--extras` it has the
     /// controller and stdio services too.
     #[must_use]
@@ -79,11 +91,15 @@ fn build() -> Option<PythonPeer> {
         return None;
     };
     let (python, proto) = (sources().join("python"), sources().join("proto"));
+    let broker = sources().join("../core/proto/plugin");
     let requirements = python.join("requirements.txt");
     let home = target("python");
     let (venv, generated) = (home.join("venv"), home.join("generated"));
     let interpreter = venv.join("bin").join("python");
-    let key = format!("{version}\n{}", fingerprint(&[&requirements, &proto]));
+    let key = format!(
+        "{version}\n{}",
+        fingerprint(&[&requirements, &proto, &broker])
+    );
     let built = build_once(&home, &key, || {
         step(
             Command::new(PROGRAM)
@@ -112,9 +128,12 @@ fn build() -> Option<PythonPeer> {
             Command::new(&interpreter)
                 .args(["-m", "grpc_tools.protoc", "-I"])
                 .arg(&proto)
+                .arg("-I")
+                .arg(&broker)
                 .arg(flag("--python_out="))
                 .arg(flag("--grpc_python_out="))
-                .args(["kv.proto", "plugin_extras.proto"]),
+                .args(["kv.proto", "counter.proto", "probe.proto"])
+                .args(["plugin_extras.proto", "grpc_broker.proto"]),
         )
         .unwrap_or_else(|error| panic!("no Python message code: {error}"));
         Ok::<(), String>(())
@@ -126,6 +145,7 @@ fn build() -> Option<PythonPeer> {
     Some(PythonPeer {
         interpreter,
         script: python.join("plugin_peer.py"),
+        host: python.join("host_peer.py"),
         generated,
     })
 }

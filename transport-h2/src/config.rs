@@ -5,6 +5,7 @@ use std::time::Duration;
 use outboard_core::rpc::Spin;
 
 use crate::announce::kept_header_list;
+use crate::authority::Filter;
 
 /// gRPC over HTTP/2.
 ///
@@ -173,6 +174,12 @@ impl H2 {
             // that were answered before the caller had sent everything are among them.
             .max_local_error_reset_streams(None);
         builder
+    }
+
+    /// What stands in front of `h2` on the serving side. It knows the size of the HPACK table that
+    /// [`server_builder`](Self::server_builder) leaves as it is.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter::new(self.max_header_list_size)
     }
 
     /// h2 charges 256 bytes less the payload for each small DATA frame that waits to be read, and

@@ -12,6 +12,7 @@ use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::announce::announce_header_list;
+use crate::authority::Filter;
 
 /// How much is read at once. The buffer has to be initialised before each read, so this also
 /// bounds what that costs when only a little arrives.
@@ -48,6 +49,8 @@ pub(crate) struct Flusher(Arc<Mutex<Inner>>);
 /// writes is dropped.
 struct Inner {
     stream: BoxByteStream,
+    /// What a server reads goes through this.
+    filter: Option<Filter>,
     held: BytesMut,
     /// The stream has been written to and not been flushed to the end.
     unflushed: bool,
@@ -70,9 +73,14 @@ enum Writing {
 
 /// The adapter of a stream. Whoever polls `h2` polls the flusher afterwards, in the same task.
 /// `max_header_list` is what the peer is told of the limit on header lists.
-pub(crate) fn adapt(stream: BoxByteStream, max_header_list: u32) -> (Io, Flusher) {
+pub(crate) fn adapt(
+    stream: BoxByteStream,
+    max_header_list: u32,
+    filter: Option<Filter>,
+) -> (Io, Flusher) {
     let inner = Arc::new(Mutex::new(Inner {
         stream,
+        filter,
         held: BytesMut::new(),
         unflushed: false,
         writing: Writing::Works,
@@ -159,6 +167,59 @@ impl Inner {
         Poll::Ready(Ok(()))
     }
 
+    /// What `h2` is to read.
+    fn poll_read(&mut self, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let Some(filter) = &mut self.filter else {
+                return self.poll_read_stream(cx, target);
+            };
+            let taken = filter.take(target);
+            if taken > 0 || target.is_empty() {
+                return Poll::Ready(Ok(taken));
+            }
+            let Some(missing) = filter.missing() else {
+                let read = ready!(self.poll_read_stream(cx, target))?;
+                let passed = match &mut self.filter {
+                    Some(filter) => filter.pass(&mut target[..read]),
+                    None => read,
+                };
+                if passed > 0 || read == 0 {
+                    return Poll::Ready(Ok(passed));
+                }
+                continue;
+            };
+            // Taken out for a moment, as it lends what the stream reads into.
+            let Some(mut filter) = self.filter.take() else {
+                continue;
+            };
+            let read = filter.fill(missing, |space| {
+                let read = self.poll_read_stream(cx, space);
+                let count = match &read {
+                    Poll::Ready(Ok(count)) => *count,
+                    Poll::Ready(Err(_)) | Poll::Pending => 0,
+                };
+                (count, read)
+            });
+            if let Poll::Ready(Ok(0)) = read {
+                // `h2` finds out what the end comes in the middle of.
+                filter.end();
+            }
+            self.filter = Some(filter);
+            ready!(read)?;
+        }
+    }
+
+    fn poll_read_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
+        self.ended |= read == 0 && !target.is_empty();
+        self.has_read |= read > 0;
+        Poll::Ready(Ok(read))
+    }
+
     /// Writes what is held back and these slices as one; gives how much of the slices went.
     fn poll_write_through(
         &mut self,
@@ -197,10 +258,7 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let step = buffer.remaining().min(READ_STEP);
         let target = buffer.initialize_unfilled_to(step);
-        let mut inner = lock(&self.0);
-        let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
-        inner.ended |= read == 0 && step > 0;
-        inner.has_read |= read > 0;
+        let read = ready!(lock(&self.0).poll_read(cx, target))?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }

@@ -23,16 +23,17 @@
 //! as calls on a lost connection do, with a text that says why. A host sees its plugin disconnected
 //! then and can start it anew; a caller that may come this far had better do so before.
 //!
-//! # What `h2` refuses before outboard sees it
+//! # The authority of a request
 //!
-//! A request whose `:authority` is empty, a socket path or a percent-encoded path is answered by
-//! `h2` 0.4.20 with RST_STREAM PROTOCOL_ERROR: it parses the value as an RFC 3986 authority while
-//! decoding the HEADERS frame, and offers no hook before that. The HPACK state of a connection
-//! spans its header blocks, so nothing above `h2` can rewrite such a request. A missing
-//! `:authority` is fine, and so are the values of all current Go, Python and Node hosts. The
-//! tests in `tests/authority.rs` hold the exact list.
+//! Nobody here looks at a request's `:authority`, but `h2` resets a request whose value is no RFC
+//! 3986 authority before anybody sees it, and hosts on gRPC's C core (Python, Ruby, PHP, C++) send
+//! the percent-encoded path of a plugin's unix socket. So on the serving side a filter in front of
+//! `h2` puts a valid value in its place. Any value is taken, or none, with one exception that no
+//! known library makes: an empty value that asks to be put into the table of headers, since nothing
+//! valid is as short. All else passes the filter as it came. `tests/authority.rs` has the values.
 
 mod announce;
+mod authority;
 mod call;
 mod client;
 mod config;

@@ -251,20 +251,21 @@ fn stream_errors_do_not_add_up_to_a_lost_connection() {
         let (_serving, _echo, mut end) = raw::server_and_end(support::ServerConfig::default());
         raw::send(&mut end, raw::PREFACE).await;
         raw::send(&mut end, &raw::Frame::new(raw::SETTINGS, 0, 0, []).encode()).await;
-        let call = |stream, authority| {
-            let block = raw::request_block(Some(authority), "/test.Echo/Echo");
+        let call = |stream, path| {
+            let block = raw::request_block(Some("localhost"), path);
             let mut bytes = raw::Frame::new(raw::HEADERS, 4, stream, block).encode();
             bytes.extend(raw::Frame::new(raw::DATA, 1, stream, &framed(b"x")[..]).encode());
             bytes
         };
         for number in 0..ERRORS {
             let stream = 2 * number + 1;
+            // A path is never empty.
             raw::send(&mut end, &call(stream, "")).await;
             let reset = raw::Frame::find(&mut end, &[raw::RST_STREAM], stream).await;
             assert!(reset.is_some(), "lost after {number} errors");
         }
         let stream = 2 * ERRORS + 1;
-        raw::send(&mut end, &call(stream, "localhost")).await;
+        raw::send(&mut end, &call(stream, "/test.Echo/Echo")).await;
         let data = raw::Frame::find(&mut end, &[raw::DATA], stream).await;
         assert_eq!(data.expect("an answer").payload, framed(b"x"));
     });
