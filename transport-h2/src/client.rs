@@ -76,7 +76,7 @@ pub(crate) fn connect(
 ) -> Arc<dyn Connection> {
     let (closed, closing) = oneshot::channel();
     let template = RequestTemplate::new(connection.secure, &connection.authority);
-    let (io, flusher) = adapt(io, config.max_header_list(), None);
+    let (io, flusher) = adapt(runtime, io, config.max_header_list(), None);
     // `Io` keeps the preface back, so the handshake has nothing to wait for.
     let handshake =
         pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));

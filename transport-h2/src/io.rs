@@ -13,10 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::announce::announce_header_list;
 use crate::authority::Filter;
-
-/// How much is read at once. The buffer has to be initialised before each read, so this also
-/// bounds what that costs when only a little arrives.
-const READ_STEP: usize = 64 * 1024;
+use crate::budget::Budget;
 
 /// Writes of more than this go to the stream directly, without a copy: about where copying begins
 /// to cost as much as the system call it saves. A guess.
@@ -39,6 +36,9 @@ const MAX_SLICES: usize = 8;
 ///
 /// In the same way the client's preface, its settings and the first calls leave in one write, and
 /// `h2`'s handshake, which only writes the preface, never has to wait.
+///
+/// `h2` also reads until there is nothing to read. So reading stops here when a turn of the task has
+/// read enough for its [`Budget`]; the flusher begins the next turn.
 pub(crate) struct Io(Arc<Mutex<Inner>>);
 
 /// What the connection's task uses to send what [`Io`] holds back.
@@ -49,6 +49,8 @@ pub(crate) struct Flusher(Arc<Mutex<Inner>>);
 /// writes is dropped.
 struct Inner {
     stream: BoxByteStream,
+    runtime: SharedRuntime,
+    budget: Budget,
     /// What a server reads goes through this.
     filter: Option<Filter>,
     held: BytesMut,
@@ -74,12 +76,15 @@ enum Writing {
 /// The adapter of a stream. Whoever polls `h2` polls the flusher afterwards, in the same task.
 /// `max_header_list` is what the peer is told of the limit on header lists.
 pub(crate) fn adapt(
+    runtime: &SharedRuntime,
     stream: BoxByteStream,
     max_header_list: u32,
     filter: Option<Filter>,
 ) -> (Io, Flusher) {
     let inner = Arc::new(Mutex::new(Inner {
         stream,
+        runtime: Arc::clone(runtime),
+        budget: Budget::new(),
         filter,
         held: BytesMut::new(),
         unflushed: false,
@@ -111,9 +116,14 @@ impl Flusher {
         lock(&self.0).ended
     }
 
-    /// Sends what is held back. Gives the first error of any write, once.
+    /// Ends a turn: sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = lock(&self.0);
+        if inner.budget.is_over() {
+            // Later, so that whatever has become ready meanwhile comes first.
+            inner.runtime.wake_after_io(cx.waker());
+        }
+        inner.budget.end_turn();
         let pending = inner.poll_flush(cx).is_pending();
         match std::mem::replace(&mut inner.writing, Writing::Over) {
             Writing::Failed(error) => Poll::Ready(Err(error)),
@@ -167,6 +177,10 @@ impl Inner {
         Poll::Ready(Ok(()))
     }
 
+    fn next_read(&mut self) -> Option<usize> {
+        self.budget.next_read(|| self.runtime.now())
+    }
+
     /// What `h2` is to read.
     fn poll_read(&mut self, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
@@ -214,9 +228,13 @@ impl Inner {
         cx: &mut Context<'_>,
         target: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.next_read().is_none() {
+            return Poll::Pending;
+        }
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
         self.ended |= read == 0 && !target.is_empty();
         self.has_read |= read > 0;
+        self.budget.handle_read(read, || self.runtime.now());
         Poll::Ready(Ok(read))
     }
 
@@ -256,9 +274,14 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let step = buffer.remaining().min(READ_STEP);
+        let mut inner = lock(&self.0);
+        let Some(step) = inner.next_read() else {
+            // The flusher sees to it that this is polled again.
+            return Poll::Pending;
+        };
+        let step = buffer.remaining().min(step);
         let target = buffer.initialize_unfilled_to(step);
-        let read = ready!(lock(&self.0).poll_read(cx, target))?;
+        let read = ready!(inner.poll_read(cx, target))?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }

@@ -16,6 +16,10 @@
 //! requests of a client's streaming call are pulled by a task too, unless they are all there when
 //! the call is opened.
 //!
+//! A connection's task gives its thread back after about half a millisecond of reading, whatever
+//! comes: a peer that floods its connection with frames delays timers, calls and other connections
+//! of the thread by that, and no more.
+//!
 //! # How long a connection lasts
 //!
 //! HTTP/2 never uses a stream id again, so a connection carries 2^30 calls (15 hours of 20,000 a
@@ -34,6 +38,7 @@
 
 mod announce;
 mod authority;
+mod budget;
 mod call;
 mod client;
 mod config;

@@ -96,7 +96,7 @@ pub(crate) fn serve(
     });
     runtime.spawn(Box::pin(run(
         config.server_builder(),
-        adapt(io, config.max_header_list(), Some(config.filter())),
+        adapt(runtime, io, config.max_header_list(), Some(config.filter())),
         Arc::clone(&orders),
         server,
         config.spinner(),

@@ -4,6 +4,8 @@
 //! suite-fake listen PATH HEX [close|hold]   listens at PATH, prints a handshake line for it, sends
 //!                                           the bytes HEX on the first connection, and then
 //!                                           closes it or keeps it
+//! suite-fake flood PATH HEX HEX             as listen with the first bytes, and then sends the second
+//!                                           again and again
 //! suite-fake stdio HEX [close|hold]         answers with the stdio transport, then as listen, on its
 //!                                           own stdout
 //! suite-fake deaf PATH                      as listen, but its queue is full: nobody can connect
@@ -40,6 +42,7 @@ mod unix {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match arguments.as_slice() {
             ["listen", path, hex, end] => listen(path, &bytes(hex)?, *end == "close"),
+            ["flood", path, hex, again] => flood(path, &bytes(hex)?, &bytes(again)?),
             ["stdio", hex, end] => stdio(&bytes(hex)?, *end == "close"),
             ["deaf", path] => deaf(path),
             ["print", count, text] => {
@@ -82,6 +85,21 @@ mod unix {
             while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
             std::thread::sleep(FOREVER);
         }
+        Ok(())
+    }
+
+    fn flood(path: &str, first: &[u8], again: &[u8]) -> Result<(), Box<dyn Error>> {
+        let listener = UnixListener::bind(path)?;
+        announce(path)?;
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(first)?;
+        // Answers must not fill the host's side up, or it would stop to read.
+        let mut answers = stream.try_clone()?;
+        std::thread::spawn(move || io::copy(&mut answers, &mut io::sink()));
+        let many = again.repeat(100_000 / again.len());
+        // Until the host hangs up, or ends it.
+        while stream.write_all(&many).is_ok() {}
+        std::thread::sleep(FOREVER);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::harness::{FAKE, Harness, PLUGIN, Rig};
 use crate::leftovers::{self, files_in};
 use crate::logs::Records;
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

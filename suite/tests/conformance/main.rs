@@ -15,6 +15,7 @@ mod broker;
 mod calls;
 mod crash;
 mod deadlines;
+mod floods;
 mod harness;
 mod hostile;
 mod inherited;
@@ -178,6 +179,13 @@ macro_rules! pairs {
                 a_second_host_may_come_beside_the_first,
                 who_cannot_be_accepted_for_want_of_descriptors_is_told,
                 junk_on_the_real_stdout_is_drained,
+            ]
+        );
+        group!(floods: ;
+            $on:
+            [H2:
+                a_plugin_that_floods_its_connection_delays_nobody,
+                strangers_that_flood_the_sockets_delay_nobody,
             ]
         );
     };

@@ -15,7 +15,11 @@ use outboard_core::rt::{
 };
 
 #[derive(Debug)]
-pub struct TestRuntime(&'static Executor<'static>);
+pub struct TestRuntime {
+    executor: &'static Executor<'static>,
+    /// The time, if it stands still.
+    now: Option<Instant>,
+}
 
 impl TestRuntime {
     pub fn shared() -> SharedRuntime {
@@ -29,7 +33,10 @@ impl TestRuntime {
             }
             executor
         });
-        Arc::new(Self(executor))
+        Arc::new(Self {
+            executor,
+            now: None,
+        })
     }
 }
 
@@ -37,8 +44,17 @@ impl TestRuntime {
     /// A runtime without threads: its tasks run only where the executor is run, so that what
     /// happens between two awaits of a test is certain.
     pub fn on_this_thread() -> (SharedRuntime, &'static Executor<'static>) {
+        Self::alone(None)
+    }
+
+    /// The same with a clock that stands still, so that no limit of time depends on the machine.
+    pub fn without_time() -> (SharedRuntime, &'static Executor<'static>) {
+        Self::alone(Some(Instant::now()))
+    }
+
+    fn alone(now: Option<Instant>) -> (SharedRuntime, &'static Executor<'static>) {
         let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
-        (Arc::new(Self(executor)), executor)
+        (Arc::new(Self { executor, now }), executor)
     }
 }
 
@@ -60,7 +76,7 @@ fn unused<T>() -> io::Result<T> {
 
 impl Runtime for TestRuntime {
     fn now(&self) -> Instant {
-        Instant::now()
+        self.now.unwrap_or_else(Instant::now)
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
@@ -68,7 +84,7 @@ impl Runtime for TestRuntime {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task).detach();
+        self.executor.spawn(task).detach();
     }
 
     fn connect(&self, _to: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {

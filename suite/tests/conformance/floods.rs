@@ -1,0 +1,127 @@
+//! Peers that send cheap frames as fast as they can, for as long as they are let.
+
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use outboard::{CallOptions, Code, Command};
+use outboard_suite::proto::{Probe as _, ProbeClient};
+
+use crate::broker::borrow;
+use crate::calls::payload;
+use crate::harness::{FAKE, Harness, Rig};
+use crate::hostile::hex;
+use crate::leftovers::files_in;
+
+/// An empty SETTINGS frame.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Frames of HTTP/2 that a receiver has to take, or to ignore.
+const FRAMES: [(&str, &[u8]); 7] = [
+    ("of an unknown type", &[0, 0, 1, 0xfa, 0, 0, 0, 0, 0, 7]),
+    ("unknown and empty", &[0, 0, 0, 0xfa, 0, 0, 0, 0, 0]),
+    ("PRIORITY", &[0, 0, 5, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 16]),
+    ("WINDOW_UPDATE", &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    ("PING", &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    ("SETTINGS", SETTINGS),
+    // An acknowledgement that nobody asked for.
+    (
+        "PING, acknowledged",
+        &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+    ),
+];
+
+async fn sleep(h: &Harness, time: Duration) {
+    let mut timer = h.runtime.timer(h.runtime.now() + time);
+    poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
+}
+
+/// What must go on beside a flood that has no end.
+async fn all_is_well(h: &Harness, rig: &Rig, brokered: &ProbeClient) {
+    for _ in 0..3 {
+        h.promptly(sleep(h, Duration::from_millis(20))).await;
+        let answer = h.promptly(rig.probe.echo(payload("x"))).await;
+        assert_eq!(answer, Ok(payload("x")));
+        let answer = h.promptly(brokered.echo(payload("y"))).await;
+        assert_eq!(answer, Ok(payload("y")));
+    }
+}
+
+pub async fn a_plugin_that_floods_its_connection_delays_nobody(h: Harness) {
+    let rig = h.start().await;
+    let (_, brokered) = borrow(&rig).await;
+    for (number, (what, frame)) in FRAMES.into_iter().enumerate() {
+        let socket = h.dir().join(format!("flood{number}"));
+        let path = socket.to_str().expect("text").to_owned();
+        let command = Command::new(FAKE).args(["flood", &path, &hex(SETTINGS), &hex(frame)]);
+        let started = h
+            .promptly(h.host_of(command).start(h.runtime.clone()))
+            .await;
+        let flooding = started.expect("its line is right");
+        all_is_well(&h, &rig, &brokered).await;
+        let options = CallOptions::new().timeout(Duration::from_millis(100));
+        let probe: ProbeClient = flooding
+            .dispense(outboard_suite::PROBE)
+            .await
+            .expect("no names are given");
+        let probe = probe.with_options(options);
+        let ended = h.promptly(probe.echo(payload("x")));
+        let status = ended.await.expect_err("it answers nothing");
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{what}: {status}");
+        assert!(!flooding.is_exited(), "{what}: it floods on");
+        h.promptly(flooding.kill()).await;
+        let _removed = std::fs::remove_file(socket);
+    }
+    rig.shutdown().await;
+}
+
+pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
+    let rig = h.start().await;
+    let (_, brokered) = borrow(&rig).await;
+    // That of the plugin, and that of what it serves through the broker.
+    let sockets = files_in(h.dir());
+    assert!(sockets.len() >= 2, "{sockets:?}");
+    for (_, frame) in FRAMES {
+        let over = Arc::new(AtomicBool::new(false));
+        let floods: Vec<_> = sockets
+            .iter()
+            .map(|socket| {
+                let socket = UnixStream::connect(h.dir().join(socket)).expect("it listens");
+                flood(socket, frame, Arc::clone(&over))
+            })
+            .collect();
+        all_is_well(&h, &rig, &brokered).await;
+        over.store(true, Ordering::SeqCst);
+        let joined = h.elsewhere(|| {
+            floods
+                .into_iter()
+                .for_each(|flood| flood.join().expect("ends"))
+        });
+        h.promptly(joined).await;
+    }
+    rig.shutdown().await;
+}
+
+/// Floods a socket until that is over.
+fn flood(
+    mut stream: UnixStream,
+    frame: &[u8],
+    over: Arc<AtomicBool>,
+) -> std::thread::JoinHandle<()> {
+    let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SETTINGS].concat();
+    let many = frame.repeat(100_000 / frame.len());
+    std::thread::spawn(move || {
+        let mut answers = stream.try_clone().expect("a descriptor");
+        let reader = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+        let mut left = stream.write_all(&first);
+        while left.is_ok() && !over.load(Ordering::SeqCst) {
+            left = stream.write_all(&many);
+        }
+        // Ends the reader, too.
+        let _gone = stream.shutdown(std::net::Shutdown::Both);
+        drop(reader.join().expect("it only reads"));
+    })
+}
