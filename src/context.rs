@@ -34,10 +34,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{Broker, BrokerError};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{CallContext, Extensions, Metadata, MetadataError};
 
 /// The call that the code now running answers; `None` outside of handlers.
@@ -149,6 +150,7 @@ impl CurrentCall {
         name: impl Into<Cow<'static, str>>,
         value: &str,
     ) -> Result<(), MetadataError> {
+        let name = name.into();
         self.answer().headers.insert(name, value)
     }
 
@@ -162,6 +164,7 @@ impl CurrentCall {
         name: impl Into<Cow<'static, str>>,
         value: &str,
     ) -> Result<(), MetadataError> {
+        let name = name.into();
         self.answer().trailers.insert(name, value)
     }
 
@@ -183,7 +186,7 @@ impl CurrentCall {
     }
 
     pub(crate) fn new(context: CallContext) -> Self {
-        let answer = Mutex::default();
+        let answer = Mutex::new(Rank::Driver, ResponseMetadata::default());
         Self(Arc::new(Inner { context, answer }))
     }
 
@@ -200,9 +203,7 @@ impl CurrentCall {
     }
 
     fn answer(&self) -> MutexGuard<'_, ResponseMetadata> {
-        // Nothing panics while it is held, and metadata is whole at any time.
-        let answer = self.0.answer.lock();
-        answer.unwrap_or_else(PoisonError::into_inner)
+        self.0.answer.lock()
     }
 }
 

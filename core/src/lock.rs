@@ -246,6 +246,21 @@ pub struct MutexGuard<'a, T> {
     _held: Held,
 }
 
+impl<'a, T> MutexGuard<'a, T> {
+    /// Has `wait` wait with the guard of the standard library, for those who have a condition
+    /// variable. It counts as held meanwhile: this thread does nothing else.
+    pub fn wait(
+        self,
+        wait: impl FnOnce(std::sync::MutexGuard<'a, T>) -> std::sync::MutexGuard<'a, T>,
+    ) -> Self {
+        let Self { guard, _held } = self;
+        Self {
+            guard: wait(guard),
+            _held,
+        }
+    }
+}
+
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
@@ -285,6 +300,16 @@ mod tests {
         assert_eq!(*lock.lock(), 2);
         *lock.get_mut() += 1;
         assert_eq!(lock.into_inner(), 3);
+    }
+
+    #[test]
+    fn a_condition_can_be_waited_for() {
+        let lock = Mutex::new(Rank::Driver, 1);
+        let guard = lock.lock().wait(|mut guard| {
+            *guard += 1;
+            guard
+        });
+        assert_eq!(*guard, 2);
     }
 
     #[cfg(debug_assertions)]

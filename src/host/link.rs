@@ -127,8 +127,8 @@ async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
             Err(status) => return note_end(plugin, &status, writers.is_wanted()),
         };
         let written = match data.channel() {
-            stdio_data::Channel::Stdout => writers.stdout(&data.data),
-            stdio_data::Channel::Stderr => writers.stderr(&data.data),
+            stdio_data::Channel::Stdout => writers.stdout(&data.data).await,
+            stdio_data::Channel::Stderr => writers.stderr(&data.data).await,
             stdio_data::Channel::Invalid => {
                 tracing::warn!(
                     target: "outboard",

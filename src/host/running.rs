@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Shared as SharedFuture, select};
 use outboard_core::exit::Exit;
 use outboard_core::handshake::Protocol;
+use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::{Channel, Status};
 use outboard_core::rt::SharedRuntime;
 use outboard_core::wire::health::{
@@ -103,13 +104,13 @@ impl Shared {
         Self {
             name,
             settings,
-            pid: Mutex::new(None),
+            pid: Mutex::new(Rank::Driver, None),
             disconnected: AtomicBool::new(false),
-            report: Mutex::new(Some(report)),
+            report: Mutex::new(Rank::Driver, Some(report)),
             exited: exited.shared(),
-            stdio: Mutex::new(Some(stdio)),
+            stdio: Mutex::new(Rank::Driver, Some(stdio)),
             stdio_ended: stdio_ended.shared(),
-            settle: Mutex::new(Some(settle)),
+            settle: Mutex::new(Rank::Driver, Some(settle)),
             settled: settled.shared(),
         }
     }
@@ -123,7 +124,7 @@ impl Shared {
     }
 
     pub(super) fn set_pid(&self, pid: Option<u32>) {
-        *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+        *self.pid.lock() = pid;
     }
 
     pub(super) fn set_disconnected(&self) {
@@ -131,11 +132,7 @@ impl Shared {
     }
 
     pub(super) fn set_exited(&self, report: ExitReport) {
-        let sender = self
-            .report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let sender = self.report.lock().take();
         if let Some(sender) = sender {
             // The receiver lives in the same struct.
             let _delivered = sender.send(report);
@@ -176,7 +173,9 @@ impl Shared {
 
 /// Resolves the other end.
 fn finish(sender: &Mutex<Option<oneshot::Sender<()>>>) {
-    drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let sender = sender.lock().take();
+    // It wakes who waits: without the lock.
+    drop(sender);
 }
 
 /// A plugin that has been started: its process runs and the host is connected to it.
@@ -268,11 +267,7 @@ impl RunningPlugin {
     /// The process id; `None` after the process has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        *self
-            .shared
-            .pid
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.shared.pid.lock()
     }
 
     /// The version of the interface that host and plugin agreed on.

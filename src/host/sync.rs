@@ -1,10 +1,12 @@
 //! The user's writers for what a plugin prints.
 
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::lock::Mutex;
 use outboard_core::rpc::guard::{Panicked, catch_panic};
 
+/// A user's writer runs under it and may take its time: so no thread waits for this lock, but a
+/// task.
 type Writer = Mutex<Option<Box<dyn Write + Send>>>;
 
 /// Where the two captured streams of a plugin go.
@@ -27,28 +29,25 @@ impl SyncWriters {
     pub(super) fn is_wanted(&self) -> bool {
         [&self.stdout, &self.stderr]
             .iter()
-            .any(|writer| lock(writer).is_some())
+            // Somebody who writes has one.
+            .any(|writer| writer.try_lock().is_none_or(|writer| writer.is_some()))
     }
 
     /// # Errors
     /// The writer panicked; it is dropped and gets nothing more.
-    pub(super) fn stdout(&self, bytes: &[u8]) -> Result<(), Panicked> {
-        write(&self.stdout, bytes)
+    pub(super) async fn stdout(&self, bytes: &[u8]) -> Result<(), Panicked> {
+        write(&self.stdout, bytes).await
     }
 
     /// # Errors
     /// As [`stdout`](Self::stdout).
-    pub(super) fn stderr(&self, bytes: &[u8]) -> Result<(), Panicked> {
-        write(&self.stderr, bytes)
+    pub(super) async fn stderr(&self, bytes: &[u8]) -> Result<(), Panicked> {
+        write(&self.stderr, bytes).await
     }
 }
 
-fn lock(writer: &Writer) -> MutexGuard<'_, Option<Box<dyn Write + Send>>> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(writer: &Writer, bytes: &[u8]) -> Result<(), Panicked> {
-    let mut slot = lock(writer);
+async fn write(writer: &Writer, bytes: &[u8]) -> Result<(), Panicked> {
+    let mut slot = writer.lock().await;
     let Some(mut writer) = slot.take() else {
         return Ok(());
     };

@@ -1,11 +1,12 @@
 //! What the watching thread tells the plugin's task.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use outboard_core::hclog::Level;
+use outboard_core::lock::{Mutex, Rank};
 
 use super::output::Output;
 use crate::sys::stdio::{Events, Stream};
@@ -49,13 +50,19 @@ impl PluginEvents {
 }
 
 /// Something that happens once, and a task that waits for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flag(Mutex<(bool, Option<Waker>)>);
+
+impl Default for Flag {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Driver, (false, None)))
+    }
+}
 
 impl Flag {
     fn set(&self) {
         let waker = {
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             state.0 = true;
             state.1.take()
         };
@@ -65,16 +72,15 @@ impl Flag {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.0 {
             return Poll::Ready(());
         }
-        state.1 = Some(cx.waker().clone());
+        let earlier = state.1.replace(cx.waker().clone());
+        drop(state);
+        // It may be the last of a task.
+        drop(earlier);
         Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the program printed, on its way to the host's `GRPCStdio` stream.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 
 use crate::sys::stdio::Stream;
 
@@ -27,10 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A bounded queue between the thread that reads the captured streams and the one stream that
 /// sends them. While a host reads, a full queue makes the program's prints wait for a moment;
 /// while none does, or it has stalled, what does not fit is dropped and counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Output {
     state: Mutex<State>,
     room: Condvar,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(Rank::Driver, State::default()),
+            room: Condvar::new(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,10 +68,11 @@ impl Output {
         }
         let cost = bytes.len() + PIECE;
         if !state.fits(cost) && state.reader != 0 && !state.stalled {
-            let wait = self.room.wait_timeout_while(state, PATIENCE, |state| {
-                !state.fits(cost) && state.reader != 0 && !state.closed
+            let full = |state: &mut State| !state.fits(cost) && state.reader != 0 && !state.closed;
+            state = state.wait(|state| {
+                let waited = self.room.wait_timeout_while(state, PATIENCE, full);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             });
-            state = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
         if !state.fits(cost) {
             state.stalled = true;
@@ -110,12 +121,15 @@ impl Output {
         if state.queue.is_empty() || state.reader == 0 {
             return Poll::Ready(());
         }
-        state.flushed = Some(cx.waker().clone());
+        let earlier = state.flushed.replace(cx.waker().clone());
+        drop(state);
+        // It may be the last of a task.
+        drop(earlier);
         Poll::Pending
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -145,7 +159,9 @@ impl Reader {
             if state.closed {
                 return Poll::Ready(None);
             }
-            state.waker = Some(cx.waker().clone());
+            let earlier = state.waker.replace(cx.waker().clone());
+            drop(state);
+            drop(earlier);
             return Poll::Pending;
         };
         let piece = (*stream, front.split_to(front.len().min(MAX_CHUNK)));

@@ -1,11 +1,12 @@
 //! Counting the calls of the user's services, so that the end of a plugin can wait for them.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, OutMessage, Service, ServiceDescriptor, Serving, Status,
 };
@@ -13,9 +14,17 @@ use outboard_core::rpc::{
 use crate::codegen::{StreamAnswer, UnaryAnswer};
 
 /// The number of calls in flight. Go-plugin's own streams are not among them: they end last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InFlight {
     state: Mutex<State>,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(Rank::Driver, State::default()),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +43,10 @@ impl InFlight {
         if state.calls == 0 {
             return Poll::Ready(());
         }
-        state.idle = Some(cx.waker().clone());
+        let earlier = state.idle.replace(cx.waker().clone());
+        drop(state);
+        // It may be the last of a task.
+        drop(earlier);
         Poll::Pending
     }
 
@@ -56,8 +68,8 @@ impl InFlight {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{Call, CallContext, Service, ServiceDescriptor, Status, Streaming};
 use outboard_core::wire::health::health_check_response::ServingStatus;
 use outboard_core::wire::health::{
@@ -67,8 +68,9 @@ impl HealthReporter {
         } else {
             ServingStatus::NotServing
         };
+        let service = service.into();
         self.change(|state| {
-            state.statuses.insert(service.into(), status);
+            state.statuses.insert(service, status);
         });
     }
 
@@ -137,28 +139,28 @@ impl HealthReporter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
 impl Default for HealthReporter {
     fn default() -> Self {
         let serving = ["", PLUGIN].map(|name| (name.to_owned(), ServingStatus::Serving));
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             statuses: BTreeMap::from(serving),
             waiting: BTreeMap::new(),
             next_stream: 0,
             shut_down: false,
-        })))
+        };
+        Self(Arc::new(Mutex::new(Rank::Driver, state)))
     }
 }
 
 impl fmt::Debug for HealthReporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HealthReporter")
-            .field(&self.state().statuses)
-            .finish()
+        // The formatter writes to something of the caller's: not under the lock.
+        let statuses = self.state().statuses.clone();
+        f.debug_tuple("HealthReporter").field(&statuses).finish()
     }
 }
 
@@ -224,7 +226,10 @@ impl Stream for Watch {
                 "the server is shutting down",
             ))));
         }
-        state.waiting.insert(self.number, cx.waker().clone());
+        let earlier = state.waiting.insert(self.number, cx.waker().clone());
+        drop(state);
+        // It may be the last of a task.
+        drop(earlier);
         Poll::Pending
     }
 }
@@ -239,5 +244,37 @@ impl Drop for Watch {
 fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse {
         status: status.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_the_caller_may_use_the_reporter() {
+        struct Name(HealthReporter);
+        impl From<Name> for String {
+            fn from(name: Name) -> Self {
+                name.0.set("inner", false);
+                "outer".to_owned()
+            }
+        }
+        struct Writes(HealthReporter);
+        impl fmt::Write for Writes {
+            fn write_str(&mut self, _: &str) -> fmt::Result {
+                self.0.set("written", true);
+                Ok(())
+            }
+        }
+        let reporter = HealthReporter::default();
+        reporter.set(Name(reporter.clone()), true);
+        let mut writes = Writes(reporter.clone());
+        fmt::Write::write_fmt(&mut writes, format_args!("{reporter:?}")).expect("ok");
+        assert!(
+            ["outer", "inner", "written"]
+                .iter()
+                .all(|name| reporter.check(name).is_ok())
+        );
     }
 }
