@@ -7,7 +7,7 @@ mod unary;
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use futures_util::future::{FutureExt as _, Shared as SharedFuture};
 use futures_util::task::AtomicWaker;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{
     Call, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply, Status,
 };
@@ -104,7 +105,7 @@ pub(crate) fn connect(
         max_header_list: config.max_header_list(),
         last_stream: config.last_stream,
         template,
-        state: Mutex::new(state),
+        state: Mutex::new(Rank::Session, state),
         driver: AtomicWaker::new(),
         closing: closing.shared(),
     });
@@ -123,8 +124,7 @@ pub(crate) fn connect(
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Queues the HEADERS of a call.
@@ -180,15 +180,19 @@ impl Shared {
     /// Closes with this status unless it is closed already.
     fn abort(&self, status: Status) {
         let mut state = self.state();
-        match &*state {
-            State::Open(_) | State::Draining => *state = State::Aborted(status),
+        let before = match &*state {
+            State::Open(_) | State::Draining => {
+                std::mem::replace(&mut *state, State::Aborted(status))
+            }
             State::Drained => {
                 *state = State::Closed(status);
                 return;
             }
             State::Aborted(_) | State::Closed(_) => return,
-        }
+        };
         drop(state);
+        // The sender wakes in its drop: without the lock.
+        drop(before);
         self.driver.wake();
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead as _, AsyncWrite as _};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::Spin;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -81,18 +82,21 @@ pub(crate) fn adapt(
     max_header_list: u32,
     filter: Option<Filter>,
 ) -> (Io, Flusher) {
-    let inner = Arc::new(Mutex::new(Inner {
-        stream,
-        runtime: Arc::clone(runtime),
-        budget: Budget::new(),
-        filter,
-        held: BytesMut::new(),
-        unflushed: false,
-        writing: Writing::Works,
-        announce: Some(max_header_list),
-        ended: false,
-        has_read: false,
-    }));
+    let inner = Arc::new(Mutex::new(
+        Rank::Bytes,
+        Inner {
+            stream,
+            runtime: Arc::clone(runtime),
+            budget: Budget::new(),
+            filter,
+            held: BytesMut::new(),
+            unflushed: false,
+            writing: Writing::Works,
+            announce: Some(max_header_list),
+            ended: false,
+            has_read: false,
+        },
+    ));
     (Io(Arc::clone(&inner)), Flusher(inner))
 }
 
@@ -140,7 +144,7 @@ impl Flusher {
 
 fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
     // One task at a time uses it; a stream that panicked has ended that task.
-    inner.lock().unwrap_or_else(PoisonError::into_inner)
+    inner.lock()
 }
 
 impl Inner {

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h2::{Reason, SendStream};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, Status};
 
 use super::Shared;
@@ -32,7 +33,7 @@ struct HalfState {
 
 impl Half {
     fn state(&self) -> MutexGuard<'_, HalfState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Ends the call on the wire, if it has not ended there, and stops the pump.
@@ -108,11 +109,14 @@ pub(super) fn open(shared: &Arc<Shared>, head: CallHead, messages: MessageStream
         None
     };
     let half = Arc::new(Half {
-        state: Mutex::new(HalfState {
-            stream: None,
-            failed: None,
-            stopped: None,
-        }),
+        state: Mutex::new(
+            Rank::Call,
+            HalfState {
+                stream: None,
+                failed: None,
+                stopped: None,
+            },
+        ),
         pump: AtomicWaker::new(),
     });
     let started = shared.start(&head, deadline);
