@@ -20,6 +20,19 @@ pub(crate) fn sleep(
     poll_fn(move |cx| timer.as_mut().poll_expired(cx))
 }
 
+/// Lets other tasks have their turn.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Waits for the next time at which a machine wants to act. The timer is made when there is first
 /// something to wait for, and set anew when that changes.
 #[derive(Default)]

@@ -12,6 +12,11 @@ use outboard_core::wire::plugin::ConnInfo;
 
 use super::state::{AfterUnlock, new_machine};
 use super::{Broker, MAX_PEER_FILES};
+use crate::time;
+
+/// How many messages are taken before other tasks have their turn: a peer that sends them without
+/// end must not keep the thread. Some microseconds each.
+pub(super) const MESSAGES_IN_A_ROW: usize = 32;
 
 /// Which control stream something belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +52,13 @@ impl Broker {
     pub(crate) fn attach(&self, mut incoming: Streaming<ConnInfo>, generation: Generation) {
         let broker = Arc::downgrade(&self.0);
         self.0.parts.runtime.spawn(Box::pin(async move {
+            let mut in_a_row = 0;
             let ended = loop {
+                if in_a_row == MESSAGES_IN_A_ROW {
+                    in_a_row = 0;
+                    time::yield_now().await;
+                }
+                in_a_row += 1;
                 let message = incoming.message().await;
                 let Some(broker) = broker.upgrade().map(Broker) else {
                     return;

@@ -393,6 +393,32 @@ fn the_late_end_of_a_control_stream_leaves_the_next_one_alone() {
 }
 
 #[test]
+fn announcements_without_end_let_others_have_their_turn() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        let (_outgoing, control) = broker.outgoing();
+        let mut next = 0;
+        let flood = Streaming::iter(std::iter::repeat_with(move || {
+            next += 1;
+            let address = format!("/{next}");
+            ConnInfo {
+                service_id: next,
+                network: "unix".to_owned(),
+                address,
+                knock: None,
+            }
+        }));
+        broker.attach(flood, control);
+        for turn in 1..=3 {
+            runtime.turn();
+            let taken = broker.lock().peer_files.len();
+            assert_eq!(taken, turn * control::MESSAGES_IN_A_ROW);
+        }
+    });
+}
+
+#[test]
 fn a_dial_does_not_wait_for_ever_for_an_address_that_is_silent() {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, runtime) = broker(dir.path());
