@@ -76,7 +76,7 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                 HostAction::Disconnect => calls.close(close::ORDERLY, "the host is done"),
                 // If the system refuses, the machine's own timer ends the wait.
                 HostAction::Kill => drop(child.as_mut().map(Child::kill)),
-                HostAction::CloseBroker | HostAction::Cleanup => {}
+                HostAction::Abandon | HostAction::CloseBroker | HostAction::Cleanup => {}
             }
         } else if let Some(event) = host.poll_event() {
             match event {
@@ -88,11 +88,12 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                         Err(_) => host.shutdown(now),
                     }
                 }
-                HostEvent::Disconnected => host.shutdown(now),
+                HostEvent::Disconnected { .. } => host.shutdown(now),
                 HostEvent::Failed(error) => outcome = Err(error.into()),
                 HostEvent::Exited { exit, .. } => eprintln!("the plugin {exit}"),
                 HostEvent::Finished => return outcome,
                 HostEvent::Negotiated(_) | HostEvent::StrayStdout { .. } => {}
+                HostEvent::Interrupted | HostEvent::Restored => {}
             }
         } else if let Some(event) = calls.poll_event() {
             match event {

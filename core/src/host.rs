@@ -2,6 +2,7 @@
 
 mod ending;
 mod error;
+mod linking;
 mod starting;
 mod tail;
 mod types;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::handshake::{Accepted, HandshakeReader, Location, Protocol};
+use crate::link::Link;
 use crate::timer::{TimerKind, Timers};
 
 use tail::Tail;
@@ -45,6 +47,9 @@ pub use types::{ExitReason, HostAction, HostConfig, HostEvent, HostInput, MAX_ST
 ///       └─ Exited ──▶ Draining ── pipes ended ──▶ Finished
 /// ```
 ///
+/// A connection that is lost in `Ready` is made again as a [`Link`] says; in `Asked` too, as long as
+/// there was none to ask over.
+///
 /// From every state `Exited` leads to `Draining`, where the pipes are read until both have ended or
 /// [`HostConfig::pipe_drain`] is over.
 #[derive(Debug)]
@@ -58,11 +63,16 @@ pub struct Host {
     reader: Option<HandshakeReader>,
     announced: Option<Endpoint>,
     handshake: Option<Accepted>,
-    location: Option<Location>,
+    /// Where to connect, and what to speak there.
+    target: Option<(Location, Protocol)>,
     /// Whether a process was made.
     launched: bool,
     pid: Option<u32>,
-    link: Link,
+    wire: Wire,
+    /// Present while there is a connection that could be made again.
+    link: Option<Link>,
+    /// Whether the plugin was called to shut down.
+    called: bool,
     stdout: Pipe,
     stderr: Pipe,
     tail: Tail,
@@ -94,9 +104,10 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    /// Not asked for yet, or dropped, or lost.
+enum Wire {
+    /// Not asked for yet, or dropped, or lost for good.
     Down,
+    /// Being made, for the first time or again.
     Connecting,
     Up,
 }
@@ -161,8 +172,9 @@ impl Host {
                 self.stderr = Pipe::Closed;
                 self.finish_when_drained();
             }
-            HostInput::Connected => self.on_connected(),
+            HostInput::Connected => self.on_connected(now),
             HostInput::ConnectFailed(fault) => self.on_connect_failed(now, fault),
+            HostInput::ConnectionRetiring => self.on_connection_retiring(now),
             HostInput::ConnectionLost => self.on_connection_lost(now),
             HostInput::ShutdownAnswered => {
                 // The outcome tells nothing: a plugin may die before it answers. The connection has
@@ -181,6 +193,7 @@ impl Host {
         while let Some(kind) = self.timers.pop_expired(now) {
             self.on_timer(now, kind);
         }
+        self.on_link_timeout(now);
     }
 
     /// The next thing for the driver to do, if any.
@@ -196,7 +209,8 @@ impl Host {
     /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        self.timers.next()
+        let of_link = self.link.as_ref().and_then(Link::poll_timeout);
+        [self.timers.next(), of_link].into_iter().flatten().min()
     }
 
     /// Ends the plugin in good order: the broker is closed, the plugin is asked to exit, and it is
@@ -215,10 +229,8 @@ impl Host {
                 self.reason = Some(ExitReason::Shutdown);
                 self.actions.push_back(HostAction::CloseBroker);
                 // Without a connection there is nothing to ask over. The grace is given all the
-                // same: a plugin that dropped its connection may be on its way out.
-                if self.link == Link::Up {
-                    self.actions.push_back(HostAction::CallShutdown);
-                }
+                // same: a plugin that dropped its connection may be on its way out, or take another.
+                self.call_shutdown(now);
                 let grace = self.config.shutdown_grace;
                 self.timers.arm(TimerKind::ShutdownGrace, now, grace);
             }

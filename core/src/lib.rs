@@ -8,8 +8,8 @@
 //! # Machines
 //!
 //! [`host::Host`] launches a plugin and sees to its end, [`plugin::Plugin`] is its counterpart in
-//! the plugin's process, and [`broker::Broker`] runs on both sides once they are connected. They
-//! have the same shape:
+//! the plugin's process, [`broker::Broker`] runs on both sides once they are connected, and
+//! [`link::Link`] decides when a lost connection is made again. They have the same shape:
 //!
 //! | Method | Direction |
 //! | --- | --- |
@@ -90,6 +90,7 @@ pub mod handshake;
 pub mod hclog;
 pub mod host;
 mod joined;
+pub mod link;
 pub mod lock;
 pub mod plugin;
 pub mod queue;

@@ -23,6 +23,10 @@ pub enum TimerKind {
     LastOutput,
     /// Host: the pipes of an ended process must have reached their end.
     PipeDrain,
+    /// Link: the pause before the next attempt to connect is over.
+    Reconnect,
+    /// Link: a lost connection must have been made again.
+    Unreachable,
     /// Plugin: the host must have connected.
     FirstConnection,
     /// Plugin: the calls in flight must be over.
@@ -49,6 +53,8 @@ impl fmt::Display for TimerKind {
             Self::Reap => f.write_str("a killed plugin to be gone"),
             Self::LastOutput => f.write_str("the last output of an ended plugin"),
             Self::PipeDrain => f.write_str("the end of an ended plugin's pipes"),
+            Self::Reconnect => f.write_str("the next attempt to connect"),
+            Self::Unreachable => f.write_str("a lost connection to come back"),
             Self::FirstConnection => f.write_str("the host to connect"),
             Self::Drain => f.write_str("calls in flight to finish"),
             Self::Announcement(id) => write!(f, "a dial to the announced id {id}"),

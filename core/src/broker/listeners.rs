@@ -134,6 +134,8 @@ impl Listeners {
             }
             // Not of this machine.
             TimerKind::Start
+            | TimerKind::Reconnect
+            | TimerKind::Unreachable
             | TimerKind::Evidence
             | TimerKind::ShutdownGrace
             | TimerKind::Reap

@@ -275,6 +275,8 @@ impl Streams {
             }
             // Not of this machine.
             TimerKind::Start
+            | TimerKind::Reconnect
+            | TimerKind::Unreachable
             | TimerKind::Evidence
             | TimerKind::ShutdownGrace
             | TimerKind::Reap

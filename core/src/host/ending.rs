@@ -4,46 +4,14 @@ use std::mem;
 use std::time::Instant;
 
 use super::{
-    Evidence, ExitReason, Host, HostAction, HostEvent, Link, Pipe, StartError, StartFailure,
-    StartPhase, State,
+    Evidence, ExitReason, Host, HostAction, HostEvent, Pipe, StartError, StartFailure, StartPhase,
+    State,
 };
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
 use crate::timer::TimerKind;
 
 impl Host {
-    pub(super) fn on_connection_lost(&mut self, now: Instant) {
-        if self.link != Link::Up {
-            return;
-        }
-        self.link = Link::Down;
-        match self.state {
-            // Most likely the process is ending: its exit tells more than the loss.
-            State::Ready => {
-                let wait = self.config.evidence_wait;
-                self.timers.arm(TimerKind::Evidence, now, wait);
-            }
-            State::Launching
-            | State::Handshaking
-            | State::Connecting
-            | State::Explaining
-            | State::Asked
-            | State::Killed
-            | State::Draining
-            | State::Finished => {}
-        }
-    }
-
-    pub(super) fn disconnect(&mut self) {
-        match self.link {
-            Link::Up | Link::Connecting => {
-                self.link = Link::Down;
-                self.actions.push_back(HostAction::Disconnect);
-            }
-            Link::Down => {}
-        }
-    }
-
     /// Asks for the kill and waits for the reaping.
     pub(super) fn start_killing(&mut self, now: Instant) {
         self.let_go();
@@ -58,7 +26,7 @@ impl Host {
     /// Gives up what hangs on the connection, and requests that the end has overtaken.
     fn let_go(&mut self) {
         self.actions.retain(|action| match action {
-            HostAction::Connect { .. } | HostAction::CallShutdown => false,
+            HostAction::Connect { .. } | HostAction::Abandon | HostAction::CallShutdown => false,
             HostAction::Launch
             | HostAction::TransportBytes(_)
             | HostAction::CloseBroker
@@ -120,7 +88,7 @@ impl Host {
             TimerKind::Start => self.on_start_timeout(now),
             TimerKind::Evidence => match self.state {
                 State::Explaining => self.start_killing(now),
-                State::Ready => self.events.push_back(HostEvent::Disconnected),
+                State::Ready => self.unreachable(now, None),
                 State::Launching
                 | State::Handshaking
                 | State::Connecting
@@ -143,7 +111,9 @@ impl Host {
                 self.finish();
             }
             // Not of this machine.
-            TimerKind::FirstConnection
+            TimerKind::Reconnect
+            | TimerKind::Unreachable
+            | TimerKind::FirstConnection
             | TimerKind::Drain
             | TimerKind::Announcement(_)
             | TimerKind::Dial(_)
@@ -211,6 +181,7 @@ impl Host {
             return;
         }
         self.timers.clear();
+        self.link = None;
         self.clean_up();
         self.report();
         self.reader = None;

@@ -5,8 +5,8 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::{
-    ExitReason, Host, HostAction, HostConfig, HostEvent, Link, MAX_STRAY_STDOUT, Pipe,
-    StartFailure, State, Tail,
+    ExitReason, Host, HostAction, HostConfig, HostEvent, MAX_STRAY_STDOUT, Pipe, StartFailure,
+    State, Tail, Wire,
 };
 use crate::fault::Fault;
 use crate::handshake::{
@@ -26,10 +26,12 @@ impl Host {
             reader: None,
             announced: None,
             handshake: None,
-            location: None,
+            target: None,
             launched: false,
             pid: None,
-            link: Link::Down,
+            wire: Wire::Down,
+            link: None,
+            called: false,
             stdout: Pipe::Open,
             stderr: Pipe::Open,
             failure: None,
@@ -174,8 +176,8 @@ impl Host {
 
     pub(super) fn connect(&mut self, now: Instant, location: Location, protocol: Protocol) {
         self.state = State::Connecting;
-        self.link = Link::Connecting;
-        self.location = Some(location.clone());
+        self.wire = Wire::Connecting;
+        self.target = Some((location.clone(), protocol));
         self.actions
             .push_back(HostAction::Connect { location, protocol });
         self.arm_start(now);
@@ -216,20 +218,20 @@ impl Host {
         }
     }
 
-    pub(super) fn on_connected(&mut self) {
+    pub(super) fn on_connected(&mut self, now: Instant) {
         match self.state {
             State::Connecting => {
                 self.state = State::Ready;
-                self.link = Link::Up;
+                self.wire = Wire::Up;
+                self.link = self.new_link(now);
                 self.reason = Some(ExitReason::Crashed);
                 self.timers.clear();
                 self.events.push_back(HostEvent::Ready);
             }
+            State::Ready | State::Asked => self.on_connected_again(now),
             State::Launching
             | State::Handshaking
             | State::Explaining
-            | State::Ready
-            | State::Asked
             | State::Killed
             | State::Draining
             | State::Finished => {}
@@ -237,9 +239,12 @@ impl Host {
     }
 
     pub(super) fn on_connect_failed(&mut self, now: Instant, fault: Fault) {
+        if matches!(self.state, State::Ready | State::Asked) {
+            return self.on_connect_again_failed(now, fault);
+        }
         if self.state == State::Connecting {
-            self.link = Link::Down;
-            if let Some(location) = self.location.clone() {
+            self.wire = Wire::Down;
+            if let Some((location, _)) = self.target.clone() {
                 let failure = StartFailure::Connect { location, fault };
                 self.explain(now, failure, self.config.evidence_wait);
             }

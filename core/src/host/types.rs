@@ -6,6 +6,7 @@ use super::StartError;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{Accepted, HostExpectation, Location, Protocol, StrayTolerance};
+use crate::link::LinkConfig;
 
 /// Bytes of stray stdout kept for one event; what comes beyond is counted. go-plugin throws all of
 /// it away, so this is for diagnosis only: one pipe buffer of Linux.
@@ -34,6 +35,12 @@ pub struct HostConfig {
     /// How long a killed process may take to be reaped before it is given up: one that hangs in the
     /// kernel does not die. 10 s.
     pub reap_timeout: Duration,
+    /// When a connection that is lost while the process lives is made again, and for how long that
+    /// is tried.
+    pub link: LinkConfig,
+    /// Whether a plugin that cannot be reached again is killed. It is not unless this is set: its
+    /// user is told, and decides.
+    pub end_unreachable: bool,
     /// Lines of stderr kept as evidence. 16.
     pub stderr_lines: usize,
     /// Bytes of stderr kept as evidence. 8 KiB.
@@ -52,6 +59,8 @@ impl HostConfig {
             evidence_wait: Duration::from_millis(100),
             pipe_drain: Duration::from_secs(1),
             reap_timeout: Duration::from_secs(10),
+            link: LinkConfig::default(),
+            end_unreachable: false,
             stderr_lines: 16,
             stderr_bytes: 8 * 1024,
         }
@@ -77,11 +86,15 @@ pub enum HostInput<'a> {
     Stderr(&'a [u8]),
     /// Its stderr reached the end, or reading it failed.
     StderrClosed,
-    /// The connection is up.
+    /// The connection is up: the first, or one that was asked for again. The latter is better
+    /// reported only once the peer has sent something on it, since a process that is about to end
+    /// still accepts.
     Connected,
     /// The connection could not be made.
     ConnectFailed(Fault),
-    /// The connection is gone.
+    /// The plugin takes no further calls on the connection, which goes on with those it has.
+    ConnectionRetiring,
+    /// The connection is gone. Of no interest for one that has been replaced by another.
     ConnectionLost,
     /// The call to shut down is over, however: the plugin may die before it answers, so any outcome
     /// means "asked".
@@ -96,7 +109,8 @@ pub enum HostAction {
     /// Start the process, read both its pipes for ever, wait for its exit.
     Launch,
     /// Connect, and answer with [`HostInput::Connected`] or [`HostInput::ConnectFailed`]. A
-    /// multiplexing plugin waits only 5 s for it.
+    /// multiplexing plugin waits only 5 s for it. Asked for again when the connection was lost or
+    /// is retiring; then it is the successor of the present one, and new calls wait for it.
     Connect {
         /// Where to, as the plugin knows it: a host that sees other addresses (a container's)
         /// translates it first.
@@ -113,7 +127,9 @@ pub enum HostAction {
     /// Call the plugin's controller to shut down, and answer with [`HostInput::ShutdownAnswered`]
     /// however the call ends.
     CallShutdown,
-    /// Drop the connection, or the attempt to make one.
+    /// Give up the attempt to connect again; a retiring connection may go on with its calls.
+    Abandon,
+    /// Drop the connection and the attempt to make one.
     Disconnect,
     /// Kill the process; if it has not been made yet, give up making it. No answer but
     /// [`HostInput::Exited`] (or [`HostInput::LaunchFailed`]).
@@ -132,6 +148,9 @@ pub enum ExitReason {
     GraceExpired,
     /// It was killed on request.
     Killed,
+    /// It lived but could not be reached again after the connection was lost, so it was killed; see
+    /// [`HostConfig::end_unreachable`].
+    Unreachable,
     /// It ended without having been asked: a crash, a signal, or an early exit.
     Crashed,
 }
@@ -153,9 +172,17 @@ pub enum HostEvent {
         /// How many more bytes there were.
         lost: u64,
     },
-    /// The connection is gone and the process still lives: it can only be shut down or killed. A
-    /// connection lost because the process ended gives [`Exited`](Self::Exited) instead.
-    Disconnected,
+    /// The connection is lost, or takes no more calls, and is being made again. Followed by
+    /// `Restored`, `Disconnected` or the end.
+    Interrupted,
+    /// The connection is there again.
+    Restored,
+    /// The connection is gone for good and the process still lives: it can only be shut down or
+    /// killed. A connection lost because the process ended gives [`Exited`](Self::Exited) instead.
+    Disconnected {
+        /// What the last attempt to connect again failed with, if any was made and got an answer.
+        fault: Option<Fault>,
+    },
     /// The plugin did not start. Nothing runs any more.
     Failed(StartError),
     /// The process of a started plugin has ended. Its pipes may still be read for a moment.

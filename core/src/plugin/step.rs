@@ -162,6 +162,8 @@ impl Plugin {
             }
             // Not of this machine.
             TimerKind::Start
+            | TimerKind::Reconnect
+            | TimerKind::Unreachable
             | TimerKind::Evidence
             | TimerKind::ShutdownGrace
             | TimerKind::Reap

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod ending;
+mod linking;
 mod plugin_alone;
 mod starting;
 #[path = "../support/mod.rs"]

@@ -106,6 +106,7 @@ enum Arrival {
     HostPipesClose,
     HostConnectAnswer(bool),
     HostConnectionLost,
+    HostConnectionRetiring,
     HostShutdownAnswer,
     HostExit(Exit),
     ProcessEnds(Exit),
@@ -225,6 +226,11 @@ impl Pair {
         );
     }
 
+    /// The plugin takes no more calls on the connection.
+    pub fn retire_connection(&mut self) {
+        self.arrive(self.world.latency, Arrival::HostConnectionRetiring);
+    }
+
     pub fn print_stderr(&mut self, text: &str) {
         let bytes = text.as_bytes().to_vec();
         self.arrive(self.world.latency, Arrival::HostStderr(bytes));
@@ -342,7 +348,10 @@ impl Pair {
                     self.arrive(latency, Arrival::ProcessEnds(SIGKILL));
                 }
             }
-            HostAction::TransportBytes(_) | HostAction::CloseBroker | HostAction::Cleanup => {}
+            HostAction::TransportBytes(_)
+            | HostAction::Abandon
+            | HostAction::CloseBroker
+            | HostAction::Cleanup => {}
         }
     }
 
@@ -427,6 +436,9 @@ impl Pair {
                     self.host.handle(now, HostInput::ConnectFailed(fault));
                 }
                 Arrival::HostConnectionLost => self.host.handle(now, HostInput::ConnectionLost),
+                Arrival::HostConnectionRetiring => {
+                    self.host.handle(now, HostInput::ConnectionRetiring);
+                }
                 Arrival::HostShutdownAnswer => self.host.handle(now, HostInput::ShutdownAnswered),
                 Arrival::HostExit(exit) => self.host.handle(now, HostInput::Exited(exit)),
                 Arrival::ProcessEnds(exit) => {
@@ -460,7 +472,9 @@ fn is_outcome(event: &HostEvent) -> bool {
         HostEvent::Negotiated(_)
         | HostEvent::Ready
         | HostEvent::StrayStdout { .. }
-        | HostEvent::Disconnected
+        | HostEvent::Interrupted
+        | HostEvent::Restored
+        | HostEvent::Disconnected { .. }
         | HostEvent::Finished => false,
     }
 }

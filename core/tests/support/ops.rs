@@ -73,7 +73,9 @@ pub fn host(seed: u8, ops: &[Op]) {
             bytes: 100,
         });
     }
+    config.end_unreachable = seed & 128 != 0;
     if seed & 4 != 0 {
+        config.link.limit = Duration::ZERO;
         config.shutdown_grace = Duration::ZERO;
         config.evidence_wait = Duration::ZERO;
         config.pipe_drain = Duration::ZERO;
@@ -95,7 +97,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             },
             _ => Exit::Unknown,
         };
-        match kind % 18 {
+        match kind % 19 {
             0 => {
                 host.handle(
                     now,
@@ -121,6 +123,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             13 => host.shutdown(now),
             14 => host.kill(now),
             15 => record.drain(&mut host),
+            17 => host.handle(now, HostInput::ConnectionRetiring),
             16 => {
                 now += step(a);
                 host.handle_timeout(now);
@@ -149,7 +152,7 @@ pub fn host(seed: u8, ops: &[Op]) {
         host.handle(now, HostInput::StderrClosed);
     } else {
         // The world never answers: the timers alone must end it.
-        for _ in 0..8 {
+        for _ in 0..40 {
             if let Some((at, _)) = host.poll_timeout() {
                 now = now.max(at);
                 host.handle_timeout(now);
@@ -207,7 +210,10 @@ impl HostRecord {
                 }
                 HostEvent::Finished => finished += 1,
                 HostEvent::StrayStdout { bytes, .. } => assert!(bytes.len() <= MAX_STRAY_STDOUT),
-                HostEvent::Negotiated(_) | HostEvent::Disconnected => {}
+                HostEvent::Negotiated(_)
+                | HostEvent::Interrupted
+                | HostEvent::Restored
+                | HostEvent::Disconnected { .. } => {}
             }
         }
         assert!(ready <= 1);
