@@ -26,6 +26,7 @@ pub mod client;
 pub mod codegen;
 pub mod context;
 mod host;
+mod link;
 pub mod log;
 mod plugin;
 pub mod services;

@@ -1,7 +1,10 @@
 //! Where a side listens: a unix socket path or a TCP address, as text both sides agree on.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::fault::Fault;
 
 /// The longest unix socket path a kernel takes, in bytes, without the closing NUL.
 ///
@@ -172,6 +175,27 @@ impl Endpoint {
         }
     }
 
+    /// What a failure to connect to this endpoint means: a socket whose file is gone is something
+    /// else than one where nobody answers, and neither is told by the system's text alone.
+    #[must_use]
+    pub fn connect_fault(&self, fault: impl Into<Fault>) -> Fault {
+        let fault = fault.into();
+        let meaning = match (self.socket_file(), fault.kind) {
+            (Some(file), io::ErrorKind::NotFound) => {
+                format!("its socket file {} is gone", file.display())
+            }
+            (Some(file), io::ErrorKind::ConnectionRefused) => {
+                format!("nobody listens at its socket file {}", file.display())
+            }
+            (None, io::ErrorKind::ConnectionRefused) => "nobody listens there".to_owned(),
+            (Some(_) | None, _) => return fault,
+        };
+        Fault {
+            message: format!("{meaning}: {}", fault.message),
+            ..fault
+        }
+    }
+
     /// The `:authority` that clients of this endpoint send: `localhost` for a unix socket, since
     /// strict HTTP/2 servers refuse a path there, and `host:port` for TCP.
     #[must_use]
@@ -197,6 +221,27 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_that_is_gone_is_told_from_one_where_nobody_listens() {
+        let fault = |kind: io::ErrorKind| Fault::from(io::Error::from(kind));
+        let unix = Endpoint::Unix("/tmp/plugin1".into());
+        let gone = unix.connect_fault(fault(io::ErrorKind::NotFound));
+        assert!(
+            gone.message
+                .starts_with("its socket file /tmp/plugin1 is gone: "),
+            "{gone}"
+        );
+        assert_eq!(gone.kind, io::ErrorKind::NotFound);
+        let refused = unix.connect_fault(fault(io::ErrorKind::ConnectionRefused));
+        assert!(
+            refused.message.starts_with("nobody listens at its socket"),
+            "{refused}"
+        );
+        let tcp = Endpoint::Tcp("localhost:1".into());
+        let unknown = fault(io::ErrorKind::NotFound);
+        assert_eq!(tcp.connect_fault(unknown.clone()), unknown);
+    }
 
     #[test]
     fn both_networks_parse_and_print() {

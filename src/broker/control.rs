@@ -1,7 +1,7 @@
 //! The control stream of a broker. A plugin's may be opened anew, by the next host.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -11,7 +11,7 @@ use outboard_core::rpc::{Status, Streaming};
 use outboard_core::wire::plugin::ConnInfo;
 
 use super::state::{AfterUnlock, new_machine};
-use super::{Broker, MAX_PEER_FILES};
+use super::{Broker, Inner, MAX_PEER_FILES};
 use crate::time;
 
 /// How many messages are taken before other tasks have their turn: a peer that sends them without
@@ -48,33 +48,45 @@ impl Broker {
         (Streaming::try_from_stream(messages), generation)
     }
 
+    /// The sending half of another stream for what an earlier one of the same generation was for,
+    /// after that was lost.
+    pub(crate) fn outgoing_again(&self, generation: Generation) -> Streaming<ConnInfo> {
+        Streaming::try_from_stream(Outgoing {
+            broker: self.clone(),
+            generation,
+            opened: true,
+        })
+    }
+
     /// Takes the receiving half of the control stream.
-    pub(crate) fn attach(&self, mut incoming: Streaming<ConnInfo>, generation: Generation) {
+    pub(crate) fn attach(&self, incoming: Streaming<ConnInfo>, generation: Generation) {
         let broker = Arc::downgrade(&self.0);
         self.0.parts.runtime.spawn(Box::pin(async move {
-            let mut in_a_row = 0;
-            let ended = loop {
-                if in_a_row == MESSAGES_IN_A_ROW {
-                    in_a_row = 0;
-                    time::yield_now().await;
-                }
-                in_a_row += 1;
-                let message = incoming.message().await;
-                let Some(broker) = broker.upgrade().map(Broker) else {
-                    return;
-                };
-                match message {
-                    Ok(Some(message)) => broker.received(generation, message),
-                    Ok(None) => break "the other side ended its control stream".to_owned(),
-                    Err(status) => break control_lost(&status),
-                }
-            };
-            if let Some(broker) = broker.upgrade().map(Broker) {
-                broker.update(generation.0, |machine, now| {
-                    machine.handle(now, BrokerInput::ControlLost { reason: ended });
-                });
+            let ended = receive(&broker, incoming, generation).await;
+            if let Some(broker) = broker.upgrade().map(Self) {
+                broker.control_ended(generation, &ended);
             }
         }));
+    }
+
+    /// Takes what comes on the receiving half of the control stream, until that ends.
+    pub(crate) async fn listen_to(
+        &self,
+        incoming: Streaming<ConnInfo>,
+        generation: Generation,
+    ) -> Result<(), Status> {
+        receive(&Arc::downgrade(&self.0), incoming, generation).await
+    }
+
+    /// The control stream has ended for good.
+    pub(crate) fn control_ended(&self, generation: Generation, ended: &Result<(), Status>) {
+        let reason = match ended {
+            Ok(()) => "the other side ended its control stream".to_owned(),
+            Err(status) => control_lost(status),
+        };
+        self.update(generation.0, |machine, now| {
+            machine.handle(now, BrokerInput::ControlLost { reason });
+        });
     }
 
     pub(super) fn received(&self, generation: Generation, message: ConnInfo) {
@@ -91,6 +103,26 @@ impl Broker {
             machine.handle_message(now, message);
         });
     }
+}
+
+async fn receive(
+    broker: &Weak<Inner>,
+    mut incoming: Streaming<ConnInfo>,
+    generation: Generation,
+) -> Result<(), Status> {
+    let mut in_a_row = 0;
+    while let Some(message) = incoming.message().await? {
+        if in_a_row == MESSAGES_IN_A_ROW {
+            in_a_row = 0;
+            time::yield_now().await;
+        }
+        in_a_row += 1;
+        let Some(broker) = broker.upgrade().map(Broker) else {
+            break;
+        };
+        broker.received(generation, message);
+    }
+    Ok(())
 }
 
 fn control_lost(status: &Status) -> String {

@@ -102,7 +102,7 @@ impl Broker {
         connected.map_err(|error| BrokerError::Connect {
             id,
             endpoint: endpoint.to_string(),
-            fault: error.into(),
+            fault: endpoint.connect_fault(error),
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::sys::files::remove_stale_socket;
 
 use self::state::{Early, Inside, State};
 
+pub(crate) use self::control::Generation;
 pub use self::error::BrokerError;
 pub(crate) use self::listen::ListenPolicy;
 pub use self::served::Served;

@@ -21,7 +21,7 @@ use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, Joined, Launch, Process, SharedRuntime,
 };
 
-use super::link::Link;
+use super::link::{Inside, Link, Watch};
 use super::logs::LogPump;
 use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
@@ -83,7 +83,9 @@ pub(super) struct Driver {
     /// What such a plugin sent right behind its handshake line.
     after_line: Vec<u8>,
     link: Option<Link>,
-    lost: Option<BoxFuture<'static, Status>>,
+    /// Another connection, until the plugin has said something on it.
+    proving: Option<(Inside, BoxFuture<'static, ()>)>,
+    watch: Option<Watch>,
     shutdown_call: Option<BoxFuture<'static, ()>>,
     buffer: Vec<u8>,
 }
@@ -124,7 +126,8 @@ impl Driver {
             over_pipes: None,
             after_line: Vec::new(),
             link: None,
-            lost: None,
+            proving: None,
+            watch: None,
             shutdown_call: None,
             buffer: vec![0; READ_SIZE],
         }
@@ -179,11 +182,16 @@ impl Driver {
                 }
             }
             HostAction::CallShutdown => {
-                self.shutdown_call = self.link.as_ref().map(Link::call_shutdown);
+                if let Some(link) = &self.link {
+                    link.settle();
+                    self.shutdown_call = Some(link.call_shutdown());
+                }
             }
+            HostAction::Abandon => self.abandon(),
             HostAction::Disconnect => {
-                self.connecting = None;
-                self.lost = None;
+                // The watch stays, though nothing follows from its news any more: what a crash cuts
+                // off waits for how the process ended.
+                self.abandon();
                 // Drained, not cut: what the plugin still prints while it ends comes this way. Once
                 // its process is gone the connection ends by itself, and what it then tells callers
                 // is how that came, not that this side let go.
@@ -203,6 +211,12 @@ impl Driver {
             }
             HostAction::Cleanup => self.clean_up(),
         }
+    }
+
+    /// Gives up the attempt to connect.
+    fn abandon(&mut self) {
+        self.connecting = None;
+        self.proving = None;
     }
 
     fn launch(&mut self) {
@@ -250,7 +264,33 @@ impl Driver {
                 }
             }
             HostEvent::StrayStdout { bytes, lost } => self.logs.stray_stdout(&bytes, lost),
-            HostEvent::Disconnected => self.shared.set_disconnected(),
+            HostEvent::Interrupted => {
+                // Most likely the process is ending, which is told when it has.
+                tracing::debug!(
+                    target: "outboard",
+                    plugin = self.shared.name(),
+                    "the connection is lost or takes no more calls; connecting again"
+                );
+                if let Some(link) = &self.link {
+                    link.interrupt();
+                }
+            }
+            HostEvent::Restored => {
+                tracing::info!(
+                    target: "outboard",
+                    plugin = self.shared.name(),
+                    "connected to the plugin again"
+                );
+            }
+            HostEvent::Disconnected { fault } => {
+                self.watch = None;
+                self.shared.set_disconnected();
+                let status = self.unreachable(fault.as_ref());
+                tracing::error!(target: "outboard", plugin = self.shared.name(), %status);
+                if let Some(link) = &self.link {
+                    link.give_up(status);
+                }
+            }
             HostEvent::Failed(mut error) => {
                 if error.failure.may_be_no_plugin() {
                     error.evidence.notes = Some(Box::new(program::notes(&self.program)));
@@ -278,6 +318,16 @@ impl Driver {
             }
             HostEvent::Finished => self.logs.finish(self.runtime.now()),
         }
+    }
+
+    /// The status of calls to a plugin that lives and cannot be reached.
+    fn unreachable(&self, fault: Option<&Fault>) -> Status {
+        let name = self.shared.name();
+        let why = fault.map_or_else(String::new, |fault| format!(" ({fault})"));
+        Status::connection_lost(format!(
+            "the connection to the plugin {name} was lost and could not be made again{why}; the \
+             process lives, and can be killed"
+        ))
     }
 
     fn clean_up(&self) {
@@ -391,15 +441,27 @@ impl Driver {
             self.connecting = None;
             match outcome {
                 Ok(io) => self.connected(transport, io),
-                Err(error) => self.input(HostInput::ConnectFailed(error.into())),
+                Err(error) => {
+                    let fault = match self.machine.announced() {
+                        Some(endpoint) => endpoint.connect_fault(error),
+                        None => error.into(),
+                    };
+                    self.input(HostInput::ConnectFailed(fault));
+                }
             }
             progress = true;
         }
-        if let Some(lost) = &mut self.lost
-            && lost.as_mut().poll(cx).is_ready()
+        if let Some((_, heard)) = &mut self.proving
+            && heard.as_mut().poll(cx).is_ready()
+            && let Some((inside, _)) = self.proving.take()
         {
-            self.lost = None;
-            self.input(HostInput::ConnectionLost);
+            self.connected_again(inside);
+            progress = true;
+        }
+        if let Some(watch) = &mut self.watch
+            && let Poll::Ready(news) = watch.poll(cx)
+        {
+            self.input(news);
             progress = true;
         }
         if let Some(call) = &mut self.shutdown_call
@@ -413,6 +475,14 @@ impl Driver {
     }
 
     fn connected(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream) {
+        if let Some(link) = &self.link {
+            // A process that is about to end takes connections to the last. So this one counts once
+            // something has come over it.
+            let inside = link.prepare(&self.runtime, io, &self.shared);
+            let heard = inside.connection.heard();
+            self.proving = Some((inside, heard));
+            return;
+        }
         let authority = self
             .machine
             .announced()
@@ -422,9 +492,21 @@ impl Driver {
     }
 
     fn establish(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream, authority: String) {
-        let link = Link::establish(&self.runtime, transport, io, authority, &self.shared);
-        self.lost = Some(link.connection.closed());
+        let (link, inside) = Link::establish(&self.runtime, transport, io, authority, &self.shared);
+        self.watch = Some(inside.watch());
         self.link = Some(link);
+        self.input(HostInput::Connected);
+    }
+
+    fn connected_again(&mut self, inside: Inside) {
+        if inside.connection.is_retiring() {
+            let fault = Fault::other("the connection ended before the plugin said anything");
+            return self.input(HostInput::ConnectFailed(fault));
+        }
+        if let Some(link) = &self.link {
+            link.replace(&inside);
+        }
+        self.watch = Some(inside.watch());
         self.input(HostInput::Connected);
     }
 

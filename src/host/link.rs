@@ -1,25 +1,82 @@
 //! The connection to a plugin, and what is set up on it.
 
-use std::sync::Arc;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_channel::oneshot;
+use futures_util::future::{Either, FutureExt as _, Shared as SharedFuture, select};
+use outboard_core::handshake::Protocol;
+use outboard_core::host::HostInput;
 use outboard_core::rpc::{
     Channel, Code, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
 };
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
-use outboard_core::wire::plugin::{BROKER, CONTROLLER, Empty, STDIO, StdioData, stdio_data};
+use outboard_core::wire::plugin::{
+    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
+};
 
 use super::running::{ExitReport, Shared};
-use crate::broker::{Broker, BrokerParts};
+use crate::broker::{Broker, BrokerParts, Generation};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
+use crate::link::Stable;
 use crate::time;
 
-/// A live connection to a plugin. Clones are the same connection.
-#[derive(Clone, Debug)]
+/// The way to a plugin. Clones are the same.
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) connection: Arc<dyn Connection>,
     pub(super) broker: Broker,
+    /// The same connection, if its inside can be replaced.
+    stable: Option<Arc<Stable>>,
+    transport: Arc<dyn Transport>,
+    config: ConnectionConfig,
+}
+
+/// What is inside a [`Link`], now or soon.
+pub(super) struct Inside {
+    pub(super) connection: Arc<dyn Connection>,
+    /// Dropped when this is no longer the last word: calls that it has cut off are told why.
+    superseded: oneshot::Sender<()>,
+}
+
+impl Inside {
+    /// What is watched of it.
+    pub(super) fn watch(self) -> Watch {
+        Watch {
+            retiring: Some(self.connection.retiring()),
+            lost: Some(self.connection.closed()),
+            _superseded: self.superseded,
+        }
+    }
+}
+
+/// News of the present inside of a [`Link`].
+pub(super) struct Watch {
+    retiring: Option<BoxFuture<'static, ()>>,
+    lost: Option<BoxFuture<'static, Status>>,
+    _superseded: oneshot::Sender<()>,
+}
+
+impl Watch {
+    /// What has happened to the connection, each once.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HostInput<'static>> {
+        if let Some(retiring) = &mut self.retiring
+            && retiring.as_mut().poll(cx).is_ready()
+        {
+            self.retiring = None;
+            return Poll::Ready(HostInput::ConnectionRetiring);
+        }
+        if let Some(lost) = &mut self.lost
+            && lost.as_mut().poll(cx).is_ready()
+        {
+            self.lost = None;
+            return Poll::Ready(HostInput::ConnectionLost);
+        }
+        Poll::Pending
+    }
 }
 
 /// How long a lost connection waits for the exit that explains it. A process that dies closes its
@@ -40,13 +97,14 @@ impl Link {
         io: BoxByteStream,
         authority: String,
         shared: &Arc<Shared>,
-    ) -> Self {
+    ) -> (Self, Inside) {
         let config = ConnectionConfig {
             max_message_size: shared.settings().max_message_size,
             authority,
             secure: false,
-            lost: Some(explain(runtime, shared)),
+            lost: Some(explain(runtime, shared, None)),
         };
+        let (superseded, inside_config) = of_inside(runtime, shared, &config);
         let broker = Broker::new(BrokerParts {
             runtime: Arc::clone(runtime),
             transport: Arc::clone(&transport),
@@ -55,19 +113,86 @@ impl Link {
             calls: None,
             servers: Arc::default(),
         });
-        let connection = broker.begin(
-            || transport.connect(runtime, io, config),
+        let inside = broker.begin(
+            || transport.connect(runtime, io, inside_config),
             |connection| connection.sub_channels(),
         );
+        // Pipes cannot be made again, so there the inside is all there is.
+        let stable = (transport.protocol() == Protocol::Grpc)
+            .then(|| Stable::new(runtime, Arc::clone(&inside)));
+        let connection = match &stable {
+            Some(stable) => Arc::clone(stable) as Arc<dyn Connection>,
+            None => Arc::clone(&inside),
+        };
+        let standing = Standing {
+            connection: Arc::downgrade(&connection),
+            stable: stable.as_ref().map(Arc::downgrade),
+        };
         let channel = Channel::new(Arc::clone(&connection));
-        let stdio = call_server_streaming(&channel, STDIO.methods[0].path, Empty {});
-        runtime.spawn(Box::pin(sync_stdio(stdio, Arc::clone(shared))));
-        if connection.sub_channels().is_none() {
+        let output = open_stdio(&channel);
+        let stdio = sync_stdio(standing.clone(), output, Arc::clone(shared));
+        runtime.spawn(Box::pin(stdio));
+        if inside.sub_channels().is_none() {
             let (outgoing, generation) = broker.outgoing();
-            let incoming = call_bidirectional(&channel, BROKER.methods[0].path, outgoing);
-            broker.attach(incoming, generation);
+            let incoming = open_control(&channel, outgoing);
+            let control = keep_control(standing, broker.clone(), generation, incoming);
+            runtime.spawn(Box::pin(control));
         }
-        Self { connection, broker }
+        let link = Self {
+            connection,
+            broker,
+            stable,
+            transport,
+            config,
+        };
+        let inside = Inside {
+            connection: inside,
+            superseded,
+        };
+        (link, inside)
+    }
+
+    /// Makes another inside over `io`. It is used once it is [put in place](Self::replace).
+    pub(super) fn prepare(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        shared: &Arc<Shared>,
+    ) -> Inside {
+        let (superseded, config) = of_inside(runtime, shared, &self.config);
+        Inside {
+            connection: self.transport.connect(runtime, io, config),
+            superseded,
+        }
+    }
+
+    /// Calls wait from now on until another inside is there.
+    pub(super) fn interrupt(&self) {
+        if let Some(stable) = &self.stable {
+            stable.interrupt();
+        }
+    }
+
+    /// Calls go to this inside from now on.
+    pub(super) fn replace(&self, inside: &Inside) {
+        if let Some(stable) = &self.stable {
+            stable.replace(Arc::clone(&inside.connection));
+        }
+    }
+
+    /// The plugin is about to end: calls that the present inside does not take fail.
+    pub(super) fn settle(&self) {
+        if let Some(stable) = &self.stable {
+            stable.settle();
+        }
+    }
+
+    /// Calls fail with this from now on.
+    pub(super) fn give_up(&self, status: Status) {
+        match &self.stable {
+            Some(stable) => stable.fail(status),
+            None => self.connection.abort(status),
+        }
     }
 
     /// The process has ended: what it printed last is still read, then calls fail with a status
@@ -95,16 +220,54 @@ impl Link {
     }
 }
 
-/// Turns "the connection was closed" into how the process ended, if it did.
-fn explain(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("connection", &self.connection)
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The configuration of one inside. What is given with it is dropped when that is superseded.
+fn of_inside(
+    runtime: &SharedRuntime,
+    shared: &Arc<Shared>,
+    config: &ConnectionConfig,
+) -> (oneshot::Sender<()>, ConnectionConfig) {
+    let (sender, superseded) = oneshot::channel();
+    let lost = Some(explain(runtime, shared, Some(superseded.shared())));
+    let config = ConnectionConfig {
+        lost,
+        ..config.clone()
+    };
+    (sender, config)
+}
+
+/// Turns "the connection was closed" into how the process ended, if it did. There is no need to wait
+/// for that once the plugin has been reached again, or given up.
+fn explain(
+    runtime: &SharedRuntime,
+    shared: &Arc<Shared>,
+    superseded: Option<SharedFuture<oneshot::Receiver<()>>>,
+) -> LostHook {
     let runtime = Arc::clone(runtime);
     let shared = Arc::clone(shared);
     Arc::new(move |status: Status| {
         let exited = shared.exited();
         let limit = time::sleep(&runtime, EXPLAIN_WITHIN);
         let name = shared.name().to_owned();
+        let superseded = superseded.clone();
         Box::pin(async move {
-            match select(exited, limit).await {
+            let lives = async move {
+                match superseded {
+                    Some(superseded) => {
+                        select(superseded, limit).await;
+                    }
+                    None => limit.await,
+                }
+            };
+            match select(exited, pin!(lives)).await {
                 Either::Left((report, _)) => report.status(&name),
                 Either::Right(((), _)) => status,
             }
@@ -112,20 +275,73 @@ fn explain(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
     })
 }
 
-/// Hands what the plugin prints to the user's writers until the stream ends.
-async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
+/// What the streams that stand as long as the plugin runs are opened on, as often as needed. They
+/// do not keep the connection from being closed.
+#[derive(Clone)]
+struct Standing {
+    connection: Weak<dyn Connection>,
+    stable: Option<Weak<Stable>>,
+}
+
+impl Standing {
+    fn channel(&self) -> Option<Channel> {
+        self.connection.upgrade().map(Channel::new)
+    }
+
+    /// Whether a stream that ended with this is to be opened again: its connection was lost, and
+    /// there will be another.
+    fn comes_back(&self, status: &Status) -> bool {
+        let stable = self.stable.as_ref().and_then(Weak::upgrade);
+        status.is_connection_lost() && stable.is_some_and(|stable| stable.comes_back())
+    }
+}
+
+fn open_control(channel: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<ConnInfo> {
+    call_bidirectional(channel, BROKER.methods[0].path, outgoing)
+}
+
+/// Keeps the broker's control stream open.
+async fn keep_control(
+    standing: Standing,
+    broker: Broker,
+    generation: Generation,
+    mut incoming: Streaming<ConnInfo>,
+) {
+    let ended = loop {
+        let ended = broker.listen_to(incoming, generation).await;
+        match (ended, standing.channel()) {
+            (Err(status), Some(channel)) if standing.comes_back(&status) => {
+                incoming = open_control(&channel, broker.outgoing_again(generation));
+            }
+            (ended, _) => break ended,
+        }
+    };
+    broker.control_ended(generation, &ended);
+}
+
+fn open_stdio(channel: &Channel) -> Streaming<StdioData> {
+    call_server_streaming(channel, STDIO.methods[0].path, Empty {})
+}
+
+/// Hands what the plugin prints to the user's writers until the plugin has no more.
+async fn sync_stdio(standing: Standing, mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
     let ended = AtEnd(shared, Shared::set_stdio_ended);
     let shared = &ended.0;
+    while let Err(status) = copy_stdio(stream, shared).await {
+        match standing.channel().filter(|_| standing.comes_back(&status)) {
+            Some(channel) => stream = open_stdio(&channel),
+            None => return note_end(shared.name(), &status, shared.settings().sync.is_wanted()),
+        }
+    }
+}
+
+/// Hands on what comes on one stream, to its end.
+async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result<(), Status> {
     let plugin = shared.name();
     let writers = &shared.settings().sync;
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
-    loop {
-        let data = match stream.message().await {
-            Ok(Some(data)) => data,
-            Ok(None) => return,
-            Err(status) => return note_end(plugin, &status, writers.is_wanted()),
-        };
+    while let Some(data) = stream.message().await? {
         let written = match data.channel() {
             stdio_data::Channel::Stdout => writers.stdout(&data.data).await,
             stdio_data::Channel::Stderr => writers.stderr(&data.data).await,
@@ -147,6 +363,7 @@ async fn sync_stdio(mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
             );
         }
     }
+    Ok(())
 }
 
 /// Says why what the plugin prints does not come, or no longer, unless that goes without saying.

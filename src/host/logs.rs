@@ -91,7 +91,7 @@ impl LogPump {
             ExitReason::Killed => {
                 tracing::info!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
-            ExitReason::Shutdown | ExitReason::GraceExpired => {
+            ExitReason::Shutdown | ExitReason::GraceExpired | ExitReason::Unreachable => {
                 tracing::warn!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
             ExitReason::Crashed => {

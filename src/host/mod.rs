@@ -61,6 +61,8 @@ pub struct Host {
     socket_group: Option<String>,
     socket_dir: Option<PathBuf>,
     start_timeout: Option<Duration>,
+    reconnect_within: Option<Duration>,
+    kill_unreachable: bool,
     transports: Vec<Arc<dyn Transport>>,
     log_sink: Option<Box<dyn std::io::Write + Send>>,
     on_log: Option<LogHook>,
@@ -96,6 +98,8 @@ impl Host {
             socket_group: None,
             socket_dir: None,
             start_timeout: None,
+            reconnect_within: None,
+            kill_unreachable: false,
             transports: Vec::new(),
             log_sink: None,
             on_log: None,
@@ -190,6 +194,29 @@ impl Host {
         self
     }
 
+    /// How long a connection that is lost while the plugin's process lives is tried to be made
+    /// again: 10 s if this is not called, zero for not at all, [`Duration::MAX`] for no limit. The
+    /// first try comes at once, later ones after pauses of up to a second.
+    ///
+    /// Calls in flight fail when a connection is lost, with a status for which
+    /// [`Status::is_connection_lost`](crate::Status::is_connection_lost) holds; later calls wait for
+    /// the new connection, within their own limits. Where the plugin merely wants a new connection
+    /// (HTTP/2's GOAWAY, as Go servers send at a connection's maximal age) no call fails. After the
+    /// limit [`is_disconnected`](RunningPlugin::is_disconnected) holds and calls fail at once.
+    ///
+    /// Of no effect over stdio: the pipes of a process cannot be made again.
+    pub fn reconnect_within(mut self, limit: Duration) -> Self {
+        self.reconnect_within = Some(limit);
+        self
+    }
+
+    /// Whether a plugin that cannot be reached again is killed, with
+    /// [`ExitReason::Unreachable`]. It lives on unless this is called, since it may be at work.
+    pub fn kill_unreachable(mut self, kill: bool) -> Self {
+        self.kill_unreachable = kill;
+        self
+    }
+
     /// The largest message either side may send, in bytes: calls in both directions and brokered
     /// ones. 2^31 - 1 if this is not called, as in go-plugin's host.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
@@ -279,6 +306,10 @@ impl Host {
         if let Some(timeout) = self.start_timeout {
             config.start_timeout = timeout;
         }
+        if let Some(limit) = self.reconnect_within {
+            config.link.limit = limit;
+        }
+        config.end_unreachable = self.kill_unreachable;
         self.settings.listen = ListenPolicy {
             dir: self.socket_dir,
             group: self.socket_group,

@@ -57,6 +57,9 @@ impl fmt::Display for ExitReport {
                 "did not end within the grace period after it was asked to: it was killed",
             ),
             ExitReason::Killed => f.write_str("was killed by its host"),
+            ExitReason::Unreachable => f.write_str(
+                "could not be reached again after its connection was lost: it was killed",
+            ),
             ExitReason::Crashed => {
                 write!(f, "{}", self.exit)?;
                 if !self.stderr.is_empty() {
@@ -181,8 +184,9 @@ fn finish(sender: &Mutex<Option<oneshot::Sender<()>>>) {
 /// A plugin that has been started: its process runs and the host is connected to it.
 ///
 /// Dropping it kills the plugin and reaps its process, by a task of the runtime, or with the runtime
-/// if that is dropped first; [`shutdown`](Self::shutdown) ends it in good order. Clients that were dispensed keep working as long as the plugin runs, and fail with a
-/// status that says how it ended from then on.
+/// if that is dropped first; [`shutdown`](Self::shutdown) ends it in good order. Clients that were
+/// dispensed keep working as long as the plugin runs, also when its connection is lost and made
+/// again, and fail with a status that says how it ended from then on.
 pub struct RunningPlugin {
     shared: Arc<Shared>,
     runtime: SharedRuntime,
@@ -288,8 +292,9 @@ impl RunningPlugin {
         self.shared.report().is_some()
     }
 
-    /// Whether the connection is lost although the process lives. Calls fail then; only a new
-    /// plugin helps.
+    /// Whether the connection was lost although the process lives, and could not be made again
+    /// within [`Host::reconnect_within`](crate::Host::reconnect_within). Calls fail then; only a
+    /// new plugin helps.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         self.shared.disconnected.load(Ordering::Relaxed) && !self.is_exited()
@@ -350,7 +355,10 @@ impl RunningPlugin {
     pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
         let report = self.end(Request::Shutdown).await;
         match report.reason {
-            ExitReason::Shutdown | ExitReason::Killed | ExitReason::Crashed => Ok(report),
+            ExitReason::Shutdown
+            | ExitReason::Killed
+            | ExitReason::Unreachable
+            | ExitReason::Crashed => Ok(report),
             ExitReason::GraceExpired => Err(ShutdownError::GraceExpired {
                 name: self.name().to_owned(),
                 grace: self.shared.settings().shutdown_grace,

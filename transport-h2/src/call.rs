@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::HeaderMap;
 use outboard_core::grpc::{FrameError, MessageReader, code_from_reset};
 use outboard_core::rpc::{Code, Status};
@@ -49,6 +49,8 @@ pub(crate) fn deadline_exceeded() -> Status {
 pub(crate) enum Failure {
     /// Something about this call.
     Call(Status),
+    /// The peer has not begun with this call, so that it can be made again.
+    Untaken(Status),
     /// The connection is gone; its closing status says why.
     Connection,
 }
@@ -62,10 +64,8 @@ impl Failure {
             return Self::Call(Status::internal(format!("HTTP/2: {error}")));
         };
         if error.is_go_away() {
-            // The peer had not begun with this call: streams it had are not touched by GOAWAY.
-            return Self::Call(Status::connection_lost(format!(
-                "the peer is closing the connection and did not take the call: {error}"
-            )));
+            // Streams that it has begun with are not touched by GOAWAY (RFC 9113, section 6.8).
+            return Self::Untaken(not_taken(&error.to_string()));
         }
         if error.is_library() {
             // This side found the peer breaking the protocol, or a limit of its own exceeded.
@@ -81,8 +81,25 @@ impl Failure {
                 reason
             ),
         };
-        Self::Call(Status::new(code, text))
+        let status = Status::new(code, text);
+        if reason == Reason::REFUSED_STREAM {
+            // Nothing was done with it (RFC 9113, section 8.7).
+            return Self::Untaken(status);
+        }
+        Self::Call(status)
     }
+}
+
+/// The status of calls that come after the connection has stopped taking any.
+pub(crate) fn not_taken(why: &str) -> Status {
+    Status::connection_lost(format!(
+        "the peer is closing the connection and did not take the call: {why}"
+    ))
+}
+
+/// The status of calls that find the connection gone before its end has been explained.
+pub(crate) fn connection_gone() -> Status {
+    Status::connection_lost("the connection is gone")
 }
 
 /// What comes next on a stream of messages.

@@ -19,14 +19,15 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{
-    Call, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply, Status,
+    Call, CallFailure, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply,
+    Status, Untaken,
 };
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::driver::Driver;
-use self::unary::Unary;
+use self::unary::{TryUnary, Unary};
 use crate::H2;
-use crate::call::{Failure, deadline_exceeded};
+use crate::call::{Failure, deadline_exceeded, not_taken};
 use crate::headers::RequestTemplate;
 use crate::io::adapt;
 
@@ -44,13 +45,47 @@ pub(crate) struct Shared {
     /// Woken when `state` asks the driver to stop.
     driver: AtomicWaker,
     closing: Closing,
+    /// Signalled once the connection takes no more calls.
+    retiring: Signal,
+    /// Signalled once something has come from the peer.
+    heard: Signal,
 }
 
-/// `Open` -> `Draining` -> `Drained`, or from anywhere to `Aborted` -> `Closed`.
+/// Something that happens once, at the latest with the end of the connection.
+struct Signal {
+    sender: Mutex<Option<oneshot::Sender<()>>>,
+    happened: SharedFuture<oneshot::Receiver<()>>,
+}
+
+impl Signal {
+    fn new() -> Self {
+        let (sender, happened) = oneshot::channel();
+        Self {
+            sender: Mutex::new(Rank::Wakers, Some(sender)),
+            happened: happened.shared(),
+        }
+    }
+
+    fn set(&self) {
+        let sender = self.sender.lock().take();
+        // Its drop tells as well as a value.
+        drop(sender);
+    }
+
+    fn wait(&self) -> BoxFuture<'static, ()> {
+        Box::pin(self.happened.clone().map(|_| ()))
+    }
+}
+
+/// `Open` -> `Retired` -> `Draining` -> `Drained`, where a state may be left out, or from anywhere to
+/// `Aborted` -> `Closed`.
 enum State {
     /// Calls can be made.
     Open(Open),
-    /// Calls in flight go on.
+    /// Calls in flight go on; more are not to be had of this connection, and fail with the status,
+    /// or with that of its end where there is none.
+    Retired(Option<Status>),
+    /// Calls in flight go on, and this side wants no more.
     Draining,
     /// The driver is to stop. Later calls fail with the status.
     Aborted(Status),
@@ -62,8 +97,6 @@ enum State {
 
 struct Open {
     sender: SendRequest<Bytes>,
-    /// The last stream id was taken.
-    used_up: bool,
 }
 
 /// The user's handle. Calls in flight hold `Shared` only, so dropping the last handle is seen.
@@ -83,8 +116,7 @@ pub(crate) fn connect(
         pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));
     let (state, template, h2) = match (template, handshake) {
         (Ok(template), Poll::Ready(Ok((sender, h2)))) => {
-            let used_up = false;
-            let open = Open { sender, used_up };
+            let open = Open { sender };
             (State::Open(open), Some(template), Some(h2))
         }
         (Err(status), _) => (State::Aborted(status), None, None),
@@ -108,6 +140,8 @@ pub(crate) fn connect(
         state: Mutex::new(Rank::Session, state),
         driver: AtomicWaker::new(),
         closing: closing.shared(),
+        retiring: Signal::new(),
+        heard: Signal::new(),
     });
     let spin = config.spinner();
     let driver = Driver::new(
@@ -146,19 +180,12 @@ impl Shared {
         let mut state = self.state();
         let open = match &mut *state {
             State::Open(open) => open,
-            State::Draining | State::Drained => return Err(Failure::Call(closed_here())),
-            State::Aborted(status) | State::Closed(status) => {
-                return Err(Failure::Call(status.clone()));
+            State::Draining | State::Drained => return Err(Failure::Untaken(closed_here())),
+            State::Retired(None) => return Err(Failure::Connection),
+            State::Retired(Some(status)) | State::Aborted(status) | State::Closed(status) => {
+                return Err(Failure::Untaken(status.clone()));
             }
         };
-        if open.used_up {
-            // Going on with the calls in flight alone would leave a connection that looks well and
-            // takes no call. Its loss is what its owner watches.
-            drop(state);
-            let status = used_up();
-            self.abort(status.clone());
-            return Err(Failure::Call(status));
-        }
         let Some(template) = &self.template else {
             return Err(Failure::Connection);
         };
@@ -172,16 +199,51 @@ impl Shared {
         }
         let started = sender
             .send_request(request, false)
-            .map_err(|error| Failure::from_h2(&error))?;
-        open.used_up = started.0.stream_id().as_u32() >= self.last_stream;
-        Ok(started)
+            .map_err(|error| Failure::from_h2(&error));
+        let retired = match &started {
+            Ok((response, _)) if response.stream_id().as_u32() >= self.last_stream => {
+                Some(used_up())
+            }
+            Err(Failure::Untaken(status)) => Some(status.clone()),
+            Err(Failure::Connection) => None,
+            Ok(_) | Err(Failure::Call(_)) => return started,
+        };
+        self.retire(state, retired);
+        started
+    }
+
+    /// Looks whether the peer takes no more calls, which `h2` tells only those who ask.
+    fn check_retired(&self) {
+        let mut state = self.state();
+        let State::Open(open) = &mut *state else {
+            return;
+        };
+        let ready = open
+            .sender
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Err(error)) = ready
+            && error.is_go_away()
+            && error.is_remote()
+        {
+            self.retire(state, Some(not_taken(&error.to_string())));
+        }
+    }
+
+    /// Takes no more calls from now on.
+    fn retire(&self, mut state: MutexGuard<'_, State>, status: Option<Status>) {
+        // h2 closes the connection once neither this sender nor a call refers to it.
+        let before = std::mem::replace(&mut *state, State::Retired(status));
+        drop(state);
+        // The sender's drop takes h2's locks; it has no business under ours.
+        drop(before);
+        self.retiring.set();
     }
 
     /// Closes with this status unless it is closed already.
     fn abort(&self, status: Status) {
         let mut state = self.state();
         let before = match &*state {
-            State::Open(_) | State::Draining => {
+            State::Open(_) | State::Retired(_) | State::Draining => {
                 std::mem::replace(&mut *state, State::Aborted(status))
             }
             State::Drained => {
@@ -193,6 +255,7 @@ impl Shared {
         drop(state);
         // The sender wakes in its drop: without the lock.
         drop(before);
+        self.retiring.set();
         self.driver.wake();
     }
 }
@@ -206,17 +269,46 @@ impl Connection for Handle {
         Box::pin(Unary::new(Arc::clone(&self.0), head, message))
     }
 
+    fn try_unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, CallFailure<OutMessage>>> {
+        Box::pin(TryUnary::new(Arc::clone(&self.0), head, message))
+    }
+
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
         streaming::open(&self.0, head, messages)
     }
 
+    fn try_open(
+        &self,
+        head: CallHead,
+        messages: MessageStream,
+    ) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
+        streaming::try_open(&self.0, head, messages)
+    }
+
+    fn is_retiring(&self) -> bool {
+        !matches!(&*self.0.state(), State::Open(_))
+    }
+
+    fn retiring(&self) -> BoxFuture<'static, ()> {
+        self.0.retiring.wait()
+    }
+
+    fn heard(&self) -> BoxFuture<'static, ()> {
+        self.0.heard.wait()
+    }
+
     fn drain(&self) {
         let mut state = self.0.state();
-        if let State::Open(_) = &*state {
+        if let State::Open(_) | State::Retired(_) = &*state {
             // h2 closes the connection once neither this sender nor a call refers to it.
-            let open = std::mem::replace(&mut *state, State::Draining);
+            let before = std::mem::replace(&mut *state, State::Draining);
             drop(state);
-            drop(open);
+            drop(before);
+            self.0.retiring.set();
         }
     }
 
@@ -239,6 +331,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.0.state() {
             State::Open(_) => "open",
+            State::Retired(_) => "retired",
             State::Draining => "draining",
             State::Drained => "drained",
             State::Aborted(_) => "aborted",

@@ -64,6 +64,8 @@ struct Inner {
     ended: bool,
     /// Bytes have come since that was asked last.
     has_read: bool,
+    /// Bytes have ever come.
+    has_heard: bool,
 }
 
 enum Writing {
@@ -95,6 +97,7 @@ pub(crate) fn adapt(
             announce: Some(max_header_list),
             ended: false,
             has_read: false,
+            has_heard: false,
         },
     ));
     (Io(Arc::clone(&inner)), Flusher(inner))
@@ -118,6 +121,11 @@ impl Flusher {
     /// orderly end.
     pub(crate) fn peer_has_ended(&self) -> bool {
         lock(&self.0).ended
+    }
+
+    /// Whether anything has come from the peer.
+    pub(crate) fn has_heard(&self) -> bool {
+        lock(&self.0).has_heard
     }
 
     /// Ends a turn: sends what is held back. Gives the first error of any write, once.
@@ -238,6 +246,7 @@ impl Inner {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
         self.ended |= read == 0 && !target.is_empty();
         self.has_read |= read > 0;
+        self.has_heard |= read > 0;
         self.budget.handle_read(read, || self.runtime.now());
         Poll::Ready(Ok(read))
     }

@@ -5,7 +5,6 @@ mod support;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,9 +13,8 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use outboard_core::rpc::{Call, CallHead, Code, ConnectionConfig, MessageStream, Status};
-use outboard_transport_h2::H2;
 use support::raw::{self, framed};
-use support::service::{next, out};
+use support::service::{never, next, out, poll_once};
 use support::{Event, PairBuilder, pair, run};
 
 /// Long enough for every call here, so that only what a test does can end it.
@@ -26,23 +24,8 @@ async fn until(events: &mut UnboundedReceiver<Event>, wanted: &Event) {
     while events.next().await.expect("handlers report") != *wanted {}
 }
 
-fn never() -> MessageStream {
-    Box::pin(stream::pending())
-}
-
 fn one(text: &str) -> MessageStream {
     Box::pin(stream::iter([Ok(out(text))]))
-}
-
-/// Polls a future once, as a caller does that then loses interest.
-async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-    poll_fn(|cx| {
-        Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
-            Poll::Ready(value) => Some(value),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 #[test]
@@ -567,34 +550,5 @@ fn a_call_of_a_connection_that_never_answers_can_be_given_up() {
         drop(end);
         let error = next(&mut call).await.expect("an error").expect_err("lost");
         assert!(error.is_connection_lost(), "{error}");
-    });
-}
-
-#[test]
-fn a_connection_whose_stream_ids_are_used_up_is_lost() {
-    run(async {
-        let pair = PairBuilder {
-            // Three calls: 1, 3 and 5.
-            h2: H2::new().last_stream(5),
-            ..PairBuilder::default()
-        }
-        .build();
-        let call = |method: &str| {
-            let head = CallHead::new(format!("/test.Echo/{method}"));
-            pair.connection.unary(head, out("x"))
-        };
-        let mut hanging = call("Hang");
-        assert!(poll_once(&mut hanging).await.is_none());
-        for _ in 0..2 {
-            assert_eq!(call("Echo").await.expect("an id is left").message, "x");
-        }
-        let lost = call("Echo").await.expect_err("none is left");
-        assert!(lost.is_connection_lost(), "{lost}");
-        assert!(lost.message().contains("2^30 calls"), "{lost}");
-        // Its owner learns of it, and nobody waits for an answer.
-        assert_eq!(pair.connection.closed().await, lost);
-        assert_eq!(hanging.await.expect_err("cut off"), lost);
-        assert_eq!(call("Echo").await.expect_err("closed"), lost);
-        pair.serving.closed().await;
     });
 }

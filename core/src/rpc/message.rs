@@ -9,8 +9,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// copies the message.
 #[derive(Clone, Debug, Default)]
 pub struct OutMessage {
-    /// `HEADROOM` unused bytes, then the message.
+    /// `HEADROOM` unused bytes, then the message. Empty if there is a `framed` one.
     buffer: BytesMut,
+    framed: Option<Framed>,
+}
+
+/// A message that has its prefix already.
+#[derive(Clone, Debug)]
+struct Framed {
+    bytes: Bytes,
+    prefix: usize,
 }
 
 impl OutMessage {
@@ -24,7 +32,22 @@ impl OutMessage {
         buffer.put_bytes(0, Self::HEADROOM);
         // A BytesMut grows as needed, so encoding into it cannot run out of room.
         message.encode_raw(&mut buffer);
-        Self { buffer }
+        Self::fresh(buffer)
+    }
+
+    fn fresh(buffer: BytesMut) -> Self {
+        let framed = None;
+        Self { buffer, framed }
+    }
+
+    /// Takes back what [`with_prefix`](Self::with_prefix) gave with a prefix of this length, for
+    /// another attempt to send it.
+    #[must_use]
+    pub fn from_prefixed(bytes: Bytes, prefix: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            framed: Some(Framed { bytes, prefix }),
+        }
     }
 
     /// Copies a message that is already encoded.
@@ -33,19 +56,22 @@ impl OutMessage {
         let mut buffer = BytesMut::with_capacity(Self::HEADROOM + message.len());
         buffer.put_bytes(0, Self::HEADROOM);
         buffer.put_slice(message);
-        Self { buffer }
+        Self::fresh(buffer)
     }
 
     /// The message without any prefix.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        self.buffer.get(Self::HEADROOM..).unwrap_or_default()
+        match &self.framed {
+            Some(framed) => framed.bytes.get(framed.prefix..).unwrap_or_default(),
+            None => self.buffer.get(Self::HEADROOM..).unwrap_or_default(),
+        }
     }
 
     /// The length of the message in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buffer.len().saturating_sub(Self::HEADROOM)
+        self.as_slice().len()
     }
 
     /// Whether the message has no bytes.
@@ -66,7 +92,17 @@ impl OutMessage {
     /// If the prefix is longer than [`HEADROOM`](Self::HEADROOM).
     #[must_use]
     pub fn with_prefix(self, prefix: &[u8]) -> Bytes {
-        let mut buffer = self.buffer;
+        let mut buffer = match self.framed {
+            // The same message, by the same transport, once more.
+            Some(framed) if framed.bytes.get(..framed.prefix) == Some(prefix) => {
+                return framed.bytes;
+            }
+            Some(framed) => {
+                let message = framed.bytes.get(framed.prefix..).unwrap_or_default();
+                Self::copy_from(message).buffer
+            }
+            None => self.buffer,
+        };
         if buffer.is_empty() {
             // `default()` makes a message without a buffer.
             buffer.put_bytes(0, Self::HEADROOM);
@@ -92,5 +128,19 @@ mod tests {
         assert_eq!(message.into_bytes().as_ref(), b"abc");
         assert_eq!(OutMessage::default().with_prefix(b"1").as_ref(), b"1");
         assert!(OutMessage::default().is_empty());
+    }
+
+    #[test]
+    fn a_message_that_was_not_sent_is_framed_again() {
+        let sent = OutMessage::copy_from(b"abc").with_prefix(b"12345");
+        let back = || OutMessage::from_prefixed(sent.clone(), 5);
+        assert_eq!((back().as_slice(), back().len()), (&b"abc"[..], 3));
+        let again = back().with_prefix(b"12345");
+        assert_eq!(
+            (again.as_ref(), again.as_ptr()),
+            (&b"12345abc"[..], sent.as_ptr())
+        );
+        assert_eq!(back().with_prefix(b"1").as_ref(), b"1abc");
+        assert_eq!(back().into_bytes().as_ref(), b"abc");
     }
 }

@@ -36,6 +36,6 @@ pub use self::spin::Spin;
 pub use self::status::{Code, Status};
 pub use self::streaming::{StreamSender, Streaming};
 pub use self::transport::{
-    Connection, ConnectionConfig, DEFAULT_MAX_MESSAGE_SIZE, LostHook, ServerConfig, Serving,
-    SubChannels, Transport,
+    CallFailure, Connection, ConnectionConfig, DEFAULT_MAX_MESSAGE_SIZE, LostHook, ServerConfig,
+    Serving, SubChannels, Transport, Untaken,
 };

@@ -181,7 +181,8 @@ impl Status {
     }
 
     /// Whether this side made the status because the connection or the process is gone, in
-    /// difference to an answer of the peer. No later call on the same channel can succeed.
+    /// difference to an answer of the peer. A later call on the same channel may succeed if the
+    /// process lives: see `Host::reconnect_within` of the crate `outboard`.
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         self.0.lost

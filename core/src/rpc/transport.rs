@@ -119,6 +119,35 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
 }
 
+/// A call that the peer has not begun with: made again, it happens once.
+#[derive(Debug)]
+pub struct Untaken<M> {
+    /// What the call fails with if it is not made again.
+    pub status: Status,
+    /// What it began with.
+    pub head: CallHead,
+    /// What was to be sent.
+    pub message: M,
+}
+
+/// Why [`Connection::try_unary`] gives no reply.
+#[derive(Debug)]
+pub enum CallFailure<M> {
+    /// The call ended with this status.
+    Ended(Status),
+    /// The call never began.
+    Untaken(Box<Untaken<M>>),
+}
+
+impl<M> From<CallFailure<M>> for Status {
+    fn from(failure: CallFailure<M>) -> Self {
+        match failure {
+            CallFailure::Ended(status) => status,
+            CallFailure::Untaken(untaken) => untaken.status,
+        }
+    }
+}
+
 /// The calling side of a live connection.
 ///
 /// Dropping the last reference closes the connection; calls in flight fail.
@@ -133,6 +162,50 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
     /// Starts a streaming call; returns before anything was sent. The transport pulls `messages`
     /// by itself as flow control allows, also while nobody polls the call.
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call>;
+
+    /// As [`unary`](Self::unary), and gives the call back if the peer has not begun with it, so
+    /// that it can be made on another connection. Transports that cannot tell never do.
+    fn try_unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<bytes::Bytes>, CallFailure<OutMessage>>> {
+        let call = self.unary(head, message);
+        Box::pin(async move { call.await.map_err(CallFailure::Ended) })
+    }
+
+    /// As [`open`](Self::open), and gives the call back if this connection does not take it.
+    ///
+    /// # Errors
+    /// [`Untaken`], with none of the messages taken from their stream.
+    fn try_open(
+        &self,
+        head: CallHead,
+        messages: MessageStream,
+    ) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
+        Ok(self.open(head, messages))
+    }
+
+    /// Whether the connection takes no further calls, be it that the peer wants no more, that it can
+    /// carry no more, or that it is closed.
+    fn is_retiring(&self) -> bool {
+        false
+    }
+
+    /// Resolves as soon as [`is_retiring`](Self::is_retiring) holds. Calls in flight go on.
+    fn retiring(&self) -> BoxFuture<'static, ()> {
+        let closed = self.closed();
+        Box::pin(async move {
+            let _why = closed.await;
+        })
+    }
+
+    /// Resolves when something has come from the peer, or the connection is closed: that an address
+    /// takes connections does not prove that anybody is there. At once where nothing need come
+    /// before the first call.
+    fn heard(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Takes no further calls, lets those in flight finish, then closes.
     fn drain(&self);

@@ -28,6 +28,7 @@ pub(super) struct Driver {
     lost: Option<LostHook>,
     closed: oneshot::Sender<Status>,
     spin: Spin,
+    heard: bool,
 }
 
 /// How long answers are read for after a write has failed. As a rule the end of the stream comes
@@ -58,6 +59,7 @@ impl Driver {
             lost,
             closed,
             spin,
+            heard: false,
         }
     }
 
@@ -99,6 +101,7 @@ impl Driver {
             let after = match &*state {
                 State::Draining if drained => State::Drained,
                 State::Open(_)
+                | State::Retired(_)
                 | State::Draining
                 | State::Drained
                 | State::Aborted(_)
@@ -108,6 +111,8 @@ impl Driver {
         };
         // The sender's drop takes h2's locks; it has no business under ours.
         drop(before);
+        shared.retiring.set();
+        shared.heard.set();
         // Nobody may be waiting.
         let _ = closed.send(status);
     }
@@ -122,6 +127,11 @@ impl Driver {
         if let Poll::Ready(result) = Pin::new(h2).poll(cx) {
             return Poll::Ready(End::Finished(result));
         }
+        if !self.heard && self.flusher.has_heard() {
+            self.heard = true;
+            self.shared.heard.set();
+        }
+        self.shared.check_retired();
         if let Poll::Ready(Err(error)) = self.flusher.poll_flush(cx) {
             let until = self.shared.runtime.now() + LAST_ANSWERS;
             self.broken = Some((error, self.shared.runtime.timer(until)));
@@ -141,7 +151,7 @@ fn poll_aborted(shared: &Shared, cx: &Context<'_>) -> Option<Status> {
     shared.driver.register(cx.waker());
     match &*shared.state() {
         State::Aborted(status) | State::Closed(status) => Some(status.clone()),
-        State::Open(_) | State::Draining | State::Drained => None,
+        State::Open(_) | State::Retired(_) | State::Draining | State::Drained => None,
     }
 }
 

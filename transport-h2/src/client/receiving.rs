@@ -23,6 +23,8 @@ pub(super) struct Receiving {
     headers: Metadata,
     /// There once the call ended well.
     trailers: Option<Metadata>,
+    /// The peer has not begun with the call.
+    untaken: bool,
 }
 
 /// `Head` -> `Messages` -> `Ended`; `Lost` on the way there if the connection breaks.
@@ -44,8 +46,12 @@ impl Receiving {
 
     /// A call that could not be started.
     pub(super) fn failed(shared: Arc<Shared>, deadline: Deadline, failure: Failure) -> Self {
+        let untaken = matches!(failure, Failure::Untaken(_) | Failure::Connection);
         let phase = Self::after(&shared, failure);
-        Self::in_phase(shared, deadline, phase)
+        Self {
+            untaken,
+            ..Self::in_phase(shared, deadline, phase)
+        }
     }
 
     fn in_phase(shared: Arc<Shared>, deadline: Deadline, phase: Phase) -> Self {
@@ -55,6 +61,7 @@ impl Receiving {
             phase,
             headers: Metadata::new(),
             trailers: None,
+            untaken: false,
         }
     }
 
@@ -122,6 +129,11 @@ impl Receiving {
         matches!(self.phase, Phase::Ended(_))
     }
 
+    /// Whether the peer has not begun with the call, so that it can be made again.
+    pub(super) fn is_untaken(&self) -> bool {
+        self.untaken
+    }
+
     pub(super) fn trailers(&self) -> Option<&Metadata> {
         self.trailers.as_ref()
     }
@@ -135,7 +147,11 @@ impl Receiving {
         match &mut self.phase {
             Phase::Head(response) => match Pin::new(response).poll(cx) {
                 Poll::Ready(Ok(response)) => self.begin(response),
-                Poll::Ready(Err(error)) => self.fail(Failure::from_h2(&error)),
+                Poll::Ready(Err(error)) => {
+                    let failure = Failure::from_h2(&error);
+                    self.untaken = matches!(failure, Failure::Untaken(_));
+                    self.fail(failure);
+                }
                 Poll::Pending => return self.poll_deadline(cx),
             },
             Phase::Lost(closing) => match Pin::new(closing).poll(cx) {
@@ -167,9 +183,10 @@ impl Receiving {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.deadline
-            .poll(&self.shared.runtime, cx)
-            .map(|()| self.end(Err(deadline_exceeded())))
+        self.deadline.poll(&self.shared.runtime, cx).map(|()| {
+            self.untaken = false;
+            self.end(Err(deadline_exceeded()));
+        })
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -181,14 +198,14 @@ impl Receiving {
             {
                 Failure::Call(deadline_exceeded())
             }
-            failure @ (Failure::Call(_) | Failure::Connection) => failure,
+            failure @ (Failure::Call(_) | Failure::Untaken(_) | Failure::Connection) => failure,
         };
         self.phase = Self::after(&self.shared, failure);
     }
 
     fn after(shared: &Shared, failure: Failure) -> Phase {
         match failure {
-            Failure::Call(status) => Phase::Ended(Some(status)),
+            Failure::Call(status) | Failure::Untaken(status) => Phase::Ended(Some(status)),
             Failure::Connection => Phase::Lost(shared.closing.clone()),
         }
     }

@@ -4,16 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use h2::client::ResponseFuture;
 use h2::{Reason, SendStream};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
-use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, Status};
+use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, Status, Untaken};
 
 use super::Shared;
 use super::receiving::Receiving;
-use crate::call::Deadline;
+use crate::call::{Deadline, Failure, connection_gone};
 use crate::outgoing::{Outgoing, Sent, Side};
 
 /// The sending half, shared by the call and the pump that feeds it.
@@ -32,6 +34,20 @@ struct HalfState {
 }
 
 impl Half {
+    fn new(stream: Option<SendStream<Bytes>>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(
+                Rank::Call,
+                HalfState {
+                    stream,
+                    failed: None,
+                    stopped: None,
+                },
+            ),
+            pump: AtomicWaker::new(),
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, HalfState> {
         self.state.lock()
     }
@@ -103,41 +119,72 @@ struct StreamingCall {
 }
 
 pub(super) fn open(shared: &Arc<Shared>, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
-    let deadline = if head.timeout.is_some() || head.deadline.is_some() {
+    let deadline = deadline(shared, &head);
+    match shared.start(&head, deadline) {
+        Ok(started) => begin(shared, deadline, started, head, messages),
+        Err(failure) => fail(shared, deadline, failure),
+    }
+}
+
+pub(super) fn try_open(
+    shared: &Arc<Shared>,
+    head: CallHead,
+    messages: MessageStream,
+) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
+    let deadline = deadline(shared, &head);
+    match shared.start(&head, deadline) {
+        Ok(started) => Ok(begin(shared, deadline, started, head, messages)),
+        Err(failure @ Failure::Call(_)) => Ok(fail(shared, deadline, failure)),
+        Err(Failure::Untaken(status)) => Err(untaken(status, head, messages)),
+        Err(Failure::Connection) => Err(untaken(connection_gone(), head, messages)),
+    }
+}
+
+fn untaken(status: Status, head: CallHead, message: MessageStream) -> Box<Untaken<MessageStream>> {
+    Box::new(Untaken {
+        status,
+        head,
+        message,
+    })
+}
+
+fn deadline(shared: &Shared, head: &CallHead) -> Option<Instant> {
+    // The clock is read only for calls that have a limit.
+    if head.timeout.is_some() || head.deadline.is_some() {
         head.deadline_from(shared.runtime.now())
     } else {
         None
+    }
+}
+
+fn begin(
+    shared: &Arc<Shared>,
+    deadline: Option<Instant>,
+    (response, stream): (ResponseFuture, SendStream<Bytes>),
+    head: CallHead,
+    messages: MessageStream,
+) -> Box<dyn Call> {
+    let half = Half::new(Some(stream));
+    let mut pump = Pump {
+        half: Arc::clone(&half),
+        outgoing: Outgoing::new(Side::Caller, head.path, messages, shared.limit),
     };
-    let half = Arc::new(Half {
-        state: Mutex::new(
-            Rank::Call,
-            HalfState {
-                stream: None,
-                failed: None,
-                stopped: None,
-            },
-        ),
-        pump: AtomicWaker::new(),
-    });
-    let started = shared.start(&head, deadline);
+    // The one message of a server-streaming call is there already: no task for that.
+    let first = Pin::new(&mut pump).poll(&mut Context::from_waker(Waker::noop()));
+    if first.is_pending() {
+        shared.runtime.spawn(Box::pin(pump));
+    }
     let deadline = Deadline::new(deadline);
-    let receiving = match started {
-        Ok((response, stream)) => {
-            half.state().stream = Some(stream);
-            let mut pump = Pump {
-                half: Arc::clone(&half),
-                outgoing: Outgoing::new(Side::Caller, head.path, messages, shared.limit),
-            };
-            // The one message of a server-streaming call is there already: no task for that.
-            let first = Pin::new(&mut pump).poll(&mut Context::from_waker(Waker::noop()));
-            if first.is_pending() {
-                shared.runtime.spawn(Box::pin(pump));
-            }
-            Receiving::new(Arc::clone(shared), deadline, response)
-        }
-        Err(failure) => Receiving::failed(Arc::clone(shared), deadline, failure),
-    };
+    let receiving = Receiving::new(Arc::clone(shared), deadline, response);
     Box::new(StreamingCall { receiving, half })
+}
+
+fn fail(shared: &Arc<Shared>, deadline: Option<Instant>, failure: Failure) -> Box<dyn Call> {
+    let deadline = Deadline::new(deadline);
+    Box::new(StreamingCall {
+        receiving: Receiving::failed(Arc::clone(shared), deadline, failure),
+        half: Half::new(None),
+    })
 }
 
 impl StreamingCall {

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use h2::SendStream;
-use outboard_core::rpc::{CallHead, OutMessage, Reply, Status};
+use outboard_core::grpc::PREFIX_LEN;
+use outboard_core::rpc::{CallFailure, CallHead, OutMessage, Reply, Status, Untaken};
 
 use super::Shared;
 use super::receiving::Receiving;
@@ -33,8 +34,27 @@ enum Stage {
         message: Option<Bytes>,
         /// Only kept: without it `h2` would take the call for given up. None if it never began.
         _stream: Option<SendStream<Bytes>>,
+        /// For those who can make the call again.
+        kept: Option<(CallHead, Bytes)>,
     },
     Done,
+}
+
+/// The same, and the call is given back if the peer has not begun with it.
+pub(super) struct TryUnary(Unary);
+
+impl TryUnary {
+    pub(super) fn new(shared: Arc<Shared>, head: CallHead, message: OutMessage) -> Self {
+        Self(Unary::new(shared, head, message))
+    }
+}
+
+impl Future for TryUnary {
+    type Output = Result<Reply<Bytes>, CallFailure<OutMessage>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_call(cx, true)
+    }
 }
 
 impl Unary {
@@ -60,9 +80,20 @@ impl Future for Unary {
     type Output = Result<Reply<Bytes>, Status>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Stage::Start { .. } = this.stage {
-            let stage = std::mem::replace(&mut this.stage, Stage::Done);
+        self.poll_call(cx, false)
+            .map(|outcome| outcome.map_err(Status::from))
+    }
+}
+
+impl Unary {
+    /// With `keep` the call is given back if the peer has not begun with it.
+    fn poll_call(
+        &mut self,
+        cx: &mut Context<'_>,
+        keep: bool,
+    ) -> Poll<Result<Reply<Bytes>, CallFailure<OutMessage>>> {
+        if let Stage::Start { .. } = self.stage {
+            let stage = std::mem::replace(&mut self.stage, Stage::Done);
             if let Stage::Start {
                 shared,
                 head,
@@ -70,58 +101,72 @@ impl Future for Unary {
                 deadline,
             } = stage
             {
-                this.stage = start(shared, &head, message, deadline);
+                self.stage = start(shared, head, message, deadline, keep);
             }
         }
         let Stage::Waiting {
             receiving, message, ..
-        } = &mut this.stage
+        } = &mut self.stage
         else {
             // Polled after its end, which the contract of futures leaves open.
             return Poll::Pending;
         };
         let ended = ready!(poll_reply(receiving, message, cx));
-        let Stage::Waiting { receiving, .. } = std::mem::replace(&mut this.stage, Stage::Done)
+        let Stage::Waiting {
+            receiving, kept, ..
+        } = std::mem::replace(&mut self.stage, Stage::Done)
         else {
             return Poll::Pending;
         };
-        Poll::Ready(ended.map(|message| {
-            let (headers, trailers) = receiving.into_metadata();
-            Reply {
-                message,
-                headers,
-                trailers,
+        Poll::Ready(match ended {
+            Ok(message) => {
+                let (headers, trailers) = receiving.into_metadata();
+                Ok(Reply {
+                    message,
+                    headers,
+                    trailers,
+                })
             }
-        }))
+            Err(status) => Err(match kept.filter(|_| receiving.is_untaken()) {
+                Some((head, framed)) => CallFailure::Untaken(Box::new(Untaken {
+                    status,
+                    head,
+                    message: OutMessage::from_prefixed(framed, PREFIX_LEN),
+                })),
+                None => CallFailure::Ended(status),
+            }),
+        })
     }
 }
 
 fn start(
     shared: Arc<Shared>,
-    head: &CallHead,
+    head: CallHead,
     message: OutMessage,
     deadline: Option<Instant>,
+    keep: bool,
 ) -> Stage {
+    let mut kept = None;
     let started = frame(message, shared.limit)
         .map_err(Failure::Call)
         .and_then(|framed| {
-            let (response, mut stream) = shared.start(head, deadline)?;
+            let started = shared.start(&head, deadline);
+            kept = keep.then(|| (head, framed.clone()));
+            let (response, mut stream) = started?;
             // It cannot fail here but for the connection, and then the response says so.
             let _ = send_all(&mut stream, framed, true);
             Ok((response, stream))
         });
     let deadline = Deadline::new(deadline);
-    match started {
-        Ok((response, stream)) => Stage::Waiting {
-            receiving: Receiving::new(shared, deadline, response),
-            message: None,
-            _stream: Some(stream),
-        },
-        Err(failure) => Stage::Waiting {
-            receiving: Receiving::failed(shared, deadline, failure),
-            message: None,
-            _stream: None,
-        },
+    let (receiving, stream) = match started {
+        Ok((response, stream)) => (Receiving::new(shared, deadline, response), Some(stream)),
+        Err(failure) => (Receiving::failed(shared, deadline, failure), None),
+    };
+    Stage::Waiting {
+        receiving,
+        message: None,
+        _stream: stream,
+        kept,
     }
 }
 

@@ -202,7 +202,7 @@ impl Call for Requests {
         let ended = match ready!(receiver.poll_next(cx)) {
             Incoming::Message(message) => return Poll::Ready(Some(Ok(message))),
             Incoming::End(_) => receiver.finish().err(),
-            Incoming::Failed(Failure::Call(status)) => Some(status),
+            Incoming::Failed(Failure::Call(status) | Failure::Untaken(status)) => Some(status),
             Incoming::Failed(Failure::Connection) => {
                 Some(Status::cancelled("the connection to the caller was lost"))
             }

@@ -180,7 +180,9 @@ fn poll_request(reading: &mut Reading, cx: &mut Context<'_>) -> Poll<Result<Byte
                 let message = reading.message.take();
                 return Poll::Ready(message.ok_or_else(|| Stop::Refuse(no_request())));
             }
-            Incoming::Failed(Failure::Call(status)) => return stop(status),
+            Incoming::Failed(Failure::Call(status) | Failure::Untaken(status)) => {
+                return stop(status);
+            }
             Incoming::Failed(Failure::Connection) => return Poll::Ready(Err(Stop::Gone)),
         }
     }

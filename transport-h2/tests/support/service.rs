@@ -1,14 +1,16 @@
 //! The service that tests call: its messages are raw bytes, its behaviour is in the method names.
 
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_util::{StreamExt as _, stream};
 use outboard_core::rpc::{
-    Call, CallContext, Metadata, MethodDescriptor, MethodKind, OutMessage, Reply, Router, Service,
-    ServiceDescriptor, Status, StreamReply, single_request,
+    Call, CallContext, MessageStream, Metadata, MethodDescriptor, MethodKind, OutMessage, Reply,
+    Router, Service, ServiceDescriptor, Status, StreamReply, single_request,
 };
 use outboard_core::rt::BoxFuture;
 
@@ -112,6 +114,22 @@ pub async fn next(call: &mut Box<dyn Call>) -> Option<Result<Bytes, Status>> {
     poll_fn(|cx| call.poll_message(cx)).await
 }
 
+/// Messages that never come.
+pub fn never() -> MessageStream {
+    Box::pin(stream::pending())
+}
+
+/// Polls a future once, as a caller does that then loses interest.
+pub async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    poll_fn(|cx| {
+        Poll::Ready(match Pin::new(&mut *future).poll(cx) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 pub fn out(bytes: impl AsRef<[u8]>) -> OutMessage {
     OutMessage::copy_from(bytes.as_ref())
 }
@@ -177,7 +195,7 @@ impl Service for Echo {
         let watched = self.watch(name);
         let events = self.events.clone();
         Box::pin(async move {
-            let messages: outboard_core::rpc::MessageStream = match name {
+            let messages: MessageStream = match name {
                 // Answers with as many messages as the request says, of 40 bytes or 16 KiB.
                 "Count" | "Blocks" => {
                     let request = single_request(call).await?;
@@ -249,11 +267,11 @@ async fn futures_yield() {
     let mut polled = false;
     poll_fn(|cx| {
         if polled {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(());
         }
         polled = true;
         cx.waker().wake_by_ref();
-        std::task::Poll::Pending
+        Poll::Pending
     })
     .await;
 }

@@ -1,0 +1,348 @@
+//! The stable connection: what clients hold stays, and what is inside of it is replaced.
+//!
+//! When to replace it is decided by [`outboard_core::link::Link`], and somebody's driver connects.
+//! Here are the calls: they go to the present connection, wait for the next while there is none, and
+//! move to it if the present one turns out not to take them any more. A call that the peer has begun
+//! with is never made twice.
+
+mod streaming;
+mod unary;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
+use outboard_core::rpc::{Call, CallHead, Connection, MessageStream, OutMessage, Reply, Status};
+use outboard_core::rt::{BoxFuture, SharedRuntime};
+
+use self::streaming::Slot;
+use self::unary::Unary;
+
+/// A connection whose inside can be replaced.
+///
+/// ```text
+///       interrupt()              replace()
+///   Up ─────────────▶ Waiting ─────────────▶ Up
+///    │ settle(), drain()   │ fail(), drain()
+///    ▼                     ▼
+///   Last ── abort() ────▶ Gone
+/// ```
+///
+/// Dropping the last handle closes what is inside; calls in flight fail.
+pub(crate) struct Stable(Arc<Shared>);
+
+/// What the handle and the calls that wait share. They do not hold the handle, so that its drop is
+/// seen.
+struct Shared {
+    runtime: SharedRuntime,
+    state: Mutex<State>,
+    closing: SharedFuture<oneshot::Receiver<Status>>,
+}
+
+struct State {
+    stage: Stage,
+    /// Counts the insides, so that news of an earlier one leave the present one alone.
+    epoch: u64,
+    /// Earlier insides that go on with calls, by their epoch.
+    retired: BTreeMap<u64, Arc<dyn Connection>>,
+    /// Unary calls that wait, in the order in which they came.
+    unary: BTreeMap<u64, Waker>,
+    /// Streaming calls that wait, in the order in which they came. Nobody needs to poll them.
+    streaming: VecDeque<Weak<Slot>>,
+    tickets: u64,
+    closed: Option<oneshot::Sender<Status>>,
+}
+
+enum Stage {
+    /// Calls go to this one.
+    Up(Arc<dyn Connection>),
+    /// There will be no other: this one says so to those whose calls it does not take.
+    Last(Arc<dyn Connection>),
+    /// Calls wait for the next one.
+    Waiting,
+    /// Calls fail with this. After a drain, an abort can still say why.
+    Gone(Status, End),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Drained,
+    Told,
+}
+
+/// Where a call goes.
+enum Way {
+    /// To this connection, the one of this epoch.
+    To(Arc<dyn Connection>, u64),
+    Wait,
+    Nowhere(Status),
+}
+
+/// How often a call that the peer refused to begin with is made again on the same connection: a
+/// peer with fewer streams than this side assumed refuses those beyond, once.
+const REFUSALS: u32 = 3;
+
+impl Stable {
+    /// A connection with this one inside.
+    pub(crate) fn new(runtime: &SharedRuntime, inside: Arc<dyn Connection>) -> Arc<Self> {
+        let (closed, closing) = oneshot::channel();
+        let state = State {
+            stage: Stage::Up(inside),
+            epoch: 0,
+            retired: BTreeMap::new(),
+            unary: BTreeMap::new(),
+            streaming: VecDeque::new(),
+            tickets: 0,
+            closed: Some(closed),
+        };
+        Arc::new(Self(Arc::new(Shared {
+            runtime: Arc::clone(runtime),
+            state: Mutex::new(Rank::Link, state),
+            closing: closing.shared(),
+        })))
+    }
+
+    /// The present connection takes no more calls: new ones wait for the next.
+    pub(crate) fn interrupt(&self) {
+        let state = self.0.state.lock();
+        let epoch = state.epoch;
+        self.0.leave(state, epoch);
+    }
+
+    /// Makes this the present connection. Calls that waited are made, streaming ones first.
+    pub(crate) fn replace(&self, inside: Arc<dyn Connection>) {
+        self.interrupt();
+        loop {
+            let mut state = self.0.state.lock();
+            match state.stage {
+                Stage::Waiting => {}
+                // The end has overtaken it.
+                Stage::Up(_) | Stage::Last(_) | Stage::Gone(..) => return drop(state),
+            }
+            let waiting = std::mem::take(&mut state.streaming);
+            if waiting.is_empty() {
+                state.epoch += 1;
+                state.stage = Stage::Up(inside);
+                let wakers = std::mem::take(&mut state.unary);
+                drop(state);
+                wakers.into_values().for_each(Waker::wake);
+                return;
+            }
+            drop(state);
+            // Opening polls the callers' messages, which has no business under the lock.
+            let mut waiting = waiting.into_iter();
+            let taken = waiting.all(|slot| slot.upgrade().is_none_or(|slot| slot.start(&inside)));
+            if !taken {
+                // It takes no more calls already. Its owner will learn that and bring another.
+                let mut state = self.0.state.lock();
+                let came_since = std::mem::take(&mut state.streaming);
+                state.streaming = waiting.chain(came_since).collect();
+                self.0.retire(state, inside);
+                return;
+            }
+        }
+    }
+
+    /// There will be no other connection: calls that wait, and all later ones, fail with `status`.
+    /// Those in flight on connections that are retiring go on.
+    pub(crate) fn fail(&self, status: Status) {
+        drop(self.0.close(status, End::Told));
+    }
+
+    /// There will be no other connection than the present one: what that does not take fails.
+    pub(crate) fn settle(&self) {
+        let mut state = self.0.state.lock();
+        if let Stage::Up(inside) = &state.stage {
+            state.stage = Stage::Last(Arc::clone(inside));
+        }
+    }
+
+    /// Whether a call that the present connection does not take may be taken by another.
+    pub(crate) fn comes_back(&self) -> bool {
+        matches!(self.0.state.lock().stage, Stage::Up(_) | Stage::Waiting)
+    }
+}
+
+impl Shared {
+    fn way(&self, state: &State) -> Way {
+        match &state.stage {
+            Stage::Up(inside) | Stage::Last(inside) => Way::To(Arc::clone(inside), state.epoch),
+            Stage::Waiting => Way::Wait,
+            Stage::Gone(status, _) => Way::Nowhere(status.clone()),
+        }
+    }
+
+    /// The connection of this epoch takes no more calls.
+    fn leave(self: &Arc<Self>, mut state: MutexGuard<'_, State>, epoch: u64) {
+        if state.epoch != epoch || !matches!(state.stage, Stage::Up(_)) {
+            return;
+        }
+        if let Stage::Up(inside) = std::mem::replace(&mut state.stage, Stage::Waiting) {
+            self.retire(state, inside);
+        }
+    }
+
+    /// Keeps an earlier connection for as long as it has calls.
+    fn retire(self: &Arc<Self>, mut state: MutexGuard<'_, State>, inside: Arc<dyn Connection>) {
+        state.epoch += 1;
+        let epoch = state.epoch;
+        state.retired.insert(epoch, Arc::clone(&inside));
+        drop(state);
+        inside.drain();
+        let closed = inside.closed();
+        drop(inside);
+        let shared = Arc::downgrade(self);
+        self.runtime.spawn(Box::pin(async move {
+            closed.await;
+            if let Some(shared) = shared.upgrade() {
+                let ended = shared.state.lock().retired.remove(&epoch);
+                drop(ended);
+            }
+        }));
+    }
+
+    /// Whether a call of the connection of this epoch is to be made once more after the peer has
+    /// not begun with it; `refusals` counts how often that was for no reason of the connection.
+    fn once_more(
+        self: &Arc<Self>,
+        inside: &Arc<dyn Connection>,
+        epoch: u64,
+        refusals: &mut u32,
+    ) -> bool {
+        if !inside.is_retiring() {
+            *refusals += 1;
+            return *refusals <= REFUSALS;
+        }
+        let state = self.state.lock();
+        if matches!(state.stage, Stage::Last(_)) {
+            return false;
+        }
+        self.leave(state, epoch);
+        true
+    }
+
+    /// Gives the insides that there were, to be dropped or aborted.
+    fn close(&self, status: Status, end: End) -> Vec<Arc<dyn Connection>> {
+        let mut state = self.state.lock();
+        let mut insides = Vec::new();
+        match &state.stage {
+            Stage::Gone(_, End::Told) => {}
+            Stage::Up(_) | Stage::Last(_) | Stage::Waiting | Stage::Gone(_, End::Drained) => {
+                let gone = Stage::Gone(status.clone(), end);
+                let before = std::mem::replace(&mut state.stage, gone);
+                if let Stage::Up(inside) | Stage::Last(inside) = before {
+                    insides.push(inside);
+                }
+            }
+        }
+        let wakers = std::mem::take(&mut state.unary);
+        let slots = std::mem::take(&mut state.streaming);
+        let closed = state.closed.take();
+        drop(state);
+        for slot in slots.iter().filter_map(Weak::upgrade) {
+            slot.fail(status.clone());
+        }
+        wakers.into_values().for_each(Waker::wake);
+        if let Some(closed) = closed {
+            // Nobody may be waiting.
+            let _ = closed.send(status);
+        }
+        insides
+    }
+}
+
+/// A call's head whose limit does not start over with each attempt.
+fn limited(mut head: CallHead, runtime: &SharedRuntime) -> CallHead {
+    // The clock is read only for calls that have a limit.
+    if head.timeout.is_some() {
+        head.deadline = head.deadline_from(runtime.now());
+        head.timeout = None;
+    }
+    head
+}
+
+fn waited_too_long() -> Status {
+    Status::deadline_exceeded(
+        "the deadline passed while the call waited for a lost connection to come back",
+    )
+}
+
+impl Connection for Stable {
+    fn unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
+        let head = limited(head, &self.0.runtime);
+        Box::pin(Unary::new(Arc::clone(&self.0), head, message))
+    }
+
+    fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
+        let head = limited(head, &self.0.runtime);
+        streaming::open(&self.0, head, messages)
+    }
+
+    fn drain(&self) {
+        let mut state = self.0.state.lock();
+        let (inside, waits) = match &state.stage {
+            Stage::Up(inside) | Stage::Last(inside) => (Some(Arc::clone(inside)), false),
+            Stage::Waiting => (None, true),
+            Stage::Gone(..) => (None, false),
+        };
+        if let Some(inside) = &inside {
+            state.stage = Stage::Last(Arc::clone(inside));
+        }
+        drop(state);
+        if let Some(inside) = inside {
+            inside.drain();
+        }
+        if waits {
+            drop(self.0.close(closed_here(), End::Drained));
+        }
+    }
+
+    fn abort(&self, status: Status) {
+        let present = self.0.close(status.clone(), End::Told);
+        let retired = std::mem::take(&mut self.0.state.lock().retired);
+        for inside in present.iter().chain(retired.values()) {
+            inside.abort(status.clone());
+        }
+    }
+
+    fn closed(&self) -> BoxFuture<'static, Status> {
+        let closing = self.0.closing.clone();
+        Box::pin(closing.map(|closed| closed.unwrap_or_else(|_| closed_here())))
+    }
+}
+
+fn closed_here() -> Status {
+    Status::connection_lost("this side has closed the connection")
+}
+
+impl Drop for Stable {
+    fn drop(&mut self) {
+        self.abort(closed_here());
+    }
+}
+
+impl fmt::Debug for Stable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.state.lock();
+        let (stage, inside) = match &state.stage {
+            Stage::Up(inside) => ("up", Some(Arc::clone(inside))),
+            Stage::Last(inside) => ("last", Some(Arc::clone(inside))),
+            Stage::Waiting => ("waiting", None),
+            Stage::Gone(..) => ("gone", None),
+        };
+        drop(state);
+        f.debug_struct("Stable")
+            .field("stage", &stage)
+            .field("inside", &inside)
+            .finish()
+    }
+}
