@@ -122,6 +122,7 @@ fn calls_that_a_goaway_leaves_out_are_given_back() {
         let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         end.write_all(&settings).await.unwrap();
         end.write_all(&goaway).await.unwrap();
+        end.flush().await.unwrap();
         assert_eq!(given_back(call.await).message.as_slice(), b"x");
         connection.retiring().await;
     });
@@ -172,6 +173,7 @@ fn a_peer_is_heard_of_once_it_has_sent_something() {
         let mut heard = connection.heard();
         assert!(poll_once(&mut heard).await.is_none());
         end.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        end.flush().await.unwrap();
         heard.await;
         let (silent, end) = raw::client_and_end(ConnectionConfig::default());
         let heard = silent.heard();
