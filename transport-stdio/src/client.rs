@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outboard_core::rpc::guard::Deadline;
+use outboard_core::rpc::guard::{Deadline, Whose};
 use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, OutMessage, Reply, Status};
 
 use crate::pump::{RequestPump, poll_messages, tell_panic};
@@ -213,7 +213,7 @@ impl Streamed {
             Ok(Poll::Ready(Some(Err(status)))) => return failed(status),
             Err(panicked) => {
                 drop_foreign(messages);
-                return failed(tell_panic(&head.path, &panicked));
+                return failed(tell_panic(Whose::Requests(&head.path), &panicked));
             }
         };
         let session = Arc::clone(&target.session);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::rpc::guard::catch_panic;
-use outboard_core::rpc::{LostHook, Spin, Status};
+use outboard_core::rpc::{Budget, LostHook, Spin, Status};
 use outboard_core::rt::{BoxFuture, Timer};
 
 use crate::server::{Handler, Job};
@@ -15,9 +15,6 @@ use crate::session::{Drain, Note, Session, State, drop_foreign, own};
 use crate::wakers::Clones;
 use crate::wire::close;
 
-/// How often the driver reads before other tasks get their turn (a guess: about half a megabyte
-/// of small frames).
-const READS: usize = 16;
 /// How many handlers are started before the answers are written, so that the first answers of a
 /// large batch do not wait for the last handler.
 const HANDLERS: usize = 64;
@@ -87,7 +84,7 @@ impl Driver {
         }
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+    fn turn(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Turn {
         let session = Arc::clone(&self.session);
         let now = self.timer.as_ref().map(|_| session.runtime.now());
         let mut waker = Clones::one(cx.waker());
@@ -103,7 +100,7 @@ impl Driver {
             if let Some(now) = now {
                 state.mux.handle_timeout(now);
             }
-            let turn = exchange(state);
+            let turn = exchange(state, budget);
             self.jobs.append(&mut state.jobs);
             (turn, state.mux.poll_timeout(), state.broken.clone())
         });
@@ -154,12 +151,13 @@ impl Driver {
 
     /// Gives each handler its first poll here: most are done with that, and their answers leave
     /// in one write. The others become tasks.
-    fn start_handlers(&mut self) {
+    fn start_handlers(&mut self, budget: &mut Budget) {
         if self.jobs.is_empty() {
             return;
         }
         let more = self.jobs.len().min(HANDLERS);
         for job in self.jobs.drain(..more) {
+            budget.spend(Budget::HANDLER);
             // Of many, some may have been given up before their turn.
             if more > 1 && !self.session.with(|state| state.mux.is_sending(job.key())) {
                 continue;
@@ -193,7 +191,8 @@ pub(crate) fn read_as_caller(state: &mut State) {
     if state.lost.is_some() || state.closed.is_some() || !state.jobs.is_empty() {
         return;
     }
-    let waits = matches!(exchange(state), Turn::Wait) && state.jobs.is_empty();
+    let turn = exchange(state, &mut Budget::for_poll());
+    let waits = matches!(turn, Turn::Wait) && state.jobs.is_empty();
     // A loss is kept in the state: the driver finds it there. If there is more to read, nobody is
     // told of it, as the stream of bytes lets nobody wait.
     if !waits {
@@ -201,16 +200,16 @@ pub(crate) fn read_as_caller(state: &mut State) {
     }
 }
 
-/// Reads and writes as far as the stream of bytes goes along.
-fn exchange(state: &mut State) -> Turn {
-    state.use_io(exchange_with)
+/// Reads and writes as far as the stream of bytes goes along, and the budget goes.
+fn exchange(state: &mut State, budget: &mut Budget) -> Turn {
+    state.use_io(|state, cx| exchange_with(state, cx, budget))
 }
 
-fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
+fn exchange_with(state: &mut State, cx: &mut Context<'_>, budget: &mut Budget) -> Turn {
     let mut end = None;
     let mut again = true;
     let mut batch = 0;
-    for _ in 0..READS {
+    while !budget.is_spent() {
         let Some(io) = state.io.as_mut() else {
             break;
         };
@@ -219,7 +218,9 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
                 again = false;
                 break;
             }
-            Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
+                budget.spend(Budget::FRAME);
+            }
             Poll::Ready(Err(error)) => {
                 end = Some(Status::connection_lost(format!(
                     "the connection broke: cannot read: {error}"
@@ -235,9 +236,11 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
             }
             Poll::Ready(Ok(count)) => {
                 state.has_read = true;
-                let before = state.mux.pending_events();
+                let (before, frames) = (state.mux.pending_events(), state.mux.frames_received());
                 let received = state.mux.received(count);
                 batch += state.mux.pending_events() - before;
+                budget.spend_bytes(count);
+                budget.spend(state.mux.frames_received().wrapping_sub(frames) * Budget::FRAME);
                 if let Err(violation) = received {
                     end = Some(Status::connection_lost(format!(
                         "the other side broke the stdio protocol: {violation}"
@@ -252,7 +255,7 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
         state.last_batch = batch;
     }
     state.drain_events();
-    state.flush(cx);
+    let unwritten = state.flush(cx, budget);
     if let Some(status) = end {
         // In the same breath, so that no call comes in between that nobody explains.
         state.lost.get_or_insert(status);
@@ -263,7 +266,11 @@ fn exchange_with(state: &mut State, cx: &mut Context<'_>) -> Turn {
     if let Some(over) = drained(state, cx) {
         return over;
     }
-    if again { Turn::Again } else { Turn::Wait }
+    if again || unwritten {
+        Turn::Again
+    } else {
+        Turn::Wait
+    }
 }
 
 /// Closes a connection that has nothing left to do before it closes.
@@ -283,7 +290,9 @@ fn drained(state: &mut State, cx: &mut Context<'_>) -> Option<Turn> {
         return None;
     }
     state.mux.close(close::ORDERLY, "drained");
-    state.flush(cx);
+    if state.flush(cx, &mut Budget::for_poll()) {
+        return Some(Turn::Again);
+    }
     if !state.is_close_written() {
         return None;
     }
@@ -302,7 +311,8 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        for _ in 0..READS {
+        let mut budget = Budget::for_poll();
+        while !budget.is_spent() {
             if let Some(asking) = &mut this.asking {
                 let Poll::Ready(status) = asking.poll(cx) else {
                     let mut waker = Clones::one(cx.waker());
@@ -322,11 +332,11 @@ impl Future for Driver {
             }
             // A peer that asks and gives up at once must not fill the list faster than it empties.
             let turn = if this.jobs.is_empty() {
-                this.turn(cx)
+                this.turn(cx, &mut budget)
             } else {
                 Turn::Again
             };
-            this.start_handlers();
+            this.start_handlers(&mut budget);
             match turn {
                 Turn::Again => {}
                 Turn::Wait if this.jobs.is_empty() => {
@@ -354,7 +364,8 @@ impl Future for Driver {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        // Not at once: timers and the streams of others are to be looked at first.
+        this.session.runtime.wake_after_io(cx.waker());
         Poll::Pending
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use outboard_core::rpc::guard::{PANIC_TARGET, Panicked, catch_panic};
+use outboard_core::rpc::guard::{PANIC_TARGET, Panicked, Whose, catch_panic};
 use outboard_core::rpc::{MessageStream, OutMessage, Status};
 
 use crate::session::{Session, Wait, drop_foreign, own, status_of};
@@ -20,6 +20,14 @@ pub(crate) enum Pumped {
     Panicked(Panicked),
     /// The call is over.
     Gone,
+}
+
+/// Tells the log that code of the user's panicked, and gives the status of its call.
+pub(crate) fn tell_panic(whose: Whose<'_>, panicked: &Panicked) -> Status {
+    let (Whose::Handler(path) | Whose::Requests(path)) = whose;
+    let panic = panicked.message.as_str();
+    tracing::error!(target: PANIC_TARGET, path, panic, "{whose} panicked");
+    panicked.status(whose)
 }
 
 type Messages<'a> = Pin<&'a mut (dyn Stream<Item = Result<OutMessage, Status>> + Send)>;
@@ -103,15 +111,6 @@ pub(crate) fn poll_pump(
     Poll::Pending
 }
 
-/// Tells the log that a stream of requests panicked, and gives the status of its call.
-pub(crate) fn tell_panic(path: &str, panicked: &Panicked) -> Status {
-    let panic = panicked.message.as_str();
-    tracing::error!(target: PANIC_TARGET, path, panic, "the stream of requests of a call panicked");
-    Status::internal(format!(
-        "the stream of requests that this side sends to {path} panicked"
-    ))
-}
-
 /// The task that sends the messages of a call of this side.
 pub(crate) struct RequestPump {
     session: Arc<Session>,
@@ -163,7 +162,7 @@ impl Future for RequestPump {
             }),
             Poll::Ready(Pumped::Failed(status)) => this.fail(&status),
             Poll::Ready(Pumped::Panicked(panicked)) => {
-                this.fail(&tell_panic(&this.path, &panicked));
+                this.fail(&tell_panic(Whose::Requests(&this.path), &panicked));
             }
         }
         drop_foreign(this.messages.take());

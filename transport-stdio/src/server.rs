@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use outboard_core::lock::{Mutex, Rank, assert_unlocked};
-use outboard_core::rpc::guard::{Deadline, PANIC_TARGET, Panicked, catch_panic};
+use outboard_core::rpc::guard::{Deadline, Whose, catch_panic};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
     Status, StreamReply,
 };
 use outboard_core::rt::BoxFuture;
 
-use crate::pump::{Pumped, poll_pump};
+use crate::pump::{Pumped, poll_pump, tell_panic};
 use crate::session::{Session, State, Wait, drop_foreign};
 use crate::wakers::Clones;
 use crate::wire::{Key, Offer, Taken};
@@ -410,7 +410,7 @@ impl Handler {
                             }
                         }
                         Poll::Ready(Pumped::Panicked(panicked)) => {
-                            Outcome::Failed(tell_panic(path, &panicked))
+                            Outcome::Failed(tell_panic(Whose::Handler(path), &panicked))
                         }
                     };
                     return Poll::Ready(outcome);
@@ -495,13 +495,7 @@ fn begin_with_one(route: &Route, context: CallContext, message: Bytes) -> Result
 
 /// Runs the code of a handler. A panic becomes a log record and a status.
 fn guarded<T>(path: &str, work: impl FnOnce() -> T) -> Result<T, Status> {
-    catch_panic(work).map_err(|panicked| tell_panic(path, &panicked))
-}
-
-fn tell_panic(path: &str, panicked: &Panicked) -> Status {
-    let panic = panicked.message.as_str();
-    tracing::error!(target: PANIC_TARGET, path, panic, "the handler of a call panicked");
-    Status::internal(format!("the handler of {path} panicked"))
+    catch_panic(work).map_err(|panicked| tell_panic(Whose::Handler(path), &panicked))
 }
 
 /// The request of a call with one request message and any number of answers.

@@ -349,7 +349,7 @@ fn a_request_stream_that_panics_fails_its_call_and_is_named() {
         assert_eq!(status.code(), Code::Internal);
         assert_eq!(
             status.message(),
-            "the stream of requests that this side sends to /test.Echo/Collect panicked"
+            "the caller's stream of requests to /test.Echo/Collect panicked: on purpose"
         );
     }
     // The connection lives on.

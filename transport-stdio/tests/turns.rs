@@ -348,3 +348,187 @@ fn a_connection_that_looks_again_answers_and_comes_to_rest() {
         assert!(poll(&mut call).is_ready());
     }
 }
+
+/// A peer that sends without end, as fast as it is read.
+struct Flood {
+    preface: Vec<u8>,
+    frame: &'static [u8],
+    at: usize,
+    read: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = if self.preface.is_empty() {
+            for byte in &mut *buf {
+                *byte = self.frame[self.at % self.frame.len()];
+                self.at += 1;
+            }
+            buf.len()
+        } else {
+            let count = self.preface.len().min(buf.len());
+            buf[..count].copy_from_slice(&self.preface[..count]);
+            self.preface.drain(..count);
+            count
+        };
+        self.read.fetch_add(count, Ordering::SeqCst);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Counted in bytes and not in time: one poll of a connection's task takes a few thousand small
+/// frames, however many there are.
+#[test]
+fn a_flood_of_frames_ends_each_poll_soon() {
+    // One to be skipped, a ping, credit for a stream that is gone, and one to cancel the same.
+    let frames: [&[u8]; 4] = [
+        &[3, 0, 0, 0xf0, 0, 0, 0, 0, 1, 2, 3],
+        &[8, 0, 0, 0x20, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[4, 0, 0, 8, 1, 0, 0, 1, 1, 0, 0, 0],
+        &[0, 0, 0, 7, 1, 0, 0, 1],
+    ];
+    for frame in frames {
+        for serves in [false, true] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let mut preface = Vec::new();
+            Settings::LEAST.encode(&mut preface);
+            let io = Flood {
+                preface,
+                frame,
+                at: 0,
+                read: Arc::clone(&read),
+            };
+            let (runtime, tasks) = TestRuntime::on_this_thread();
+            let (_echo, router) = router();
+            let (stdio, io) = (Stdio::new(), Box::new(io));
+            let (mut serving, mut connection) = (None, None);
+            if serves {
+                serving = Some(stdio.serve(&runtime, io, router, ServerConfig::default()));
+            } else {
+                connection = Some(stdio.connect(&runtime, io, ConnectionConfig::default()));
+            }
+            for turn in 1..20 {
+                assert!(tasks.try_tick(), "it goes on");
+                // A read is at most 32 KiB, and ends what went before it.
+                let most = turn * 2 * 32 * 1024;
+                let read = read.load(Ordering::SeqCst);
+                assert!(read <= most, "{frame:?}: {read} bytes in {turn} polls");
+            }
+            drop((serving, connection));
+        }
+    }
+}
+
+/// A peer that takes a large message as fast as it is written.
+struct Eager {
+    written: Arc<AtomicUsize>,
+    reader: Arc<Mutex<Option<Waker>>>,
+    preface: Option<Vec<u8>>,
+    /// What it says once more was written than a preface.
+    grant: Option<Vec<u8>>,
+}
+
+impl AsyncRead for Eager {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let announced = self.written.load(Ordering::SeqCst) > 60;
+        let bytes = match self.preface.take() {
+            Some(preface) => Some(preface),
+            None if announced => self.grant.take(),
+            None => None,
+        };
+        let Some(bytes) = bytes else {
+            let waker = cx.waker().clone();
+            *self.reader.lock().expect("no panic under the lock") = Some(waker);
+            return Poll::Pending;
+        };
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+}
+
+impl AsyncWrite for Eager {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.written.fetch_add(buf.len(), Ordering::SeqCst);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_peer_that_reads_without_end_ends_each_poll_soon() {
+    const LEN: usize = 16 << 20;
+    let (written, reader) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let mut preface = Vec::new();
+    Settings::LEAST.encode(&mut preface);
+    let mut grant = Vec::new();
+    Frame::Grant {
+        stream: 0,
+        opener: false,
+    }
+    .encode(&mut grant);
+    let io = Eager {
+        written: Arc::clone(&written),
+        reader: Arc::clone(&reader),
+        preface: Some(preface),
+        grant: Some(grant),
+    };
+    let (connection, tasks) = connect(io, ConnectionConfig::default());
+    settle(tasks);
+    let mut call = connection.unary(head("Echo"), out(vec![7; LEN]));
+    assert!(poll(&mut call).is_pending());
+    settle(tasks);
+    assert!(written.load(Ordering::SeqCst) < 1_000, "announced only");
+    let waker = reader.lock().expect("no panic under the lock").clone();
+    waker.expect("it waits to read").wake();
+    let (mut before, mut turns) = (written.load(Ordering::SeqCst), 0);
+    while tasks.try_tick() {
+        let now = written.load(Ordering::SeqCst);
+        assert!(
+            now - before <= 1 << 20,
+            "{} bytes in one poll",
+            now - before
+        );
+        (before, turns) = (now, turns + 1);
+    }
+    assert!(
+        before > LEN && turns >= 16,
+        "{before} bytes in {turns} polls"
+    );
+}

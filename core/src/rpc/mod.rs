@@ -8,6 +8,7 @@
 //! [`Service::unary`]): it is what most calls are, and the place where microseconds count. The
 //! three streaming kinds share one shape: a stream of messages each way.
 
+mod budget;
 mod call;
 mod channel;
 pub mod guard;
@@ -21,6 +22,7 @@ mod status;
 mod streaming;
 mod transport;
 
+pub use self::budget::Budget;
 pub use self::call::{
     Call, CallHead, MessageStream, Reply, no_request, second_request, single_request,
 };

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite;
-use outboard_core::rpc::Status;
+use outboard_core::rpc::{Budget, Status};
 
 use super::State;
 
@@ -30,28 +30,36 @@ impl State {
 
     /// Writes as much as the stream takes now; the driver is woken when it takes more.
     pub(crate) fn flush_now(&mut self) {
-        self.use_io(Self::flush);
+        let unwritten = self.use_io(|state, cx| state.flush(cx, &mut Budget::for_poll()));
+        if unwritten {
+            self.wake_driver();
+        }
     }
 
     /// Writes as much as the stream takes. If it takes no more for good, that is not the end yet:
-    /// a peer that closes may have answered first.
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
-        if let Err(error) = self.try_flush(cx) {
+    /// a peer that closes may have answered first. Whether the budget was spent before, so that
+    /// nobody is told when to go on.
+    #[must_use = "the driver must go on then"]
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        let unwritten = self.try_flush(cx, budget).unwrap_or_else(|error| {
             self.broken = Some(Status::connection_lost(format!(
                 "the connection broke: cannot write: {error}"
             )));
             self.out.clear();
             self.wake_driver();
-        }
+            false
+        });
         self.drain_events();
+        unwritten
     }
 
-    fn try_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn try_flush(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> io::Result<bool> {
+        let mut first = true;
         loop {
             self.mux.transmit(&mut self.out);
             let Some(io) = self.io.as_mut().filter(|_| self.broken.is_none()) else {
                 self.out.clear();
-                return Ok(());
+                return Ok(false);
             };
             if self.out.is_empty() {
                 if self.unflushed
@@ -60,7 +68,11 @@ impl State {
                     done?;
                     self.unflushed = false;
                 }
-                return Ok(());
+                return Ok(false);
+            }
+            // Once in any case: what was read is to be answered, however much it was.
+            if !std::mem::take(&mut first) && budget.is_spent() {
+                return Ok(true);
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let used = self.out.slices(&mut slices);
@@ -73,11 +85,14 @@ impl State {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.out.advance(count);
+                    budget.spend_bytes(count);
                     self.unflushed = true;
                 }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    budget.spend(Budget::FRAME);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(false),
             }
         }
     }

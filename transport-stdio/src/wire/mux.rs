@@ -194,6 +194,7 @@ pub struct Mux {
     pub(super) peer_closed: bool,
     pub(super) failed: Option<Violation>,
     pub(super) scratch: Vec<u8>,
+    pub(super) frames: usize,
 }
 
 impl Mux {
@@ -230,6 +231,7 @@ impl Mux {
             peer_closed: false,
             failed: None,
             scratch: Vec::new(),
+            frames: 0,
             config,
         }
     }
@@ -548,6 +550,12 @@ impl Mux {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// How many frames have come, also such as were skipped. Wraps around.
+    #[must_use]
+    pub fn frames_received(&self) -> usize {
+        self.frames
     }
 
     /// The number of events that wait.

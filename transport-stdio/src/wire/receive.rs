@@ -89,7 +89,11 @@ impl Mux {
             self.settle(settings)?;
         }
         loop {
-            match reader.step(self.config.settings.max_frame)? {
+            let step = reader.step(self.config.settings.max_frame)?;
+            if let Step::Here(..) | Step::Own(..) = step {
+                self.frames = self.frames.wrapping_add(1);
+            }
+            match step {
                 Step::More => return Ok(()),
                 Step::Here(header, range) => {
                     self.frame(header, &Payload::Here(reader.payload(range)))?;
