@@ -20,6 +20,7 @@ enum Op {
     End(u8),
     Read(u8),
     Release(u8),
+    Headers(u8),
     Finish(u8),
     Fail(u8),
     Abort(u8),
@@ -85,6 +86,15 @@ impl Side {
     }
 }
 
+/// Metadata that does not fit a frame, or none.
+fn long(long: bool) -> Metadata {
+    let mut metadata = Metadata::new();
+    if long {
+        metadata.insert_bin("pad-bin", vec![7; 20_000]).expect("valid");
+    }
+    metadata
+}
+
 fn message(len: u16) -> OutMessage {
     OutMessage::copy_from(&vec![7; usize::from(len)])
 }
@@ -96,9 +106,12 @@ fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
         settings: Settings {
             max_streams: 16,
             max_methods: 16,
+            max_head: 100_000,
             ..Settings::LEAST
         },
         large_slots,
+        // Room for a few long heads.
+        head_memory: 150_000,
         keepalive: None,
     };
     let side = || Side {
@@ -113,11 +126,12 @@ fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
         let side = &mut sides[me];
         match op {
             Op::Open { first, end, name } => {
+                let metadata = long(name % 3 == 0);
                 let start = CallStart {
                     path: format!("/m/{name}").into(),
                     channel: u32::from(name % 2),
                     timeout: None,
-                    metadata: &Metadata::new(),
+                    metadata: &metadata,
                 };
                 let key = side.mux.open(start, first.map(message), end);
                 side.calls.insert(key.expect("open"));
@@ -143,12 +157,23 @@ fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
                     side.calls.remove(&key);
                 }
             }
+            Op::Headers(at) => {
+                if let Some(key) = side.pick(at, false) {
+                    side.mux.headers(key, &long(at % 2 == 0)).expect("within the limits");
+                }
+            }
             Op::Finish(at) | Op::Fail(at) | Op::Abort(at) => {
                 if let Some(key) = side.pick(at, false) {
                     match op {
-                        Op::Fail(_) => side.mux.fail(key, &Status::not_found("no")),
-                        Op::Abort(_) => side.mux.abort(key, &Status::aborted("no")),
-                        _ => side.mux.finish(key, &Metadata::new()).expect("small"),
+                        Op::Fail(_) => {
+                            let text = "no".repeat(usize::from(at % 4) * 5_000);
+                            side.mux.fail(key, &Status::not_found(text));
+                        }
+                        Op::Abort(_) => {
+                            let status = Status::aborted("no").with_metadata(long(at % 2 == 0));
+                            side.mux.abort(key, &status);
+                        }
+                        _ => side.mux.finish(key, &long(at % 2 == 0)).expect("within the limits"),
                     }
                     side.calls.remove(&key);
                 }
@@ -163,6 +188,7 @@ fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
         for side in &sides {
             assert!(side.mux.buffered() <= u64::from(Settings::LEAST.connection_window));
             assert!(side.mux.slots_used() <= large_slots);
+            assert!(side.mux.heads_held() <= config.head_memory);
         }
     }
     loop {

@@ -1,4 +1,4 @@
-"""The stdio protocol, version 1.0, as docs/stdio-protocol.md has it: the standard library is all it needs.
+"""The stdio protocol, version 1.1, as docs/stdio-protocol.md has it: the standard library is all it needs.
 
 One thread reads and never waits for anything else, one writes, and each call of the peer has one.
 """
@@ -10,15 +10,15 @@ import threading
 import time
 
 MAGIC = b"\x89OBS\r\n\x1a\n"
-OPEN, MESSAGE, CHUNK, END, HEADERS, STATUS, CANCEL, CREDIT, GRANT = range(1, 10)
+OPEN, MESSAGE, CHUNK, END, HEADERS, STATUS, CANCEL, CREDIT, GRANT, PART = range(1, 11)
 PING, PONG, GOAWAY, CLOSE, CONNECTION_CREDIT = range(0x20, 0x25)
-OPENER, END_FLAG, INLINE, LARGE = 1, 2, 4, 8
+OPENER, END_FLAG, INLINE, LARGE, PARTS = 1, 2, 4, 8, 16
 # The flags that each type may carry; the others none.
-FLAGS = {OPEN: 15, MESSAGE: 15, CHUNK: 3, END: 1, STATUS: 4, CANCEL: 1, CREDIT: 1, GRANT: 1}
+FLAGS = {OPEN: 31, MESSAGE: 15, CHUNK: 3, END: 1, HEADERS: 16, STATUS: 20, CANCEL: 1, CREDIT: 1, GRANT: 1, PART: 17}
 UNNUMBERED = 0xFFFF
 MESSAGE_COST = 64
 
-MAX_FRAME, STREAM_WINDOW, CONNECTION_WINDOW, MAX_STREAMS, MAX_METHODS, MAX_MESSAGE = range(1, 7)
+MAX_FRAME, STREAM_WINDOW, CONNECTION_WINDOW, MAX_STREAMS, MAX_METHODS, MAX_MESSAGE, MAX_HEAD = range(1, 8)
 LEAST = {
     MAX_FRAME: 16_384,
     STREAM_WINDOW: 65_536,
@@ -26,6 +26,7 @@ LEAST = {
     MAX_STREAMS: 16,
     MAX_METHODS: 16,
     MAX_MESSAGE: 2**31 - 1,
+    MAX_HEAD: 0,
 }
 MOST = {
     MAX_FRAME: 2**24 - 1,
@@ -34,8 +35,14 @@ MOST = {
     MAX_STREAMS: 65_536,
     MAX_METHODS: 4_096,
     MAX_MESSAGE: 2**31 - 1,
+    MAX_HEAD: 2**24 - 1,
 }
 MINE = LEAST | {MAX_FRAME: 65_536, STREAM_WINDOW: 262_144, CONNECTION_WINDOW: 4_194_304, MAX_STREAMS: 256}
+MINE[MAX_HEAD] = 2**21 + 1_024
+# What is kept of heads in parts, for all streams together.
+HEAD_MEMORY = 8 * MINE[MAX_HEAD]
+# The longest text of a status, and how much of a longer one fits a frame.
+MAX_TEXT, SHORT_TEXT = 2**20, 1_000
 
 OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 0, 1, 2, 4, 8
 UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
@@ -91,11 +98,11 @@ class Parts:
     def number(self, size):
         return int.from_bytes(self.take(size), "little")
 
-    def block(self):
-        return self.take(self.number(2))
+    def block(self, size=2):
+        return self.take(self.number(size))
 
-    def text(self):
-        return text(self.block())
+    def text(self, size=2):
+        return text(self.block(size))
 
 
 def text(data):
@@ -107,6 +114,15 @@ def text(data):
 
 def block(data):
     return struct.pack("<H", len(data)) + data
+
+
+def shortened(text, most):
+    """The text in UTF-8, at most about `most` bytes of it, with a note of what is missing."""
+    data = text.encode()
+    if len(data) <= most:
+        return data
+    kept = data[: most - 64].decode(errors="ignore").encode()
+    return kept + f"… [{len(data) - len(kept)} of {len(data)} bytes left out]".encode()
 
 
 class Stream:
@@ -139,12 +155,14 @@ class Connection:
         self.writing = False
         self.pong = None
         self.ours, self.theirs = {}, {}
+        # Heads in parts by their streams: the bytes, or how many there were if they were dropped.
+        self.parts_of_ours, self.parts_of_theirs = {}, {}
         self.names_in, self.names_out = [], {}
         self.send_credit = LEAST[CONNECTION_WINDOW]
         self.window, self.owed = MINE[CONNECTION_WINDOW], 0
         self.closed = self.peer_goes = False
         settings = b"".join(struct.pack("<HI", *entry) for entry in MINE.items())
-        self.outgoing.append(MAGIC + struct.pack("<BBH", 1, 0, len(settings)) + settings)
+        self.outgoing.append(MAGIC + struct.pack("<BBH", 1, 1, len(settings)) + settings)
         threading.Thread(target=self.write_all, daemon=True).start()
 
     # Bytes
@@ -242,10 +260,10 @@ class Connection:
     def frame(self, kind, number, flags, payload):
         parts = Parts(payload)
         opener = bool(flags & OPENER)
-        if OPEN <= kind <= GRANT or PING <= kind <= CONNECTION_CREDIT:
+        if OPEN <= kind <= PART or PING <= kind <= CONNECTION_CREDIT:
             need(not flags & ~FLAGS.get(kind, 0), "flags that the frame cannot have")
             need(opener or not flags & END_FLAG, "an end that is not the opener's")
-            need(kind <= GRANT or number == 0, "a stream where there is none")
+            need(kind <= PART or number == 0, "a stream where there is none")
         if kind == OPEN:
             self.opened(number, flags, parts)
         elif kind in (MESSAGE, CHUNK, END, HEADERS, STATUS):
@@ -259,10 +277,16 @@ class Connection:
             elif kind == END:
                 need(opener and not stream.large_announced, "an end out of place")
                 self.ended(stream)
+            elif kind == HEADERS:
+                self.head(stream.number, False, flags)  # Nothing here looks at them.
             elif kind == STATUS:
                 self.status(stream, flags, parts)
+        elif kind == PART:
+            self.part(number, opener, flags, payload)
         elif kind in (CANCEL, CREDIT, GRANT):
             stream = (self.theirs if opener else self.ours).get(number)
+            if kind == CANCEL:
+                self.parts_of_theirs.pop(number, None)
             if stream is None:
                 need(opener and number < MINE[MAX_STREAMS], "a frame for a stream that is not open")
             elif kind == CANCEL:
@@ -286,6 +310,35 @@ class Connection:
         elif kind != PONG:
             need(kind & 0x80, f"unknown frame type {kind}")
 
+    def part(self, number, opener, flags, payload):
+        """A piece of a head that does not fit a frame."""
+        if opener:
+            need(number < MINE[MAX_STREAMS] and number not in self.theirs, "a part on a wrong stream")
+        else:
+            need(number in self.ours and not self.ours[number].input_ended, "a part on a wrong stream")
+        need(payload, "an empty part")
+        heads = self.parts_of_theirs if opener else self.parts_of_ours
+        if flags & PARTS:
+            heads[number] = bytearray()
+        need(number in heads, "a part without a first one")
+        head = heads[number]
+        dropped = isinstance(head, int)
+        length = (head if dropped else len(head)) + len(payload)
+        need(length <= MINE[MAX_HEAD], "a head that is too long")
+        held = sum(len(h) for t in (self.parts_of_ours, self.parts_of_theirs) for h in t.values() if not isinstance(h, int))
+        if dropped or held + len(payload) > HEAD_MEMORY:
+            heads[number] = length
+        else:
+            head += payload
+
+    def head(self, number, opener, flags):
+        """The head in parts of a frame that has one: bytes, or the length of one that was dropped."""
+        head = (self.parts_of_theirs if opener else self.parts_of_ours).pop(number, None)
+        if not flags & PARTS:
+            return None
+        need(head is not None, "a head in parts that is not there")
+        return head
+
     def opened(self, number, flags, parts):
         need(flags & OPENER and number < MINE[MAX_STREAMS], "a wrong stream")
         need(number not in self.theirs, "a stream that is still in use")
@@ -303,8 +356,12 @@ class Connection:
         elif method != UNNUMBERED:
             need(method == len(self.names_in) < MINE[MAX_METHODS], "a method number out of turn")
             self.names_in.append(path)
+        head = self.head(number, True, flags)  # No method here looks at metadata.
         stream = self.theirs[number] = Stream(number, False, self.peer[STREAM_WINDOW])
         self.message(stream, flags, parts)
+        if isinstance(head, int):
+            self.finish(stream, RESOURCE_EXHAUSTED, f"no room for {head} bytes of metadata", refused=True)
+            return
         function = self.methods.get(path) if channel == 0 else None
         if function is None:
             code = UNIMPLEMENTED if channel == 0 else UNAVAILABLE
@@ -356,21 +413,30 @@ class Connection:
             self.ended(stream)
 
     def status(self, stream, flags, parts):
-        bits, code = parts.number(1), parts.number(1)
-        need(bits & ~0x1F == 0, "unknown parts")
-        if bits & 1:
-            parts.block()
-        if bits & 2:
-            parts.block()
-        text = parts.text() if bits & 4 else ""
-        if bits & 8:
-            parts.block()
+        code, text = self.status_head(parts, 2)
+        head = self.head(stream.number, False, flags)
+        if isinstance(head, bytearray):
+            _, text = self.status_head(Parts(head), 4)
+        elif head is not None and code == OK:
+            code, text = RESOURCE_EXHAUSTED, f"no room for {head} bytes of metadata"
         self.message(stream, flags & INLINE, parts)
         stream.status = (code, text)
         if not stream.sent_last:
             stream.sent_last = True
             self.put(CANCEL, stream.number, OPENER)
         self.ended(stream)
+
+    def status_head(self, parts, size):
+        """Code and text of a status whose blocks have lengths of `size` bytes."""
+        bits, code = parts.number(1), parts.number(1)
+        need(bits & ~0x1F == 0, "unknown parts")
+        for bit in (1, 2):
+            if bits & bit:
+                parts.block(size)
+        text = parts.text(size) if bits & 4 else ""
+        if bits & 8:
+            parts.block(size)
+        return code, text
 
     def ended(self, stream):
         stream.input_ended = True
@@ -471,9 +537,18 @@ class Connection:
             stream.sent_last = stream.over = True
             if stream.timer is not None:
                 stream.timer.cancel()
-            text = text.encode()[:1_000]
-            bits = (4 if text else 0) | (0x10 if refused else 0)
-            self.put(STATUS, stream.number, 0, bytes([bits, code]) + (block(text) if text else b""))
+            short = shortened(text, SHORT_TEXT)
+            flags = 0
+            if text.encode() != short and self.peer[MAX_HEAD] > SHORT_TEXT:
+                # All of it in parts, and its beginning beside them.
+                data = shortened(text, min(MAX_TEXT, self.peer[MAX_HEAD] - 6))
+                head = bytes([4, code]) + struct.pack("<I", len(data)) + data
+                for at in range(0, len(head), self.peer[MAX_FRAME]):
+                    piece = head[at : at + self.peer[MAX_FRAME]]
+                    self.put(PART, stream.number, 0 if at else PARTS, piece)
+                flags = PARTS
+            bits = (4 if short else 0) | (0x10 if refused else 0)
+            self.put(STATUS, stream.number, flags, bytes([bits, code]) + (block(short) if short else b""))
             self.drop(stream)
             self.forget(stream)
 

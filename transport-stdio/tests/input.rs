@@ -163,7 +163,7 @@ fn what_concerns_a_call_ends_the_call_only() {
     }
     assert_eq!(opened, 1);
     let answer = transmitted(&mut mux);
-    let mut rest = answer.get(48..).expect("behind the preface");
+    let mut rest = answer.get(preface().len()..).expect("behind it");
     let mut codes = Vec::new();
     while let Some((header, after)) = rest.split_first_chunk::<8>() {
         let header = Header::decode(*header);
@@ -246,6 +246,7 @@ fn second_headers_are_refused_even_when_the_first_were_taken_or_dropped() {
     let headers = Frame::Headers {
         stream: 0,
         metadata: b"\x01k\x01\x00v",
+        parts: false,
     };
     let status = Frame::Status {
         stream: 0,

@@ -345,7 +345,7 @@ fn a_name_that_is_too_long_fails_its_call_only() {
         let mut head = echo();
         let mut metadata = Metadata::new();
         metadata
-            .insert_bin("x-bin", vec![0; 20_000])
+            .insert_bin("x-bin", vec![0; 1 << 20])
             .expect("valid");
         head.metadata = metadata;
         let error = pair.connection.unary(head, out("")).await;

@@ -34,6 +34,22 @@ fn message(number: u32, index: usize, len: usize) -> OutMessage {
     OutMessage::copy_from(&bytes)
 }
 
+/// For every third call too much for a frame.
+fn pad(number: u32) -> Metadata {
+    let mut metadata = Metadata::new();
+    if number.is_multiple_of(3) {
+        let value = vec![number as u8; 15_000];
+        metadata.insert_bin("pad-bin", value).unwrap();
+    }
+    metadata
+}
+
+/// For every third call with a text that is too long for a frame.
+fn failure(number: u32) -> Status {
+    let length = if number % 3 == 1 { 20_000 } else { 2 };
+    Status::not_found("no".repeat(length)).with_metadata(pad(number))
+}
+
 impl Side {
     fn new(config: MuxConfig) -> Self {
         Self {
@@ -57,6 +73,7 @@ impl Side {
         }
         let mut metadata = Metadata::new();
         metadata.insert("number", &number.to_string()).unwrap();
+        metadata.extend(&pad(number));
         let start = CallStart {
             path: format!("/test/M{}", number % 20).into(),
             channel: number % 3,
@@ -96,6 +113,10 @@ impl Side {
             Taken::Pending => {}
             Taken::End if key.is_ours() => {
                 if let Some(result) = self.mux.result(key) {
+                    match result {
+                        Ok(trailers) => assert_eq!(*trailers, pad(number)),
+                        Err(status) => assert_eq!(*status, failure(number)),
+                    }
                     self.results.insert(number, result.is_ok());
                     self.mux.release(key);
                     self.ours.remove(&key);
@@ -112,6 +133,8 @@ impl Side {
                     let number = offer.metadata.get("number").unwrap().parse().unwrap();
                     assert_eq!(&*offer.path, format!("/test/M{}", number % 20));
                     assert_eq!(offer.channel, number % 3);
+                    let padded = offer.metadata.get_bin("pad-bin");
+                    assert_eq!(padded, pad(number).get_bin("pad-bin"));
                     assert!(self.theirs.insert(key, number).is_none());
                 }
                 Event::Cancelled(key) => {
@@ -195,9 +218,11 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize, large_slots: usize) {
         settings: Settings {
             max_streams: 16,
             max_methods: 16,
+            max_head: 1 << 20,
             ..Settings::LEAST
         },
         large_slots,
+        head_memory: 1 << 30,
         keepalive: None,
     };
     let mut sides = [Side::new(config), Side::new(config)];
@@ -254,21 +279,22 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize, large_slots: usize) {
                     let number = side.theirs[&key];
                     // Headers come first or not at all.
                     if !side.sent.contains_key(&(number, false)) {
-                        side.mux.headers(key, &Metadata::new()).unwrap();
+                        side.mux.headers(key, &pad(number)).unwrap();
                         side.sent.insert((number, false), Vec::new());
                     }
                 }
             }
             Op::Finish(at) => {
                 if let Some(key) = pick(&side.theirs, at) {
-                    side.theirs.remove(&key);
-                    side.mux.finish(key, &Metadata::new()).unwrap();
+                    let number = side.theirs.remove(&key).unwrap();
+                    side.mux.finish(key, &pad(number)).unwrap();
                 }
             }
             Op::Fail(at) => {
                 if let Some(key) = pick(&side.theirs, at) {
-                    failed.push(side.theirs.remove(&key).unwrap());
-                    side.mux.fail(key, &Status::not_found("no"));
+                    let number = side.theirs.remove(&key).unwrap();
+                    failed.push(number);
+                    side.mux.fail(key, &failure(number));
                 }
             }
             Op::Write(count) => {
@@ -302,8 +328,8 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize, large_slots: usize) {
                 let after = side.got.values().map(Vec::len).sum::<usize>();
                 moved |= before != after;
                 if side.mux.is_input_ended(key) && before == after {
-                    side.theirs.remove(&key);
-                    side.mux.finish(key, &Metadata::new()).unwrap();
+                    let number = side.theirs.remove(&key).unwrap();
+                    side.mux.finish(key, &pad(number)).unwrap();
                 }
             }
             moved |= side.write(mine, capacity, usize::MAX);
@@ -317,6 +343,7 @@ fn run(ops: Vec<(bool, Op)>, capacity: usize, large_slots: usize) {
         assert_eq!((side.ours.len(), side.theirs.len()), (0, 0), "calls hang");
         assert_eq!((side.mux.live_ours(), side.mux.live_theirs()), (0, 0));
         assert_eq!((side.mux.buffered(), side.mux.slots_used()), (0, 0));
+        assert_eq!(side.mux.heads_held(), 0);
         assert!(!side.mux.wants_transmit());
     }
     let [first, second] = &sides;
@@ -487,7 +514,10 @@ fn an_error_in_the_middle_of_a_large_answer_frees_its_slot() {
 #[test]
 fn calls_beyond_the_peers_table_are_opened_in_turn() {
     let config = MuxConfig {
-        settings: Settings::LEAST,
+        settings: Settings {
+            max_head: 1 << 20,
+            ..Settings::LEAST
+        },
         ..MuxConfig::default()
     };
     let mut sides = [Side::new(config), Side::new(config)];
@@ -512,7 +542,7 @@ fn calls_beyond_the_peers_table_are_opened_in_turn() {
         let side = &mut sides[1];
         let (&key, _) = side.theirs.iter().find(|(_, n)| **n == number).unwrap();
         side.theirs.remove(&key);
-        side.mux.finish(key, &Metadata::new()).unwrap();
+        side.mux.finish(key, &pad(number)).unwrap();
         settle(&mut sides);
         // One that comes now does not overtake them either.
         let side = &mut sides[0];

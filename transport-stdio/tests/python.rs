@@ -152,6 +152,23 @@ fn key_values_health_and_shutdown() {
             let expected = [&value, b"\n\nWritten from plugin over stdio".as_slice()].concat();
             assert!(got.expect("there") == field(1, &expected), "{size}");
         }
+        // Texts that fit no frame, and one that is too long; the system's own error quotes the key.
+        for size in [20_000, 500_000, 2_000_000] {
+            let key = field(1, "ü".repeat(size / 2).as_bytes());
+            let error = call(&plugin, "/proto.KV/Get", &key).await;
+            let error = error.expect_err("no such file");
+            assert_eq!(error.code(), Code::Unknown);
+            let whole = error.message().contains(&"ü".repeat(size / 2));
+            assert_eq!(whole, size < 1 << 20, "{size}");
+            assert_eq!(error.message().ends_with(" bytes left out]"), !whole);
+        }
+        // Metadata that fits no frame.
+        let mut head = CallHead::new("/grpc.health.v1.Health/Check");
+        head.metadata
+            .insert_bin("pad-bin", vec![7; 500_000])
+            .expect("valid");
+        let reply = plugin.connection.unary(head, out(field(1, b"plugin")));
+        assert_eq!(reply.await.expect("serving").message, [8, 1].as_slice());
         let error = call(&plugin, "/proto.KV/Nope", &[]).await;
         assert_eq!(error.expect_err("unknown").code(), Code::Unimplemented);
         call(&plugin, "/plugin.GRPCController/Shutdown", &[])
@@ -225,6 +242,9 @@ fn files_stream_both_ways() {
 
 struct AddHelper;
 
+/// What it does not add.
+const REFUSED: u8 = 77;
+
 static ADD_HELPER: ServiceDescriptor = ServiceDescriptor {
     name: "proto.AddHelper",
     methods: &[MethodDescriptor {
@@ -247,6 +267,9 @@ impl Service for AddHelper {
         _context: CallContext,
         message: Bytes,
     ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
+        if message.last() == Some(&REFUSED) {
+            return Box::pin(async { Err(Status::out_of_range("\u{1f608}".repeat(100_000))) });
+        }
         let sum: u8 = message.chunks(2).map(|field| field[1]).sum();
         Box::pin(async move { Ok(Reply::new(out([8, sum]))) })
     }
@@ -278,6 +301,12 @@ fn the_plugin_calls_back_on_a_channel() {
             let got = call(&plugin, "/proto.Counter/Get", &field(1, b"k")).await;
             assert_eq!(got.expect("there"), [8, total].as_slice());
         }
+        // An error whose text fits no frame: the host's, and the plugin's for it.
+        let put = [vec![8, 9], field(2, b"k"), vec![0x18, REFUSED]].concat();
+        let error = call(&plugin, "/proto.Counter/Put", &put).await;
+        let error = error.expect_err("refused");
+        assert_eq!(error.code(), Code::OutOfRange);
+        assert_eq!(error.message(), "\u{1f608}".repeat(100_000));
         // A channel that nobody serves is a clear error at the one who asked for it.
         let put = [vec![8, 8], field(2, b"k"), vec![0x18, 20]].concat();
         let error = call(&plugin, "/proto.Counter/Put", &put).await;

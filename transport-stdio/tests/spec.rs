@@ -73,6 +73,7 @@ fn meaning(caption: &str) -> Frame<'static> {
                 channel: 7,
                 timeout: Some(1_000_000_000),
                 metadata: KV,
+                parts: false,
             },
             body: Body::Absent,
         },
@@ -96,6 +97,44 @@ fn meaning(caption: &str) -> Frame<'static> {
         "HEADERS of stream 1" => Frame::Headers {
             stream: 1,
             metadata: KV,
+            parts: false,
+        },
+        "PART of the opener of stream 1" => Frame::Part {
+            stream: 1,
+            opener: true,
+            first: true,
+            data: b"\x01k\x01\x00\x00\x00v",
+        },
+        "OPEN of stream 1 whose metadata came in parts" => Frame::Open {
+            stream: 1,
+            end: false,
+            head: OpenHead {
+                method: 1,
+                parts: true,
+                ..OpenHead::default()
+            },
+            body: Body::Absent,
+        },
+        "PART of the acceptor of stream 1" => Frame::Part {
+            stream: 1,
+            opener: false,
+            first: true,
+            data: b"\x06\x05\x07\x00\x00\x00\x01k\x01\x00\x00\x00v\x06\x00\x00\x00no key",
+        },
+        "HEADERS of stream 1 that came in parts" => Frame::Headers {
+            stream: 1,
+            metadata: b"",
+            parts: true,
+        },
+        "STATUS of stream 1 whose head came in parts" => Frame::Status {
+            stream: 1,
+            head: StatusHead {
+                code: 5,
+                text: "no",
+                parts: true,
+                ..StatusHead::default()
+            },
+            body: Body::Absent,
         },
         "STATUS of stream 1" => Frame::Status {
             stream: 1,
@@ -153,7 +192,7 @@ fn meaning(caption: &str) -> Frame<'static> {
 #[test]
 fn the_examples_of_the_document_are_what_the_codec_does() {
     let examples = examples();
-    assert_eq!(examples.len(), 22, "all examples are found");
+    assert_eq!(examples.len(), 27, "all examples are found");
     for (caption, bytes) in examples {
         if caption.starts_with("preface") {
             let mut encoded = Vec::new();

@@ -38,6 +38,8 @@ pub mod flags {
     pub const INLINE: u8 = 0x04;
     /// The payload ends in the length of a message that follows in chunks.
     pub const LARGE: u8 = 0x08;
+    /// The frame's head came in parts before it; of a part, that it is the first.
+    pub const PARTS: u8 = 0x10;
 }
 
 /// The types of frames.
@@ -62,6 +64,8 @@ pub enum Kind {
     Credit = 0x08,
     /// The announced large message may be sent.
     Grant = 0x09,
+    /// A piece of a head that does not fit a frame.
+    Part = 0x0a,
     /// Asks for a [`Pong`](Self::Pong) with the same content.
     Ping = 0x20,
     /// Answers a [`Ping`](Self::Ping).
@@ -88,6 +92,7 @@ impl Kind {
             0x07 => Self::Cancel,
             0x08 => Self::Credit,
             0x09 => Self::Grant,
+            0x0a => Self::Part,
             0x20 => Self::Ping,
             0x21 => Self::Pong,
             0x22 => Self::GoAway,
@@ -99,18 +104,16 @@ impl Kind {
 
     /// The flags this type may carry.
     fn allowed_flags(self) -> u8 {
-        use flags::{END, INLINE, LARGE, OPENER};
+        use flags::{END, INLINE, LARGE, OPENER, PARTS};
         match self {
-            Self::Open | Self::Message => OPENER | END | INLINE | LARGE,
+            Self::Open => OPENER | END | INLINE | LARGE | PARTS,
+            Self::Message => OPENER | END | INLINE | LARGE,
             Self::Chunk => OPENER | END,
-            Self::Status => INLINE,
+            Self::Status => INLINE | PARTS,
             Self::End | Self::Cancel | Self::Credit | Self::Grant => OPENER,
-            Self::Headers
-            | Self::Ping
-            | Self::Pong
-            | Self::GoAway
-            | Self::Close
-            | Self::ConnectionCredit => 0,
+            Self::Part => OPENER | PARTS,
+            Self::Headers => PARTS,
+            Self::Ping | Self::Pong | Self::GoAway | Self::Close | Self::ConnectionCredit => 0,
         }
     }
 
@@ -212,7 +215,19 @@ pub enum Frame<'a> {
     /// See [`Kind::End`].
     End { stream: u32 },
     /// See [`Kind::Headers`].
-    Headers { stream: u32, metadata: &'a [u8] },
+    Headers {
+        stream: u32,
+        /// The entries; none if they came in parts.
+        metadata: &'a [u8],
+        parts: bool,
+    },
+    /// See [`Kind::Part`].
+    Part {
+        stream: u32,
+        opener: bool,
+        first: bool,
+        data: &'a [u8],
+    },
     /// See [`Kind::Status`].
     Status {
         stream: u32,
@@ -255,7 +270,7 @@ impl<'a> Frame<'a> {
                     self.encode_head(out, 0);
                 }
             }
-            Self::Chunk { data, .. } => {
+            Self::Chunk { data, .. } | Self::Part { data, .. } => {
                 self.encode_head(out, data.len());
                 out.extend_from_slice(data);
             }
@@ -276,7 +291,7 @@ impl<'a> Frame<'a> {
     /// Appends the frame without the bytes of its inline message or chunk, of which there will be
     /// `body_len`.
     pub(crate) fn encode_head(&self, out: &mut Vec<u8>, body_len: usize) {
-        use flags::{END, INLINE, LARGE, OPENER};
+        use flags::{END, INLINE, LARGE, OPENER, PARTS};
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_LEN]);
         let body_flag = |body: &Body<'_>| match body {
@@ -294,7 +309,7 @@ impl<'a> Frame<'a> {
             } => {
                 head.encode(out);
                 encode_large(body, out);
-                let flags = OPENER | bit(*end, END) | body_flag(body);
+                let flags = OPENER | bit(*end, END) | body_flag(body) | bit(head.parts, PARTS);
                 (Kind::Open as u8, *stream, flags)
             }
             Self::Message {
@@ -318,14 +333,29 @@ impl<'a> Frame<'a> {
                 bit(*opener, OPENER) | bit(*end, END),
             ),
             Self::End { stream } => (Kind::End as u8, *stream, OPENER),
-            Self::Headers { stream, metadata } => {
+            Self::Headers {
+                stream,
+                metadata,
+                parts,
+            } => {
                 out.extend_from_slice(metadata);
-                (Kind::Headers as u8, *stream, 0)
+                (Kind::Headers as u8, *stream, bit(*parts, PARTS))
             }
             Self::Status { stream, head, body } => {
                 head.encode(out);
-                (Kind::Status as u8, *stream, body_flag(body))
+                let flags = body_flag(body) | bit(head.parts, PARTS);
+                (Kind::Status as u8, *stream, flags)
             }
+            Self::Part {
+                stream,
+                opener,
+                first,
+                data: _,
+            } => (
+                Kind::Part as u8,
+                *stream,
+                bit(*opener, OPENER) | bit(*first, PARTS),
+            ),
             Self::Cancel { stream } => (Kind::Cancel as u8, *stream, OPENER),
             Self::Credit {
                 stream,
@@ -377,7 +407,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// A [`Violation`] if the frame is malformed or of an unknown type that may not be skipped.
     pub fn decode(header: Header, payload: &'a [u8]) -> Result<Self, Violation> {
-        use flags::{END, INLINE, LARGE, OPENER};
+        use flags::{END, INLINE, LARGE, OPENER, PARTS};
         let Some(kind) = Kind::from_number(header.kind) else {
             if header.kind & IGNORABLE != 0 {
                 return Ok(Self::Ignored { kind: header.kind });
@@ -392,6 +422,7 @@ impl<'a> Frame<'a> {
         let stream = header.stream;
         let opener = header.flags & OPENER != 0;
         let end = header.flags & END != 0;
+        let parts = header.flags & PARTS != 0;
         if kind.connection_level() && stream != 0 {
             return Err(Violation::WrongStream {
                 kind: header.kind,
@@ -416,7 +447,10 @@ impl<'a> Frame<'a> {
             Kind::Open => Self::Open {
                 stream,
                 end,
-                head: OpenHead::decode(&mut rest)?,
+                head: OpenHead {
+                    parts,
+                    ..OpenHead::decode(&mut rest)?
+                },
                 body: body_of(&mut rest)?,
             },
             Kind::Message => {
@@ -451,13 +485,28 @@ impl<'a> Frame<'a> {
                 Self::Headers {
                     stream,
                     metadata: payload,
+                    parts,
                 }
             }
             Kind::Status => Self::Status {
                 stream,
-                head: StatusHead::decode(&mut rest)?,
+                head: StatusHead {
+                    parts,
+                    ..StatusHead::decode(&mut rest)?
+                },
                 body: body_of(&mut rest)?,
             },
+            Kind::Part => {
+                if payload.is_empty() {
+                    return Err(Violation::EmptyChunk { stream });
+                }
+                Self::Part {
+                    stream,
+                    opener,
+                    first: parts,
+                    data: payload,
+                }
+            }
             Kind::Cancel => {
                 rest.empty()?;
                 Self::Cancel { stream }

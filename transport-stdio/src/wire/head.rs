@@ -16,6 +16,8 @@ pub struct OpenHead<'a> {
     pub timeout: Option<u64>,
     /// The metadata's entries, encoded; see [`metadata`](super::metadata).
     pub metadata: &'a [u8],
+    /// The metadata came in parts before the frame.
+    pub parts: bool,
 }
 
 /// How a call ended, as it travels.
@@ -33,6 +35,9 @@ pub struct StatusHead<'a> {
     pub text: &'a str,
     /// The details: an encoded `google.rpc.Status`.
     pub details: &'a [u8],
+    /// A head in the long form came in parts before the frame, and counts in place of this one but
+    /// for code and `refused`.
+    pub parts: bool,
 }
 
 mod open_bits {
@@ -50,6 +55,20 @@ mod status_bits {
     pub(super) const DETAILS: u8 = 0x08;
     pub(super) const REFUSED: u8 = 0x10;
     pub(super) const ALL: u8 = 0x1f;
+}
+
+/// Whether the lengths of blocks have 16 or 32 bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Short,
+    Long,
+}
+
+fn encode_long_block(bytes: &[u8], out: &mut Vec<u8>) {
+    // The limits of the core are far below.
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(bytes);
 }
 
 fn encode_block(bytes: &[u8], out: &mut Vec<u8>) {
@@ -127,6 +146,15 @@ impl<'a> OpenHead<'a> {
 
 impl<'a> StatusHead<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_as(Form::Short, out);
+    }
+
+    /// The long form, which travels in parts.
+    pub(super) fn encode_long(&self, out: &mut Vec<u8>) {
+        self.encode_as(Form::Long, out);
+    }
+
+    fn encode_as(&self, form: Form, out: &mut Vec<u8>) {
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
         out.push(
             bit(!self.headers.is_empty(), status_bits::HEADERS)
@@ -142,13 +170,15 @@ impl<'a> StatusHead<'a> {
             self.text.as_bytes(),
             self.details,
         ] {
-            if !block.is_empty() {
-                encode_block(block, out);
+            match form {
+                _ if block.is_empty() => {}
+                Form::Short => encode_block(block, out),
+                Form::Long => encode_long_block(block, out),
             }
         }
     }
 
-    /// Its length on the wire, in bytes.
+    /// Its length on the wire in the short form, in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         let block = |len: usize| if len == 0 { 0 } else { 2 + len };
         2 + block(self.headers.len())
@@ -159,6 +189,23 @@ impl<'a> StatusHead<'a> {
 
     pub(super) fn decode(rest: &mut Cursor<'a>) -> Result<Self, Violation> {
         let before = rest.rest.len();
+        let head = Self::decode_as(Form::Short, rest)?;
+        rest.head_limit(before)?;
+        Ok(head)
+    }
+
+    /// Reads the long form, which is all that came in parts.
+    pub(super) fn decode_long(bytes: &'a [u8]) -> Result<Self, Violation> {
+        let mut rest = Cursor {
+            kind: Kind::Part,
+            rest: bytes,
+        };
+        let head = Self::decode_as(Form::Long, &mut rest)?;
+        rest.empty()?;
+        Ok(head)
+    }
+
+    fn decode_as(form: Form, rest: &mut Cursor<'a>) -> Result<Self, Violation> {
         let bits = rest.bits(status_bits::ALL)?;
         let [code] = rest.array()?;
         let mut head = Self {
@@ -167,19 +214,18 @@ impl<'a> StatusHead<'a> {
             ..Self::default()
         };
         if bits & status_bits::HEADERS != 0 {
-            head.headers = rest.block()?;
+            head.headers = rest.block_as(form)?;
         }
         if bits & status_bits::TRAILERS != 0 {
-            head.trailers = rest.block()?;
+            head.trailers = rest.block_as(form)?;
         }
         if bits & status_bits::TEXT != 0 {
-            let len = usize::from(rest.u16()?);
+            let len = rest.len_as(form)?;
             head.text = rest.text(len)?;
         }
         if bits & status_bits::DETAILS != 0 {
-            head.details = rest.block()?;
+            head.details = rest.block_as(form)?;
         }
-        rest.head_limit(before)?;
         Ok(head)
     }
 }
@@ -218,8 +264,19 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn block(&mut self) -> Result<&'a [u8], Violation> {
-        let len = usize::from(self.u16()?);
+        self.block_as(Form::Short)
+    }
+
+    fn block_as(&mut self, form: Form) -> Result<&'a [u8], Violation> {
+        let len = self.len_as(form)?;
         self.take(len)
+    }
+
+    fn len_as(&mut self, form: Form) -> Result<usize, Violation> {
+        Ok(match form {
+            Form::Short => self.u16()?.into(),
+            Form::Long => self.u32()? as usize,
+        })
     }
 
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Violation> {
@@ -255,6 +312,7 @@ impl<'a> Cursor<'a> {
         Err(Violation::HeadTooLong {
             kind: self.kind as u8,
             len: self.rest.len(),
+            most,
         })
     }
 
@@ -267,6 +325,7 @@ impl<'a> Cursor<'a> {
         Err(Violation::HeadTooLong {
             kind: self.kind as u8,
             len,
+            most: MAX_HEAD,
         })
     }
 }

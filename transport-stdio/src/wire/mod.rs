@@ -17,6 +17,7 @@ mod keepalive;
 pub mod metadata;
 mod mux;
 mod out;
+mod parts;
 mod preface;
 mod queue;
 mod reader;

@@ -13,10 +13,11 @@ use super::frame::MAX_PATH;
 use super::intern::{NamesIn, NamesOut};
 use super::keepalive::{Due, Keepalive, Watch};
 use super::metadata::{self, MetadataTooLarge};
+use super::parts::{Ending, HeadsIn, MAX_LONG_HEAD, cut};
 use super::preface::Settings;
 use super::queue::Waiting;
 use super::reader::Reader;
-use super::stream::{Ending, Key, OUTBOX_ROOM, Opening, Sending, Stream, Table, cut};
+use super::stream::{Key, OUTBOX_ROOM, Opening, Sending, Stream, Table};
 use super::violation::Violation;
 
 /// How one side behaves.
@@ -29,6 +30,10 @@ pub struct MuxConfig {
     /// `max_message` is the most memory they take; it grows with what comes, not with what is
     /// announced.
     pub large_slots: usize,
+    /// How many bytes of heads that came in parts (metadata and statuses that do not fit a frame)
+    /// may be in memory at once, unfinished or with calls that are not over. What comes beyond that
+    /// ends its call. An entry of metadata takes some 90 bytes more than it counts.
+    pub head_memory: usize,
     /// Whether and how to check that the peer is alive.
     pub keepalive: Option<Keepalive>,
 }
@@ -50,8 +55,11 @@ impl Default for MuxConfig {
                 // With the slots below, 16 GiB for a peer that sends as much: set less where that
                 // is not to be trusted.
                 max_message: i32::MAX as u32,
+                max_head: MAX_LONG_HEAD,
             },
             large_slots: 8,
+            // As many as there are slots for messages, each as long as it may be.
+            head_memory: 8 * MAX_LONG_HEAD as usize,
             keepalive: None,
         }
     }
@@ -106,7 +114,7 @@ pub enum Event {
 }
 
 /// Why a call cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The peer accepts no more calls.
@@ -157,8 +165,9 @@ pub enum Taken {
 /// One side of a connection.
 ///
 /// Memory is bounded whatever the peer sends: by the credit given (`connection_window`), by
-/// `large_slots` messages of `max_message` bytes, by the table of names, and by less than 60 KB of
-/// metadata and texts for each stream, most often nearly none. Nothing a peer can cause to be sent is queued per cause: replies
+/// `large_slots` messages of `max_message` bytes, by the table of names, by `head_memory` bytes of
+/// long metadata and texts, and by less than 60 KB of short ones for each stream, most often nearly
+/// none. Nothing a peer can cause to be sent is queued per cause: replies
 /// are flags on the streams they belong to. So reading never has to wait for writing.
 #[derive(Debug)]
 pub struct Mux {
@@ -181,6 +190,7 @@ pub struct Mux {
     pub(super) starved: Waiting,
     /// Calls that wait for a free number.
     pub(super) unnumbered: Waiting,
+    pub(super) heads: HeadsIn,
     pub(super) slots_used: usize,
     pub(super) slot_queue: Waiting,
     pub(super) watch: Option<Watch>,
@@ -218,6 +228,7 @@ impl Mux {
             ready: Waiting::default(),
             starved: Waiting::default(),
             unnumbered: Waiting::default(),
+            heads: HeadsIn::default(),
             slots_used: 0,
             slot_queue: Waiting::default(),
             watch: config.keepalive.map(|config| Watch::new(config, now)),
@@ -257,6 +268,10 @@ impl Mux {
             return Err(OpenError::PathTooLong(start.path.len()));
         }
         let metadata = metadata::encode(start.metadata)?;
+        if self.got_preface {
+            // Without it, nobody knows yet.
+            metadata.check(self.peer.max_head)?;
+        }
         if let Some(message) = &message {
             self.check_size(message.len())?;
         }
@@ -344,6 +359,7 @@ impl Mux {
     /// [`MetadataTooLarge`]
     pub fn headers(&mut self, key: Key, headers: &Metadata) -> Result<(), MetadataTooLarge> {
         let block = metadata::encode(headers)?;
+        block.check(self.peer.max_head)?;
         if let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours)
             && stream.sending == Sending::Open
             && !stream.headers_gone
@@ -359,17 +375,15 @@ impl Mux {
     /// # Errors
     /// [`MetadataTooLarge`]
     pub fn finish(&mut self, key: Key, trailers: &Metadata) -> Result<(), MetadataTooLarge> {
-        let ending = Ending {
-            trailers: metadata::encode(trailers)?,
-            ..Ending::default()
-        };
-        self.finish_with(key, ending, false);
+        let trailers = metadata::encode(trailers)?;
+        trailers.check(self.peer.max_head)?;
+        self.finish_with(key, Ending::with_trailers(trailers), false);
         Ok(())
     }
 
-    /// Ends a call of the peer with an error, after the messages that are queued. Details and
-    /// metadata that do not fit a frame are left out and a longer text cut, so that the code
-    /// always arrives.
+    /// Ends a call of the peer with an error, after the messages that are queued. What is over the
+    /// limits of the core, or more than an older peer takes, is left out or cut with a note in the
+    /// text, so that the code always arrives.
     pub fn fail(&mut self, key: Key, status: &Status) {
         self.finish_with(key, Ending::of(status), false);
     }
@@ -525,6 +539,13 @@ impl Mux {
         self.receive.in_use()
     }
 
+    /// The bytes of heads in parts that are in memory, with calls that are not over or on their way
+    /// there.
+    #[must_use]
+    pub fn heads_held(&self) -> usize {
+        self.heads.held
+    }
+
     /// The number of large messages that are in memory, or on their way there.
     #[must_use]
     pub fn slots_used(&self) -> usize {
@@ -645,6 +666,15 @@ impl Mux {
         };
         if done {
             self.deafen(key);
+            if let Some(stream) = self.stream_mut(key) {
+                let (held, wire) = (std::mem::take(&mut stream.heads_held), stream.wire);
+                self.heads.held -= held;
+                if key.ours
+                    && let Some(wire) = wire
+                {
+                    self.heads.forget(false, wire);
+                }
+            }
             if key.ours {
                 self.ours.remove(key);
             } else {

@@ -6,7 +6,7 @@ use super::violation::Violation;
 /// once when something on the way treats the bytes as text (the idea of PNG's signature).
 pub const MAGIC: [u8; 8] = *b"\x89OBS\r\n\x1a\n";
 /// The version of the protocol: other major numbers cannot be understood, other minor ones can.
-pub const VERSION: (u8, u8) = (1, 0);
+pub const VERSION: (u8, u8) = (1, 1);
 /// The length of the preface up to its settings, in bytes.
 pub const PREFACE_LEN: usize = 12;
 /// The most bytes of settings: 100 of them, far more than there are.
@@ -29,6 +29,9 @@ pub struct Settings {
     pub max_methods: u32,
     /// The longest message, in bytes.
     pub max_message: u32,
+    /// The longest head of a call, its headers or its status that is taken in parts, in bytes; 0 for
+    /// none, as before version 1.1.
+    pub max_head: u32,
 }
 
 impl Settings {
@@ -41,6 +44,7 @@ impl Settings {
         max_methods: 16,
         // A message over the limit fails its call only, so there is nothing to guard against.
         max_message: i32::MAX as u32,
+        max_head: 0,
     };
     const MOST: Self = Self {
         // The length of a payload has 24 bits.
@@ -51,6 +55,8 @@ impl Settings {
         max_streams: 1 << 16,
         max_methods: 1 << 12,
         max_message: i32::MAX as u32,
+        // As for a frame.
+        max_head: (1 << 24) - 1,
     };
 
     /// The least credit for a stream: as credit goes back by half a window, half of it must
@@ -59,7 +65,7 @@ impl Settings {
         2 * (self.max_frame + super::flow::MESSAGE_COST)
     }
 
-    fn fields(&mut self) -> [&mut u32; 6] {
+    fn fields(&mut self) -> [&mut u32; 7] {
         [
             &mut self.max_frame,
             &mut self.stream_window,
@@ -67,6 +73,7 @@ impl Settings {
             &mut self.max_streams,
             &mut self.max_methods,
             &mut self.max_message,
+            &mut self.max_head,
         ]
     }
 

@@ -10,6 +10,7 @@ use super::flow::cost;
 use super::frame::{Body, Frame, Header, Kind, OpenHead, StatusHead, UNNUMBERED};
 use super::metadata;
 use super::mux::{Event, Mux, Offer};
+use super::parts::Head;
 use super::preface::Settings;
 use super::reader::{self, Payload, Reader, Step};
 use super::stream::{Inbound, Key, LargeIn, Sending};
@@ -207,11 +208,31 @@ impl Mux {
                 self.remove_if_done(key);
                 Ok(())
             }
-            Frame::Headers { stream, metadata } => {
+            Frame::Headers {
+                stream,
+                metadata,
+                parts,
+            } => {
                 let key = self.receiving(header, false, stream)?;
-                self.headers_came(key, stream, metadata)?;
+                self.headers_came(key, stream, metadata, parts)?;
                 self.events.push_back(Event::Readable(key));
                 Ok(())
+            }
+            Frame::Part {
+                stream,
+                opener,
+                first,
+                data,
+            } => {
+                if opener {
+                    self.check_theirs(header, stream)?;
+                    if self.theirs.by_wire(stream).is_some() {
+                        return Err(Violation::StreamBusy { stream });
+                    }
+                } else {
+                    self.receiving(header, false, stream)?;
+                }
+                self.part_came(opener, stream, first, data)
             }
             Frame::Status { stream, head, body } => {
                 let key = self.receiving(header, false, stream)?;
@@ -281,6 +302,11 @@ impl Mux {
             .table(opener)
             .by_wire(stream)
             .ok_or(Violation::WrongStream { kind, stream })?;
+        let is_open = |state: &super::stream::Stream| state.opening.is_none();
+        if !self.stream(key).is_some_and(is_open) {
+            // It has a number, and the peer does not know it yet.
+            return Err(Violation::WrongStream { kind, stream });
+        }
         if self.stream(key).is_none_or(|state| state.input_ended) {
             return Err(Violation::AfterEnd { kind, stream });
         }
@@ -325,11 +351,25 @@ impl Mux {
         let path = self
             .names_in
             .resolve(head.method, head.path, settings.max_methods)?;
-        let metadata = metadata::decode(head.metadata)?;
         let key = self
             .theirs
             .add_at(wire)
             .ok_or(Violation::StreamBusy { stream: wire })?;
+        let long = if head.parts {
+            Some(self.head_in_parts(Kind::Open, key, wire)?)
+        } else {
+            self.heads.forget(true, wire);
+            None
+        };
+        let mut dropped = None;
+        let metadata = match long {
+            None => metadata::decode(head.metadata, false)?,
+            Some(Head::Whole(bytes)) => metadata::decode(&bytes, true)?,
+            Some(Head::Dropped(len)) => {
+                dropped = Some(len);
+                Ok(Metadata::new())
+            }
+        };
         let send = super::flow::SendWindow::new(self.peer.stream_window);
         if let Some(stream) = self.theirs.get_mut(key) {
             stream.channel = head.channel;
@@ -340,6 +380,11 @@ impl Mux {
         self.ended(key, end);
         if self.going_away && head.channel == 0 {
             self.refuse(key, &Status::unavailable("going away: no more calls"));
+            return Ok(());
+        }
+        if let Some(len) = dropped {
+            let status = self.no_room(len);
+            self.refuse(key, &status);
             return Ok(());
         }
         let metadata = match metadata {
@@ -495,8 +540,13 @@ impl Mux {
         Ok(())
     }
 
-    fn headers_came(&mut self, key: Key, wire: u32, block: &[u8]) -> Result<(), Violation> {
-        let headers = metadata::decode(block)?;
+    fn headers_came(
+        &mut self,
+        key: Key,
+        wire: u32,
+        block: &[u8],
+        parts: bool,
+    ) -> Result<(), Violation> {
         let Some(stream) = self.ours.get_mut(key) else {
             return Ok(());
         };
@@ -504,6 +554,21 @@ impl Mux {
             return Err(Violation::LateHeaders { stream: wire });
         }
         stream.headers_came = true;
+        let headers = if parts {
+            match self.head_in_parts(Kind::Headers, key, wire)? {
+                Head::Whole(bytes) => metadata::decode(&bytes, true)?,
+                Head::Dropped(len) => {
+                    let status = self.no_room(len);
+                    self.cancel(key, status);
+                    return Ok(());
+                }
+            }
+        } else {
+            metadata::decode(block, false)?
+        };
+        let Some(stream) = self.ours.get_mut(key) else {
+            return Ok(());
+        };
         match headers {
             Ok(_) if stream.deaf => {}
             Ok(headers) => stream.headers_in = Some(headers),
@@ -530,14 +595,35 @@ impl Mux {
             });
         }
         if !head.headers.is_empty() {
-            self.headers_came(key, wire, head.headers)?;
+            self.headers_came(key, wire, head.headers, false)?;
         }
+        let long = if head.parts {
+            Some(self.head_in_parts(Kind::Status, key, wire)?)
+        } else {
+            self.heads.forget(false, wire);
+            None
+        };
+        let mut head = head;
+        if let Some(Head::Whole(bytes)) = &long {
+            let (code, refused) = (head.code, head.refused);
+            head = StatusHead {
+                code,
+                refused,
+                parts: true,
+                ..StatusHead::decode_long(bytes)?
+            };
+        }
+        let is_long = matches!(long, Some(Head::Whole(_)));
         if head.code == 0 && self.stream(key).is_some_and(|s| s.large_in.is_some()) {
             return Err(Violation::EndInMessage { stream: wire });
         }
-        let trailers = metadata::decode(head.trailers)?;
+        let trailers = metadata::decode(head.trailers, is_long)?;
         self.body(key, wire, body, payload)?;
         let result = match trailers {
+            // Of a success without its trailers nobody would know.
+            Ok(_) if let (Some(Head::Dropped(len)), 0) = (&long, head.code) => {
+                Err(self.no_room(*len))
+            }
             Ok(trailers) => result_of(head, trailers),
             Err(error) => Err(Status::internal(format!("bad trailers: {error}"))),
         };
@@ -559,6 +645,8 @@ impl Mux {
     }
 
     fn cancel_came(&mut self, wire: u32) {
+        // Of a call that was given up before it was opened.
+        self.heads.forget(true, wire);
         let Some(key) = self.theirs.by_wire(wire) else {
             return;
         };
@@ -575,11 +663,8 @@ impl Mux {
             Sending::Finishing => {
                 // The answer is not wanted any more, but its last frame is.
                 stream.clear_outbox();
-                if let Some(ending) = &mut stream.ending
-                    && ending.code == 0
-                {
-                    ending.code = u8::try_from(Code::Cancelled.number()).unwrap_or(1);
-                    ending.trailers.clear();
+                if let Some(ending) = &mut stream.ending {
+                    ending.strip();
                 }
                 self.queue(key);
             }

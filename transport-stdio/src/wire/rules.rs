@@ -31,7 +31,7 @@ variants! {
     Truncated TrailingBytes HeadTooLong NotText PathTooLong BadMetadata TooManyEntries
     UnknownMethod BadMethodNumber WrongStream StreamBusy AfterEnd LateHeaders CreditExceeded
     CreditOverflow MessageInMessage ChunkNotGranted ChunkTooLong EmptyChunk EndInMessage
-    GrantNotAsked AfterClose EndOfBytes
+    GrantNotAsked AfterClose EndOfBytes NoParts
 }
 
 fn preface() -> Vec<u8> {
@@ -122,7 +122,11 @@ fn status(stream: u32) -> Frame<'static> {
 }
 
 fn headers(stream: u32, metadata: &[u8]) -> Frame<'_> {
-    Frame::Headers { stream, metadata }
+    Frame::Headers {
+        stream,
+        metadata,
+        parts: false,
+    }
 }
 
 fn call(mux: &mut Mux) -> Result<super::Key, OpenError> {
@@ -303,7 +307,8 @@ fn malformed() -> Vec<Case> {
                 v,
                 V::HeadTooLong {
                     kind: 5,
-                    len: 16_001
+                    len: 16_001,
+                    most: 16_000
                 }
             )
         }),
@@ -358,11 +363,95 @@ fn malformed() -> Vec<Case> {
         (
             "too many entries",
             bytes(&[headers(0, &b"\x01a\0\0".repeat(MAX_ENTRIES + 1))]),
-            |v| *v == V::TooManyEntries,
+            |v| *v == V::TooManyEntries { most: MAX_ENTRIES },
         ),
         ("an empty chunk", raw(3, 0, 1, b""), |v| {
             *v == V::EmptyChunk { stream: 0 }
         }),
+    ]
+}
+
+/// Heads in parts that are wrong.
+fn parts() -> Vec<Case> {
+    use Violation as V;
+    let part = |stream, opener, first, data| Frame::Part {
+        stream,
+        opener,
+        first,
+        data,
+    };
+    let piece = vec![0; 100_000];
+    let long = std::iter::once(part(0, true, true, &piece))
+        .chain((0..21).map(|_| part(0, true, false, &piece)));
+    let in_parts = |stream| {
+        let head = OpenHead {
+            parts: true,
+            ..head("/a/B")
+        };
+        open_with(stream, true, head, Body::Absent)
+    };
+    vec![
+        ("an empty part", raw(0x0a, 0, 0x11, b""), |v| {
+            *v == V::EmptyChunk { stream: 0 }
+        }),
+        (
+            "a part without a first",
+            bytes(&[part(0, true, false, b"x")]),
+            |v| {
+                *v == V::NoParts {
+                    kind: 0x0a,
+                    stream: 0,
+                }
+            },
+        ),
+        ("a head that is not there", bytes(&[in_parts(0)]), |v| {
+            *v == V::NoParts { kind: 1, stream: 0 }
+        }),
+        (
+            "the head of another stream",
+            bytes(&[part(0, true, true, b"x"), in_parts(1)]),
+            |v| *v == V::NoParts { kind: 1, stream: 1 },
+        ),
+        (
+            "a head that a frame without it has dropped",
+            bytes(&[
+                part(0, true, true, b"x"),
+                open(0, true, Body::Absent),
+                Frame::Cancel { stream: 0 },
+                part(1, true, false, b"x"),
+            ]),
+            |v| {
+                *v == V::NoParts {
+                    kind: 0x0a,
+                    stream: 1,
+                }
+            },
+        ),
+        (
+            "too long a head in parts",
+            bytes(&long.collect::<Vec<_>>()),
+            |v| matches!(v, V::HeadTooLong { kind: 0x0a, .. }),
+        ),
+        (
+            "a part of an open stream's opener",
+            bytes(&[open(0, false, Body::Absent), part(0, true, true, b"x")]),
+            |v| *v == V::StreamBusy { stream: 0 },
+        ),
+        (
+            "a part for too high a stream",
+            bytes(&[part(4_096, true, true, b"x")]),
+            |v| matches!(v, V::WrongStream { stream: 4_096, .. }),
+        ),
+        (
+            "a part for a stream that nobody opened",
+            bytes(&[part(9, false, true, b"x")]),
+            |v| matches!(v, V::WrongStream { stream: 9, .. }),
+        ),
+        (
+            "a list that is malformed in parts",
+            bytes(&[part(0, true, true, b"\x01a\x05\0v"), in_parts(0)]),
+            |v| *v == V::BadMetadata,
+        ),
     ]
 }
 
@@ -589,7 +678,7 @@ fn each_rule_of_the_document_has_its_violation() {
         mux.receive(&preface()).expect("valid");
         mux
     };
-    let frames = malformed().into_iter().chain(out_of_order());
+    let frames = malformed().into_iter().chain(out_of_order()).chain(parts());
     let cases = (prefaces().into_iter().map(|case| (fresh(), case)))
         .chain(frames.map(|case| (started(), case)));
     for (mut mux, (what, bytes, is_expected)) in cases {

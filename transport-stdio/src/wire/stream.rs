@@ -6,7 +6,8 @@ use bytes::Bytes;
 use outboard_core::rpc::{Metadata, OutMessage, Status};
 
 use super::flow::{ReceiveWindow, SendWindow};
-use super::metadata;
+use super::metadata::Block;
+use super::parts::{Ending, PartsOut};
 
 /// A handle to a call. It stays safe to use after the call's end: numbers of streams are used
 /// again, but never the same generation.
@@ -51,52 +52,7 @@ pub(super) enum Sending {
 pub(super) struct Opening {
     pub(super) path: std::borrow::Cow<'static, str>,
     pub(super) timeout: Option<u64>,
-    pub(super) metadata: Vec<u8>,
-}
-
-/// How a call of the peer ends, until it is sent.
-#[derive(Debug, Default)]
-pub(super) struct Ending {
-    pub(super) code: u8,
-    pub(super) refused: bool,
-    pub(super) trailers: Vec<u8>,
-    pub(super) text: String,
-    pub(super) details: Bytes,
-}
-
-impl Ending {
-    /// What travels of a status.
-    pub(super) fn of(status: &Status) -> Self {
-        // Half of what may stand beside a message for the details, and a quarter each for text and
-        // trailers, less some bytes for their lengths.
-        const DETAILS: usize = 8_000;
-        const TEXT: usize = 3_900;
-        const TRAILERS: usize = 3_900;
-        let details = status.details();
-        Self {
-            code: u8::try_from(status.code().number()).unwrap_or(2),
-            refused: false,
-            trailers: metadata::encode(status.metadata())
-                .ok()
-                .filter(|block| block.len() <= TRAILERS)
-                .unwrap_or_default(),
-            text: cut(status.message(), TEXT).to_owned(),
-            details: if details.len() <= DETAILS {
-                Bytes::copy_from_slice(details)
-            } else {
-                Bytes::new()
-            },
-        }
-    }
-}
-
-/// The start of `text`, at most `most` bytes of it.
-pub(super) fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
+    pub(super) metadata: Block,
 }
 
 /// A large message on its way out.
@@ -152,7 +108,11 @@ pub(super) struct Stream {
     pub(super) channel: u32,
 
     pub(super) opening: Option<Opening>,
-    pub(super) headers_out: Option<Vec<u8>>,
+    pub(super) headers_out: Option<Block>,
+    /// A head that does not fit a frame, on its way out.
+    pub(super) parts_out: Option<PartsOut>,
+    /// The bytes of heads in parts that came for this stream and are kept.
+    pub(super) heads_held: usize,
     /// Headers left, or a message, which means that there are none.
     pub(super) headers_gone: bool,
     pub(super) outbox: VecDeque<OutMessage>,
@@ -211,15 +171,15 @@ impl Stream {
 
     /// All that waits to be sent.
     pub(super) fn unsent_len(&self) -> usize {
-        let opening = self
-            .opening
-            .as_ref()
-            .map_or(0, |opening| opening.path.len() + opening.metadata.len());
-        let ending = self.ending.as_ref().map_or(0, |ending| {
-            ending.trailers.len() + ending.text.len() + ending.details.len()
+        let opening = self.opening.as_ref().map_or(0, |opening| {
+            opening.path.len() + opening.metadata.bytes.len()
         });
-        let headers = self.headers_out.as_ref().map_or(0, Vec::len);
-        self.queued_len() + opening + ending + headers
+        let ending = self.ending.as_ref().map_or(0, |ending| {
+            ending.trailers.bytes.len() + ending.text.len() + ending.details.len()
+        });
+        let headers = self.headers_out.as_ref().map_or(0, |b| b.bytes.len());
+        let parts = self.parts_out.as_ref().map_or(0, |parts| parts.left.len());
+        self.queued_len() + opening + ending + headers + parts
     }
 
     pub(super) fn clear_outbox(&mut self) {
@@ -227,6 +187,7 @@ impl Stream {
         self.outbox_len = 0;
         self.large_out = None;
         self.headers_out = None;
+        self.parts_out = None;
     }
 
     /// Makes the place ready for the next stream.

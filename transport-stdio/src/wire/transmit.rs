@@ -8,14 +8,15 @@ use super::flow::{SendWindow, cost};
 use super::frame::{Body, Frame, OpenHead, StatusHead};
 use super::mux::{Event, Mux};
 use super::out::{COPY_BELOW, OutBuf};
+use super::parts::{Of, PartsOut};
 use super::stream::{Key, LargeOut, OUTBOX_ROOM, Sending};
-use outboard_core::rpc::OutMessage;
+use outboard_core::rpc::{OutMessage, Status};
 
 /// Encoding stops when this much waits to be written: a full pipe. More would only delay what
 /// comes later, and a peer that does not read must not make us collect frames.
 const OUT_LIMIT: usize = 64 * 1024;
 /// Pieces of large messages are at most this long even if the peer takes longer frames.
-const MAX_PIECE: usize = 128 * 1024;
+pub(super) const MAX_PIECE: usize = 128 * 1024;
 
 /// How a turn ended.
 enum Turn {
@@ -134,22 +135,50 @@ impl Mux {
             return Turn::Gone;
         };
         if stream.cancel {
-            // Nothing of it was sent, so nobody has to be told.
+            if let Some(wire) = stream.wire {
+                // Parts of its head were sent: the peer is to drop them, and says nothing.
+                Frame::Cancel { stream: wire }.encode(out.tail());
+                stream.cancel = false;
+                stream.cancel_sent = true;
+                stream.opening = None;
+                stream.input_ended = true;
+                stream.sending = Sending::Done;
+                stream.clear_outbox();
+            }
+            // Else nothing of it was sent, so nobody has to be told.
             return if self.remove_if_done(key) {
                 Turn::Gone
             } else {
                 Turn::Idle
             };
         }
+        if stream.opening.as_ref().is_some_and(|o| o.metadata.long) {
+            return self.turn_to_open_in_parts(key, out);
+        }
+        if let Some(wire) = stream.wire
+            && stream.parts_out.is_some()
+        {
+            if self.send_part(key, wire, out) {
+                return Turn::Again;
+            }
+            if let Some(stream) = self.ours.get_mut(key) {
+                stream.parts_out = None;
+            }
+        }
+        let Some(stream) = self.ours.get_mut(key) else {
+            return Turn::Gone;
+        };
+        let parts = stream.wire.is_some();
         let Some(opening) = &stream.opening else {
             return Turn::Again;
         };
         let head = OpenHead {
+            parts,
             method: 0,
             path: Some(&opening.path),
             channel: stream.channel,
             timeout: opening.timeout,
-            metadata: &opening.metadata,
+            metadata: opening.metadata.short(),
         };
         let len = stream.outbox.front().map(OutMessage::len);
         let inline = len.filter(|len| head.encoded_len() + len <= peer.max_frame as usize);
@@ -159,7 +188,9 @@ impl Mux {
             self.starve(key);
             return Turn::Idle;
         }
-        let Some(wire) = self.ours.number(key, peer.max_streams) else {
+        let numbered = stream.wire;
+        let number = numbered.or_else(|| self.ours.number(key, peer.max_streams));
+        let Some(wire) = number else {
             self.want_number(key);
             return Turn::Idle;
         };
@@ -175,7 +206,8 @@ impl Mux {
             path: named.then_some(opening.path.as_ref()),
             channel: stream.channel,
             timeout: opening.timeout,
-            metadata: &opening.metadata,
+            metadata: opening.metadata.short(),
+            parts,
         };
         stream.send = SendWindow::new(peer.stream_window);
         let mut message = None;
@@ -211,6 +243,52 @@ impl Mux {
             body,
         };
         emit(&mut self.scratch, out, &frame, message);
+        Turn::Again
+    }
+
+    /// Begins to send the head of a call that does not fit a frame: it goes first.
+    fn turn_to_open_in_parts(&mut self, key: Key, out: &mut OutBuf) -> Turn {
+        if !self.got_preface {
+            // Whether the peer takes it is not known yet; its preface gives the call a turn.
+            return Turn::Idle;
+        }
+        let most = self.peer;
+        let opening = self.ours.get(key).and_then(|s| s.opening.as_ref());
+        let checked = opening.map_or(Ok(()), |o| o.metadata.check(most.max_head));
+        if let Err(error) = checked {
+            self.cancel(key, Status::resource_exhausted(error.to_string()));
+            return Turn::Again;
+        }
+        let Some(wire) = self.ours.number(key, most.max_streams) else {
+            self.want_number(key);
+            return Turn::Idle;
+        };
+        if let Some(stream) = self.ours.get_mut(key)
+            && let Some(opening) = &mut stream.opening
+        {
+            let block = std::mem::take(&mut opening.metadata);
+            stream.parts_out = Some(PartsOut::new(Of::Opening, block.bytes));
+        }
+        self.send_part(key, wire, out);
+        Turn::Again
+    }
+
+    /// A turn for headers or a status that does not fit a frame.
+    fn turn_in_parts(&mut self, key: Key, wire: u32, of: Of, out: &mut OutBuf) -> Turn {
+        if !self.send_part(key, wire, out)
+            && let Some(stream) = self.stream_mut(key)
+        {
+            stream.parts_out = None;
+            if of == Of::Headers {
+                stream.headers_gone = true;
+                let frame = Frame::Headers {
+                    stream: wire,
+                    metadata: &[],
+                    parts: true,
+                };
+                frame.encode(out.tail());
+            }
+        }
         Turn::Again
     }
 
@@ -253,6 +331,13 @@ impl Mux {
                 Turn::Idle
             };
         }
+        if stream.headers_out.as_ref().is_some_and(|block| block.long) {
+            let block = stream.headers_out.take().unwrap_or_default();
+            stream.parts_out = Some(PartsOut::new(Of::Headers, block.bytes));
+        }
+        if let Some(of) = stream.parts_out.as_ref().map(|parts| parts.of) {
+            return self.turn_in_parts(key, wire, of, out);
+        }
         if stream.large_out.is_some() {
             return self.turn_large(key, wire, out);
         }
@@ -266,7 +351,8 @@ impl Mux {
             stream.headers_gone = true;
             let frame = Frame::Headers {
                 stream: wire,
-                metadata: &headers,
+                metadata: &headers.bytes,
+                parts: false,
             };
             frame.encode(out.tail());
         }
@@ -338,16 +424,14 @@ impl Mux {
             body: Body::Inline(&[]),
         };
         // The one response message, or the last of many, travels with the status.
-        let ending = stream.ending.take_if(|ending| last && ending.code == 0);
+        let ending = stream
+            .ending
+            .take_if(|ending| last && ending.code == 0 && ending.fits_a_frame());
         let mut whole = false;
         if let Some(ending) = &ending {
             let head = StatusHead {
-                code: ending.code,
-                refused: ending.refused,
-                headers: headers.as_deref().unwrap_or_default(),
-                trailers: &ending.trailers,
-                text: &ending.text,
-                details: &ending.details,
+                headers: headers.as_ref().map_or(&[], |block| block.bytes.as_slice()),
+                ..ending.head()
             };
             let head_len = head.encoded_len();
             if head_len + len <= most && head_len <= super::frame::MAX_HEAD {
@@ -362,7 +446,8 @@ impl Mux {
         if let Some(headers) = headers.as_ref().filter(|_| !whole) {
             let frame = Frame::Headers {
                 stream: wire,
-                metadata: headers,
+                metadata: &headers.bytes,
+                parts: false,
             };
             frame.encode(out.tail());
         }
@@ -404,9 +489,17 @@ impl Mux {
 
     /// The last frame, without a message.
     fn turn_last(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> Turn {
+        let max_head = self.peer.max_head;
         let Some(stream) = self.stream_mut(key) else {
             return Turn::Gone;
         };
+        if let Some(ending) = &mut stream.ending
+            && !ending.fits_a_frame()
+            && let Some(long) = ending.split(max_head)
+        {
+            stream.parts_out = Some(PartsOut::new(Of::Ending, long));
+            return Turn::Again;
+        }
         stream.sending = Sending::Done;
         if key.ours {
             Frame::End { stream: wire }.encode(out.tail());
@@ -414,17 +507,14 @@ impl Mux {
             let headers = stream.headers_out.take().unwrap_or_default();
             let ending = stream.ending.take().unwrap_or_default();
             let mut head = StatusHead {
-                code: ending.code,
-                refused: ending.refused,
-                headers: &headers,
-                trailers: &ending.trailers,
-                text: &ending.text,
-                details: &ending.details,
+                headers: &headers.bytes,
+                ..ending.head()
             };
             if head.encoded_len() > super::frame::MAX_HEAD {
                 let frame = Frame::Headers {
                     stream: wire,
-                    metadata: &headers,
+                    metadata: &headers.bytes,
+                    parts: false,
                 };
                 frame.encode(out.tail());
                 head.headers = &[];

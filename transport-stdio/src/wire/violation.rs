@@ -1,6 +1,6 @@
 //! How a peer can break the protocol.
 
-use super::frame::{MAX_ENTRIES, MAX_HEAD, MAX_PATH};
+use super::frame::MAX_PATH;
 
 /// The peer broke a rule that both sides' states depend on, so the connection cannot go on.
 ///
@@ -54,8 +54,12 @@ pub enum Violation {
     #[error("frame of type {kind:#04x} has {extra} bytes too many")]
     TrailingBytes { kind: u8, extra: usize },
     /// What stands before the message is too long.
-    #[error("frame of type {kind:#04x} has {len} bytes beside its message: at most {MAX_HEAD}")]
-    HeadTooLong { kind: u8, len: usize },
+    #[error("frame of type {kind:#04x} has {len} bytes beside its message: at most {most}")]
+    HeadTooLong { kind: u8, len: usize, most: usize },
+    /// A piece of a head that does not belong to one, or a frame whose head should be in pieces and
+    /// is not.
+    #[error("frame of type {kind:#04x} on stream {stream} without the pieces of a head before it")]
+    NoParts { kind: u8, stream: u32 },
     /// A text is not UTF-8.
     #[error("frame of type {kind:#04x} has a text that is not UTF-8")]
     NotText { kind: u8 },
@@ -66,8 +70,8 @@ pub enum Violation {
     #[error("metadata that ends in the middle of an entry")]
     BadMetadata,
     /// A list of metadata is too long.
-    #[error("metadata of more than {MAX_ENTRIES} entries")]
-    TooManyEntries,
+    #[error("metadata of more than {most} entries")]
+    TooManyEntries { most: usize },
     /// A method's number that no name was given for.
     #[error("method number {method} was never given a name; {known} are known")]
     UnknownMethod { method: u16, known: usize },
@@ -110,8 +114,8 @@ pub enum Violation {
         len: usize,
         left: usize,
     },
-    /// A chunk without content.
-    #[error("an empty chunk on stream {stream}")]
+    /// A chunk, or a piece of a head, without content.
+    #[error("an empty piece on stream {stream}")]
     EmptyChunk { stream: u32 },
     /// The end of a stream in the middle of a message.
     #[error("stream {stream} ended in the middle of a message")]
