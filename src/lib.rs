@@ -66,8 +66,8 @@ pub use outboard_transport_stdio::Stdio;
 
 pub use self::client::Client;
 pub use outboard_core::rpc::{
-    CallOptions, Channel, Code, Metadata, MetadataError, MetadataValue, Status, StreamSender,
-    Streaming,
+    CallOptions, Channel, Code, Keepalive, Metadata, MetadataError, MetadataValue, Status,
+    StreamSender, Streaming,
 };
 
 /// Includes what `outboard-build` generated from the `.proto` files of a package, such as

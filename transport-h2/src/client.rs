@@ -30,6 +30,7 @@ use crate::H2;
 use crate::call::{Failure, deadline_exceeded, not_taken};
 use crate::headers::RequestTemplate;
 use crate::io::adapt;
+use crate::keepalive::Pinger;
 
 /// Resolves with the connection's closing status; an error if the runtime dropped the driver.
 type Closing = SharedFuture<oneshot::Receiver<Status>>;
@@ -144,9 +145,13 @@ pub(crate) fn connect(
         heard: Signal::new(),
     });
     let spin = config.spinner();
+    let mut h2 = h2;
+    let pings = || h2.as_mut().and_then(h2::client::Connection::ping_pong);
+    let pinger = Pinger::new(config.keepalive, pings, runtime);
     let driver = Driver::new(
         Arc::clone(&shared),
         h2,
+        pinger,
         flusher,
         connection.lost,
         closed,

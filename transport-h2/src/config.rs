@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outboard_core::rpc::Spin;
+use outboard_core::rpc::{Keepalive, Spin};
 
 use crate::announce::kept_header_list;
 use crate::authority::Filter;
@@ -18,6 +18,7 @@ pub struct H2 {
     max_frame_size: u32,
     max_header_list_size: u32,
     spin: Duration,
+    pub(crate) keepalive: Option<Keepalive>,
     pub(crate) last_stream: u32,
 }
 
@@ -69,6 +70,7 @@ impl H2 {
             // percent-encoded, and 1 MiB of details and metadata in base64.
             max_header_list_size: 5 << 20,
             spin: Duration::ZERO,
+            keepalive: None,
             last_stream: LAST_STREAM,
         }
     }
@@ -128,6 +130,22 @@ impl H2 {
 
     fn kept_header_list(&self) -> u32 {
         kept_header_list(self.max_header_list_size, self.max_frame_size)
+    }
+
+    /// Pings a peer that has been quiet, and counts the connection as lost when it stays so; see
+    /// [`Keepalive`] for what that promises. Off by default. On the host's side it is what ends a
+    /// call without a deadline when the plugin is stopped; a plugin can watch its host likewise.
+    ///
+    /// The peer's HTTP/2 answers pings by itself, but a server in another language may punish them:
+    /// grpc-go, and so a plugin on go-plugin, takes more than two pings that are less than five
+    /// minutes apart, without anything of its own sent in between, for an attack, and ends the
+    /// connection with GOAWAY `too_many_pings`. With such plugins use an interval above five
+    /// minutes, or have their author allow it (`keepalive.EnforcementPolicy`). Plugins on outboard
+    /// take pings at any rate.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.keepalive = Some(keepalive);
+        self
     }
 
     pub(crate) const fn spinner(&self) -> Spin {

@@ -62,10 +62,12 @@ struct Inner {
     announce: Option<u32>,
     /// The peer has sent all it will ever send.
     ended: bool,
-    /// Bytes have come since that was asked last.
+    /// Bytes have come since that was asked last, for the spin.
     has_read: bool,
     /// Bytes have ever come.
     has_heard: bool,
+    /// Bytes have come since that was asked last, for the keepalive.
+    alive: bool,
 }
 
 enum Writing {
@@ -98,6 +100,7 @@ pub(crate) fn adapt(
             ended: false,
             has_read: false,
             has_heard: false,
+            alive: false,
         },
     ));
     (Io(Arc::clone(&inner)), Flusher(inner))
@@ -128,14 +131,18 @@ impl Flusher {
         lock(&self.0).has_heard
     }
 
+    /// Whether bytes have come since that was asked last.
+    pub(crate) fn take_alive(&self) -> bool {
+        std::mem::take(&mut lock(&self.0).alive)
+    }
+
     /// Ends a turn: sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut inner = lock(&self.0);
-        if inner.budget.is_over() {
+        if let Some(runtime) = lock(&self.0).end_turn() {
             // Later, so that whatever has become ready meanwhile comes first.
-            inner.runtime.wake_after_io(cx.waker());
+            runtime.wake_after_io(cx.waker());
         }
-        inner.budget.end_turn();
+        let mut inner = lock(&self.0);
         let pending = inner.poll_flush(cx).is_pending();
         match std::mem::replace(&mut inner.writing, Writing::Over) {
             Writing::Failed(error) => Poll::Ready(Err(error)),
@@ -187,6 +194,13 @@ impl Inner {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives the runtime if there may be more to read.
+    fn end_turn(&mut self) -> Option<SharedRuntime> {
+        let is_over = self.budget.is_over();
+        self.budget.end_turn();
+        is_over.then(|| Arc::clone(&self.runtime))
     }
 
     fn next_read(&mut self) -> Option<usize> {
@@ -247,6 +261,7 @@ impl Inner {
         self.ended |= read == 0 && !target.is_empty();
         self.has_read |= read > 0;
         self.has_heard |= read > 0;
+        self.alive |= read > 0;
         self.budget.handle_read(read, || self.runtime.now());
         Poll::Ready(Ok(read))
     }

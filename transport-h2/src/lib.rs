@@ -44,6 +44,7 @@ mod client;
 mod config;
 mod headers;
 mod io;
+mod keepalive;
 mod outgoing;
 mod panic;
 mod server;

@@ -19,12 +19,13 @@ use futures_util::task::AtomicWaker;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use outboard_core::rpc::{Router, ServerConfig, Serving, Spin};
+use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, Spin};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::dispatch::dispatch;
 use crate::H2;
 use crate::io::{Flusher, Io, adapt};
+use crate::keepalive::Pinger;
 
 /// How many calls one poll takes up before it lets other tasks run. A guess; far above what one
 /// read brings from a well-meant peer.
@@ -100,6 +101,7 @@ pub(crate) fn serve(
         Arc::clone(&orders),
         server,
         config.spinner(),
+        config.keepalive,
     )));
     Arc::new(Handle {
         orders,
@@ -136,6 +138,7 @@ async fn run(
     orders: Arc<Orders>,
     server: Arc<Server>,
     spin: Spin,
+    keepalive: Option<Keepalive>,
 ) {
     let (io, flusher) = io;
     let mut handshake = pin!(builder.handshake::<Io, Bytes>(io));
@@ -155,9 +158,11 @@ async fn run(
     match connection {
         None => {}
         Some(Err(error)) => tracing::debug!(%error, "a connection ended before its handshake"),
-        Some(Ok(connection)) => {
+        Some(Ok(mut connection)) => {
+            let pinger = Pinger::new(keepalive, || connection.ping_pong(), &server.runtime);
             let accepting = Accepting {
                 connection,
+                pinger,
                 flusher,
                 orders,
                 server,
@@ -174,6 +179,7 @@ async fn run(
 /// wakes the handlers that still run, to be dropped.
 struct Accepting {
     connection: Connection<Io, Bytes>,
+    pinger: Option<Pinger>,
     flusher: Flusher,
     orders: Arc<Orders>,
     server: Arc<Server>,
@@ -205,6 +211,14 @@ impl Future for Accepting {
                 Poll::Ready(())
             }
             Poll::Ready(Ok(())) | Poll::Pending => {
+                if let Some(pinger) = &mut this.pinger {
+                    let heard = this.flusher.take_alive();
+                    let silent = pinger.poll_silent(heard, &this.server.runtime, cx);
+                    if silent.is_ready() {
+                        tracing::debug!(reason = pinger.reason(), "connection lost");
+                        return Poll::Ready(());
+                    }
+                }
                 this.flusher.spin(&mut this.spin, &this.server.runtime, cx);
                 Poll::Pending
             }

@@ -47,8 +47,10 @@ pub struct KeepaliveTimer {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
+    /// Until the next look.
     Quiet(Instant),
-    Asked(Instant),
+    /// Since the ping, until the peer is given up.
+    Asked(Instant, Instant),
     Over,
 }
 
@@ -81,9 +83,13 @@ impl KeepaliveTimer {
         }
     }
 
-    /// Something has come from the peer. Reads no clock: it is called for every read.
+    /// Something has come from the peer. Reads no clock: it is called for every read. May make
+    /// [`poll_timeout`](Self::poll_timeout) earlier.
     pub fn heard(&mut self) {
         self.alive = true;
+        if let Phase::Asked(since, _) = self.phase {
+            self.phase = Phase::Quiet(later(since, self.config.interval));
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; never again after
@@ -91,7 +97,7 @@ impl KeepaliveTimer {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Quiet(at) | Phase::Asked(at) => Some(at),
+            Phase::Quiet(at) | Phase::Asked(_, at) => Some(at),
             Phase::Over => None,
         }
     }
@@ -107,10 +113,10 @@ impl KeepaliveTimer {
         }
         match self.phase {
             Phase::Quiet(_) => {
-                self.phase = Phase::Asked(later(now, self.config.timeout));
+                self.phase = Phase::Asked(now, later(now, self.config.timeout));
                 KeepaliveAction::Ping
             }
-            Phase::Asked(_) => {
+            Phase::Asked(..) => {
                 self.phase = Phase::Over;
                 KeepaliveAction::GiveUp
             }
@@ -181,6 +187,37 @@ mod tests {
             assert_eq!(next(&mut timer, &mut now), KeepaliveAction::Ping);
             timer.heard();
             assert_eq!(next(&mut timer, &mut now), KeepaliveAction::Wait);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_stops_is_noticed_in_the_time_that_is_promised() {
+        let (interval, timeout) = (10 * SECOND, 60 * SECOND);
+        for heard_after in 0..40 {
+            let start = Instant::now();
+            let mut timer = KeepaliveTimer::new(Keepalive { interval, timeout }, start);
+            let last = start + heard_after * SECOND;
+            let mut now = start;
+            let mut heard = false;
+            loop {
+                let at = timer.poll_timeout().expect("it is not over");
+                if !heard && at >= last {
+                    timer.heard();
+                    heard = true;
+                    now = last;
+                    continue;
+                }
+                now = at.max(now);
+                if timer.handle_timeout(now) == KeepaliveAction::GiveUp {
+                    break;
+                }
+            }
+            let silence = now - last;
+            assert!(silence >= timeout, "{heard_after}: {silence:?}");
+            assert!(
+                silence <= 2 * interval + timeout,
+                "{heard_after}: {silence:?}"
+            );
         }
     }
 

@@ -103,23 +103,30 @@ impl Harness {
 
     /// A host of any command that runs in the case's directory.
     pub fn host_of(&self, command: Command) -> Host {
+        self.set_up(self.on.transport.of_host(Host::new(HANDSHAKE)), command)
+    }
+
+    /// This host, of a command that runs in the case's directory.
+    pub fn set_up(&self, host: Host, command: Command) -> Host {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let command = command
             .stdin_null()
             .env("TMPDIR", &self.dir)
             .env("PATH", path);
-        self.on
-            .transport
-            .of_host(Host::new(HANDSHAKE))
-            .socket_dir(&self.dir)
+        host.socket_dir(&self.dir)
             .inherit_env(false)
             .command(command)
     }
 
     /// A host of the suite's plugin with these options.
     pub fn host(&self, options: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Host {
+        self.host_of(self.plugin(options))
+    }
+
+    /// The suite's plugin with these options.
+    pub fn plugin(&self, options: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let on = [self.on.plugin.to_string(), self.on.transport.to_string()];
-        self.host_of(Command::new(PLUGIN).args(on).args(options))
+        Command::new(PLUGIN).args(on).args(options)
     }
 
     /// A host of a shell script.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use outboard::{CallOptions, Code, Command, ExitReason, PingError};
+use outboard::{CallOptions, Code, Command, ExitReason, H2, Host, Keepalive, PingError};
 use outboard_suite::axes::TransportKind;
 use outboard_suite::proto::{Nothing, Probe as _};
 use outboard_suite::watched::Sink;
@@ -174,6 +174,31 @@ pub async fn a_stopped_plugin_holds_up_no_call_past_its_deadline(h: Harness) {
         for file in files_in(h.dir()) {
             let _removed = std::fs::remove_file(h.dir().join(file));
         }
+    }
+}
+
+pub async fn a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for(h: Harness) {
+    // Long enough for a plugin that runs on a busy machine.
+    let keepalive = Keepalive {
+        interval: Duration::from_millis(200),
+        timeout: Duration::from_secs(3),
+    };
+    let host = Host::new(outboard_suite::HANDSHAKE).transport(H2::new().keepalive(keepalive));
+    let rig = h.start_host(h.set_up(host, h.plugin([""; 0]))).await;
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+    leftovers::stop(rig.pid());
+    let calls = (0..3).map(|_| rig.probe.echo(payload("x")));
+    let ended = h.within(Duration::from_secs(30), join_all(calls)).await;
+    for ended in ended {
+        let status = ended.expect_err("nobody answers");
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        assert!(status.is_connection_lost(), "{status}");
+        assert!(status.message().contains("keepalive"), "{status}");
+    }
+    assert!(!rig.plugin.is_exited(), "it is only stopped");
+    h.promptly(rig.plugin.kill()).await;
+    for file in files_in(h.dir()) {
+        let _removed = std::fs::remove_file(h.dir().join(file));
     }
 }
 

@@ -175,6 +175,7 @@ macro_rules! pairs {
             a_stopped_plugin_holds_up_no_call_past_its_deadline;
             $on:
             [H2:
+                a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for,
                 strangers_at_the_socket_harm_nothing,
                 a_second_host_may_come_beside_the_first,
                 who_cannot_be_accepted_for_want_of_descriptors_is_told,

@@ -15,6 +15,7 @@ use outboard_core::rt::Timer;
 
 use super::{Shared, State, closed_here};
 use crate::io::{Flusher, Io};
+use crate::keepalive::Pinger;
 
 type H2Connection = client::Connection<Io, Bytes>;
 
@@ -22,6 +23,7 @@ type H2Connection = client::Connection<Io, Bytes>;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     h2: Option<H2Connection>,
+    pinger: Option<Pinger>,
     flusher: Flusher,
     /// Nothing can be written any more; what the peer sent before is still read for a while.
     broken: Option<(io::Error, Pin<Box<dyn Timer>>)>,
@@ -40,12 +42,15 @@ enum End {
     Finished(Result<(), h2::Error>),
     /// Nothing can be written any more.
     Broken(io::Error),
+    /// The peer does not answer, for this reason.
+    Silent(String),
 }
 
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         h2: Option<H2Connection>,
+        pinger: Option<Pinger>,
         flusher: Flusher,
         lost: Option<LostHook>,
         closed: oneshot::Sender<Status>,
@@ -54,6 +59,7 @@ impl Driver {
         Self {
             shared,
             h2,
+            pinger,
             flusher,
             broken: None,
             lost,
@@ -94,6 +100,7 @@ impl Driver {
             End::Finished(Ok(())) => explain(&shared, lost, None).await,
             End::Finished(Err(error)) => explain(&shared, lost, Some(error.to_string())).await,
             End::Broken(error) => explain(&shared, lost, Some(error.to_string())).await,
+            End::Silent(reason) => explain(&shared, lost, Some(reason)).await,
         };
         tracing::debug!(%status, "connection closed");
         let before = {
@@ -137,7 +144,12 @@ impl Driver {
             self.broken = Some((error, self.shared.runtime.timer(until)));
         }
         let Some((_, timer)) = &mut self.broken else {
-            return Poll::Pending;
+            let Some(pinger) = &mut self.pinger else {
+                return Poll::Pending;
+            };
+            let heard = self.flusher.take_alive();
+            ready!(pinger.poll_silent(heard, &self.shared.runtime, cx));
+            return Poll::Ready(End::Silent(pinger.reason()));
         };
         ready!(timer.as_mut().poll_expired(cx));
         let error = self.broken.take().map(|(error, _)| error);

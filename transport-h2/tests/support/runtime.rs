@@ -58,15 +58,24 @@ impl TestRuntime {
     }
 }
 
-struct TestTimer(async_io::Timer);
+/// async-io's own timer is ready once.
+struct TestTimer {
+    timer: async_io::Timer,
+    expired: bool,
+}
 
 impl Timer for TestTimer {
     fn reset(mut self: Pin<&mut Self>, at: Instant) {
-        self.0.set_at(at);
+        self.timer.set_at(at);
+        self.expired = false;
     }
 
     fn poll_expired(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
+        self.expired = self.expired || Pin::new(&mut self.timer).poll(cx).is_ready();
+        if self.expired {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 }
 
@@ -80,7 +89,10 @@ impl Runtime for TestRuntime {
     }
 
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
-        Box::pin(TestTimer(async_io::Timer::at(at)))
+        Box::pin(TestTimer {
+            timer: async_io::Timer::at(at),
+            expired: false,
+        })
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
