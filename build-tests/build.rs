@@ -44,5 +44,9 @@ fn main() -> Result<(), outboard_build::Error> {
         .compile(
             &hard.map(|name| format!("proto/hard/{name}.proto")),
             &["proto/hard"],
-        )
+        )?;
+    // What protoc 35.1 made of the file beside it; a test of the member `interop` compares them.
+    outboard_build::configure()
+        .include_file("editions_all.rs")
+        .compile_descriptor_set("proto/editions/editions.binpb")
 }

@@ -29,3 +29,8 @@ pub mod hard_cases {
     //! What is hard to compile: names that get in each other's way, and odd text.
     include!(concat!(env!("OUT_DIR"), "/hard_all.rs"));
 }
+
+pub mod edition_cases {
+    //! A file with an edition, from a descriptor set.
+    include!(concat!(env!("OUT_DIR"), "/editions_all.rs"));
+}

@@ -109,6 +109,9 @@ fn generate(
     let codegen = format!("{}::codegen", settings.crate_path);
     let mut config = Config::new();
     apply_attributes(&mut config, builder, stand_ins);
+    for path in adjust::recursive_groups(&files) {
+        config.boxed(path);
+    }
     for (proto_path, rust_path) in &builder.external {
         config.extern_path(proto_path, rust_path);
     }

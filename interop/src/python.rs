@@ -40,6 +40,15 @@ impl PythonPeer {
         command.extend(flags.iter().map(OsString::from));
         command
     }
+
+    /// The command of the `protoc` that comes with the environment, at a
+    /// pinned version.
+    #[must_use]
+    pub fn protoc(&self) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.args(["-m", "grpc_tools.protoc"]);
+        command
+    }
 }
 
 /// The Python plugin; `None` without Python or without its packages.
