@@ -65,14 +65,18 @@ enum Stage {
     Last(Arc<dyn Connection>),
     /// Calls wait for the next one.
     Waiting,
-    /// Calls fail with this. After a drain, an abort can still say why.
+    /// Calls fail with this.
     Gone(Status, End),
 }
 
+/// How it came to that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
+    /// Given up; a connection that comes all the same is taken.
+    GivenUp,
+    /// Drained by this side: an abort can still say why.
     Drained,
-    Told,
+    Aborted,
 }
 
 /// Where a call goes.
@@ -120,7 +124,7 @@ impl Stable {
         loop {
             let mut state = self.0.state.lock();
             match state.stage {
-                Stage::Waiting => {}
+                Stage::Waiting | Stage::Gone(_, End::GivenUp) => {}
                 // The end has overtaken it.
                 Stage::Up(_) | Stage::Last(_) | Stage::Gone(..) => return drop(state),
             }
@@ -148,10 +152,10 @@ impl Stable {
         }
     }
 
-    /// There will be no other connection: calls that wait, and all later ones, fail with `status`.
-    /// Those in flight on connections that are retiring go on.
+    /// No other connection is expected: calls that wait, and all later ones, fail with `status`,
+    /// unless one comes all the same. Those in flight on connections that are retiring go on.
     pub(crate) fn fail(&self, status: Status) {
-        drop(self.0.close(status, End::Told));
+        drop(self.0.close(status, End::GivenUp));
     }
 
     /// There will be no other connection than the present one: what that does not take fails.
@@ -231,8 +235,11 @@ impl Shared {
         let mut state = self.state.lock();
         let mut insides = Vec::new();
         match &state.stage {
-            Stage::Gone(_, End::Told) => {}
-            Stage::Up(_) | Stage::Last(_) | Stage::Waiting | Stage::Gone(_, End::Drained) => {
+            Stage::Gone(_, End::Aborted) => {}
+            Stage::Up(_)
+            | Stage::Last(_)
+            | Stage::Waiting
+            | Stage::Gone(_, End::GivenUp | End::Drained) => {
                 let gone = Stage::Gone(status.clone(), end);
                 let before = std::mem::replace(&mut state.stage, gone);
                 if let Stage::Up(inside) | Stage::Last(inside) = before {
@@ -242,7 +249,10 @@ impl Shared {
         }
         let wakers = std::mem::take(&mut state.unary);
         let slots = std::mem::take(&mut state.streaming);
-        let closed = state.closed.take();
+        let closed = match end {
+            End::GivenUp => None,
+            End::Drained | End::Aborted => state.closed.take(),
+        };
         drop(state);
         for slot in slots.iter().filter_map(Weak::upgrade) {
             slot.fail(status.clone());
@@ -307,7 +317,7 @@ impl Connection for Stable {
     }
 
     fn abort(&self, status: Status) {
-        let present = self.0.close(status.clone(), End::Told);
+        let present = self.0.close(status.clone(), End::Aborted);
         let retired = std::mem::take(&mut self.0.state.lock().retired);
         for inside in present.iter().chain(retired.values()) {
             inside.abort(status.clone());

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 pub mod axes;
+pub mod cut;
 
 pub mod probe;
 #[allow(missing_docs)]

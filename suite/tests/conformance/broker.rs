@@ -17,7 +17,7 @@ use crate::harness::{Harness, Rig, timed};
 /// How long a dial waits for the other side's announcement, in go-plugin as here.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn relay(id: u32, data: impl Into<Vec<u8>>) -> RelayRequest {
+pub fn relay(id: u32, data: impl Into<Vec<u8>>) -> RelayRequest {
     RelayRequest {
         id,
         op: Op::Echo.into(),
@@ -33,7 +33,7 @@ async fn try_out(rig: &Rig, id: u32) -> Result<Payload, Status> {
     probe.echo(payload("tried")).await
 }
 
-fn lend(rig: &Rig) -> outboard::Served {
+pub fn lend(rig: &Rig) -> outboard::Served {
     let probe = ProbeServer::new(Prober::default());
     rig.plugin.broker().serve(probe).expect("it can be served")
 }

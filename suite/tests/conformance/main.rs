@@ -23,6 +23,7 @@ mod leftovers;
 mod logs;
 mod output;
 mod raw;
+mod reconnect;
 mod shutdown;
 mod starts;
 mod streams;
@@ -180,6 +181,16 @@ macro_rules! pairs {
                 a_second_host_may_come_beside_the_first,
                 who_cannot_be_accepted_for_want_of_descriptors_is_told,
                 junk_on_the_real_stdout_is_drained,
+            ]
+        );
+        group!(reconnect: ;
+            $on:
+            [H2:
+                a_lost_connection_comes_back,
+                calls_wait_for_the_connection_within_their_limits,
+                a_plugin_that_cannot_be_reached_again_is_reported,
+                a_plugin_that_cannot_be_reached_again_is_killed_if_the_host_says_so,
+                a_socket_file_that_is_gone_is_told_as_that,
             ]
         );
         group!(floods: ;
