@@ -3,7 +3,7 @@
 
 use outboard_interop::{
     go,
-    rust_host::{Peer, calls, life, output, refused, services},
+    rust_host::{Peer, calls, life, output, reconnect, refused, services},
 };
 
 /// One test per scenario.
@@ -27,5 +27,6 @@ scenarios! {
         stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call
         killed dropped runtime_dropped grandchild environment two_at_once;
+    reconnect: connection_age connection_cut stream_ids;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }

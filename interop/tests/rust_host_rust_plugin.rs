@@ -1,7 +1,7 @@
 //! outboard on both sides, by the expectations that Go plugins meet.
 #![cfg(unix)]
 
-use outboard_interop::rust_host::{Peer, calls, life, output, refused, services};
+use outboard_interop::rust_host::{Peer, calls, life, output, reconnect, refused, services};
 
 /// One test per scenario.
 macro_rules! scenarios {
@@ -22,6 +22,7 @@ scenarios! {
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call shutdown_waits
         shutdown_with_stdout_locked
         killed dropped runtime_dropped grandchild environment two_at_once;
+    reconnect: connection_cut stream_ids;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }
 

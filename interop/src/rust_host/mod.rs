@@ -16,6 +16,7 @@ use crate::{GoPeers, PythonStdioPeer, is_alive};
 pub mod calls;
 pub mod life;
 pub mod output;
+pub mod reconnect;
 pub mod recorder;
 pub mod refused;
 pub mod services;

@@ -16,6 +16,7 @@
 //
 //	INTEROP_EXIT_FILE        written when serving ended in an orderly way
 //	INTEROP_STDERR_FIRST     written to stderr before anything else
+//	INTEROP_MAX_AGE_MILLIS   the maximal age of a connection
 //	INTEROP_DEFAULT_LIMITS   if set: keep grpc-go's own message limit
 package main
 

@@ -4,9 +4,13 @@ package peer
 
 import (
 	"context"
+	"os"
+	"strconv"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
 
 // Handshake is the one that go-plugin's own examples use, so that these peers
@@ -49,7 +53,17 @@ func (s *Service) GRPCClient(ctx context.Context, broker *plugin.GRPCBroker, con
 	return &Session{Ctx: ctx, Broker: broker, Conn: conn}, nil
 }
 
-// NewServer makes a gRPC server with our receive limit.
+// NewServer makes a gRPC server with our receive limit. With
+// INTEROP_MAX_AGE_MILLIS in the environment it asks the peer to leave each
+// connection after that time, and ends it after as long again.
 func NewServer(options []grpc.ServerOption) *grpc.Server {
-	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(MaxMessage))...)
+	options = append(options, grpc.MaxRecvMsgSize(MaxMessage))
+	if millis, err := strconv.Atoi(os.Getenv("INTEROP_MAX_AGE_MILLIS")); err == nil {
+		age := time.Duration(millis) * time.Millisecond
+		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge:      age,
+			MaxConnectionAgeGrace: age,
+		}))
+	}
+	return grpc.NewServer(options...)
 }
