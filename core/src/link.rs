@@ -88,6 +88,8 @@ pub enum LinkInput {
     Connected,
     /// It could not be made.
     ConnectFailed(Fault),
+    /// It could not be made and never can be: what was connected to is gone for good.
+    Gone(Fault),
 }
 
 /// What the driver is to do.
@@ -152,6 +154,12 @@ impl Link {
                 self.last_fault = Some(fault);
                 self.pause(now);
             }
+            (State::Trying, LinkInput::Gone(fault)) => {
+                self.last_fault = Some(fault);
+                // It has been answered: there is nothing to abandon.
+                self.state = State::Pausing;
+                self.give_up();
+            }
             // The one that was retiring has ended, or an answer to what was given up.
             (
                 State::Trying | State::Pausing | State::Gone,
@@ -159,7 +167,7 @@ impl Link {
             )
             | (
                 State::Up | State::Pausing | State::Gone,
-                LinkInput::Connected | LinkInput::ConnectFailed(_),
+                LinkInput::Connected | LinkInput::ConnectFailed(_) | LinkInput::Gone(_),
             ) => {}
         }
     }
@@ -395,6 +403,26 @@ mod tests {
         );
         link.revive(now);
         assert_eq!(drain(&mut link), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_gone_for_good_is_given_up_at_once() {
+        let mut now = Instant::now();
+        let mut link = Link::new(LinkConfig::default(), now);
+        link.handle(now, LinkInput::Lost);
+        drain(&mut link);
+        now += MS;
+        let fault = Fault::other("its file is gone");
+        link.handle(now, LinkInput::Gone(fault.clone()));
+        let gave_up = LinkEvent::GaveUp { fault: Some(fault) };
+        assert_eq!(drain(&mut link), (vec![], vec![gave_up]));
+        assert_eq!((link.is_gone(), link.poll_timeout()), (true, None));
+        // Too late, or never asked for.
+        link.handle(now, LinkInput::Connected);
+        assert_eq!(drain(&mut link), (vec![], vec![]));
+        let mut up = Link::new(LinkConfig::default(), now);
+        up.handle(now, LinkInput::Gone(Fault::other("who?")));
+        assert!(up.is_up());
     }
 
     #[test]

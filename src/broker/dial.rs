@@ -1,21 +1,14 @@
 //! Dialling ids: waiting for the announcement, then connecting.
 
-use std::io;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
 use outboard_core::broker as machine;
 use outboard_core::endpoint::Endpoint;
-use outboard_core::rpc::{Channel, ConnectionConfig};
-use outboard_core::rt::BoxByteStream;
+use outboard_core::rpc::Channel;
 
 use super::state::{Dial, Inside};
-use super::{Broker, BrokerError};
-use crate::time;
-
-/// How long connecting to an announced address may take; as in Go's gRPC.
-const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+use super::{Broker, BrokerError, redial};
 
 impl Broker {
     /// A channel to what the other side serves under `id`; see [`dial`](Self::dial).
@@ -48,17 +41,19 @@ impl Broker {
             let _known = begun.await;
         }
         let endpoint = self.announced(id).await?;
-        let io = self.connect(id, &endpoint).await?;
-        let parts = &self.0.parts;
-        let config = ConnectionConfig {
-            authority: endpoint.authority(),
-            ..parts.config.clone()
+        let runtime = Arc::clone(&self.0.parts.runtime);
+        let io = match redial::connect(runtime, endpoint.clone()).await {
+            Ok(io) => io,
+            Err(fault) => {
+                let endpoint = endpoint.to_string();
+                return Err(BrokerError::Connect {
+                    id,
+                    endpoint,
+                    fault,
+                });
+            }
         };
-        Ok(Channel::new(parts.transport.connect(
-            &parts.runtime,
-            io,
-            config,
-        )))
+        Ok(Channel::new(self.keep_dialled(id, endpoint, io)))
     }
 
     /// Where the other side serves `id`.
@@ -85,24 +80,6 @@ impl Broker {
             Err(machine::BrokerError::Closed {
                 reason: "its side is gone".to_owned(),
             })
-        })
-    }
-
-    async fn connect(&self, id: u32, endpoint: &Endpoint) -> Result<BoxByteStream, BrokerError> {
-        let parts = &self.0.parts;
-        // The system itself gives up an address that does not answer after minutes.
-        let limit = time::sleep(&parts.runtime, CONNECT_WITHIN);
-        let connected = match select(parts.runtime.connect(endpoint), limit).await {
-            Either::Left((connected, _)) => connected,
-            Either::Right(((), _)) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("it did not answer within {CONNECT_WITHIN:?}"),
-            )),
-        };
-        connected.map_err(|error| BrokerError::Connect {
-            id,
-            endpoint: endpoint.to_string(),
-            fault: endpoint.connect_fault(error),
         })
     }
 }

@@ -4,6 +4,7 @@ mod control;
 mod dial;
 mod error;
 mod listen;
+mod redial;
 mod serve;
 mod served;
 mod server;

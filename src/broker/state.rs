@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) inside: Inside,
     pub(super) dials: BTreeMap<u32, Dial>,
     pub(super) last_ticket: u64,
+    /// Dropped when the machine is closed, to tell what was dialled.
+    pub(super) dialled: BTreeMap<u64, oneshot::Sender<()>>,
     pub(super) servers: BTreeMap<u32, Server>,
     /// What is served inside the connection, by generation and id; `None` while that is being
     /// arranged.
@@ -83,6 +85,7 @@ impl State {
             inside: Inside::Sockets,
             dials: BTreeMap::new(),
             last_ticket: 0,
+            dialled: BTreeMap::new(),
             servers: BTreeMap::new(),
             channels: BTreeMap::new(),
             transmit: None,
@@ -127,6 +130,9 @@ impl State {
                 break;
             }
         }
+        if self.machine.closed().is_some() {
+            after.dialled.append(&mut self.dialled);
+        }
     }
 }
 
@@ -138,6 +144,8 @@ pub(super) struct AfterUnlock {
     tasks: Vec<BoxFuture<'static, ()>>,
     /// Dropped, which ends them.
     servers: Vec<Server>,
+    /// Dropped, which tells them.
+    dialled: BTreeMap<u64, oneshot::Sender<()>>,
     pub(super) transmit: Option<Waker>,
 }
 

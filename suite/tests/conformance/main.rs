@@ -24,6 +24,7 @@ mod logs;
 mod output;
 mod raw;
 mod reconnect;
+mod redial;
 mod shutdown;
 mod starts;
 mod streams;
@@ -191,6 +192,13 @@ macro_rules! pairs {
                 a_plugin_that_cannot_be_reached_again_is_reported,
                 a_plugin_that_cannot_be_reached_again_is_killed_if_the_host_says_so,
                 a_socket_file_that_is_gone_is_told_as_that,
+            ]
+        );
+        group!(redial: ;
+            $on:
+            [H2:
+                a_brokered_connection_comes_back,
+                a_brokered_socket_that_is_gone_is_told_as_that,
             ]
         );
         group!(floods: ;
