@@ -19,7 +19,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer
+    services: kv negotiated version_zero incompatible_version counter broker brokered_age broker_timeout streamer
         streamer_broken;
     calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
         sequential parallel streams unknown_method health;

@@ -35,7 +35,10 @@ pub use self::served::Served;
 ///
 /// The side that has an implementation [serves](Self::serve) it and sends the id in a message of
 /// its own; the other side [dials](Self::dial) the id. Each served id can be dialled once (a rule of
-/// go-plugin); the connection made by that lasts until either side lets go of it.
+/// go-plugin); what was dialled lasts until either side lets go of it. If its connection is lost
+/// before that, it is made again: calls in flight fail with
+/// [`is_connection_lost`](crate::Status::is_connection_lost), later ones wait for the new connection
+/// within their deadlines, for 5 s at most.
 ///
 /// Over the stdio transport brokered calls travel inside the plugin's pipes. Nothing is announced
 /// there: a dial returns at once, an id may be dialled repeatedly, and if nobody serves it, the

@@ -175,6 +175,31 @@ pub fn broker(peer: &Peer) {
     });
 }
 
+/// A server that ends connections for their age, as Go's can, fails not one call of a dialled client.
+pub fn brokered_age(peer: &Peer) {
+    const AGE: Duration = Duration::from_millis(100);
+    run(async {
+        let command = peer.command(&["probe"]);
+        let command = command.env("INTEROP_BROKERED_AGE", AGE.as_millis().to_string());
+        let plugin = start(peer.host(&["probe"]).command(command)).await;
+        let (plugin, probe) = dispense::<super::ProbeClient>(plugin, "probe").await;
+        let id = probe.broker_accept(Nothing {}).await.expect("it serves").id;
+        let helper: AddHelperClient = plugin.broker().dial(id).await.expect("dial");
+        let began = Instant::now();
+        let mut calls = 0;
+        while began.elapsed() < 10 * AGE {
+            let sum = helper.sum(SumRequest { a: calls, b: 1 }).await;
+            assert_eq!(sum.map(|sum| sum.r), Ok(calls + 1));
+            calls += 1;
+        }
+        // One after a pause, too: nothing was asked while the connection ended.
+        tokio::time::sleep(2 * AGE).await;
+        let sum = helper.sum(SumRequest { a: 1, b: 1 }).await;
+        assert_eq!(sum.map(|sum| sum.r), Ok(2));
+        end(plugin).await;
+    });
+}
+
 /// Dialling an id that nobody announces fails after five seconds, and the broker goes on working.
 pub fn broker_timeout(peer: &Peer) {
     run(async {

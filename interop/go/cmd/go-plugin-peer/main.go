@@ -18,6 +18,8 @@
 //	INTEROP_STDERR_FIRST     written to stderr before anything else
 //	INTEROP_MAX_AGE_MILLIS   the maximal age of a connection
 //	INTEROP_DEFAULT_LIMITS   if set: keep grpc-go's own message limit
+//	INTEROP_BROKERED_AGE     milliseconds after which brokered servers end a
+//	                         connection, once its calls are done
 package main
 
 import (

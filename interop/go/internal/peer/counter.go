@@ -6,9 +6,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"outboard.dev/interop/internal/pb/counterpb"
 )
@@ -63,11 +66,22 @@ func (AddHelper) Sum(_ context.Context, request *counterpb.SumRequest) (*counter
 func ServeAddHelper(broker *plugin.GRPCBroker) uint32 {
 	id := broker.NextId()
 	go broker.AcceptAndServe(id, func(options []grpc.ServerOption) *grpc.Server {
-		server := NewServer(options)
+		server := NewServer(append(options, brokeredAge()...))
 		counterpb.RegisterAddHelperServer(server, AddHelper{})
 		return server
 	})
 	return id
+}
+
+// brokeredAge has brokered servers end connections that are older than
+// INTEROP_BROKERED_AGE milliseconds, if that is set.
+func brokeredAge() []grpc.ServerOption {
+	millis, err := strconv.Atoi(os.Getenv("INTEROP_BROKERED_AGE"))
+	if err != nil {
+		return nil
+	}
+	age := time.Duration(millis) * time.Millisecond
+	return []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: age})}
 }
 
 // CounterService serves a Counter.

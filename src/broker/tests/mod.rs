@@ -1,21 +1,29 @@
 //! The broker's own book-keeping, on a runtime that does nothing by itself.
 
+mod aborting;
+mod inside;
+mod redial;
+mod still;
+
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 use futures_util::task::AtomicWaker;
 use outboard_core::broker as machine;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::{
-    Call, CallContext, CallHead, Connection, MessageStream, OutMessage, Reply, ServerConfig,
-    ServiceDescriptor, Serving, Status, Streaming,
+    Call, CallContext, CallHead, Channel, Connection, MessageStream, OutMessage, Reply,
+    ServerConfig, ServiceDescriptor, Serving, Status, Streaming,
 };
 use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
@@ -26,118 +34,9 @@ use outboard_core::wire::plugin::{CONTROLLER, ConnInfo};
 use super::*;
 use crate::codegen::{StreamAnswer, UnaryAnswer};
 
-/// Keeps its tasks until it is told to poll them.
-#[derive(Default)]
-pub(crate) struct Still {
-    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
-    /// Takes no listeners, and drops every task at once, as a runtime that was shut down.
-    gone: AtomicBool,
-    /// Connecting takes for ever, and every timer is over at once.
-    black_hole: AtomicBool,
-    /// What is done while the next listener is being made.
-    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
+pub(crate) use self::still::Still;
 
-impl fmt::Debug for Still {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Still")
-    }
-}
-
-impl Still {
-    /// Polls every task once and drops those that have ended.
-    fn turn(&self) {
-        let tasks = std::mem::take(&mut *self.tasks.lock().expect("no panic"));
-        let left = tasks.into_iter().filter_map(|mut task| {
-            let ended = task.as_mut().now_or_never().is_some();
-            (!ended).then_some(task)
-        });
-        let left: Vec<_> = left.collect();
-        self.tasks.lock().expect("no panic").extend(left);
-    }
-
-    fn tasks(&self) -> usize {
-        self.tasks.lock().expect("no panic").len()
-    }
-}
-
-impl Runtime for Still {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn timer(&self, _: Instant) -> Pin<Box<dyn Timer>> {
-        Box::pin(Fixed(self.black_hole.load(Ordering::Relaxed)))
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        if !self.gone.load(Ordering::Relaxed) {
-            self.tasks.lock().expect("no panic").push(task);
-        }
-    }
-
-    fn connect(&self, _: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {
-        if self.black_hole.load(Ordering::Relaxed) {
-            return Box::pin(std::future::pending());
-        }
-        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
-    }
-
-    fn listener(&self, _: OsSocket, local: Endpoint) -> io::Result<Box<dyn Listener>> {
-        if self.gone.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Other.into());
-        }
-        let meanwhile = self.meanwhile.lock().expect("no panic").take();
-        if let Some(work) = meanwhile {
-            work();
-        }
-        Ok(Box::new(Deaf(local)))
-    }
-
-    fn launch(&self, _: Launch) -> io::Result<Process> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn pipe_reader(&self, _: io::PipeReader) -> io::Result<BoxReader> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn pipe_writer(&self, _: io::PipeWriter) -> io::Result<BoxWriter> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn watch(&self, _: std::os::fd::OwnedFd) -> io::Result<BoxFuture<'static, io::Result<()>>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-/// Whether it is over.
-struct Fixed(bool);
-
-impl Timer for Fixed {
-    fn reset(self: Pin<&mut Self>, _: Instant) {}
-
-    fn poll_expired(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.0 {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-}
-
-struct Deaf(Endpoint);
-
-impl Listener for Deaf {
-    fn local(&self) -> &Endpoint {
-        &self.0
-    }
-
-    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
-        Poll::Pending
-    }
-}
-
-/// Never used: no connection succeeds and nobody is accepted.
+/// Its connections can be lost, and nothing else: nobody is accepted.
 #[derive(Debug)]
 struct Unused(Protocol);
 
@@ -152,7 +51,7 @@ impl Transport for Unused {
         _: BoxByteStream,
         _: ConnectionConfig,
     ) -> Arc<dyn Connection> {
-        unreachable!("no connection succeeds")
+        Arc::new(Dialled::default())
     }
 
     fn serve(
@@ -455,45 +354,25 @@ fn the_latest_socket_files_of_a_peer_are_remembered() {
     assert_eq!(state.peer_files.len(), MAX_PEER_FILES);
 }
 
-/// Channels inside a connection that is gone, or takes everything.
-#[derive(Debug, Default)]
-struct Inner {
-    gone: bool,
-    accepted: Mutex<Vec<u32>>,
-    drained: Arc<Mutex<Vec<u32>>>,
-}
-
-impl SubChannels for Inner {
-    fn accept(&self, id: u32, _: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
-        if self.gone {
-            return Err(Status::connection_lost("gone"));
-        }
-        self.accepted.lock().expect("no panic").push(id);
-        Ok(Arc::new(Accepted(id, Arc::clone(&self.drained))))
-    }
-
-    fn dial(&self, _: u32, _: ConnectionConfig) -> Arc<dyn Connection> {
-        Arc::new(Dialled)
-    }
-}
-
+/// A connection that ends when it is aborted or the test says so.
 #[derive(Debug)]
-struct Accepted(u32, Arc<Mutex<Vec<u32>>>);
-
-impl Serving for Accepted {
-    fn drain(&self) {
-        self.1.lock().expect("no panic").push(self.0);
-    }
-
-    fn abort(&self) {}
-
-    fn closed(&self) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
-    }
+struct Dialled {
+    closing: Shared<oneshot::Receiver<Status>>,
 }
 
-#[derive(Debug)]
-struct Dialled;
+thread_local! {
+    /// The ends of this thread's connections, in the order in which they were made.
+    static ENDS: RefCell<Vec<oneshot::Sender<Status>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Default for Dialled {
+    fn default() -> Self {
+        let (end, closing) = oneshot::channel();
+        ENDS.with_borrow_mut(|ends| ends.push(end));
+        let closing = closing.shared();
+        Self { closing }
+    }
+}
 
 impl Connection for Dialled {
     fn unary(
@@ -513,24 +392,13 @@ impl Connection for Dialled {
     fn abort(&self, _: Status) {}
 
     fn closed(&self) -> BoxFuture<'static, Status> {
-        Box::pin(std::future::pending())
+        let closing = self.closing.clone();
+        Box::pin(async move { closing.await.unwrap_or_else(|_| Status::cancelled("over")) })
     }
-}
 
-#[test]
-fn a_service_refused_by_the_connection_may_own_what_the_broker_serves() {
-    in_time(|| {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (broker, _runtime) = broker(dir.path());
-        let inner = broker.serve(Owner(())).expect("serves");
-        let gone = Inner {
-            gone: true,
-            ..Inner::default()
-        };
-        broker.begin(|| (), |()| Some(Arc::new(gone) as Arc<dyn SubChannels>));
-        let refused = broker.serve(Owner(inner)).expect_err("gone");
-        assert!(matches!(refused, BrokerError::Channel(_)), "{refused}");
-    });
+    fn is_retiring(&self) -> bool {
+        self.closing.peek().is_some()
+    }
 }
 
 #[test]
@@ -579,199 +447,4 @@ fn what_is_closed_while_its_listener_is_made_is_not_served() {
             assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
         }
     });
-}
-
-#[test]
-fn what_comes_before_the_connection_has_begun_is_served_and_dialled_inside_it() {
-    in_time(|| {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
-        let inner = Arc::new(Inner::default());
-        let mut dial = Box::pin(broker.dial_channel(7));
-        let served = broker.begin(
-            || {
-                // As a handler on another thread would.
-                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
-                drop(broker.serve(Owner(())).expect("serves"));
-                broker.serve(Owner(())).expect("serves")
-            },
-            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
-        );
-        assert!(dial.now_or_never().expect("known").is_ok());
-        let late = broker.serve(Owner(())).expect("serves");
-        assert_eq!(*inner.accepted.lock().expect("no panic"), [2, 3]);
-        assert_eq!((served.id(), late.id(), sockets(&dir)), (2, 3, 0));
-        drop(served);
-        assert_eq!(*inner.drained.lock().expect("no panic"), [2]);
-        broker.close();
-        assert_eq!(*inner.drained.lock().expect("no panic"), [2, 3]);
-        assert!(broker.serve(Owner(())).is_err());
-        drop(late);
-    });
-}
-
-#[test]
-fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
-    in_time(|| {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
-        let inner = Arc::new(Inner::default());
-        let mut dial = Box::pin(broker.dial_channel(7));
-        let served = broker.begin(
-            || {
-                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
-                let served = broker.serve(Owner(broker.clone())).expect("serves");
-                broker.close();
-                served
-            },
-            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
-        );
-        assert!(dial.now_or_never().expect("known").is_err());
-        assert_eq!(Arc::strong_count(&inner), 1, "the broker holds it");
-        let weak = Arc::downgrade(&broker.0);
-        drop((broker, served));
-        assert!(weak.upgrade().is_none(), "something holds it");
-    });
-}
-
-/// A connection that only an abort ends.
-#[derive(Debug, Default)]
-struct Endless {
-    drained: AtomicBool,
-    aborted: AtomicBool,
-    closed: AtomicWaker,
-}
-
-impl Serving for Endless {
-    fn drain(&self) {
-        self.drained.store(true, Ordering::Relaxed);
-    }
-
-    fn abort(&self) {
-        self.aborted.store(true, Ordering::Relaxed);
-        self.closed.wake();
-    }
-
-    fn closed(&self) -> BoxFuture<'static, ()> {
-        unreachable!("the transport makes it")
-    }
-}
-
-/// Serves endless connections and keeps them.
-#[derive(Debug, Default)]
-struct EndlessTransport(Mutex<Vec<Arc<Endless>>>);
-
-impl Transport for EndlessTransport {
-    fn protocol(&self) -> Protocol {
-        Protocol::Grpc
-    }
-
-    fn connect(
-        &self,
-        _: &SharedRuntime,
-        _: BoxByteStream,
-        _: ConnectionConfig,
-    ) -> Arc<dyn Connection> {
-        unreachable!("nobody connects")
-    }
-
-    fn serve(
-        &self,
-        _: &SharedRuntime,
-        _: BoxByteStream,
-        _: Arc<Router>,
-        _: ServerConfig,
-    ) -> Arc<dyn Serving> {
-        let endless = Arc::new(Endless::default());
-        self.0.lock().expect("no panic").push(Arc::clone(&endless));
-        Arc::new(Closing(endless))
-    }
-}
-
-#[derive(Debug)]
-struct Closing(Arc<Endless>);
-
-impl Serving for Closing {
-    fn drain(&self) {
-        self.0.drain();
-    }
-
-    fn abort(&self) {
-        self.0.abort();
-    }
-
-    fn closed(&self) -> BoxFuture<'static, ()> {
-        let endless = Arc::clone(&self.0);
-        Box::pin(poll_fn(move |cx| {
-            endless.closed.register(cx.waker());
-            if endless.aborted.load(Ordering::Relaxed) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        }))
-    }
-}
-
-/// Gives connections as long as there are some.
-struct Few(Endpoint, u32);
-
-impl Listener for Few {
-    fn local(&self) -> &Endpoint {
-        &self.0
-    }
-
-    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
-        if self.1 == 0 {
-            return Poll::Pending;
-        }
-        self.1 -= 1;
-        Poll::Ready(Ok(Box::new(futures_util::io::Cursor::new(Vec::new()))))
-    }
-}
-
-#[test]
-fn what_is_called_on_a_brokered_socket_ends_with_what_counts_it() {
-    let in_flight = Arc::new(InFlight::default());
-    let transport = Arc::new(EndlessTransport::default());
-    let runtime: SharedRuntime = Arc::new(Still::default());
-    let serve = |connections| {
-        let listener = Few(Endpoint::Tcp("127.0.0.1:1".to_owned()), connections);
-        server::Server::new(
-            Arc::clone(&runtime),
-            Arc::clone(&transport) as Arc<dyn Transport>,
-            (Box::new(listener), None),
-            Arc::new(Router::new()),
-            ServerConfig::default(),
-            in_flight.enter(),
-        )
-    };
-    let ended = |task: &mut BoxFuture<'static, ()>| task.as_mut().now_or_never().is_some();
-    let (server, mut task) = serve(20);
-    // More than are taken in one turn.
-    assert!(!ended(&mut task) && !ended(&mut task));
-    drop(server);
-    assert!(!ended(&mut task), "calls are being finished");
-    let made = || std::mem::take(&mut *transport.0.lock().expect("no panic"));
-    let connections = made();
-    assert_eq!(connections.len(), 20);
-    let aborted = |c: &Arc<Endless>| c.aborted.load(Ordering::Relaxed);
-    assert!(
-        connections
-            .iter()
-            .all(|c| c.drained.load(Ordering::Relaxed))
-    );
-    assert!(!connections.iter().any(aborted));
-    in_flight.abort();
-    assert!(connections.iter().all(aborted));
-    assert!(ended(&mut task));
-    // One that comes late.
-    let (server, mut task) = serve(1);
-    assert!(!ended(&mut task));
-    assert!(made().iter().all(aborted));
-    drop(server);
-    assert!(ended(&mut task));
-    let idle = poll_fn(|cx| in_flight.poll_idle(cx)).now_or_never();
-    drop(task);
-    assert_eq!(idle, Some(()));
 }

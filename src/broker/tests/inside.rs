@@ -1,0 +1,109 @@
+//! Brokered calls inside of the connection, and before that has begun.
+
+use super::*;
+
+/// Channels inside a connection that is gone, or takes everything.
+#[derive(Debug, Default)]
+struct Inner {
+    gone: bool,
+    accepted: Mutex<Vec<u32>>,
+    drained: Arc<Mutex<Vec<u32>>>,
+}
+
+impl SubChannels for Inner {
+    fn accept(&self, id: u32, _: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
+        if self.gone {
+            return Err(Status::connection_lost("gone"));
+        }
+        self.accepted.lock().expect("no panic").push(id);
+        Ok(Arc::new(Accepted(id, Arc::clone(&self.drained))))
+    }
+
+    fn dial(&self, _: u32, _: ConnectionConfig) -> Arc<dyn Connection> {
+        Arc::new(Dialled::default())
+    }
+}
+
+#[derive(Debug)]
+struct Accepted(u32, Arc<Mutex<Vec<u32>>>);
+
+impl Serving for Accepted {
+    fn drain(&self) {
+        self.1.lock().expect("no panic").push(self.0);
+    }
+
+    fn abort(&self) {}
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_service_refused_by_the_connection_may_own_what_the_broker_serves() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker(dir.path());
+        let inner = broker.serve(Owner(())).expect("serves");
+        let gone = Inner {
+            gone: true,
+            ..Inner::default()
+        };
+        broker.begin(|| (), |()| Some(Arc::new(gone) as Arc<dyn SubChannels>));
+        let refused = broker.serve(Owner(inner)).expect_err("gone");
+        assert!(matches!(refused, BrokerError::Channel(_)), "{refused}");
+    });
+}
+
+#[test]
+fn what_comes_before_the_connection_has_begun_is_served_and_dialled_inside_it() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let inner = Arc::new(Inner::default());
+        let mut dial = Box::pin(broker.dial_channel(7));
+        let served = broker.begin(
+            || {
+                // As a handler on another thread would.
+                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
+                drop(broker.serve(Owner(())).expect("serves"));
+                broker.serve(Owner(())).expect("serves")
+            },
+            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
+        );
+        assert!(dial.now_or_never().expect("known").is_ok());
+        let late = broker.serve(Owner(())).expect("serves");
+        assert_eq!(*inner.accepted.lock().expect("no panic"), [2, 3]);
+        assert_eq!((served.id(), late.id(), sockets(&dir)), (2, 3, 0));
+        drop(served);
+        assert_eq!(*inner.drained.lock().expect("no panic"), [2]);
+        broker.close();
+        assert_eq!(*inner.drained.lock().expect("no panic"), [2, 3]);
+        assert!(broker.serve(Owner(())).is_err());
+        drop(late);
+    });
+}
+
+#[test]
+fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let inner = Arc::new(Inner::default());
+        let mut dial = Box::pin(broker.dial_channel(7));
+        let served = broker.begin(
+            || {
+                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
+                let served = broker.serve(Owner(broker.clone())).expect("serves");
+                broker.close();
+                served
+            },
+            |_| Some(Arc::clone(&inner) as Arc<dyn SubChannels>),
+        );
+        assert!(dial.now_or_never().expect("known").is_err());
+        assert_eq!(Arc::strong_count(&inner), 1, "the broker holds it");
+        let weak = Arc::downgrade(&broker.0);
+        drop((broker, served));
+        assert!(weak.upgrade().is_none(), "something holds it");
+    });
+}
