@@ -70,7 +70,7 @@ pub struct Cuttable {
 impl Cuttable {
     /// `inner`, and the scissors to it.
     #[must_use]
-    pub fn new(inner: SharedRuntime) -> (SharedRuntime, Scissors) {
+    pub fn around(inner: SharedRuntime) -> (SharedRuntime, Scissors) {
         let scissors = Scissors::default();
         let runtime = Self {
             inner,

@@ -7,18 +7,21 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// gRPC puts five bytes before each message and the stdio transport a frame header. With the room
 /// already in the same buffer a transport hands the system one piece instead of two, and nobody
 /// copies the message.
-#[derive(Clone, Debug, Default)]
-pub struct OutMessage {
-    /// `HEADROOM` unused bytes, then the message. Empty if there is a `framed` one.
-    buffer: BytesMut,
-    framed: Option<Framed>,
+#[derive(Clone, Debug)]
+pub struct OutMessage(Repr);
+
+#[derive(Clone, Debug)]
+enum Repr {
+    /// `HEADROOM` unused bytes, then the message.
+    Fresh(BytesMut),
+    /// The message behind a prefix of this length.
+    Framed(Bytes, u8),
 }
 
-/// A message that has its prefix already.
-#[derive(Clone, Debug)]
-struct Framed {
-    bytes: Bytes,
-    prefix: usize,
+impl Default for OutMessage {
+    fn default() -> Self {
+        Self(Repr::Fresh(BytesMut::new()))
+    }
 }
 
 impl OutMessage {
@@ -32,22 +35,18 @@ impl OutMessage {
         buffer.put_bytes(0, Self::HEADROOM);
         // A BytesMut grows as needed, so encoding into it cannot run out of room.
         message.encode_raw(&mut buffer);
-        Self::fresh(buffer)
-    }
-
-    fn fresh(buffer: BytesMut) -> Self {
-        let framed = None;
-        Self { buffer, framed }
+        Self(Repr::Fresh(buffer))
     }
 
     /// Takes back what [`with_prefix`](Self::with_prefix) gave with a prefix of this length, for
     /// another attempt to send it.
+    ///
+    /// # Panics
+    /// If the prefix is longer than [`HEADROOM`](Self::HEADROOM).
     #[must_use]
     pub fn from_prefixed(bytes: Bytes, prefix: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            framed: Some(Framed { bytes, prefix }),
-        }
+        assert!(prefix <= Self::HEADROOM, "a transport's prefix fits");
+        Self(Repr::Framed(bytes, prefix as u8))
     }
 
     /// Copies a message that is already encoded.
@@ -56,16 +55,17 @@ impl OutMessage {
         let mut buffer = BytesMut::with_capacity(Self::HEADROOM + message.len());
         buffer.put_bytes(0, Self::HEADROOM);
         buffer.put_slice(message);
-        Self::fresh(buffer)
+        Self(Repr::Fresh(buffer))
     }
 
     /// The message without any prefix.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        match &self.framed {
-            Some(framed) => framed.bytes.get(framed.prefix..).unwrap_or_default(),
-            None => self.buffer.get(Self::HEADROOM..).unwrap_or_default(),
-        }
+        let (bytes, start): (&[u8], usize) = match &self.0 {
+            Repr::Fresh(buffer) => (buffer, Self::HEADROOM),
+            Repr::Framed(bytes, prefix) => (bytes, usize::from(*prefix)),
+        };
+        bytes.get(start..).unwrap_or_default()
     }
 
     /// The length of the message in bytes.
@@ -92,16 +92,13 @@ impl OutMessage {
     /// If the prefix is longer than [`HEADROOM`](Self::HEADROOM).
     #[must_use]
     pub fn with_prefix(self, prefix: &[u8]) -> Bytes {
-        let mut buffer = match self.framed {
+        let mut buffer = match self.0 {
+            Repr::Fresh(buffer) => buffer,
             // The same message, by the same transport, once more.
-            Some(framed) if framed.bytes.get(..framed.prefix) == Some(prefix) => {
-                return framed.bytes;
+            Repr::Framed(bytes, length) if bytes.get(..length.into()) == Some(prefix) => {
+                return bytes;
             }
-            Some(framed) => {
-                let message = framed.bytes.get(framed.prefix..).unwrap_or_default();
-                Self::copy_from(message).buffer
-            }
-            None => self.buffer,
+            Repr::Framed(..) => return Self::copy_from(self.as_slice()).with_prefix(prefix),
         };
         if buffer.is_empty() {
             // `default()` makes a message without a buffer.

@@ -21,7 +21,7 @@ pub fn connection_age(peer: &Peer) {
     run(async {
         let command = peer.command(&["probe"]);
         let command = command.env("INTEROP_MAX_AGE_MILLIS", AGE.as_millis().to_string());
-        let (runtime, scissors) = Cuttable::new(Tokio::current().into());
+        let (runtime, scissors) = Cuttable::around(Tokio::current().into());
         let host = peer.host(&[]).command(command);
         let plugin = host.start(runtime).await.expect("it starts");
         let (plugin, probe) = dispense::<ProbeClient>(plugin, "probe").await;
@@ -69,7 +69,7 @@ pub fn connection_age(peer: &Peer) {
 /// life; here it has some.)
 pub fn stream_ids(peer: &Peer) {
     run(async {
-        let (runtime, scissors) = Cuttable::new(Tokio::current().into());
+        let (runtime, scissors) = Cuttable::around(Tokio::current().into());
         let host = peer.host(&["probe"]).transport(H2::new().last_stream(99));
         let plugin = host.start(runtime).await.expect("it starts");
         let (plugin, probe) = dispense::<ProbeClient>(plugin, "probe").await;
@@ -92,7 +92,7 @@ pub fn stream_ids(peer: &Peer) {
 /// go on, and the end is in good order.
 pub fn connection_cut(peer: &Peer) {
     run(async {
-        let (runtime, scissors) = Cuttable::new(Tokio::current().into());
+        let (runtime, scissors) = Cuttable::around(Tokio::current().into());
         let stdout = Recorder::new();
         let host = peer.host(&["probe"]).sync_stdout(stdout.clone());
         let plugin = host.start(runtime).await.expect("it starts");

@@ -18,7 +18,7 @@ use crate::leftovers::{files_in, gone};
 
 /// The suite's plugin under this host, and the scissors to its connections.
 async fn start(h: &Harness, host: Host) -> (Rig, Scissors) {
-    let (runtime, scissors) = Cuttable::new(h.runtime.clone());
+    let (runtime, scissors) = Cuttable::around(h.runtime.clone());
     let plugin = host.start(runtime).await.expect("the plugin starts");
     let rig = Rig {
         probe: plugin.dispense(PROBE).await.expect("no names are given"),
