@@ -34,6 +34,22 @@ const FRAMES: [(&str, &[u8]); 7] = [
     ),
 ];
 
+/// HEADERS on stream 1 without an end, after which only CONTINUATION may come.
+const BEGINNING: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 0, 1];
+
+/// HEADERS of a call of `/a/b` on stream 1, whose requests may come.
+const CALL: &[u8] =
+    b"\x00\x00\x1b\x01\x04\x00\x00\x00\x01\x83\x86\x04\x04/a/b\x0f\x10\x10application/grpc";
+
+/// The same as [`FRAMES`], with what has to precede them from a client. What ends such a flood is
+/// `h2`, sooner or later.
+const FROM_CLIENTS: [(&[u8], &[u8]); 3] = [
+    // CONTINUATION and DATA, empty, and DATA of one byte.
+    (BEGINNING, &[0, 0, 0, 9, 0, 0, 0, 0, 1]),
+    (CALL, &[0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    (CALL, &[0, 0, 1, 0, 0, 0, 0, 0, 1, 0]),
+];
+
 async fn sleep(h: &Harness, time: Duration) {
     let mut timer = h.runtime.timer(h.runtime.now() + time);
     poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
@@ -84,13 +100,14 @@ pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
     // That of the plugin, and that of what it serves through the broker.
     let sockets = files_in(h.dir());
     assert!(sockets.len() >= 2, "{sockets:?}");
-    for (_, frame) in FRAMES {
+    let frames = FRAMES.map(|(_, frame)| (&[][..], frame));
+    for (first, frame) in frames.into_iter().chain(FROM_CLIENTS) {
         let over = Arc::new(AtomicBool::new(false));
         let floods: Vec<_> = sockets
             .iter()
             .map(|socket| {
                 let socket = UnixStream::connect(h.dir().join(socket)).expect("it listens");
-                flood(socket, frame, Arc::clone(&over))
+                flood(socket, first, frame, Arc::clone(&over))
             })
             .collect();
         all_is_well(&h, &rig, &brokered).await;
@@ -108,10 +125,11 @@ pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
 /// Floods a socket until that is over.
 fn flood(
     mut stream: UnixStream,
+    first: &[u8],
     frame: &[u8],
     over: Arc<AtomicBool>,
 ) -> std::thread::JoinHandle<()> {
-    let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SETTINGS].concat();
+    let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SETTINGS, first].concat();
     let many = frame.repeat(100_000 / frame.len());
     std::thread::spawn(move || {
         let mut answers = stream.try_clone().expect("a descriptor");

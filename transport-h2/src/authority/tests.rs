@@ -501,7 +501,7 @@ fn what_is_held_back_is_bounded() {
 }
 
 #[test]
-fn a_longer_table_of_the_peer_does_not_matter() {
+fn a_shorter_entry_leaves_the_peers_indexes_right() {
     // The peer's table has room for two entries of 60 octets; the filter's, where the first is
     // shorter, for more. Both find the same at every index that the peer can use.
     let field = |name: &str, value: &str, form| Field {
@@ -529,4 +529,31 @@ fn a_longer_table_of_the_peer_does_not_matter() {
         });
     }
     check(&requests, &[]);
+}
+
+/// The table is that of the decoder behind the filter: with the sizes of what comes out.
+#[test]
+fn the_table_is_that_of_what_comes_out() {
+    use super::block::rewrite;
+
+    let mut table = Table::new();
+    let newest = |table: &mut Table| rewrite(&[0xbe], table);
+    assert_eq!(newest(&mut table), Err(Malformed), "nothing is there yet");
+    // A table of 60 octets, and a field of 142, of which 51 come out.
+    let mut block = vec![0x3f, 60 - 31, 0x41, 100];
+    block.extend([b'%'; 100]);
+    let shorter = rewrite(&block, &mut table).expect("well made");
+    let shorter = shorter.expect("it was replaced");
+    assert_eq!(shorter, b"\x3f\x1d\x41\x09localhost");
+    assert_eq!(newest(&mut table), Ok(None), "it has room");
+    // Room for less: it goes.
+    assert_eq!(rewrite(&[0x3f, 50 - 31], &mut table), Ok(None));
+    assert_eq!(newest(&mut table), Err(Malformed));
+    // More than was ever allowed.
+    assert_eq!(
+        rewrite(b"\x3f\xe2\x1f", &mut table),
+        Err(Malformed),
+        "4,097"
+    );
+    assert_eq!(rewrite(b"\x3f\xe1\x1f", &mut table), Ok(None), "4,096");
 }
