@@ -8,6 +8,7 @@
 //!                                           again and again
 //! suite-fake stdio HEX [close|hold]         answers with the stdio transport, then as listen, on its
 //!                                           own stdout
+//! suite-fake flood-stdio HEX HEX            as stdio with the first bytes, and then as flood
 //! suite-fake deaf PATH                      as listen, but its queue is full: nobody can connect
 //! suite-fake print COUNT TEXT               prints TEXT this often, without a line end
 //! suite-fake log HEX COUNT THEN...          writes the bytes HEX this often to stderr, and then
@@ -43,6 +44,7 @@ mod unix {
         match arguments.as_slice() {
             ["listen", path, hex, end] => listen(path, &bytes(hex)?, *end == "close"),
             ["flood", path, hex, again] => flood(path, &bytes(hex)?, &bytes(again)?),
+            ["flood-stdio", hex, again] => flood_stdio(&bytes(hex)?, &bytes(again)?),
             ["stdio", hex, end] => stdio(&bytes(hex)?, *end == "close"),
             ["deaf", path] => deaf(path),
             ["print", count, text] => {
@@ -104,16 +106,33 @@ mod unix {
     }
 
     fn stdio(bytes: &[u8], close: bool) -> Result<(), Box<dyn Error>> {
-        // Not through a handle of the standard library, which cannot be closed.
-        let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
-        let mut stdout = std::fs::File::from(stdout);
-        stdout.write_all(b"1|1|stdio|-|stdio\n")?;
+        let mut stdout = announce_stdio()?;
         // The host may close as soon as it has seen enough.
         let _refused = stdout.write_all(bytes);
         if close {
             drop(stdout);
             rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null")?)?;
         }
+        std::thread::sleep(FOREVER);
+        Ok(())
+    }
+
+    fn announce_stdio() -> io::Result<std::fs::File> {
+        // Not through a handle of the standard library, which cannot be closed.
+        let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
+        let mut stdout = std::fs::File::from(stdout);
+        stdout.write_all(b"1|1|stdio|-|stdio\n")?;
+        Ok(stdout)
+    }
+
+    fn flood_stdio(first: &[u8], again: &[u8]) -> Result<(), Box<dyn Error>> {
+        let mut stdout = announce_stdio()?;
+        stdout.write_all(first)?;
+        // What the host says must not fill the pipe up, or it might wait for that.
+        std::thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
+        let many = again.repeat(100_000 / again.len());
+        // Until the host hangs up, or ends it.
+        while stdout.write_all(&many).is_ok() {}
         std::thread::sleep(FOREVER);
         Ok(())
     }

@@ -13,7 +13,7 @@ use outboard_suite::proto::{Probe as _, ProbeClient};
 use crate::broker::borrow;
 use crate::calls::payload;
 use crate::harness::{FAKE, Harness, Rig};
-use crate::hostile::hex;
+use crate::hostile::{PREFACE, hex};
 use crate::leftovers::files_in;
 
 /// An empty SETTINGS frame.
@@ -50,6 +50,17 @@ const FROM_CLIENTS: [(&[u8], &[u8]); 3] = [
     (CALL, &[0, 0, 1, 0, 0, 0, 0, 0, 1, 0]),
 ];
 
+/// The same over stdio.
+const STDIO_FRAMES: [(&str, &[u8]); 4] = [
+    ("of an unknown type", &[3, 0, 0, 0xf0, 0, 0, 0, 0, 1, 2, 3]),
+    ("PING", &[8, 0, 0, 0x20, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    (
+        "CREDIT of a stream that is over",
+        &[4, 0, 0, 8, 9, 0, 0, 1, 1, 0, 0, 0],
+    ),
+    ("CANCEL of a stream that is over", &[0, 0, 0, 7, 9, 0, 0, 1]),
+];
+
 async fn sleep(h: &Harness, time: Duration) {
     let mut timer = h.runtime.timer(h.runtime.now() + time);
     poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
@@ -69,10 +80,16 @@ async fn all_is_well(h: &Harness, rig: &Rig, brokered: &ProbeClient) {
 pub async fn a_plugin_that_floods_its_connection_delays_nobody(h: Harness) {
     let rig = h.start().await;
     let (_, brokered) = borrow(&rig).await;
-    for (number, (what, frame)) in FRAMES.into_iter().enumerate() {
+    let sockets = h.on.transport.has_sockets();
+    let frames: &[_] = if sockets { &FRAMES } else { &STDIO_FRAMES };
+    for (number, (what, frame)) in frames.iter().enumerate() {
         let socket = h.dir().join(format!("flood{number}"));
         let path = socket.to_str().expect("text").to_owned();
-        let command = Command::new(FAKE).args(["flood", &path, &hex(SETTINGS), &hex(frame)]);
+        let command = if sockets {
+            Command::new(FAKE).args(["flood", &path, &hex(SETTINGS), &hex(frame)])
+        } else {
+            Command::new(FAKE).args(["flood-stdio", &hex(PREFACE), &hex(frame)])
+        };
         let started = h
             .promptly(h.host_of(command).start(h.runtime.clone()))
             .await;

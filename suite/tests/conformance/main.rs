@@ -201,10 +201,10 @@ macro_rules! pairs {
                 a_brokered_socket_that_is_gone_is_told_as_that,
             ]
         );
-        group!(floods: ;
+        group!(floods:
+            a_plugin_that_floods_its_connection_delays_nobody;
             $on:
             [H2:
-                a_plugin_that_floods_its_connection_delays_nobody,
                 strangers_that_flood_the_sockets_delay_nobody,
             ]
         );

@@ -378,7 +378,7 @@ pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
         // of the settings, and those.
         let mut preface = [0; 12];
         serving.stdout.read_exact(&mut preface).expect("it comes");
-        assert_eq!(preface[..10], *b"\x89OBS\r\n\x1a\n\x01\x00");
+        assert_eq!(preface[..10], *b"\x89OBS\r\n\x1a\n\x01\x01");
         let length = u16::from_le_bytes([preface[10], preface[11]]);
         let mut settings = vec![0; length.into()];
         serving.stdout.read_exact(&mut settings).expect("they come");
