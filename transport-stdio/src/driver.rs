@@ -97,10 +97,16 @@ impl Driver {
                 // Found by a caller.
                 return (Turn::Lost(status.clone()), None, None);
             }
-            if let Some(now) = now {
+            let mut turn = exchange(state, budget);
+            // After what there was to read: a peer's sign of life may have waited for this side.
+            if let Some(now) = now
+                && matches!(turn, Turn::Wait)
+            {
                 state.mux.handle_timeout(now);
+                if state.mux.wants_transmit() || state.mux.pending_events() > 0 {
+                    turn = exchange(state, budget);
+                }
             }
-            let turn = exchange(state, budget);
             self.jobs.append(&mut state.jobs);
             (turn, state.mux.poll_timeout(), state.broken.clone())
         });
@@ -164,7 +170,8 @@ impl Driver {
             }
             let mut handler = match Handler::start(&self.session, job) {
                 Ok(handler) => handler,
-                Err((key, mut outcome)) => {
+                Err(failed) => {
+                    let (key, mut outcome) = *failed;
                     self.session.with(|state| outcome.apply(state, key));
                     continue;
                 }

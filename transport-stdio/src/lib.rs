@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{
-    Connection, ConnectionConfig, Router, ServerConfig, Serving, Spin, Transport,
+    Connection, ConnectionConfig, Keepalive, Router, ServerConfig, Serving, Spin, Transport,
 };
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
@@ -32,7 +32,7 @@ use self::connection::{StdioConnection, StdioServing};
 use self::driver::Driver;
 use self::server::{Gate, Server};
 use self::session::Session;
-use self::wire::{Keepalive, MuxConfig};
+use self::wire::MuxConfig;
 
 /// The stdio transport.
 ///
@@ -63,8 +63,10 @@ impl Stdio {
         self
     }
 
-    /// With a check whether the other side is alive; see [`Keepalive`] for why it is off without
-    /// this.
+    /// Pings a peer that has been quiet, and counts the connection as lost when it stays so; see
+    /// [`Keepalive`] for what that promises. Off by default. On the host's side it is what ends a
+    /// call without a deadline when the plugin is stopped; a plugin can watch its host likewise.
+    /// Each implementation of the protocol answers pings, at any rate.
     #[must_use]
     pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
         self.config.keepalive = Some(keepalive);

@@ -276,7 +276,7 @@ impl Outcome {
 
 impl Handler {
     /// Starts the handler of a call. A panic in it is an outcome.
-    pub(crate) fn start(session: &Arc<Session>, job: Job) -> Result<Self, (Key, Outcome)> {
+    pub(crate) fn start(session: &Arc<Session>, job: Job) -> Result<Self, Box<(Key, Outcome)>> {
         let Job {
             key,
             route,
@@ -321,7 +321,7 @@ impl Handler {
                 path,
                 work,
             }),
-            Err(status) => Err((key, Outcome::Aborted(status))),
+            Err(status) => Err(Box::new((key, Outcome::Aborted(status)))),
         }
     }
 

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::ThreadId;
+use std::time::Duration;
 
 use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rpc::{CallHead, LostHook, Metadata, OutMessage, Router, Status};
+use outboard_core::rpc::{CallHead, Keepalive, LostHook, Metadata, OutMessage, Router, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
 use self::after::Aside;
@@ -198,7 +199,7 @@ impl State {
         connection: u64,
         channel: u32,
         head: &CallHead,
-        timeout: Option<std::time::Duration>,
+        timeout: Option<Duration>,
         message: Option<OutMessage>,
         end: bool,
     ) -> Result<Key, Status> {
@@ -315,9 +316,7 @@ impl State {
                     };
                     self.lose(Status::connection_lost(format!("{what}: {text}")));
                 }
-                Event::Unresponsive => self.lose(Status::connection_lost(
-                    "the other side does not answer: it is stopped or stuck",
-                )),
+                Event::Unresponsive => self.lose(unresponsive(self.mux.keepalive())),
             }
         }
     }
@@ -405,6 +404,17 @@ impl State {
             self.mux.abort(key, &status);
         }
     }
+}
+
+fn unresponsive(keepalive: Option<Keepalive>) -> Status {
+    let Keepalive { interval, timeout } = keepalive.unwrap_or(Keepalive {
+        interval: Duration::ZERO,
+        timeout: Duration::ZERO,
+    });
+    Status::connection_lost(format!(
+        "nothing has come from the other side for {interval:?}, and nothing within {timeout:?} of a \
+         keepalive ping: it is stopped or stuck"
+    ))
 }
 
 pub(crate) fn status_of(error: SendError) -> Status {

@@ -4,13 +4,12 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outboard_core::rpc::{Code, Metadata, OutMessage, Status};
+use outboard_core::rpc::{Code, Keepalive, Metadata, OutMessage, Status};
 use outboard_transport_stdio::wire::frame::{
     Body, Frame, Header, OpenHead, StatusHead, UNNUMBERED,
 };
 use outboard_transport_stdio::wire::{
-    CallStart, Event, Keepalive, Key, Mux, MuxConfig, OpenError, OutBuf, Settings, Taken,
-    Violation, close,
+    CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, Settings, Taken, Violation, close,
 };
 use proptest::prelude::*;
 

@@ -5,12 +5,13 @@ mod support;
 use std::sync::Arc;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, stream};
+use outboard_core::rpc::Keepalive;
 use outboard_core::rpc::{
     CallHead, Code, Connection, ConnectionConfig, Metadata, ServerConfig, Status, Transport,
 };
 use outboard_transport_stdio::Stdio;
 use outboard_transport_stdio::wire::frame::{Body, Frame, OpenHead, UNNUMBERED};
-use outboard_transport_stdio::wire::{Keepalive, MuxConfig, Settings};
+use outboard_transport_stdio::wire::{MuxConfig, Settings};
 use support::service::{next, out, router};
 use support::{Event, PairBuilder, TestRuntime, pair, pipe, run};
 
@@ -167,7 +168,7 @@ fn a_silent_peer_is_found_out_only_with_keepalive() {
         });
         let connection = stdio.connect(&runtime, Box::new(near), ConnectionConfig::default());
         let status = connection.closed().await;
-        assert!(status.message().contains("does not answer"), "{status}");
+        assert!(status.message().contains("keepalive ping"), "{status}");
         // A peer that lives answers.
         let pair = PairBuilder {
             stdio,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use outboard::{CallOptions, Code, Command, ExitReason, H2, Host, Keepalive, PingError};
+use outboard::{CallOptions, Code, Command, ExitReason, H2, Host, Keepalive, PingError, Stdio};
 use outboard_suite::axes::TransportKind;
 use outboard_suite::proto::{Nothing, Probe as _};
 use outboard_suite::watched::Sink;
@@ -183,7 +183,12 @@ pub async fn a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for(h: 
         interval: Duration::from_millis(200),
         timeout: Duration::from_secs(3),
     };
-    let host = Host::new(outboard_suite::HANDSHAKE).transport(H2::new().keepalive(keepalive));
+    let host = Host::new(outboard_suite::HANDSHAKE);
+    let host = if h.on.transport.has_sockets() {
+        host.transport(H2::new().keepalive(keepalive))
+    } else {
+        host.transport(Stdio::new().keepalive(keepalive))
+    };
     let rig = h.start_host(h.set_up(host, h.plugin([""; 0]))).await;
     assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
     leftovers::stop(rig.pid());

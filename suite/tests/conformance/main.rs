@@ -174,10 +174,10 @@ macro_rules! pairs {
         );
         group!(hostile:
             a_log_that_is_no_log_harms_nothing,
-            a_stopped_plugin_holds_up_no_call_past_its_deadline;
+            a_stopped_plugin_holds_up_no_call_past_its_deadline,
+            a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for;
             $on:
             [H2:
-                a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for,
                 strangers_at_the_socket_harm_nothing,
                 a_second_host_may_come_beside_the_first,
                 who_cannot_be_accepted_for_want_of_descriptors_is_told,

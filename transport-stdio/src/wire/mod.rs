@@ -13,7 +13,6 @@ mod flow;
 pub mod frame;
 mod head;
 mod intern;
-mod keepalive;
 pub mod metadata;
 mod mux;
 mod out;
@@ -31,7 +30,6 @@ mod unary;
 mod violation;
 
 pub use self::flow::MESSAGE_COST;
-pub use self::keepalive::Keepalive;
 pub use self::mux::Mux;
 pub use self::mux::{CallStart, Event, MuxConfig, Offer, OpenError, SendError, Taken};
 pub use self::out::OutBuf;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outboard_core::rpc::{Metadata, OutMessage, Status};
+use outboard_core::rpc::{
+    Keepalive, KeepaliveAction, KeepaliveTimer, Metadata, OutMessage, Status,
+};
 
 use super::flow::{ReceiveWindow, SendWindow};
 use super::frame::MAX_PATH;
 use super::intern::{NamesIn, NamesOut};
-use super::keepalive::{Due, Keepalive, Watch};
 use super::metadata::{self, MetadataTooLarge};
 use super::parts::{Ending, HeadsIn, MAX_LONG_HEAD, cut};
 use super::preface::Settings;
@@ -193,7 +194,7 @@ pub struct Mux {
     pub(super) heads: HeadsIn,
     pub(super) slots_used: usize,
     pub(super) slot_queue: Waiting,
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<KeepaliveTimer>,
     pub(super) ping_due: bool,
     pub(super) pong_due: Option<[u8; 8]>,
     pub(super) goaway_due: Option<String>,
@@ -231,7 +232,9 @@ impl Mux {
             heads: HeadsIn::default(),
             slots_used: 0,
             slot_queue: Waiting::default(),
-            watch: config.keepalive.map(|config| Watch::new(config, now)),
+            watch: config
+                .keepalive
+                .map(|config| KeepaliveTimer::new(config, now)),
             ping_due: false,
             pong_due: None,
             goaway_due: None,
@@ -521,6 +524,12 @@ impl Mux {
         self.close_sent
     }
 
+    /// How it checks that the peer is alive, if it does.
+    #[must_use]
+    pub fn keepalive(&self) -> Option<Keepalive> {
+        self.config.keepalive
+    }
+
     /// The number of calls of this side that are not over: sent, answered and released.
     #[must_use]
     pub fn live_ours(&self) -> usize {
@@ -588,19 +597,19 @@ impl Mux {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called; never without keepalive.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.watch.as_ref().map(Watch::at)
+        self.watch.as_ref()?.poll_timeout()
     }
 
-    /// Time has passed.
+    /// Time has passed. Comes after [`received`](Self::received) for what there is to read: the
+    /// peer's answer may be in it.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.watch.as_mut().map_or(Due::Nothing, |w| w.check(now)) {
-            Due::Nothing => {}
-            Due::Ping => self.ping_due = true,
-            Due::Dead => {
-                // The timer does not fire again.
-                self.watch = None;
-                self.events.push_back(Event::Unresponsive);
-            }
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        match watch.handle_timeout(now) {
+            KeepaliveAction::Wait => {}
+            KeepaliveAction::Ping => self.ping_due = true,
+            KeepaliveAction::GiveUp => self.events.push_back(Event::Unresponsive),
         }
     }
 
