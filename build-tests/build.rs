@@ -10,7 +10,10 @@ fn main() -> Result<(), outboard_build::Error> {
         ],
         &["proto"],
     )?;
-    // The second call must not disturb what the first one wrote.
+    outboard_build::configure()
+        .optional_methods("provider.Provider")
+        .compile(&["proto/provider.proto"], &["proto"])?;
+    // Later calls must not disturb what the first one wrote.
     outboard_build::configure()
         .include_file("odd_all.rs")
         .rename_service("odd.Clash", "ClashService")

@@ -9,10 +9,9 @@
 use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_core::Stream;
-use outboard_core::rpc::{CallHead, Metadata, single_request};
+use outboard_core::rpc::{CallHead, Metadata, single_request, undecodable};
 
 use crate::context::{self, Answering, CurrentCall, Entered, ResponseMetadata};
 
@@ -125,12 +124,31 @@ where
 {
     let text = match service.methods.get(method) {
         Some(method) => format!(
-            "{} is {:?}; called as another kind",
+            "{} is {:?} and was called as another kind; do both sides use the same .proto?",
             method.path, method.kind
         ),
-        None => format!("service {} has no method {method}", service.name),
+        None => format!(
+            "service {} has no method {method}; do both sides use the same .proto?",
+            service.name
+        ),
     };
     Box::pin(ready(Err(Status::unimplemented(text))))
+}
+
+/// What a method that an implementation leaves out answers. `path` is that of the method, such as
+/// `/acme.Kv/Get`.
+pub fn unimplemented<T>(path: &'static str) -> impl Future<Output = Result<T, Status>> + Send
+where
+    T: Send,
+{
+    let (service, method) = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .unwrap_or(("", path));
+    ready(Err(Status::unimplemented(format!(
+        "method {method} of service {service} is not implemented on this side, though its .proto \
+         has it"
+    ))))
 }
 
 /// Makes a unary call. The head of the call is made, and the deadline inherited, at once; dropping
@@ -221,13 +239,6 @@ where
     channel.streaming(head(channel, path), requests)
 }
 
-/// The same channel with this timeout for its calls; its other options stay.
-#[must_use]
-pub fn with_timeout(channel: &Channel, timeout: Duration) -> Channel {
-    let options = channel.options().cloned().unwrap_or_default();
-    channel.with_options(options.timeout(timeout))
-}
-
 fn head(channel: &Channel, path: &'static str) -> CallHead {
     let mut head = channel.head(path);
     if head.deadline.is_none() {
@@ -237,12 +248,7 @@ fn head(channel: &Channel, path: &'static str) -> CallHead {
 }
 
 fn decode_request<Req: Message + Default>(message: Bytes) -> Result<Req, Status> {
-    // The code is that of grpc-go.
-    Req::decode(message).map_err(|error| {
-        Status::internal(format!(
-            "cannot decode the request: {error}; do both sides use the same .proto?"
-        ))
-    })
+    Req::decode(message).map_err(|error| undecodable("request", &error))
 }
 
 /// The status of a handler that failed, with the trailers it set before.

@@ -20,6 +20,11 @@ pub mod streamer {
     outboard::include_proto!("streamer.v1");
 }
 
+pub mod provider {
+    //! Methods that may be left out; messages of any depth.
+    outboard::include_proto!("provider");
+}
+
 pub mod odd_cases {
     //! All packages of the second compilation, through its include file.
     include!(concat!(env!("OUT_DIR"), "/odd_all.rs"));

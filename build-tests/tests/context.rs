@@ -212,6 +212,27 @@ impl Greeter for Relay {
 }
 
 #[test]
+fn options_of_a_client_add_up() {
+    let teller = Arc::new(GreeterServer::new(TellDeadline(Instant::now())));
+    let client = GreeterClient::from_channel(channel_to([teller]));
+    let limit = Duration::from_secs(1000);
+    let client = client.with_timeout(limit).with_metadata(entry("who", "me"));
+    let client = client.with_options(CallOptions::new().metadata(entry("why", "so")));
+    let options = client.channel().options().expect("some");
+    assert_eq!(options.timeout, Some(limit));
+    assert_eq!(options.metadata.get("who"), Some("me"));
+    assert_eq!(options.metadata.get("why"), Some("so"));
+    // The limit is that of the calls, too.
+    let text = block_on(client.greet(request(""))).expect("answers").text;
+    assert!(text.parse::<u128>().is_ok(), "{text}");
+    let other = client.with_metadata(entry("who", "you"));
+    let head = other.channel().head("/a/B");
+    let who = head.metadata.iter().filter(|(name, _)| *name == "who");
+    assert_eq!(who.count(), 1);
+    assert_eq!(head.metadata.get("who"), Some("you"));
+}
+
+#[test]
 fn deadlines_cascade_unless_told_otherwise() {
     let epoch = Instant::now();
     let teller = Arc::new(GreeterServer::new(TellDeadline(epoch)));

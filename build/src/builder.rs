@@ -94,6 +94,17 @@ impl Builder {
         self
     }
 
+    /// Lets implementations of a service leave methods out, which then answer `UNIMPLEMENTED` with
+    /// the method's name. `service` is its full name, such as `acme.Provider`.
+    ///
+    /// By default all methods of a trait are required, so that the compiler says what is missing
+    /// when the `.proto` has grown. With this setting a method added to the `.proto` breaks no
+    /// implementation; it fits services with many methods of which most are optional.
+    pub fn optional_methods(mut self, service: impl Into<String>) -> Self {
+        self.settings.optional.insert(service.into());
+        self
+    }
+
     /// The Rust name of a message, an enum, a value of an enum, a field or a oneof. `item` is its
     /// full name, such as `acme.Entry`, `acme.Entry.key` or, for a value, `acme.Kind.KIND_OLD`. On
     /// the wire nothing changes, and an enum's `as_str_name` still gives the name in the `.proto`.

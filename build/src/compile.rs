@@ -169,6 +169,16 @@ fn check_settings(settings: &Settings, files: &[FileDescriptorProto]) -> Result<
         add_messages(&mut items, file.package(), &file.message_type);
         add_enums(&mut items, file.package(), &file.enum_type);
     }
+    if let Some(name) = settings
+        .optional
+        .iter()
+        .find(|name| !services.contains(*name))
+    {
+        return Err(Error::Unknown {
+            setting: "optional_methods",
+            name: name.clone(),
+        });
+    }
     let given = [
         (
             "rename_service",

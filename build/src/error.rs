@@ -150,7 +150,7 @@ impl fmt::Display for Error {
             Self::Unknown { setting, name } => write!(
                 f,
                 "{setting}: there is no {} {name} in the .proto files; expected a full name, such as {}",
-                setting.trim_start_matches("rename_"),
+                kind(setting),
                 example(setting)
             ),
             Self::BadName { setting, name } => write!(
@@ -184,9 +184,17 @@ fn give_another_name(f: &mut fmt::Formatter<'_>, fix: Option<&str>) -> fmt::Resu
     }
 }
 
+/// What the setting is about.
+fn kind(setting: &str) -> &str {
+    match setting {
+        "optional_methods" => "service",
+        renaming => renaming.trim_start_matches("rename_"),
+    }
+}
+
 fn example(setting: &str) -> &'static str {
     match setting {
-        "rename_service" => "\"acme.Kv\"",
+        "rename_service" | "optional_methods" => "\"acme.Kv\"",
         "rename_method" => "\"acme.Kv.Get\"",
         _ => "\"acme.Message\", \"acme.Message.field\" or \"acme.Enum.VALUE\"",
     }

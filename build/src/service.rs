@@ -1,6 +1,6 @@
 //! The code of a service: trait, client, server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost_build::{Comments, Method, Service, ServiceGenerator};
 
@@ -9,7 +9,8 @@ use crate::names::camel;
 use crate::rename::{Renames, join};
 use crate::templates::{
     ALLOW, ARC_HEAD, ARM, ARMS, CLIENT_HEAD, CLIENT_TAIL, DESCRIPTOR, METHOD, NO_ARMS,
-    SAME_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_HEAD,
+    OPTIONAL_DOC, SAME_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_DOC,
+    TRAIT_HEAD, UNIMPLEMENTED,
 };
 
 /// What the user may choose.
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) services: BTreeMap<String, String>,
     /// Rust names by full method name, such as `acme.Kv.Get`.
     pub(crate) methods: BTreeMap<String, String>,
+    /// Services whose methods may be left out, by full name.
+    pub(crate) optional: BTreeSet<String>,
     /// Rust names of everything else.
     pub(crate) items: Renames,
     /// Proto paths whose code is elsewhere.
@@ -36,6 +39,7 @@ impl Default for Settings {
             servers: true,
             services: BTreeMap::new(),
             methods: BTreeMap::new(),
+            optional: BTreeSet::new(),
             items: Renames::default(),
             external: Vec::new(),
         }
@@ -203,10 +207,23 @@ impl Code<'_> {
         if !both.is_empty() {
             self.put(buf, &format!("///\n/// {both}\n"), &[]);
         }
+        self.put(buf, TRAIT_DOC, &[]);
+        let optional = self.settings.optional.contains(&self.full_name);
+        if optional {
+            self.put(buf, OPTIONAL_DOC, &[]);
+        }
         self.put(buf, TRAIT_HEAD, &[]);
         for method in &self.service.methods {
             comments(&method.comments, 1, buf);
-            buf.push_str(&format!("    {};\n", self.signature(method)));
+            buf.push_str(&format!("    {}", self.signature(method)));
+            if optional {
+                let (argument, _) = self.argument(method);
+                let path = format!("{:?}", self.path(method));
+                let more = [("{argument}", argument), ("{path}", &path)];
+                self.put(buf, UNIMPLEMENTED, &more);
+            } else {
+                buf.push_str(";\n");
+            }
         }
         buf.push_str("}\n");
         // So that one value can be shared between servers and other users.

@@ -13,6 +13,32 @@ pub(crate) const TRAIT_HEAD: &str = "\
 pub trait {Trait}: ::core::marker::Send + ::core::marker::Sync + 'static {
 ";
 
+/// What an implementation has to know, as documentation of the trait.
+pub(crate) const TRAIT_DOC: &str = "\
+///
+/// # Implementing it
+/// A method is async code like any other: it may wait as long as it likes, and is dropped where it
+/// waits when its caller gives up or the deadline passes. It must not block its thread, by waiting
+/// for something outside of `.await`; one that computes for more than a few milliseconds should
+/// hand that to a thread or task of its own, since other calls may share the thread. A method that
+/// panics fails its own call with `INTERNAL` and nothing else, unless the program is built with
+/// `panic = \"abort\"`. Methods are called at the same time, each call with the same `self`.
+";
+
+/// The same for a trait whose methods have bodies.
+pub(crate) const OPTIONAL_DOC: &str = "\
+///
+/// Methods that are left out answer `UNIMPLEMENTED`.
+";
+
+/// The body of a method that may be left out.
+pub(crate) const UNIMPLEMENTED: &str = "\
+ {
+        let _ = {argument};
+        {crate}::codegen::unimplemented({path})
+    }
+";
+
 pub(crate) const ARC_HEAD: &str = "\
 {allow}
 impl<T_: {Trait}> {Trait} for ::std::sync::Arc<T_> {
@@ -32,15 +58,22 @@ impl {Client} {
     pub fn new(channel: {crate}::Channel) -> Self {
         Self { channel }
     }
-    /// The same client, with these options for its calls instead of the present ones.
+    /// The same client with these options for its calls, added to the present ones: what they set
+    /// wins, what they leave open stays.
     #[must_use]
     pub fn with_options(&self, options: {crate}::CallOptions) -> Self {
         Self::new(self.channel.with_options(options))
     }
-    /// The same client, with this limit on the duration of each call; other options stay.
+    /// The same client with this limit on the duration of each call; other options stay.
     #[must_use]
     pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
-        Self::new({crate}::codegen::with_timeout(&self.channel, timeout))
+        Self::new(self.channel.with_timeout(timeout))
+    }
+    /// The same client with this metadata sent along with each call; other options stay. Names
+    /// that were set before have the new values alone.
+    #[must_use]
+    pub fn with_metadata(&self, metadata: {crate}::Metadata) -> Self {
+        Self::new(self.channel.with_metadata(metadata))
     }
     /// The channel it calls through.
     #[must_use]

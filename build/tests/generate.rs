@@ -141,6 +141,21 @@ fn a_renamed_service_keeps_its_name_on_the_wire() {
 }
 
 #[test]
+fn methods_are_required_unless_a_service_says_otherwise() {
+    let required = code(configure());
+    assert!(required.contains("::Status>> + ::core::marker::Send;"));
+    assert!(!required.contains("unimplemented"));
+    let optional = code(configure().optional_methods("acme.main.Store"));
+    assert!(optional.contains("::outboard::codegen::unimplemented(\"/acme.main.Store/Watch\")"));
+    assert!(optional.contains("/// Methods that are left out answer `UNIMPLEMENTED`."));
+    let text = error(configure().optional_methods("Kv"), "syntax = \"proto3\";");
+    assert!(
+        text.starts_with("optional_methods: there is no service Kv"),
+        "{text}"
+    );
+}
+
+#[test]
 fn code_that_is_elsewhere_is_not_generated() {
     let project = project();
     let builder = configure().extern_path(".acme.common", "::acme_common");

@@ -17,6 +17,8 @@ pub struct Channel {
 }
 
 /// What applies to calls beside their message.
+///
+/// Where options meet others, as in [`Channel::with_options`], they add up.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CallOptions {
@@ -49,11 +51,24 @@ impl CallOptions {
         self
     }
 
-    /// With this metadata sent along, in place of what was set before.
+    /// With this metadata sent along. Names that were set before have the new values alone.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.metadata = metadata;
+        if self.metadata.is_empty() {
+            self.metadata = metadata;
+        } else {
+            self.metadata.replace(&metadata);
+        }
         self
+    }
+
+    /// These options and `later`: a limit that `later` has wins over the one of its kind here, and
+    /// so does each name in its metadata; everything else stays.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.timeout = later.timeout.or(self.timeout);
+        self.deadline = later.deadline.or(self.deadline);
+        self.metadata(later.metadata)
     }
 }
 
@@ -67,13 +82,28 @@ impl Channel {
         }
     }
 
-    /// The same channel, with these options for its calls instead of the present ones.
+    /// The same channel with these options for its calls, added to the present ones as
+    /// [`CallOptions::and`] says. Nothing takes options away; this channel stays as it is.
     #[must_use]
     pub fn with_options(&self, options: CallOptions) -> Self {
+        let present = self.options().cloned().unwrap_or_default();
         Self {
             connection: Arc::clone(&self.connection),
-            options: Some(Arc::new(options)),
+            options: Some(Arc::new(present.and(options))),
         }
+    }
+
+    /// The same channel with this limit on the duration of each call; other options stay.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        self.with_options(CallOptions::new().timeout(timeout))
+    }
+
+    /// The same channel with this metadata sent along with each call; other options stay. Names
+    /// that were set before have the new values alone.
+    #[must_use]
+    pub fn with_metadata(&self, metadata: Metadata) -> Self {
+        self.with_options(CallOptions::new().metadata(metadata))
     }
 
     /// The options of its calls, if any were given.
@@ -121,7 +151,8 @@ impl Channel {
                     headers,
                     trailers,
                 } = reply?;
-                let message = Resp::decode(message).map_err(|error| undecodable(&error))?;
+                let message =
+                    Resp::decode(message).map_err(|error| undecodable("answer", &error))?;
                 Ok(Reply {
                     message,
                     headers,
@@ -142,14 +173,63 @@ impl Channel {
     }
 }
 
-pub(super) fn undecodable(error: &prost::DecodeError) -> Status {
-    Status::internal(format!(
-        "cannot decode the message: {error}; do both sides use the same .proto?"
-    ))
+/// The status for a message, called `what`, that is none of the expected type.
+#[must_use]
+pub fn undecodable(what: &str, error: &prost::DecodeError) -> Status {
+    let reason = error.to_string();
+    // prost keeps the kind of the error to itself.
+    let text = if reason.contains("recursion limit") {
+        format!(
+            "cannot decode the {what}: its messages are nested deeper than 100, the limit for \
+             decoding; send a flatter one ({reason})"
+        )
+    } else {
+        format!("cannot decode the {what}: {reason}; do both sides use the same .proto?")
+    };
+    // The code is that of grpc-go.
+    Status::internal(text)
 }
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Channel").field(&self.connection).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(entries: &[(&'static str, &str)]) -> Metadata {
+        let mut metadata = Metadata::new();
+        for (name, value) in entries {
+            metadata.insert(*name, value).expect("valid");
+        }
+        metadata
+    }
+
+    #[test]
+    fn options_add_up() {
+        let second = Duration::from_secs(1);
+        let deadline = Instant::now();
+        let first = CallOptions::new().timeout(second).metadata(metadata(&[
+            ("a", "1"),
+            ("b", "1"),
+            ("a", "2"),
+        ]));
+        let both = first.and(
+            CallOptions::new()
+                .deadline(deadline)
+                .metadata(metadata(&[("a", "3"), ("c", "3")])),
+        );
+        assert_eq!(
+            (both.timeout, both.deadline),
+            (Some(second), Some(deadline))
+        );
+        let expected = metadata(&[("b", "1"), ("a", "3"), ("c", "3")]);
+        assert_eq!(both.metadata, expected);
+        let shorter = both.and(CallOptions::new().timeout(second / 2));
+        assert_eq!(shorter.timeout, Some(second / 2));
+        assert_eq!(shorter.metadata, expected);
     }
 }

@@ -153,6 +153,13 @@ impl Metadata {
         self.entries.extend_from_slice(&other.entries);
     }
 
+    /// Takes all entries of `other`, in place of those that have the names of any of them.
+    pub fn replace(&mut self, other: &Self) {
+        let is_new = |name: &str| other.entries.iter().any(|(other, _)| other == name);
+        self.entries.retain(|(name, _)| !is_new(name));
+        self.extend(other);
+    }
+
     /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {

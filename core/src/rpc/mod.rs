@@ -26,7 +26,7 @@ pub use self::budget::Budget;
 pub use self::call::{
     Call, CallHead, MessageStream, Reply, no_request, second_request, single_request,
 };
-pub use self::channel::{CallOptions, Channel};
+pub use self::channel::{CallOptions, Channel, undecodable};
 pub use self::keepalive::{Keepalive, KeepaliveAction, KeepaliveTimer};
 pub use self::message::OutMessage;
 pub use self::metadata::{Metadata, MetadataError, MetadataValue};

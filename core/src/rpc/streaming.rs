@@ -126,7 +126,7 @@ impl<T: prost::Message + Default> Streaming<T> {
     }
 
     fn decode(bytes: Bytes) -> Result<T, Status> {
-        T::decode(bytes).map_err(|error| undecodable(&error))
+        T::decode(bytes).map_err(|error| undecodable("message", &error))
     }
 }
 
