@@ -587,7 +587,15 @@ impl Drop for Driver {
             stderr: Vec::new(),
         };
         if let Some(link) = &self.link {
-            link.connection.abort(report.status(self.shared.name()));
+            // As every transport says it, whichever of the tasks was dropped first.
+            let name = self.shared.name();
+            let why = if std::thread::panicking() {
+                "the task that drove it panicked"
+            } else {
+                "the async runtime that drove it was shut down"
+            };
+            let status = Status::connection_lost(format!("the plugin {name} was killed: {why}"));
+            link.connection.abort(status);
             link.broker.close();
         }
         self.shared.set_exited(report);

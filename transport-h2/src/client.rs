@@ -350,7 +350,9 @@ impl fmt::Debug for Handle {
 
 fn closing_status(closed: Result<Status, oneshot::Canceled>) -> Status {
     closed.unwrap_or_else(|_| {
-        Status::connection_lost("the runtime that drove the connection has shut down")
+        Status::connection_lost(
+            "the connection is lost: the async runtime that drove it was shut down",
+        )
     })
 }
 

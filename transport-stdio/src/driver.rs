@@ -384,7 +384,7 @@ impl Drop for Driver {
         let status = Status::connection_lost(if std::thread::panicking() {
             "the task that drove the connection panicked"
         } else {
-            "the runtime that drove the connection was shut down"
+            "the connection is lost: the async runtime that drove it was shut down"
         });
         self.session.with(|state| state.close(status));
         self.jobs.drain(..).for_each(drop_foreign);

@@ -219,3 +219,28 @@ pub async fn it_can_be_ended_from_several_sides_at_once(h: Harness) {
         }
     }
 }
+
+/// Nobody drives a plugin any more whose host's runtime is gone: it goes, too, and its calls say why,
+/// the same over every transport.
+pub async fn calls_say_that_the_runtime_is_gone(h: Harness) {
+    let (on, host) = (h.on, h.host([""; 0]));
+    let (plugin, probe, pid) = h
+        .elsewhere(move || {
+            on.host.block_on(|runtime| async move {
+                let plugin = host.start(runtime).await.expect("the plugin starts");
+                let probe: ProbeClient = plugin.dispense(PROBE).await.expect("it has one");
+                assert_eq!(probe.echo(payload("x")).await, Ok(payload("x")));
+                let pid = plugin.id().expect("it runs");
+                (plugin, probe, pid)
+            })
+        })
+        .await;
+    for _ in 0..2 {
+        let status = h.promptly(probe.echo(payload("x"))).await;
+        let status = status.expect_err("nobody drives it");
+        tells(&status, &["the async runtime that drove it was shut down"]);
+    }
+    let report = h.promptly(plugin.exited()).await;
+    assert_eq!(report.reason, ExitReason::Killed);
+    assert!(leftovers::gone(pid), "it goes with the runtime");
+}

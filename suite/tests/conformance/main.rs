@@ -143,6 +143,7 @@ macro_rules! pairs {
             without_parsing_the_raw_sink_still_works,
         );
         group!(crash:
+            calls_say_that_the_runtime_is_gone,
             an_exit_in_mid_call_is_told_with_code_and_last_words,
             a_kill_is_told_with_the_signal,
             an_abort_is_told_with_the_signal,
