@@ -17,12 +17,12 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{error::Error, thread};
 
+use outboard::prost::Message;
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput};
 use outboard_core::rpc::{OutMessage, Status};
 use outboard_core::{env::HostEnv, exit::Exit, wire::plugin};
 use outboard_transport_stdio::wire::{Event, Mux, MuxConfig, OutBuf, close};
-use prost::Message;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 // Only the messages are used; the client is made for async callers.

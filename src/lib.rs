@@ -64,6 +64,11 @@ pub use outboard_runtime_tokio::Tokio;
 #[cfg(feature = "stdio")]
 pub use outboard_transport_stdio::Stdio;
 
+/// The crates that generated messages are made with: `prost::Message` encodes and decodes them,
+/// and `prost_types` has the well-known types of `google/protobuf/`. With these, a crate that uses
+/// generated code needs no dependency on them of its own, and gets the versions that fit.
+pub use self::codegen::{prost, prost_types};
+
 pub use self::client::Client;
 pub use outboard_core::rpc::{
     CallOptions, Channel, Code, Keepalive, Metadata, MetadataError, MetadataValue, Status,

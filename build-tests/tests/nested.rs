@@ -5,10 +5,10 @@ mod support;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use outboard::prost_types::value::Kind;
+use outboard::prost_types::{ListValue, Value};
 use outboard::{Client as _, Code, Status, Streaming};
 use outboard_build_tests::provider::{Answer, Nested, NestedClient, NestedServer, Wanted};
-use prost_types::value::Kind;
-use prost_types::{ListValue, Value};
 use support::{block_on, channel_to};
 
 /// A value in so many lists.

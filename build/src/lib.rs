@@ -12,7 +12,9 @@
 //! outboard::include_proto!("greeter");
 //! ```
 //!
-//! For each message there is a struct, as [prost](https://docs.rs/prost) makes it. For each
+//! For each message there is a struct, as [prost](https://docs.rs/prost) makes it; it names prost by
+//! way of outboard, so a crate with generated code needs no dependency on prost or prost-types
+//! (`outboard::prost` and `outboard::prost_types` are both). For each
 //! service, such as `Greeter`, there are
 //!
 //! - the trait `Greeter`, with an async method per rpc that takes and returns plain messages;
