@@ -56,7 +56,8 @@ impl Stdio {
         Self::default()
     }
 
-    /// With these limits and windows. The largest message is set per connection.
+    /// With these limits and windows: they say how much a peer can make this side keep in memory.
+    /// The largest message is set per connection.
     #[must_use]
     pub fn limits(mut self, config: MuxConfig) -> Self {
         self.config = config;

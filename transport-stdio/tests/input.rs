@@ -427,6 +427,8 @@ fn events(bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Vec<Taken>, Result<(), V
         result = mux.receive(piece);
         events.extend(std::iter::from_fn(|| mux.poll_event()));
     }
+    // What comes for a stream in a row is told once, if it was not looked at in between.
+    events.dedup();
     let mut messages = Vec::new();
     let theirs = events.iter().filter_map(|event| match event {
         Event::Opened(key, _) => Some(*key),

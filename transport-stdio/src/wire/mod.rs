@@ -12,6 +12,7 @@
 mod flow;
 pub mod frame;
 mod head;
+mod inbox;
 mod intern;
 pub mod metadata;
 mod mux;

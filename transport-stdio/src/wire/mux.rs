@@ -24,7 +24,9 @@ use super::violation::Violation;
 /// How one side behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct MuxConfig {
-    /// What this side takes, as it tells the peer.
+    /// What this side takes, as it tells the peer. `stream_window` and `connection_window` are the
+    /// limits for messages that are not read, of one stream and of all: memory is at most twice as
+    /// much, also if a peer sends nothing but tiny messages.
     pub settings: Settings,
     /// How many large messages (larger than a frame) may be in memory at once, unfinished or not
     /// taken yet, each of another stream. Further ones wait with the peer. So this many times
@@ -100,7 +102,7 @@ pub struct Offer {
 pub enum Event {
     /// The peer makes a call.
     Opened(Key, Offer),
-    /// Headers, a message, the end or the result came for a stream.
+    /// Headers, messages, the end or the result came for a stream.
     Readable(Key),
     /// There is room again for messages, after [`Mux::has_room`] said no.
     Writable(Key),
@@ -424,25 +426,25 @@ impl Mux {
         let Some(stream) = self.stream_mut(key) else {
             return Taken::End;
         };
-        let Some(inbound) = stream.inbox.pop_front() else {
+        let Some((message, cost)) = stream.inbox.pop() else {
             if stream.input_ended || stream.deaf || stream.result.is_some() {
                 return Taken::End;
             }
             return Taken::Pending;
         };
-        if inbound.cost == 0 {
+        if cost == 0 {
             self.free_slot(key);
-            return Taken::Message(inbound.message);
+            return Taken::Message(message);
         }
-        let due = !stream.input_ended && stream.receive.take(inbound.cost);
+        let due = !stream.input_ended && stream.receive.take(cost);
         if due {
             stream.credit_due = true;
         }
-        self.receive.take(inbound.cost);
+        self.receive.take(cost);
         if due {
             self.queue(key);
         }
-        Taken::Message(inbound.message)
+        Taken::Message(message)
     }
 
     /// The headers of a call of this side, if they came. A message or the result means that there
@@ -481,7 +483,7 @@ impl Mux {
             stream.result = Some(Err(status));
             stream.cancel = true;
             stream.clear_outbox();
-            self.events.push_back(Event::Readable(key));
+            self.tell_readable(key);
             self.queue(key);
         }
     }
@@ -654,7 +656,7 @@ impl Mux {
         };
         stream.deaf = true;
         stream.headers_in = None;
-        let cost: u64 = stream.inbox.drain(..).map(|inbound| inbound.cost).sum();
+        let cost = stream.inbox.clear();
         if let Some(large) = &mut stream.large_in {
             large.buffer = Vec::new();
         }

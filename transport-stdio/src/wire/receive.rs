@@ -13,7 +13,7 @@ use super::mux::{Event, Mux, Offer};
 use super::parts::Head;
 use super::preface::Settings;
 use super::reader::{self, Payload, Reader, Step};
-use super::stream::{Inbound, Key, LargeIn, Sending};
+use super::stream::{Key, LargeIn, Sending};
 use super::violation::Violation;
 
 impl Mux {
@@ -194,7 +194,7 @@ impl Mux {
                 let key = self.receiving(header, opener, stream)?;
                 self.body(key, stream, body, payload)?;
                 self.ended(key, end);
-                self.events.push_back(Event::Readable(key));
+                self.tell_readable(key);
                 Ok(())
             }
             Frame::Chunk { data, .. } => self.chunk(header, data, None),
@@ -204,7 +204,7 @@ impl Mux {
                     return Err(Violation::EndInMessage { stream });
                 }
                 self.ended(key, true);
-                self.events.push_back(Event::Readable(key));
+                self.tell_readable(key);
                 self.remove_if_done(key);
                 Ok(())
             }
@@ -215,7 +215,7 @@ impl Mux {
             } => {
                 let key = self.receiving(header, false, stream)?;
                 self.headers_came(key, stream, metadata, parts)?;
-                self.events.push_back(Event::Readable(key));
+                self.tell_readable(key);
                 Ok(())
             }
             Frame::Part {
@@ -288,6 +288,14 @@ impl Mux {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Something came for a stream. Once is enough for what comes in a row.
+    pub(super) fn tell_readable(&mut self, key: Key) {
+        let event = Event::Readable(key);
+        if self.events.back() != Some(&event) {
+            self.events.push_back(event);
         }
     }
 
@@ -433,8 +441,7 @@ impl Mux {
                 stream.receive.receive(cost, wire, "of the stream")?;
                 let keep = !stream.deaf && bytes.len() <= most;
                 if keep {
-                    let message = payload.message(bytes.len());
-                    stream.inbox.push_back(Inbound { message, cost });
+                    stream.inbox.push(bytes, || payload.message(bytes.len()));
                 }
                 self.receive.receive(cost, wire, "of the connection")?;
                 if !keep {
@@ -530,13 +537,10 @@ impl Mux {
         }
         let large = stream.large_in.take();
         if let Some(large) = large.filter(|_| !deaf) {
-            stream.inbox.push_back(Inbound {
-                message: large.buffer.into(),
-                cost: 0,
-            });
+            stream.inbox.push_large(large.buffer.into());
         }
         self.ended(key, end);
-        self.events.push_back(Event::Readable(key));
+        self.tell_readable(key);
         Ok(())
     }
 
@@ -639,7 +643,7 @@ impl Mux {
             }
         }
         if !self.remove_if_done(key) {
-            self.events.push_back(Event::Readable(key));
+            self.tell_readable(key);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use outboard_core::rpc::{Metadata, OutMessage, Status};
 
 use super::flow::{ReceiveWindow, SendWindow};
+use super::inbox::Inbox;
 use super::metadata::Block;
 use super::parts::{Ending, PartsOut};
 
@@ -91,14 +92,6 @@ impl LargeIn {
     }
 }
 
-/// A message that came and was not taken yet.
-#[derive(Debug)]
-pub(super) struct Inbound {
-    pub(super) message: Bytes,
-    /// The credit it holds; none for large ones, which hold a slot.
-    pub(super) cost: u64,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     pub(super) generation: u32,
@@ -130,7 +123,7 @@ pub(super) struct Stream {
     /// Headers came, whether or not they are still here.
     pub(super) headers_came: bool,
     pub(super) messages_began: bool,
-    pub(super) inbox: VecDeque<Inbound>,
+    pub(super) inbox: Inbox,
     pub(super) large_in: Option<LargeIn>,
     /// The peer sends no more messages.
     pub(super) input_ended: bool,
@@ -194,18 +187,13 @@ impl Stream {
     fn reset(&mut self) {
         let keep = |capacity: usize| capacity <= KEEP_QUEUE;
         let mut outbox = std::mem::take(&mut self.outbox);
-        let mut inbox = std::mem::take(&mut self.inbox);
         outbox.clear();
-        inbox.clear();
         *self = Self {
             generation: self.generation.wrapping_add(1),
             ..Self::default()
         };
         if keep(outbox.capacity()) {
             self.outbox = outbox;
-        }
-        if keep(inbox.capacity()) {
-            self.inbox = inbox;
         }
     }
 }
