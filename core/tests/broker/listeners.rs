@@ -1,10 +1,15 @@
 //! One listener per id.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use outboard_core::broker::{
-    BrokerAction, BrokerError, BrokerEvent, BrokerInput, BrokerMode, ConnInfo,
+    BrokerAction, BrokerError, BrokerEvent, BrokerInput, BrokerMode, ConnInfo, MAX_PENDING,
 };
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use crate::support::{MS, SECOND};
 use crate::{actions, alone, announcement, events, sent};
@@ -132,4 +137,85 @@ fn failed_and_abandoned_listeners_are_cleaned_up() {
     broker.handle(now, BrokerInput::Listening { id: 3, endpoint });
     broker.close_id(now, 3);
     assert_eq!(sent(&mut broker), [], "closed before it was announced");
+}
+
+/// What is done to a broker that is compared with a list.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Announcements of this many ids from this one on.
+    Announce(u16, u16),
+    Dial(u16),
+    GiveUp(u16),
+    Wait(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..2000u16, 0..1500u16).prop_map(|(first, count)| Step::Announce(first, count)),
+        (0..3500u16).prop_map(Step::Dial),
+        (0..3500u16).prop_map(Step::GiveUp),
+        (0..3000u16).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Announcements wait in a list of bounded length, oldest first; each serves one dial and lives
+    /// for five seconds, and so does a dial.
+    #[test]
+    fn announcements_are_a_list_whose_oldest_gives_way(steps in vec(step(), 0..24)) {
+        let (mut broker, mut now) = alone(BrokerMode::Listeners);
+        let mut waiting: Vec<(u32, Instant)> = Vec::new();
+        let mut dials: BTreeMap<u32, Instant> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Announce(first, count) => {
+                    for id in u32::from(first)..u32::from(first) + u32::from(count) {
+                        broker.handle_message(now, announcement(id, "/tmp/p"));
+                        if dials.remove(&id).is_some() {
+                            let connect = actions(&mut broker);
+                            let met = matches!(connect[..], [BrokerAction::Connect { id: to, .. }] if to == id);
+                            prop_assert!(met, "{connect:?}");
+                        } else if !waiting.iter().any(|(known, _)| *known == id) {
+                            if waiting.len() == MAX_PENDING {
+                                waiting.remove(0);
+                            }
+                            waiting.push((id, now + 5 * SECOND));
+                        }
+                    }
+                }
+                Step::Dial(id) => {
+                    let id = u32::from(id);
+                    let dialled = broker.dial(now, id);
+                    prop_assert_eq!(dialled.is_err(), dials.contains_key(&id));
+                    let known = waiting.iter().position(|(known, _)| *known == id);
+                    let connect = actions(&mut broker);
+                    if let Some(at) = known {
+                        waiting.remove(at);
+                        let met = matches!(connect[..], [BrokerAction::Connect { id: to, .. }] if to == id);
+                        prop_assert!(met, "{connect:?}");
+                    } else {
+                        prop_assert_eq!(connect, vec![]);
+                        dials.entry(id).or_insert(now + 5 * SECOND);
+                    }
+                }
+                Step::GiveUp(id) => {
+                    broker.cancel_dial(now, u32::from(id));
+                    dials.remove(&u32::from(id));
+                }
+                Step::Wait(millis) => {
+                    now += u32::from(millis) * MS;
+                    broker.handle_timeout(now);
+                    waiting.retain(|(_, until)| *until > now);
+                    let late = dials.values().filter(|until| **until <= now).count();
+                    dials.retain(|_, until| *until > now);
+                    prop_assert_eq!(events(&mut broker).len(), late);
+                }
+            }
+            prop_assert_eq!((broker.pending(), actions(&mut broker)), (waiting.len(), vec![]));
+            let first = waiting.iter().map(|(_, until)| *until).chain(dials.values().copied()).min();
+            prop_assert_eq!(broker.poll_timeout().map(|(at, _)| at), first);
+        }
+    }
 }
