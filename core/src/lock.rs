@@ -36,7 +36,7 @@ pub enum Rank {
     Bytes,
     /// Lists of wakers.
     Wakers,
-    /// What the process as a whole has one of: claimed streams, files to remove, signals.
+    /// What the process as a whole has one of, such as its streams.
     Process,
     /// An IO object of a runtime.
     Source,

@@ -10,11 +10,12 @@ use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use outboard_core::lock::{Mutex, Rank};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
@@ -72,11 +73,6 @@ impl<K, V> Keyed<K, V> {
     }
 }
 
-/// Nothing that is done under the locks of this module can panic half-way.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Reactor {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -88,9 +84,9 @@ impl Reactor {
             alarm,
             state: AtomicU8::new(RUNNING),
             closed: AtomicBool::new(false),
-            sources: Mutex::new(Keyed::new()),
-            timers: Mutex::new(Keyed::new()),
-            after_turn: Mutex::new(Vec::new()),
+            sources: Mutex::new(Rank::Reactor, Keyed::new()),
+            timers: Mutex::new(Rank::Reactor, Keyed::new()),
+            after_turn: Mutex::new(Rank::Reactor, Vec::new()),
         }))
     }
 
@@ -119,7 +115,7 @@ impl Reactor {
             }
             while self.swap(RUNNING, SLEEPING) {
                 // Looked at now, so that who comes later sees that the thread sleeps.
-                let waits = lock(&self.after_turn).is_empty();
+                let waits = self.after_turn.lock().is_empty();
                 let timeout = if waits {
                     self.first_timer()
                 } else {
@@ -148,7 +144,7 @@ impl Reactor {
         self.swap(SLEEPING, RUNNING);
         for event in events.iter() {
             let (key, flags) = (event.data.u64(), event.flags);
-            let source = lock(&self.sources).map.get(&key).cloned();
+            let source = self.sources.lock().map.get(&key).cloned();
             if let Some(source) = source {
                 source.event(flags);
             }
@@ -158,13 +154,13 @@ impl Reactor {
     }
 
     fn wake_after_turn_now(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.after_turn));
+        let waiting = std::mem::take(&mut *self.after_turn.lock());
         waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes this after the next look at the events; at once if nobody will look any more.
     pub(crate) fn wake_after_turn(&self, waker: &Waker) {
-        lock(&self.after_turn).push(waker.clone());
+        self.after_turn.lock().push(waker.clone());
         if self.is_closed() {
             return self.wake_after_turn_now();
         }
@@ -175,7 +171,7 @@ impl Reactor {
 
     /// The time to the first timer, rounded up to what the system call counts in.
     fn first_timer(&self) -> Option<Timespec> {
-        let first = lock(&self.timers).map.keys().next()?.0;
+        let first = self.timers.lock().map.keys().next()?.0;
         let left = first.saturating_duration_since(Instant::now());
         // The system counts 31 bits of milliseconds; waking up once an hour costs nothing.
         let left = left.min(Duration::from_secs(3600)).as_nanos();
@@ -184,7 +180,7 @@ impl Reactor {
     }
 
     fn fire(&self) {
-        let mut timers = lock(&self.timers);
+        let mut timers = self.timers.lock();
         if timers.map.is_empty() {
             return;
         }
@@ -201,12 +197,12 @@ impl Reactor {
 
     /// A number for a timer, which tells it from others of the same time.
     pub(crate) fn timer(&self) -> u64 {
-        lock(&self.timers).number()
+        self.timers.lock().number()
     }
 
     /// Sets or replaces the waker of a timer.
     pub(crate) fn set_timer(&self, key: (Instant, u64), waker: Waker) {
-        let old = lock(&self.timers).map.insert(key, waker);
+        let old = self.timers.lock().map.insert(key, waker);
         // Without the lock: it may be the last of a task, which then is dropped.
         drop(old);
         // If the thread is not asleep yet it will see the timer before it is.
@@ -217,14 +213,14 @@ impl Reactor {
 
     /// Removes a timer, and gives back its waker if it has not fired.
     pub(crate) fn remove_timer(&self, key: (Instant, u64)) -> Option<Waker> {
-        lock(&self.timers).map.remove(&key)
+        self.timers.lock().map.remove(&key)
     }
 
     /// Adds a descriptor. Its source must be removed before it is closed.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, source: Source) -> Result<(u64, Arc<Source>)> {
         let flags = source.flags();
         let source = Arc::new(source);
-        let mut sources = lock(&self.sources);
+        let mut sources = self.sources.lock();
         let key = sources.number();
         epoll::add(&self.epoll, fd, EventData::new_u64(key), flags)?;
         sources.map.insert(key, Arc::clone(&source));
@@ -242,7 +238,9 @@ impl Reactor {
     }
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>, key: u64) {
-        lock(&self.sources).map.remove(&key);
+        let source = self.sources.lock().map.remove(&key);
+        // Without the lock: wakers are left in it.
+        drop(source);
         // It was added, and is open.
         let _ = epoll::delete(&self.epoll, fd);
     }
@@ -286,12 +284,12 @@ struct Close<'a>(&'a Reactor);
 impl Drop for Close<'_> {
     fn drop(&mut self) {
         self.0.closed.store(true, Ordering::SeqCst);
-        let sources = std::mem::take(&mut lock(&self.0.sources).map);
+        let sources = std::mem::take(&mut self.0.sources.lock().map);
         for source in sources.into_values() {
             source.wake(Direction::Read);
             source.wake(Direction::Write);
         }
-        let timers = std::mem::take(&mut lock(&self.0.timers).map);
+        let timers = std::mem::take(&mut self.0.timers.lock().map);
         timers.into_values().for_each(Waker::wake);
         self.0.wake_after_turn_now();
     }

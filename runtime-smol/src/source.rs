@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Result};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use outboard_core::lock::{Mutex, Rank};
 use rustix::event::epoll::EventFlags;
 
 use crate::fd::{ATTEMPTS, Direction, Interest};
-use crate::reactor::{Reactor, lock};
+use crate::reactor::Reactor;
 
 pub(crate) struct Source(Mutex<State>);
 
@@ -44,23 +45,26 @@ impl Source {
             events: 0,
             waker: None,
         };
-        Self(Mutex::new(State {
-            read: side(),
-            write: side(),
-            interest,
-            wants_room: false,
-            found: 0,
-        }))
+        Self(Mutex::new(
+            Rank::Source,
+            State {
+                read: side(),
+                write: side(),
+                interest,
+                wants_room: false,
+                found: 0,
+            },
+        ))
     }
 
     pub(crate) fn flags(&self) -> EventFlags {
-        lock(&self.0).flags()
+        self.0.lock().flags()
     }
 
     /// Takes note of an event and wakes whoever waits for it.
     pub(crate) fn event(&self, flags: EventFlags) {
         let gone = EventFlags::HUP | EventFlags::ERR;
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         let ended = flags.intersects(gone | EventFlags::RDHUP);
         let read = state
             .read
@@ -74,13 +78,13 @@ impl Source {
     }
 
     pub(crate) fn wake(&self, direction: Direction) {
-        let waker = lock(&self.0).side(direction).waker.take();
+        let waker = self.0.lock().side(direction).waker.take();
         waker.into_iter().for_each(Waker::wake);
     }
 
     /// Ready with the number of events so far when an attempt is worth while.
     fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<u64> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         let side = state.side(direction);
         if side.ready || side.over {
             return Poll::Ready(side.events);
@@ -97,7 +101,7 @@ impl Source {
 
     /// An attempt that began when there had been `events` found nothing, or all there was.
     fn exhausted(&self, direction: Direction, events: u64) {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         let side = state.side(direction);
         if side.events == events {
             side.ready = false;
@@ -198,7 +202,7 @@ impl<T: AsFd> Registered<T> {
         write: impl FnMut(&T) -> Result<usize>,
     ) -> Poll<Result<usize>> {
         let (count, _) = ready!(self.poll(Direction::Write, cx, write))?;
-        let mut state = lock(&self.source.0);
+        let mut state = self.source.0.lock();
         if state.wants_room {
             state.found += 1;
             if state.found >= KEEP {
@@ -239,7 +243,7 @@ impl<T: AsFd> Registered<T> {
 
     /// A write has found no room.
     fn want_room(&self) -> Result<()> {
-        let mut state = lock(&self.source.0);
+        let mut state = self.source.0.lock();
         state.found = 0;
         if let Interest::Both = state.interest
             && !state.wants_room

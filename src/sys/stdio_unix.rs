@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, Joined, SharedRuntime};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -101,11 +102,14 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     Ok(Claim(Arc::new(Captured {
         stdout: stdout.into(),
         held,
-        state: Mutex::new(State {
-            watcher: Some(watcher),
-            releasing: false,
-            stdout_taken: false,
-        }),
+        state: Mutex::new(
+            Rank::Process,
+            State {
+                watcher: Some(watcher),
+                releasing: false,
+                stdout_taken: false,
+            },
+        ),
         restored: Condvar::new(),
     })))
 }
@@ -131,12 +135,12 @@ impl Log {
     fn new(file: File) -> Self {
         Self {
             file,
-            line: Mutex::new(()),
+            line: Mutex::new(Rank::Process, ()),
         }
     }
 
     fn write_line(&self, line: &[u8]) -> io::Result<()> {
-        let _whole = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let _whole = self.line.lock();
         (&self.file).write_all(line)
     }
 }
@@ -201,10 +205,11 @@ impl Drop for Claim {
         self.release();
         let captured = &self.0;
         let waits = |state: &mut State| state.watcher.is_some();
-        let restored = captured
-            .restored
-            .wait_timeout_while(captured.lock(), FLUSH_PATIENCE, waits);
-        drop(restored);
+        drop(captured.lock().wait(|state| {
+            let limit = FLUSH_PATIENCE;
+            let waited = captured.restored.wait_timeout_while(state, limit, waits);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }));
         captured.restore();
     }
 }
@@ -234,7 +239,7 @@ impl Captured {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

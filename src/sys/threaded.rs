@@ -9,20 +9,29 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 
 /// Bytes kept between the thread and the task: what a Linux pipe holds.
 const CAPACITY: usize = 64 * 1024;
 
-#[derive(Default)]
 struct Buffer {
     state: Mutex<State>,
     /// Told when the thread has something to do.
     work: Condvar,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(Rank::Source, State::default()),
+            work: Condvar::new(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -38,15 +47,16 @@ struct State {
 
 impl Buffer {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Blocks the thread while `idle` holds.
     fn wait(&self, idle: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let state = self.lock();
-        self.work
-            .wait_while(state, |state| idle(state))
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lock().wait(|state| {
+            self.work
+                .wait_while(state, |state| idle(state))
+                .unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 
@@ -121,8 +131,7 @@ impl AsyncRead for Reader {
             if state.ended {
                 return Poll::Ready(Ok(0));
             }
-            state.waker = Some(cx.waker().clone());
-            return Poll::Pending;
+            return sleep(state, cx);
         }
         // Reading from a deque takes what lies in one piece and cannot fail.
         let count = state.bytes.read(buffer)?;
@@ -137,6 +146,14 @@ impl Drop for Reader {
         self.0.lock().dropped = true;
         self.0.work.notify_one();
     }
+}
+
+/// Leaves a waker. The one before is dropped without the lock: it may be the last of a task.
+fn sleep<T>(mut state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
+    let earlier = state.waker.replace(cx.waker().clone());
+    drop(state);
+    drop(earlier);
+    Poll::Pending
 }
 
 /// A pipe's writing end.
@@ -195,8 +212,7 @@ impl AsyncWrite for Writer {
         }
         let room = CAPACITY.saturating_sub(state.bytes.len());
         if room == 0 && !buffer.is_empty() {
-            state.waker = Some(cx.waker().clone());
-            return Poll::Pending;
+            return sleep(state, cx);
         }
         let count = room.min(buffer.len());
         state.bytes.extend(&buffer[..count]);
@@ -216,8 +232,7 @@ impl AsyncWrite for Writer {
         if state.bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        state.waker = Some(cx.waker().clone());
-        Poll::Pending
+        sleep(state, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
