@@ -201,6 +201,16 @@ impl Broker {
                     }
                 }
             }
+            BrokerInput::ControlReopened => {
+                if self.shared.check_open().is_ok() {
+                    self.shared.control = Control::Up;
+                    match &mut self.ways {
+                        Ways::Listeners(listeners) => listeners.on_reopened(&mut self.shared),
+                        // Its streams have gone with the session that carried the control stream.
+                        Ways::Multiplexed(_) => {}
+                    }
+                }
+            }
             BrokerInput::ControlLost { reason } => self.lose(reason),
             BrokerInput::Listening { id, endpoint } => match &mut self.ways {
                 Ways::Listeners(listeners) => {

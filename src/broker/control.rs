@@ -10,7 +10,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::{Status, Streaming};
 use outboard_core::wire::plugin::ConnInfo;
 
-use super::state::{AfterUnlock, new_machine};
+use super::state::{AfterUnlock, State, new_machine};
 use super::{Broker, Inner, MAX_PEER_FILES};
 use crate::time;
 
@@ -20,7 +20,10 @@ pub(super) const MESSAGES_IN_A_ROW: usize = 32;
 
 /// Which control stream something belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Generation(u64);
+pub(crate) struct Generation {
+    machine: u64,
+    stream: u64,
+}
 
 impl Broker {
     /// The sending half of a new control stream, and what [`attach`](Self::attach) is to be told.
@@ -37,25 +40,46 @@ impl Broker {
             after.transmit = state.transmit.take();
         }
         state.has_control = true;
-        let generation = Generation(state.generation);
+        let outgoing = self.next_stream(&mut state, BrokerInput::ControlOpened);
         drop(state);
         after.run(&self.0.parts.runtime);
+        outgoing
+    }
+
+    /// Another stream for what an earlier one of the same generation was for, after that was lost.
+    pub(crate) fn outgoing_again(
+        &self,
+        generation: Generation,
+    ) -> (Streaming<ConnInfo>, Generation) {
+        let mut state = self.lock();
+        if state.generation == generation.machine {
+            return self.next_stream(&mut state, BrokerInput::ControlReopened);
+        }
+        // Superseded: it has nothing to say.
         let messages = Outgoing {
             broker: self.clone(),
             generation,
-            opened: false,
+            opened: None,
         };
         (Streaming::try_from_stream(messages), generation)
     }
 
-    /// The sending half of another stream for what an earlier one of the same generation was for,
-    /// after that was lost.
-    pub(crate) fn outgoing_again(&self, generation: Generation) -> Streaming<ConnInfo> {
-        Streaming::try_from_stream(Outgoing {
+    fn next_stream(
+        &self,
+        state: &mut State,
+        opened: BrokerInput,
+    ) -> (Streaming<ConnInfo>, Generation) {
+        state.stream += 1;
+        let generation = Generation {
+            machine: state.generation,
+            stream: state.stream,
+        };
+        let messages = Outgoing {
             broker: self.clone(),
             generation,
-            opened: true,
-        })
+            opened: Some(opened),
+        };
+        (Streaming::try_from_stream(messages), generation)
     }
 
     /// Takes the receiving half of the control stream.
@@ -78,13 +102,16 @@ impl Broker {
         receive(&Arc::downgrade(&self.0), incoming, generation).await
     }
 
-    /// The control stream has ended for good.
+    /// The control stream has ended for good. No effect if another has taken its place.
     pub(crate) fn control_ended(&self, generation: Generation, ended: &Result<(), Status>) {
         let reason = match ended {
             Ok(()) => "the other side ended its control stream".to_owned(),
             Err(status) => control_lost(status),
         };
-        self.update(generation.0, |machine, now| {
+        if self.lock().stream != generation.stream {
+            return;
+        }
+        self.update(generation.machine, |machine, now| {
             machine.handle(now, BrokerInput::ControlLost { reason });
         });
     }
@@ -99,7 +126,7 @@ impl Broker {
                 files.pop();
             }
         }
-        self.update(generation.0, |machine, now| {
+        self.update(generation.machine, |machine, now| {
             machine.handle_message(now, message);
         });
     }
@@ -133,22 +160,22 @@ fn control_lost(status: &Status) -> String {
 struct Outgoing {
     broker: Broker,
     generation: Generation,
-    opened: bool,
+    /// What the machine is to be told at first.
+    opened: Option<BrokerInput>,
 }
 
 impl Stream for Outgoing {
     type Item = Result<ConnInfo, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.opened {
-            // The transport asks for messages once there is a stream to put them on.
-            self.opened = true;
-            self.broker.update(self.generation.0, |machine, now| {
-                machine.handle(now, BrokerInput::ControlOpened);
+        // The transport asks for messages once there is a stream to put them on.
+        if let Some(opened) = self.opened.take() {
+            self.broker.update(self.generation.machine, |machine, now| {
+                machine.handle(now, opened);
             });
         }
         let mut state = self.broker.lock();
-        if state.generation != self.generation.0 {
+        if state.stream != self.generation.stream {
             return Poll::Ready(None);
         }
         if let Some(message) = state.machine.poll_transmit() {

@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) machine: machine::Broker,
     /// Counts the machines. What belongs to an earlier one leaves this one alone.
     pub(super) generation: u64,
+    /// Counts the control streams: only the latest one matters.
+    pub(super) stream: u64,
     /// The machine's control stream has been opened.
     pub(super) has_control: bool,
     pub(super) inside: Inside,
@@ -81,6 +83,7 @@ impl State {
         Self {
             machine: new_machine(),
             generation: 0,
+            stream: 0,
             has_control: false,
             inside: Inside::Sockets,
             dials: BTreeMap::new(),

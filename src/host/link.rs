@@ -135,7 +135,8 @@ impl Link {
         if inside.sub_channels().is_none() {
             let (outgoing, generation) = broker.outgoing();
             let incoming = open_control(&channel, outgoing);
-            let control = keep_control(standing, broker.clone(), generation, incoming);
+            let broker = broker.clone();
+            let control = keep_control(standing, broker, generation, incoming);
             runtime.spawn(Box::pin(control));
         }
         let link = Self {
@@ -304,14 +305,16 @@ fn open_control(channel: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<C
 async fn keep_control(
     standing: Standing,
     broker: Broker,
-    generation: Generation,
+    mut generation: Generation,
     mut incoming: Streaming<ConnInfo>,
 ) {
     let ended = loop {
         let ended = broker.listen_to(incoming, generation).await;
         match (ended, standing.channel()) {
             (Err(status), Some(channel)) if standing.comes_back(&status) => {
-                incoming = open_control(&channel, broker.outgoing_again(generation));
+                let outgoing;
+                (outgoing, generation) = broker.outgoing_again(generation);
+                incoming = open_control(&channel, outgoing);
             }
             (ended, _) => break ended,
         }

@@ -26,11 +26,11 @@ pub(super) struct Listeners {
     dials: BTreeSet<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Accepting {
     /// Waiting for the listener.
     Opening,
-    Announced,
+    Announced(ConnInfo),
 }
 
 impl Listeners {
@@ -98,18 +98,30 @@ impl Listeners {
     pub(super) fn on_listening(&mut self, shared: &mut Shared, id: u32, endpoint: &Endpoint) {
         match self.accepting.get_mut(&id) {
             Some(state @ Accepting::Opening) => {
-                *state = Accepting::Announced;
-                shared.outbox.push_back(ConnInfo {
+                let message = ConnInfo {
                     service_id: id,
                     network: endpoint.network().to_owned(),
                     address: endpoint.address(),
                     knock: None,
-                });
+                };
+                *state = Accepting::Announced(message.clone());
+                shared.outbox.push_back(message);
             }
-            Some(Accepting::Announced) => {}
+            Some(Accepting::Announced(_)) => {}
             // Closed while it was being made; said again, in case it did not exist the first time.
             None => shared.stop_listening(id),
         }
+    }
+
+    /// Says everything again: what was under way when the stream was lost may not have arrived, and
+    /// the peer takes no notice of what it knows.
+    pub(super) fn on_reopened(&self, shared: &mut Shared) {
+        shared.outbox.clear();
+        let announced = self.accepting.values().filter_map(|state| match state {
+            Accepting::Opening => None,
+            Accepting::Announced(message) => Some(message.clone()),
+        });
+        shared.outbox.extend(announced);
     }
 
     pub(super) fn on_listen_failed(&mut self, shared: &mut Shared, id: u32, fault: Fault) {

@@ -40,6 +40,10 @@ impl BrokerConfig {
 pub enum BrokerInput {
     /// The control stream is up: messages can be sent.
     ControlOpened,
+    /// Another control stream has taken the place of a lost one, to a peer that goes on where it
+    /// was: what is offered is announced again, in case the first time got lost. go-plugin's peers
+    /// do not go on, see [`ControlLost`](Self::ControlLost).
+    ControlReopened,
     /// The control stream ended, failed, or could not be opened (the peer has no broker).
     ControlLost {
         /// Why, for people.

@@ -40,6 +40,39 @@ fn each_announcement_serves_one_dial() {
 }
 
 #[test]
+fn what_is_offered_is_announced_again_on_a_control_stream_that_came_back() {
+    let (mut broker, now) = alone(BrokerMode::Listeners);
+    let listening = |id: u32| BrokerInput::Listening {
+        id,
+        endpoint: Endpoint::Unix(format!("/tmp/{id}").into()),
+    };
+    for id in 1..=3 {
+        broker.accept(now, id).unwrap();
+    }
+    broker.handle(now, listening(1));
+    assert_eq!(sent(&mut broker), [announcement(1, "/tmp/1")]);
+    // This one is under way when the stream is lost.
+    broker.handle(now, listening(2));
+    broker.handle(now, BrokerInput::ControlReopened);
+    let both = [announcement(1, "/tmp/1"), announcement(2, "/tmp/2")];
+    assert_eq!(sent(&mut broker), both);
+    broker.close_id(now, 1);
+    broker.handle(now, listening(3));
+    broker.handle(now, BrokerInput::ControlReopened);
+    let left = [announcement(2, "/tmp/2"), announcement(3, "/tmp/3")];
+    assert_eq!(sent(&mut broker), left);
+    // A peer that knows it already takes no notice.
+    let (mut peer, now) = alone(BrokerMode::Listeners);
+    peer.handle_message(now, announcement(2, "/tmp/2"));
+    peer.handle_message(now, announcement(2, "/tmp/2"));
+    assert_eq!(peer.pending(), 1);
+    broker.close();
+    broker.handle(now, BrokerInput::ControlReopened);
+    assert!(broker.closed().is_some(), "what is closed stays so");
+    assert_eq!(sent(&mut broker), []);
+}
+
+#[test]
 fn announcements_expire() {
     let (mut broker, now) = alone(BrokerMode::Listeners);
     broker.handle_message(now, announcement(3, "/tmp/p"));

@@ -189,6 +189,7 @@ macro_rules! pairs {
             $on:
             [H2:
                 a_lost_connection_comes_back,
+                what_the_host_serves_outlives_a_lost_connection,
                 calls_wait_for_the_connection_within_their_limits,
                 a_plugin_that_cannot_be_reached_again_is_reported,
                 a_plugin_that_cannot_be_reached_again_is_killed_if_the_host_says_so,

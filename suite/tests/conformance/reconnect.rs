@@ -94,6 +94,31 @@ pub async fn a_lost_connection_comes_back(h: Harness) {
     rig.shutdown().await;
 }
 
+pub async fn what_the_host_serves_outlives_a_lost_connection(h: Harness) {
+    let (rig, scissors) = start(&h, h.host([""; 0])).await;
+    let (used, unused) = (lend(&rig), lend(&rig));
+    let relayed = h
+        .promptly(rig.probe.relay(relay(used.id(), "before")))
+        .await;
+    assert_eq!(relayed, Ok(payload("before")));
+    cut(&h, &rig, &scissors).await;
+    // What the host had offered is still there, dialled or not, and so is the way to offer more.
+    // (What the plugin offers ends with its connection, as in go-plugin.)
+    let relayed = h
+        .promptly(rig.probe.relay(relay(unused.id(), "after")))
+        .await;
+    assert_eq!(relayed, Ok(payload("after")));
+    let another = lend(&rig);
+    let relayed = h
+        .promptly(rig.probe.relay(relay(another.id(), "new")))
+        .await;
+    assert_eq!(relayed, Ok(payload("new")));
+    let (_, another) = h.promptly(borrow(&rig)).await;
+    assert_eq!(another.echo(payload("new")).await, Ok(payload("new")));
+    drop((used, another));
+    rig.shutdown().await;
+}
+
 pub async fn calls_wait_for_the_connection_within_their_limits(h: Harness) {
     let (rig, scissors) = start(&h, h.host([""; 0])).await;
     let (mut sender, requests) = Streaming::channel(4);
