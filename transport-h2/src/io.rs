@@ -369,7 +369,9 @@ impl AsyncWrite for Io {
         let mut inner = lock(&self.0);
         ready!(inner.poll_flush(cx));
         if inner.works() {
-            return Pin::new(&mut inner.stream).poll_close(cx);
+            // All that was written has left. That the farewell of a stream such as TLS fails says
+            // only that the peer went first.
+            let _farewell = ready!(Pin::new(&mut inner.stream).poll_close(cx));
         }
         Poll::Ready(Ok(()))
     }

@@ -3,16 +3,24 @@
 mod support;
 
 use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_channel::oneshot;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use outboard_core::rpc::{Call, CallHead, Code, ConnectionConfig, MessageStream, Status};
+use outboard_core::rpc::{
+    Call, CallHead, Code, ConnectionConfig, MessageStream, Status, Transport,
+};
+use outboard_transport_h2::H2;
+use support::pipe::End;
 use support::raw::{self, framed};
 use support::service::{never, next, out, poll_once};
 use support::{Event, PairBuilder, pair, run};
@@ -289,6 +297,57 @@ fn a_draining_client_finishes_its_calls() {
             .connection
             .unary(CallHead::new("/test.Echo/Echo"), out("x"));
         assert_eq!(late.await.expect_err("closed"), status);
+    });
+}
+
+/// A stream that cannot say farewell: its peer went first, as a TLS peer may.
+struct Abrupt(End);
+
+impl AsyncRead for Abrupt {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        target: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, target)
+    }
+}
+
+impl AsyncWrite for Abrupt {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+}
+
+#[test]
+fn a_drained_connection_ends_well_though_its_stream_cannot_be_closed() {
+    run(async {
+        let runtime = support::TestRuntime::shared();
+        let (near, far) = support::pipe(64 * 1024);
+        let (_echo, router) = support::service::router();
+        let config = support::ServerConfig::default();
+        let _serving = H2::new().serve(&runtime, Box::new(far), router, config);
+        let connection = H2::new().connect(&runtime, Box::new(Abrupt(near)), Default::default());
+        let call = connection.unary(CallHead::new("/test.Echo/Echo"), out("x"));
+        assert_eq!(call.await.expect("an answer").message, "x");
+        connection.drain();
+        let closed = connection.closed().await;
+        assert!(
+            closed.message().contains("this side has closed"),
+            "{closed}"
+        );
     });
 }
 
