@@ -173,6 +173,27 @@ pub struct Launch {
     pub dir: Option<PathBuf>,
     /// Its standard input.
     pub stdin: Stdin,
+    /// Whether it goes on when the parent dies. Otherwise the system kills it then, where it can.
+    pub outlive_parent: bool,
+    /// Whether a kill leaves the processes alone that it has started itself. Otherwise they are
+    /// killed with it, where they can be found.
+    pub spare_descendants: bool,
+}
+
+impl Launch {
+    /// A program without arguments and environment, with the parent's stdin, that is to leave nothing
+    /// behind.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Stdin::default(),
+            outlive_parent: false,
+            spare_descendants: false,
+        }
+    }
 }
 
 /// A started process and the parent's ends of its pipes.

@@ -1,4 +1,4 @@
-//! What becomes of a plugin whose Rust host is killed. (Go plugins have no means to notice, and stay.)
+//! What becomes of a plugin whose Rust host is killed.
 #![cfg(unix)]
 
 use std::ffi::OsStr;
@@ -6,13 +6,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outboard_interop::{Wait, is_alive, wait_until_gone};
+use outboard_interop::{Wait, go, is_alive, wait_until_gone};
 
 /// Kills a host that has started this plugin; returns the plugin's process id.
-fn orphan(plugin: impl AsRef<OsStr>) -> u32 {
+fn orphan(plugin: impl AsRef<OsStr>, mode: &str) -> u32 {
     let mut host = Command::new(env!("CARGO_BIN_EXE_rust-host-peer"))
         .arg(plugin)
-        .arg("all")
+        .arg(mode)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -29,6 +29,15 @@ fn orphan(plugin: impl AsRef<OsStr>) -> u32 {
 
 #[test]
 fn a_rust_plugin_goes_at_once() {
-    let pid = orphan(env!("CARGO_BIN_EXE_rust-plugin-peer"));
+    let pid = orphan(env!("CARGO_BIN_EXE_rust-plugin-peer"), "all");
     assert!(wait_until_gone(pid, Wait(Duration::from_secs(5))));
+}
+
+/// It has no means to notice by itself: the kernel kills it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_go_plugin_goes_too() {
+    let Some(go) = go() else { return };
+    let pid = orphan(&go.plugin, "probe");
+    assert!(wait_until_gone(pid, Wait(Duration::from_secs(60))));
 }

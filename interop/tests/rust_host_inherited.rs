@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use outboard_interop::go;
+use outboard_interop::{Wait, go, wait_until_gone};
 
 const RUST: &str = env!("CARGO_BIN_EXE_rust-plugin-peer");
 
@@ -51,6 +51,9 @@ fn given(
     let _ = BufReader::new(stdout).read_line(&mut line).expect("a line");
     let pid: u32 = line.trim().parse().expect("the plugin has started");
     assert_ne!(pid, host.0.id());
+    drop(host);
+    let limit = Wait(std::time::Duration::from_secs(60));
+    assert!(wait_until_gone(pid, limit), "the plugin outlives its host");
     let notes = std::fs::read_to_string(notes).expect("what the plugin was given");
     let pairs = notes.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()

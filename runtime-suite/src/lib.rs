@@ -72,6 +72,10 @@ macro_rules! conformance {
                 drop_after_shutdown_reaps,
                 many_children_at_once,
                 launches_from_any_thread,
+                kill_takes_descendants_along,
+                drop_takes_descendants_along,
+                kill_spares_descendants_if_asked_to,
+                outlives_the_thread_that_launched_it,
             }
             pipes {
                 a_mebibyte_through_a_child_and_back,

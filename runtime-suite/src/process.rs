@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use outboard_core::exit::Exit;
-use outboard_core::rt::{Launch, Stdin};
+use outboard_core::rt::{Launch, Process, SharedRuntime, Stdin};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
@@ -44,11 +44,9 @@ pub fn environment_is_exactly_the_given_one(run: Run) {
         let mut process = start(
             &runtime,
             Launch {
-                program: "/usr/bin/env".into(),
-                args: Vec::new(),
                 env: vec![("FIRST".into(), "a b".into()), ("SECOND".into(), odd)],
-                dir: None,
                 stdin: Stdin::Null,
+                ..Launch::new("/usr/bin/env")
             },
         );
         let out = read_all(&mut process.stdout).await;
@@ -290,6 +288,79 @@ pub fn launches_from_any_thread(run: Run) {
             (out, block_on(wait(&mut process)))
         });
         assert_eq!(seen.await, (b"here\n".to_vec(), Exit::Code(5)));
+    });
+}
+
+/// A shell with children and grandchildren that all hold its stdout and wait for its stdin.
+#[cfg(target_os = "linux")]
+const FAMILY: &str = "exec 3<&0; (read a <&3; echo $a) & (echo here; (read a <&3; echo $a) & read a <&3) & read a <&3";
+
+/// Waits until the grandchildren are being made.
+async fn family(runtime: &SharedRuntime, launch: Launch) -> Process {
+    let mut process = start(runtime, launch);
+    let mut line = [0; 5];
+    let read = process.stdout.read_exact(&mut line);
+    read.await.expect("the shell prints");
+    assert_eq!(&line, b"here\n");
+    process
+}
+
+/// All that hold the pipe are gone when it ends.
+pub fn kill_takes_descendants_along(run: Run) {
+    #[cfg(target_os = "linux")]
+    run.case(|runtime| async move {
+        for _ in 0..10 {
+            let mut process = family(&runtime, shell(FAMILY)).await;
+            process.child.kill().expect("it is running");
+            assert_eq!(wait(&mut process).await, KILLED);
+            assert_eq!(read_all(&mut process.stdout).await, b"");
+        }
+    });
+    #[cfg(not(target_os = "linux"))]
+    let _ = run;
+}
+
+/// As a kill does.
+pub fn drop_takes_descendants_along(run: Run) {
+    #[cfg(target_os = "linux")]
+    run.case(|runtime| async move {
+        let mut process = family(&runtime, shell(FAMILY)).await;
+        let _stdin = process.stdin.take();
+        drop(process.child);
+        assert_eq!(read_all(&mut process.stdout).await, b"");
+    });
+    #[cfg(not(target_os = "linux"))]
+    let _ = run;
+}
+
+/// They go on reading and printing.
+pub fn kill_spares_descendants_if_asked_to(run: Run) {
+    run.case(|runtime| async move {
+        let launch = Launch {
+            spare_descendants: true,
+            ..shell("exec 3<&0; (echo here; read a <&3; echo $a) & wait")
+        };
+        let mut process = family(&runtime, launch).await;
+        process.child.kill().expect("it is running");
+        assert_eq!(wait(&mut process).await, KILLED);
+        let mut stdin = process.stdin.take().expect("a pipe was asked for");
+        stdin.write_all(b"on\n").await.expect("it reads");
+        assert_eq!(read_all(&mut process.stdout).await, b"on\n");
+    });
+}
+
+/// The system's own signal for a dead parent goes by threads.
+pub fn outlives_the_thread_that_launched_it(run: Run) {
+    run.case(|runtime| async move {
+        let launching = thread::spawn({
+            let runtime = runtime.clone();
+            move || start(&runtime, shell("read a; echo $a"))
+        });
+        let mut process = elsewhere(move || launching.join().expect("no panic")).await;
+        let mut stdin = process.stdin.take().expect("a pipe was asked for");
+        stdin.write_all(b"on\n").await.expect("it reads");
+        assert_eq!(read_all(&mut process.stdout).await, b"on\n");
+        assert_eq!(wait(&mut process).await, Exit::Code(0));
     });
 }
 

@@ -111,11 +111,9 @@ pub(crate) async fn wait(process: &mut Process) -> outboard_core::exit::Exit {
 /// `/bin/sh -c script`, with nothing in its environment and a pipe to its stdin.
 pub(crate) fn shell(script: &str) -> Launch {
     Launch {
-        program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
-        env: Vec::new(),
-        dir: None,
         stdin: Stdin::Pipe,
+        ..Launch::new("/bin/sh")
     }
 }
 

@@ -49,11 +49,9 @@ fn a_child_dropped_after_the_runtime_leaves_no_zombie() {
     let tokio = Tokio::from_handle(runtime.handle().clone());
     let process = tokio
         .launch(Launch {
-            program: "/bin/sh".into(),
             args: vec!["-c".into(), "read line".into()],
-            env: Vec::new(),
-            dir: None,
             stdin: Stdin::Pipe,
+            ..Launch::new("/bin/sh")
         })
         .expect("there is a shell");
     let entry = format!("/proc/{}", process.child.id());

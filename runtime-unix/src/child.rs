@@ -1,27 +1,26 @@
 //! A child process that cannot be forgotten.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{self, ExitStatus};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use outboard_core::exit::Exit;
 use outboard_core::rt::{BoxFuture, Child};
-use rustix::io::Errno;
-use rustix::process::Pid;
 
+use crate::handle::{Ended, Handle};
 use crate::wait;
 
 /// A child of this process: killed and reaped when dropped.
 pub(crate) struct UnixChild {
-    child: process::Child,
+    handle: Handle,
     /// Resolves once the child has ended.
     ended: Option<BoxFuture<'static, io::Result<()>>>,
     /// Set when the child was reaped; its pid is no longer ours from then on.
     exit: Option<Exit>,
     /// How long dropping it may wait for it to end.
     patience: Duration,
+    /// A kill is for the child alone.
+    spare_descendants: bool,
 }
 
 /// A killed process is gone in well under a millisecond unless it has gigabytes to free or is stuck
@@ -29,12 +28,13 @@ pub(crate) struct UnixChild {
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl UnixChild {
-    pub(crate) fn new(child: process::Child) -> Self {
+    pub(crate) fn new(handle: Handle, spare_descendants: bool) -> Self {
         Self {
-            child,
+            handle,
             ended: None,
             exit: None,
             patience: PATIENCE,
+            spare_descendants,
         }
     }
 
@@ -43,37 +43,44 @@ impl UnixChild {
         self.ended = Some(ended);
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Reaps the child if it has ended.
     fn try_reap(&mut self) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
-            self.exit = match self.child.try_wait() {
-                Ok(status) => status.map(exit),
-                // Someone else reaped it, or SIGCHLD is ignored: it has ended, with what status
-                // nobody can tell.
-                Err(error) if is(&error, Errno::CHILD) => Some(Exit::Unknown),
-                Err(error) => return Err(error),
+            self.exit = match self.handle.try_reap()? {
+                Ended::No => None,
+                Ended::Yes(exit) => Some(exit),
+                Ended::Gone => Some(Exit::Unknown),
             };
         }
         Ok(self.exit)
+    }
+
+    fn kill_all(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(pidfd) = &self.handle.pidfd
+            && !self.spare_descendants
+        {
+            crate::descendants::kill(self.handle.pid, rustix::fd::AsFd::as_fd(pidfd));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = self.spare_descendants;
+        self.handle.kill()
     }
 }
 
 impl Child for UnixChild {
     fn id(&self) -> u32 {
-        self.child.id()
+        self.handle.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     fn kill(&mut self) -> io::Result<()> {
-        if self.exit.is_some() {
-            return Ok(());
-        }
-        match self.child.kill() {
-            Err(error) if is(&error, Errno::SRCH) => Ok(()),
-            result => result,
+        match self.exit {
+            Some(_) => Ok(()),
+            None => self.kill_all(),
         }
     }
 
@@ -89,7 +96,7 @@ impl Child for UnixChild {
             }
             if self.try_reap()?.is_none() {
                 // Ended, but a debugger that is attached to it has the first claim on its status.
-                self.ended = Some(wait::ended_by_thread(self.pid())?);
+                self.ended = Some(wait::ended_by_thread(self.handle.try_clone()?)?);
             }
         }
     }
@@ -97,35 +104,34 @@ impl Child for UnixChild {
 
 impl Drop for UnixChild {
     fn drop(&mut self) {
-        // Errors: there is nobody to tell, and the later steps do not depend on the earlier.
+        // An error here says nothing that the later steps depend on.
         if matches!(self.try_reap(), Ok(Some(_))) {
             return;
         }
-        let _ = self.child.kill();
-        wait::linger(self.pid(), self.patience);
-        if !matches!(self.try_reap(), Ok(Some(_))) {
-            wait::reap_by_thread(self.pid());
+        let pid = self.id();
+        if let Err(error) = self.kill_all() {
+            tracing::warn!(pid, %error, "a plugin that nobody uses any more cannot be killed and goes on");
+        }
+        wait::linger(&self.handle, self.patience);
+        if matches!(self.try_reap(), Ok(Some(_))) {
+            return;
+        }
+        let reaped = self.handle.try_clone().and_then(wait::reap_by_thread);
+        if let Err(error) = reaped {
+            tracing::warn!(pid, %error, "nobody waits for the end of a killed plugin; a zombie may stay");
         }
     }
 }
 
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
-}
-
-fn exit(status: ExitStatus) -> Exit {
-    Exit::from_wait_status(status.into_raw())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{self, Command, Stdio};
     use std::sync::Arc;
     use std::task::{Wake, Waker};
     use std::thread::{self, Thread};
     use std::time::Instant;
 
-    use rustix::process::{WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
+    use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
     use super::*;
 
@@ -147,22 +153,25 @@ mod tests {
         }
     }
 
-    fn shell(script: &str) -> UnixChild {
-        let child = Command::new("/bin/sh")
+    // The handle reaps it.
+    #[allow(clippy::zombie_processes)]
+    fn shell(script: &str) -> (UnixChild, process::ChildStdin) {
+        let mut child = Command::new("/bin/sh")
             .args(["-c", script])
             .stdin(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        let mut child = UnixChild::new(child);
-        child.watch(wait::ended_by_thread(child.pid()).expect("a thread"));
-        child
+        let stdin = child.stdin.take().expect("a pipe");
+        let mut child = UnixChild::new(Handle::new(Pid::from_child(&child)), false);
+        let handle = child.handle.try_clone().expect("a descriptor");
+        child.watch(wait::ended_by_thread(handle).expect("a thread"));
+        (child, stdin)
     }
 
     /// Where there is no pidfd.
     #[test]
     fn a_thread_notices_the_end_of_a_child() {
-        let mut child = shell("read line; exit 3");
-        let stdin = child.child.stdin.take();
+        let (mut child, stdin) = shell("read line; exit 3");
         let waker = Waker::noop();
         assert!(
             child
@@ -178,9 +187,9 @@ mod tests {
     fn a_thread_reaps_what_does_not_end_in_time() {
         // More than one: by chance, one may have ended before the drop looks.
         for _ in 0..20 {
-            let mut child = shell("read line");
+            let (mut child, _stdin) = shell("read line");
             child.patience = Duration::ZERO;
-            let pid = child.pid();
+            let pid = child.handle.pid;
             drop(child);
             // Waiting without reaping goes through as long as there is a zombie.
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -194,9 +203,24 @@ mod tests {
 
     #[test]
     fn a_status_taken_by_others_is_unknown() {
-        let mut child = shell("exit 5");
-        waitpid(Some(child.pid()), WaitOptions::empty()).expect("a child");
+        let (mut child, _stdin) = shell("exit 5");
+        waitpid(Some(child.handle.pid), WaitOptions::empty()).expect("a child");
         assert_eq!(wait_for(&mut child), Exit::Unknown);
         child.kill().expect("killing what has ended is no error");
+    }
+
+    /// Somebody else in the process has reaped the child, and its number is a stranger's now.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_stranger_with_the_childs_number_is_left_alone() {
+        let (mut child, _stdin) = shell("exit 5");
+        waitpid(Some(child.handle.pid), WaitOptions::empty()).expect("a child");
+        let (mut stranger, stdin) = shell("read line; exit 6");
+        child.handle.pid = stranger.handle.pid;
+        child.kill().expect("killing what has ended is no error");
+        assert_eq!(wait_for(&mut child), Exit::Unknown);
+        drop(child);
+        drop(stdin);
+        assert_eq!(wait_for(&mut stranger), Exit::Code(6));
     }
 }

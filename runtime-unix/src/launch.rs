@@ -5,14 +5,21 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use outboard_core::rt::{Launch, Process, Runtime, Stdin};
+use rustix::process::Pid;
 
 use crate::child::UnixChild;
-use crate::wait;
+use crate::handle::Handle;
+use crate::{forked, launcher, wait};
 
 /// Starts a process as `Runtime::launch` promises, with pipes and events from `runtime`.
 ///
 /// All descriptors made on the way are close-on-exec. A program without a slash is looked up in the
 /// `PATH` of [`Launch::env`].
+///
+/// The child begins with an empty signal mask and the default action for every signal, whatever the
+/// parent blocks or ignores; a SIGHUP that is ignored stays so, for `nohup`. It is forked on one
+/// thread that lives as long as the process, since the parent-death signal
+/// ([`Launch::outlive_parent`]) is sent when the thread ends that forked.
 ///
 /// # Errors
 /// The system's error, unchanged. No process is left behind.
@@ -32,11 +39,15 @@ pub fn launch(runtime: &dyn Runtime, launch: Launch) -> io::Result<Process> {
     if let Some(dir) = launch.dir {
         command.current_dir(dir);
     }
-    let mut child = command.spawn()?;
+    forked::prepare(&mut command, launch.outlive_parent);
+    let mut child = launcher::spawn(command)?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     // From here on an early return drops the child, which kills and reaps it.
-    let mut child = UnixChild::new(child);
-    child.watch(wait::ended(runtime, child.pid())?);
+    let mut child = UnixChild::new(
+        Handle::new(Pid::from_child(&child)),
+        launch.spare_descendants,
+    );
+    child.watch(wait::ended(runtime, child.handle())?);
     let (stdin, Some(stdout), Some(stderr)) = pipes else {
         unreachable!("stdout and stderr were asked to be pipes");
     };

@@ -5,11 +5,19 @@
 //!
 //! No signal handler is installed and only children started here are waited for, so other code in
 //! the process may start and reap children as it likes. On Linux the end of a child is an event of
-//! its pidfd. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
+//! its pidfd, and by that it is killed and reaped: its number may be somebody else's once another
+//! has reaped it. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
 #![cfg(unix)]
 
 mod child;
+#[cfg(target_os = "linux")]
+mod descendants;
+mod forked;
+mod handle;
 mod launch;
+mod launcher;
+#[cfg(any(target_os = "linux", test))]
+mod tree;
 mod wait;
 
 pub use launch::launch;

@@ -19,6 +19,8 @@ pub struct Command {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) dir: Option<PathBuf>,
     pub(super) stdin: Stdin,
+    pub(super) outlive_host: bool,
+    pub(super) spare_descendants: bool,
 }
 
 impl Command {
@@ -30,6 +32,8 @@ impl Command {
             env: Vec::new(),
             dir: None,
             stdin: Stdin::Inherit,
+            outlive_host: false,
+            spare_descendants: false,
         }
     }
 
@@ -70,6 +74,31 @@ impl Command {
     #[must_use]
     pub fn stdin_null(mut self) -> Self {
         self.stdin = Stdin::Null;
+        self
+    }
+
+    /// Whether the plugin may go on when the host dies without a chance to end it: killed, or by
+    /// `process::exit`. It may not unless this is called: the kernel kills it (its parent-death
+    /// signal, SIGKILL; Linux, Android and FreeBSD). A plugin made with this crate takes that over
+    /// itself and ends in order.
+    ///
+    /// The signal reaches the launched program alone: not what a wrapper has started, and no program
+    /// that runs with rights beyond the host's (set-user-id, file capabilities), for which the kernel
+    /// forgets it. For the signal's sake plugins are launched from one thread that lives as long as
+    /// the host, so what belongs to a thread (its namespaces, priority, processors) is that thread's.
+    #[must_use]
+    pub fn outlive_host(mut self, outlive: bool) -> Self {
+        self.outlive_host = outlive;
+        self
+    }
+
+    /// Whether a kill, of a start that failed among others, leaves alone what the launched program
+    /// has started itself. It does not unless this is called: with a wrapper such as `sh -c`, that is
+    /// the plugin. Its descendants are stopped, then killed, as far as they can be found (Linux 5.4
+    /// and later): one whose own parent has ended is nobody's descendant any more.
+    #[must_use]
+    pub fn spare_descendants(mut self, spare: bool) -> Self {
+        self.spare_descendants = spare;
         self
     }
 
@@ -119,6 +148,8 @@ impl From<&std::process::Command> for Command {
             env: command.get_envs().filter_map(set).collect(),
             dir: command.get_current_dir().map(Path::to_owned),
             stdin: Stdin::Inherit,
+            outlive_host: false,
+            spare_descendants: false,
         }
     }
 }

@@ -204,9 +204,12 @@ impl Driver {
                 self.input(HostInput::LaunchFailed(fault));
             }
             HostAction::Kill => {
-                if let Some(process) = &mut self.process {
-                    // If the system refuses, the machine's own deadline ends the wait.
-                    let _refused = process.child.kill();
+                // If the system refuses, the machine's own deadline ends the wait.
+                if let Some(process) = &mut self.process
+                    && let Err(error) = process.child.kill()
+                {
+                    let (plugin, pid) = (self.shared.name(), process.child.id());
+                    tracing::warn!(plugin, pid, %error, "the plugin cannot be killed and may go on running");
                 }
             }
             HostAction::Cleanup => self.clean_up(),
@@ -426,7 +429,16 @@ impl Driver {
             Poll::Pending => false,
             Poll::Ready(exit) => {
                 self.reaped = true;
-                self.input(HostInput::Exited(exit.unwrap_or(Exit::Unknown)));
+                let exit = exit.unwrap_or_else(|error| {
+                    let (plugin, pid) = (self.shared.name(), process.child.id());
+                    tracing::warn!(
+                        plugin, pid, %error,
+                        "the plugin's end cannot be waited for: it may go on running, or stay as a \
+                         zombie; it counts as ended"
+                    );
+                    Exit::Unknown
+                });
+                self.input(HostInput::Exited(exit));
                 true
             }
         }

@@ -300,6 +300,8 @@ impl Host {
             } else {
                 command.stdin
             },
+            outlive_parent: command.outlive_host,
+            spare_descendants: command.spare_descendants,
         };
         let mut config = machine::HostConfig::new(expectation);
         config.shutdown_grace = self.settings.shutdown_grace;

@@ -72,15 +72,20 @@ struct Host {
     stdout_tells: bool,
     stderr_gone: bool,
     parent_gone: bool,
+    /// No wrapper stands between, so that the parent's death is the host's, even if a process that the
+    /// host has forked still holds the other ends of our streams. (Linux.)
+    parent_is_host: bool,
 }
 
 impl Host {
     fn new(stdout: OwnedFd, stderr: OwnedFd) -> Self {
         let (stdout_tells, stderr_tells) = (can_hang_up(&stdout), can_hang_up(&stderr));
+        let parent = parent();
         Self {
             stdout: stdout_tells.then_some(stdout),
             stderr: stderr_tells.then_some(stderr),
-            parent: parent(),
+            parent_is_host: parent.is_some() && take_death_signal(),
+            parent,
             stdout_tells,
             stderr_gone: false,
             parent_gone: false,
@@ -88,7 +93,9 @@ impl Host {
     }
 
     fn gone(&self) -> bool {
-        if self.stdout_tells {
+        if self.parent_is_host && self.parent_gone {
+            true
+        } else if self.stdout_tells {
             self.stdout.is_none() && (self.stderr_gone || self.parent_gone)
         } else {
             self.parent_gone
@@ -108,6 +115,23 @@ fn parent() -> Option<OwnedFd> {
     }
     #[cfg(not(target_os = "linux"))]
     None
+}
+
+/// Whether the parent has asked the kernel to kill this process with it, as a host of ours does; who
+/// is started by a wrapper in between has no such signal. The watching takes its place, which leaves
+/// time to end in order.
+fn take_death_signal() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{
+            Signal, parent_process_death_signal, set_parent_process_death_signal,
+        };
+        // Not before the parent is watched: it may die at any time.
+        parent_process_death_signal() == Ok(Some(Signal::KILL))
+            && set_parent_process_death_signal(None).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 /// The sources in the order they are given to `poll`.
