@@ -13,7 +13,7 @@ use outboard_core::rpc::{
 use outboard_core::rt::BoxFuture;
 
 use crate::client::{Streamed, Target, Unary};
-use crate::server::Gate;
+use crate::gate::Gate;
 use crate::session::{Drain, MAIN, Session, drop_foreign, own};
 use crate::wakers::Clones;
 

@@ -11,6 +11,7 @@
 mod client;
 mod connection;
 mod driver;
+mod gate;
 mod pump;
 mod server;
 mod session;
@@ -30,7 +31,8 @@ pub use outboard_core::rt::Joined;
 
 use self::connection::{StdioConnection, StdioServing};
 use self::driver::Driver;
-use self::server::{Gate, Server};
+use self::gate::Gate;
+use self::server::Server;
 use self::session::Session;
 use self::wire::MuxConfig;
 

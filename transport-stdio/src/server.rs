@@ -1,12 +1,10 @@
 //! Calls of the peer: finding their handlers and running them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use outboard_core::lock::{Mutex, Rank, assert_unlocked};
 use outboard_core::rpc::guard::{Deadline, Whose, catch_panic};
 use outboard_core::rpc::{
     Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
@@ -14,85 +12,11 @@ use outboard_core::rpc::{
 };
 use outboard_core::rt::BoxFuture;
 
+use crate::gate::{Gate, Running};
 use crate::pump::{Pumped, poll_pump, tell_panic};
 use crate::session::{Session, State, Wait, drop_foreign};
 use crate::wakers::Clones;
 use crate::wire::{Key, Offer, Taken};
-
-/// The handlers of one server and whether it takes more.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    running: AtomicUsize,
-    stopped: AtomicBool,
-    aborted: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            running: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-            aborted: AtomicBool::new(false),
-            wakers: Mutex::new(Rank::Wakers, Vec::new()),
-        }
-    }
-}
-
-impl Gate {
-    /// No more calls; with `abort`, those in progress end too.
-    pub(crate) fn stop(&self, abort: bool) {
-        if abort {
-            self.aborted.store(true, Ordering::SeqCst);
-        }
-        self.stopped.store(true, Ordering::SeqCst);
-        self.tell();
-    }
-
-    /// Ready when the server has stopped and no handler runs.
-    pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut waker = Clones::one(cx.waker());
-        let mut wakers = self.wakers.lock();
-        if self.stopped.load(Ordering::SeqCst) && self.running.load(Ordering::SeqCst) == 0 {
-            return Poll::Ready(());
-        }
-        waker.remember_in(&mut wakers);
-        Poll::Pending
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.running.load(Ordering::SeqCst)
-    }
-
-    fn tell(&self) {
-        if self.stopped.load(Ordering::SeqCst) {
-            let wakers = {
-                let mut wakers = self.wakers.lock();
-                std::mem::take(&mut *wakers)
-            };
-            assert_unlocked("a waker");
-            wakers.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-/// Counts a handler as running.
-#[derive(Debug)]
-struct Running(Arc<Gate>);
-
-impl Running {
-    fn new(gate: &Arc<Gate>) -> Self {
-        gate.running.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(gate))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-        self.0.tell();
-    }
-}
 
 /// What is served on one channel.
 #[derive(Debug)]
@@ -315,7 +239,7 @@ impl Handler {
             Ok(work) => Ok(Self {
                 session: Arc::clone(session),
                 key,
-                gate: Arc::clone(&running.0),
+                gate: Arc::clone(running.gate()),
                 running: Some(running),
                 deadline: Deadline::new(session.runtime.as_ref(), deadline),
                 path,
@@ -425,7 +349,7 @@ impl Handler {
         let (key, gate) = (self.key, &self.gate);
         let mut waker = Clones::one(waker);
         self.session.with(|state| {
-            if gate.aborted.load(Ordering::SeqCst) {
+            if gate.is_aborted() {
                 let status = Status::unavailable("the server was stopped");
                 state.mux.abort(key, &status);
                 state.kick();

@@ -25,7 +25,8 @@ use self::after::Aside;
 pub(crate) use self::after::{Note, drop_foreign, own};
 pub(crate) use self::waiting::Wait;
 use self::waiting::{Waiter, waiter};
-use crate::server::{Gate, Job, Server};
+use crate::gate::Gate;
+use crate::server::{Job, Server};
 use crate::wakers::{IoWaker, Shared};
 use crate::wire::{CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, SendError, close};
 

@@ -12,10 +12,12 @@
 mod flow;
 pub mod frame;
 mod head;
+mod heads;
 mod inbox;
 mod intern;
 pub mod metadata;
 mod mux;
+mod opening;
 mod out;
 mod parts;
 mod preface;
@@ -27,15 +29,16 @@ mod rules;
 mod slots;
 mod stream;
 mod transmit;
+mod types;
 mod unary;
 mod violation;
 
 pub use self::flow::MESSAGE_COST;
 pub use self::mux::Mux;
-pub use self::mux::{CallStart, Event, MuxConfig, Offer, OpenError, SendError, Taken};
 pub use self::out::OutBuf;
 pub use self::preface::{MAGIC, PREFACE_LEN, Settings, VERSION};
 pub use self::stream::Key;
+pub use self::types::{CallStart, Event, MuxConfig, Offer, OpenError, SendError, Taken};
 pub use self::violation::Violation;
 
 /// The codes of a `CLOSE` frame.

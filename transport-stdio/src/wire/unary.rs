@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use outboard_core::rpc::{Metadata, OutMessage, Status};
 
-use super::mux::{CallStart, Mux, OpenError, Taken};
+use super::mux::Mux;
 use super::stream::Key;
+use super::types::{CallStart, OpenError, Taken};
 
 impl Mux {
     /// Makes a unary call on the main channel, without metadata and time limit. An
