@@ -16,7 +16,9 @@ use outboard_core::rt::Stdin;
 pub struct Command {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
-    pub(super) env: Vec<(OsString, OsString)>,
+    env: Vec<(OsString, OsString)>,
+    overrides: Vec<(OsString, OsString)>,
+    removed: Vec<OsString>,
     pub(super) dir: Option<PathBuf>,
     pub(super) stdin: Stdin,
     pub(super) outlive_host: bool,
@@ -25,11 +27,19 @@ pub struct Command {
 
 impl Command {
     /// A program: a path, or a name to be looked up in `PATH`.
+    ///
+    /// A name without a separator is looked up in the host's own `PATH`, whatever environment the
+    /// plugin gets. Relative entries of `PATH`, and empty ones, which stand for the current
+    /// directory, are taken from the host's working directory, and what was found there is what
+    /// runs, also with a [`current_dir`](Self::current_dir) of the plugin's own. A relative path
+    /// with a separator is taken from the plugin's working directory, as the system and go-plugin do.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            overrides: Vec::new(),
+            removed: Vec::new(),
             dir: None,
             stdin: Stdin::Inherit,
             outlive_host: false,
@@ -52,10 +62,11 @@ impl Command {
         self
     }
 
-    /// Sets an environment variable of the plugin.
+    /// Sets an environment variable of the plugin, if the host's own environment does not have it.
     ///
-    /// As in go-plugin, the host's own environment, where it is passed on, wins over a variable set
-    /// here; see [`Host::inherit_env`](crate::Host::inherit_env).
+    /// As in go-plugin, the host's environment, where it is
+    /// [passed on](crate::Host::inherit_env), wins over a variable set here. To win over it use
+    /// [`env_override`](Self::env_override), or [`env_remove`](Self::env_remove) before this.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env
@@ -63,7 +74,29 @@ impl Command {
         self
     }
 
-    /// Sets the working directory; the host's own if this is not called.
+    /// Sets an environment variable of the plugin, also if the host's own environment has it. Only
+    /// the variables of the handshake win over it.
+    #[must_use]
+    pub fn env_override(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let name = name.as_ref().to_owned();
+        self.overrides.retain(|(other, _)| *other != name);
+        self.overrides.push((name, value.as_ref().to_owned()));
+        self
+    }
+
+    /// Keeps a variable of the host's environment from the plugin, and takes back what was set for
+    /// it here. It can be set again afterwards.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        let name = name.as_ref();
+        self.env.retain(|(other, _)| other != name);
+        self.overrides.retain(|(other, _)| other != name);
+        self.removed.push(name.to_owned());
+        self
+    }
+
+    /// Sets the working directory; the host's own if this is not called. See [`new`](Self::new) for
+    /// what it means for a program given by a relative path.
     #[must_use]
     pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.dir = Some(dir.as_ref().to_owned());
@@ -112,10 +145,25 @@ impl Command {
         found.map_or_else(|| self.program.clone(), Into::into)
     }
 
+    /// Absolute: the directory changes before the program is executed, and a name that had no
+    /// separator would be looked up once more.
     fn find_in(&self, path: &OsStr) -> Option<PathBuf> {
         std::env::split_paths(path)
             .map(|dir| dir.join(&self.program))
+            .filter_map(|file| std::path::absolute(file).ok())
             .find(|file| is_program(file))
+    }
+
+    /// The command's own variables, and those of the host as they are passed on where they are.
+    pub(super) fn take_env(
+        &mut self,
+        host: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> (Vec<(OsString, OsString)>, Vec<(OsString, OsString)>) {
+        let mut own = std::mem::take(&mut self.env);
+        own.extend(self.overrides.iter().cloned());
+        let kept = |(name, _): &(OsString, OsString)| !self.removed.contains(name);
+        let passed_on = host.into_iter().filter(kept);
+        (own, passed_on.chain(self.overrides.clone()).collect())
     }
 
     /// What people call this plugin unless told otherwise: the program's file name, as in
@@ -137,20 +185,19 @@ fn is_program(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|data| data.is_file() && may_be_executed(&data))
 }
 
-/// Takes over program, arguments, set variables and directory; variables the command would remove
-/// are not known here, see [`Host::inherit_env`](crate::Host::inherit_env).
+/// Takes over program, arguments, directory, and the variables that it sets and removes. One that it
+/// sets is as with [`Command::env`].
 impl From<&std::process::Command> for Command {
     fn from(command: &std::process::Command) -> Self {
-        let set = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.into(), value?.into()));
-        Self {
-            program: command.get_program().to_owned(),
-            args: command.get_args().map(OsStr::to_owned).collect(),
-            env: command.get_envs().filter_map(set).collect(),
-            dir: command.get_current_dir().map(Path::to_owned),
-            stdin: Stdin::Inherit,
-            outlive_host: false,
-            spare_descendants: false,
+        let mut taken = Self::new(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            taken = match value {
+                Some(value) => taken.env(name, value),
+                None => taken.env_remove(name),
+            };
         }
+        taken.dir = command.get_current_dir().map(Path::to_owned);
+        taken
     }
 }
 
@@ -165,6 +212,81 @@ mod tests {
         for unchanged in ["./sh", "/bin/sh", "no-such-program-here"] {
             assert_eq!(Command::new(unchanged).resolve(), unchanged);
         }
+    }
+
+    /// A directory with executables of these names.
+    fn programs(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in names {
+            let file = dir.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("it is in one")).expect("it can be made");
+            std::fs::write(&file, "").expect("it can be written");
+            let permissions = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(file, permissions).expect("it is ours");
+        }
+        dir
+    }
+
+    #[test]
+    fn what_was_found_by_a_relative_entry_of_path_is_absolute() {
+        // The working directory belongs to the whole process, so that this looks from it.
+        let here = std::env::current_dir().expect("there is one");
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let dir = programs(&["plugin"]);
+        let relative = up.join(dir.path().strip_prefix("/").expect("it is absolute"));
+        let found = Command::new("plugin").find_in(relative.as_os_str());
+        let found = found.expect("it is there");
+        assert!(found.is_absolute(), "{found:?}");
+        assert_eq!(
+            found.canonicalize().ok(),
+            dir.path().join("plugin").canonicalize().ok()
+        );
+    }
+
+    #[test]
+    fn an_empty_entry_of_path_is_the_current_directory() {
+        // The tests' own, which has no program of its own but these files.
+        let found = Command::new("Cargo.toml").find_in(OsStr::new(":"));
+        assert_eq!(found, None, "it cannot be executed");
+        let directory = Command::new("src").find_in(OsStr::new(""));
+        assert_eq!(directory, None, "nor a directory");
+        let ci = Command::new("run").find_in(OsStr::new(".ci:"));
+        let expected = std::env::current_dir()
+            .expect("there is one")
+            .join(".ci/run");
+        assert_eq!(
+            ci.is_some_and(|found| found == expected),
+            is_program(&expected)
+        );
+    }
+
+    fn var(name: &str, value: &str) -> (OsString, OsString) {
+        (name.into(), value.into())
+    }
+
+    #[test]
+    fn variables_can_win_over_the_hosts_and_be_kept_from_the_plugin() {
+        let host = || [var("A", "host"), var("B", "host"), var("C", "host")];
+        let mut command = Command::new("x")
+            .env("A", "loses")
+            .env_override("B", "first")
+            .env_override("B", "wins")
+            .env("C", "taken back")
+            .env_remove("C")
+            .env("D", "own");
+        let (own, passed_on) = command.take_env(host());
+        assert_eq!(own, [var("A", "loses"), var("D", "own"), var("B", "wins")]);
+        let expected = [var("A", "host"), var("B", "host"), var("B", "wins")];
+        assert_eq!(passed_on, expected, "later ones win");
+        let mut again = Command::new("x").env_remove("C").env("C", "own");
+        let (own, passed_on) = again.take_env(host());
+        assert_eq!(own, [var("C", "own")]);
+        assert_eq!(passed_on, [var("A", "host"), var("B", "host")]);
+        let mut std = std::process::Command::new("x");
+        std.env("A", "set").env_remove("B");
+        let (own, passed_on) = Command::from(&std).take_env(host());
+        assert_eq!(own, [var("A", "set")]);
+        assert_eq!(passed_on, [var("A", "host"), var("C", "host")]);
     }
 
     #[test]

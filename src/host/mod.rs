@@ -151,8 +151,9 @@ impl Host {
     }
 
     /// Whether the plugin gets the host's environment; it does unless this is called. As in
-    /// go-plugin, the host's variables win over those of the command, and the variables of the
-    /// handshake over both. Variables of the handshake that the host itself was launched with are
+    /// go-plugin, the host's variables win over those of [`Command::env`], and the variables of the
+    /// handshake over both; [`Command::env_override`] and [`Command::env_remove`] win over the
+    /// host's. Variables of the handshake that the host itself was launched with are
     /// never passed on.
     pub fn inherit_env(mut self, inherit: bool) -> Self {
         self.inherit_env = inherit;
@@ -282,17 +283,18 @@ impl Host {
         runtime: impl Into<SharedRuntime>,
     ) -> Result<RunningPlugin, HostError> {
         let runtime = runtime.into();
-        let command = self.command.take().ok_or(ConfigError::NoCommand)?;
+        let mut command = self.command.take().ok_or(ConfigError::NoCommand)?;
         let name = self.name.take().unwrap_or_else(|| command.name());
         let (env, expectation) = self.contract()?;
         let offers_stdio = self
             .transports
             .iter()
             .any(|t| t.protocol() == Protocol::Stdio);
+        let (own_env, host_env) = command.take_env(std::env::vars_os());
         let launch = Launch {
             program: command.resolve(),
             args: command.args,
-            env: env.merge(command.env, std::env::vars_os(), !self.inherit_env),
+            env: env.merge(own_env, host_env, !self.inherit_env),
             dir: command.dir,
             // The pipes of a plugin that will not use them for calls cost nothing.
             stdin: if offers_stdio {
