@@ -20,17 +20,32 @@ pub(crate) fn sleep(
     poll_fn(move |cx| timer.as_mut().poll_expired(cx))
 }
 
-/// Lets other tasks have their turn.
-pub(crate) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
+/// How much a task takes in a row before other tasks have their turn: messages, say, that a peer may
+/// send without end. Some microseconds each.
+pub(crate) const IN_A_ROW: usize = 32;
+
+/// Counts what a task takes in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(usize);
+
+impl Turns {
+    /// One more; after [`IN_A_ROW`] of them it lets other tasks have their turn.
+    pub(crate) async fn step(&mut self) {
+        if self.0 < IN_A_ROW {
+            self.0 += 1;
+            return;
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+        self.0 = 1;
+        let mut yielded = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 /// Waits for the next time at which a machine wants to act. The timer is made when there is first

@@ -12,11 +12,7 @@ use outboard_core::wire::plugin::ConnInfo;
 
 use super::state::{AfterUnlock, State, new_machine};
 use super::{Broker, Inner, MAX_PEER_FILES};
-use crate::time;
-
-/// How many messages are taken before other tasks have their turn: a peer that sends them without
-/// end must not keep the thread. Some microseconds each.
-pub(super) const MESSAGES_IN_A_ROW: usize = 32;
+use crate::time::Turns;
 
 /// Which control stream something belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -137,13 +133,9 @@ async fn receive(
     mut incoming: Streaming<ConnInfo>,
     generation: Generation,
 ) -> Result<(), Status> {
-    let mut in_a_row = 0;
+    let mut turns = Turns::default();
     while let Some(message) = incoming.message().await? {
-        if in_a_row == MESSAGES_IN_A_ROW {
-            in_a_row = 0;
-            time::yield_now().await;
-        }
-        in_a_row += 1;
+        turns.step().await;
         let Some(broker) = broker.upgrade().map(Broker) else {
             break;
         };

@@ -22,7 +22,7 @@ use super::running::{ExitReport, Shared};
 use crate::broker::{Broker, BrokerParts, Generation};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
 use crate::link::Stable;
-use crate::time;
+use crate::time::{self, Turns};
 
 /// The way to a plugin. Clones are the same.
 #[derive(Clone)]
@@ -344,7 +344,9 @@ async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result
     let writers = &shared.settings().sync;
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
+    let mut turns = Turns::default();
     while let Some(data) = stream.message().await? {
+        turns.step().await;
         let written = match data.channel() {
             stdio_data::Channel::Stdout => writers.stdout(&data.data).await,
             stdio_data::Channel::Stderr => writers.stderr(&data.data).await,
@@ -409,11 +411,13 @@ impl Drop for AtEnd {
 #[cfg(all(test, feature = "log"))]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tracing::{Event, Level, Subscriber};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
     use super::*;
+    use crate::{Handshake, Host};
 
     #[derive(Clone, Default)]
     struct Levels(Arc<Mutex<Vec<Level>>>);
@@ -422,6 +426,36 @@ mod tests {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let mut levels = self.0.lock().expect("no panic");
             levels.push(*event.metadata().level());
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_prints_without_end_lets_others_have_their_turn() {
+        #[derive(Clone, Default)]
+        struct Count(Arc<AtomicUsize>);
+        impl std::io::Write for Count {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let pieces = self.0.fetch_add(1, Ordering::Relaxed);
+                assert!(pieces < 1_000, "it holds the thread");
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let count = Count::default();
+        let host = Host::new(Handshake::new(1, "A", "b")).sync_stdout(count.clone());
+        let shared = Shared::new("it".to_owned(), host.settings);
+        let piece = || StdioData {
+            channel: stdio_data::Channel::Stdout.into(),
+            data: b"x".as_slice().into(),
+        };
+        let flood = Streaming::iter(std::iter::repeat_with(piece).take(1_500));
+        let mut copying = pin!(copy_stdio(flood, &shared));
+        for turn in 1..=3 {
+            assert!(copying.as_mut().now_or_never().is_none());
+            assert_eq!(count.0.load(Ordering::Relaxed), turn * time::IN_A_ROW);
         }
     }
 

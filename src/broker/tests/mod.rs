@@ -312,7 +312,7 @@ fn announcements_without_end_let_others_have_their_turn() {
         for turn in 1..=3 {
             runtime.turn();
             let taken = broker.lock().peer_files.len();
-            assert_eq!(taken, turn * control::MESSAGES_IN_A_ROW);
+            assert_eq!(taken, turn * crate::time::IN_A_ROW);
         }
     });
 }
