@@ -195,13 +195,15 @@ where
     async move {
         let Some(message) = answers.message().await? else {
             return Err(Status::internal(format!(
-                "{path} ended well but without an answer; expected exactly one message"
+                "{path} ended well but without an answer; expected exactly one message; do both \
+                 sides declare the method alike in the .proto?"
             )));
         };
         // The status comes after the message, and the call is not done well before it came.
         if answers.message().await?.is_some() {
             return Err(Status::internal(format!(
-                "{path} was answered with more than one message; expected exactly one"
+                "{path} was answered with more than one message; expected exactly one; do both \
+                 sides declare the method alike in the .proto?"
             )));
         }
         if context::is_capturing() {
