@@ -3,15 +3,17 @@
 
 use std::io;
 use std::process::{self, Child, Command};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
+
+use outboard_core::lock::{Mutex, Rank};
 
 use crate::forked;
 
 type Job = (Command, mpsc::SyncSender<io::Result<Child>>);
 
 /// The thread's queue, and the process it is a thread of: one that was forked has not got it.
-static LAUNCHER: Mutex<Option<(u32, mpsc::Sender<Job>)>> = Mutex::new(None);
+static LAUNCHER: Mutex<Option<(u32, mpsc::Sender<Job>)>> = Mutex::new(Rank::Process, None);
 
 /// Forks on that thread and waits for the outcome. It is started with the first call.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
@@ -23,7 +25,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 fn queue() -> io::Result<mpsc::Sender<Job>> {
-    let mut launcher = LAUNCHER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut launcher = LAUNCHER.lock();
     let this = process::id();
     if let Some((process, queue)) = &*launcher
         && *process == this
