@@ -325,7 +325,8 @@ class Connection:
         dropped = isinstance(head, int)
         length = (head if dropped else len(head)) + len(payload)
         need(length <= MINE[MAX_HEAD], "a head that is too long")
-        held = sum(len(h) for t in (self.parts_of_ours, self.parts_of_theirs) for h in t.values() if not isinstance(h, int))
+        kept = [*self.parts_of_ours.values(), *self.parts_of_theirs.values()]
+        held = sum(len(other) for other in kept if not isinstance(other, int))
         if dropped or held + len(payload) > HEAD_MEMORY:
             heads[number] = length
         else:
@@ -446,6 +447,8 @@ class Connection:
         """Frees the number when both sides have sent their last."""
         if stream.input_ended and stream.sent_last:
             (self.ours if stream.ours else self.theirs).pop(stream.number, None)
+            if stream.ours:
+                self.parts_of_ours.pop(stream.number, None)
 
     def drop(self, stream):
         while stream.inbox:
