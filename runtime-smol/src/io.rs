@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use outboard_runtime_unix::{is_broken, without_sigpipe};
 
 use crate::fd::Fd;
 
@@ -47,7 +48,9 @@ impl AsyncWrite for PipeEnd {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        self.open()?.poll_write(cx, |mut pipe| pipe.write(buf))
+        self.open()?.poll_write(cx, |mut pipe| {
+            without_sigpipe(|| pipe.write(buf), is_broken)
+        })
     }
 
     fn poll_write_vectored(
@@ -55,8 +58,9 @@ impl AsyncWrite for PipeEnd {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        self.open()?
-            .poll_write(cx, |mut pipe| pipe.write_vectored(bufs))
+        self.open()?.poll_write(cx, |mut pipe| {
+            without_sigpipe(|| pipe.write_vectored(bufs), is_broken)
+        })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
@@ -89,11 +93,11 @@ macro_rules! socket {
             }
 
             fn write(&self, buf: &[u8]) -> Result<usize> {
-                Write::write(&mut &*self, buf)
+                outboard_runtime_unix::send(self, buf)
             }
 
             fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize> {
-                Write::write_vectored(&mut &*self, bufs)
+                outboard_runtime_unix::send_vectored(self, bufs)
             }
 
             fn end(&self) -> Result<()> {

@@ -11,6 +11,7 @@ pub fn all(run: Run) {
         linux::nothing_is_left_open(run);
         linux::descriptors_are_not_inherited(run);
         linux::tcp_does_not_delay(run);
+        linux::a_peer_that_is_gone_is_no_signal(run);
     }
     #[cfg(not(target_os = "linux"))]
     let _ = run;
@@ -20,8 +21,10 @@ pub fn all(run: Run) {
 mod linux {
     use std::collections::BTreeSet;
     use std::fs;
+    use std::io::IoSlice;
     use std::os::unix::net::UnixStream;
 
+    use futures_util::{AsyncWrite, AsyncWriteExt as _};
     use outboard_core::rt::{SharedRuntime, Stdin};
     use rustix::fs::{OFlags, fcntl_getfl};
     use rustix::io::Errno;
@@ -107,6 +110,64 @@ mod linux {
                 .collect();
             assert_eq!(delays, [true, true]);
         });
+    }
+
+    /// In a program that has SIGPIPE at its default, as command-line programs set it. The signal
+    /// would end this very process.
+    pub(super) fn a_peer_that_is_gone_is_no_signal(run: Run) {
+        sigpipe_at_default(true);
+        run.case(|runtime| async move {
+            let (_dir, mut by_unix) = unix(&runtime);
+            let (_, mut by_tcp) = tcp(&runtime);
+            let long = vec![0; 100_000];
+            for vectored in [false, true] {
+                for listener in [&mut by_unix, &mut by_tcp] {
+                    let (mut near, far) = connected(&runtime, listener).await;
+                    drop(far);
+                    break_it(&mut near, &long, vectored).await;
+                }
+                let mut process = start(&runtime, shell("read line"));
+                process.child.kill().expect("it is running");
+                support::wait(&mut process).await;
+                let mut stdin = process.stdin.take().expect("a pipe was asked for");
+                break_it(&mut stdin, &long, vectored).await;
+            }
+        });
+        sigpipe_at_default(false);
+    }
+
+    /// Writes until that fails, and once more.
+    async fn break_it(
+        writer: &mut (impl AsyncWrite + Unpin + ?Sized),
+        bytes: &[u8],
+        vectored: bool,
+    ) {
+        let mut errors = 0;
+        for _ in 0..1000 {
+            let slices = [IoSlice::new(bytes), IoSlice::new(bytes)];
+            let written = if vectored {
+                writer.write_vectored(&slices).await
+            } else {
+                writer.write(bytes).await
+            };
+            errors += u32::from(written.is_err());
+            if errors == 2 {
+                return;
+            }
+        }
+        panic!("it can be written to without end");
+    }
+
+    /// The standard library has it ignored in every program.
+    #[allow(unsafe_code)]
+    fn sigpipe_at_default(at_default: bool) {
+        let action = if at_default {
+            libc::SIG_DFL
+        } else {
+            libc::SIG_IGN
+        };
+        // SAFETY: neither action is a function.
+        unsafe { libc::signal(libc::SIGPIPE, action) };
     }
 
     async fn use_everything(runtime: &SharedRuntime) {

@@ -79,6 +79,23 @@ pub(crate) fn pipe_writer(pipe: PipeWriter) -> Result<BoxWriter> {
     Ok(Box::new(Closing(Some(Compat(file)))))
 }
 
+/// Writes to a pipe without a SIGPIPE if its reader is gone.
+#[cfg(unix)]
+fn quietly(write: impl FnOnce() -> Poll<Result<usize>>) -> Poll<Result<usize>> {
+    use outboard_runtime_unix::{is_broken, without_sigpipe};
+
+    without_sigpipe(
+        write,
+        |poll| matches!(poll, Poll::Ready(written) if is_broken(written)),
+    )
+}
+
+/// There are no signals.
+#[cfg(windows)]
+fn quietly(write: impl FnOnce() -> Poll<Result<usize>>) -> Poll<Result<usize>> {
+    write()
+}
+
 /// A pipe has no half-close of its own: closing it closes the descriptor, so that the reader sees
 /// the end.
 pub(crate) struct Closing<T>(pub(crate) Option<T>);
@@ -94,7 +111,8 @@ impl<T: AsyncWrite + Unpin> Closing<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Closing<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        self.open()?.poll_write(cx, buf)
+        let pipe = self.open()?;
+        quietly(|| pipe.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -102,7 +120,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Closing<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        self.open()?.poll_write_vectored(cx, bufs)
+        let pipe = self.open()?;
+        quietly(|| pipe.poll_write_vectored(cx, bufs))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

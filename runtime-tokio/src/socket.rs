@@ -5,7 +5,7 @@
 //! message, for nobody. So these sockets are registered for reading alone, and for writing only
 //! when a write has found no room.
 
-use std::io::{ErrorKind, IoSlice, Read, Result, Write};
+use std::io::{ErrorKind, IoSlice, Read, Result};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -45,11 +45,11 @@ macro_rules! socket {
             }
 
             fn write(&self, buf: &[u8]) -> Result<usize> {
-                Write::write(&mut &*self, buf)
+                outboard_runtime_unix::send(self, buf)
             }
 
             fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize> {
-                Write::write_vectored(&mut &*self, bufs)
+                outboard_runtime_unix::send_vectored(self, bufs)
             }
 
             fn end(&self) -> Result<()> {

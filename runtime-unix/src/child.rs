@@ -61,10 +61,8 @@ impl UnixChild {
 
     fn kill_all(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        if let Some(pidfd) = &self.handle.pidfd
-            && !self.spare_descendants
-        {
-            crate::descendants::kill(self.handle.pid, rustix::fd::AsFd::as_fd(pidfd));
+        if !self.spare_descendants && crate::descendants::kill(&self.handle) {
+            return Ok(());
         }
         #[cfg(not(target_os = "linux"))]
         let _ = self.spare_descendants;

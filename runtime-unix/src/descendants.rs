@@ -2,70 +2,126 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::handle::{Handle, ended_is_fine};
 use crate::tree::{Step, Tree};
 
-/// How long the caller is held up for what stands still at once; a walk beyond that ends with what it
-/// has found. (A choice: some thirty processes fit, and a wrapper has a few.)
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long the caller is held up; a thread goes on from there, since a process that is stopped first
+/// has to be given a processor. (A choice: an idle machine needs a fraction of it.)
+const PATIENCE: Duration = Duration::from_millis(1);
 
-/// Ends the descendants of `root`, whose pidfd is given, and then nothing is left but to end itself.
-pub(crate) fn kill(pid: Pid, root: BorrowedFd<'_>) {
-    let begun = Instant::now();
-    let root_pid = pid.as_raw_nonzero().get().unsigned_abs();
+/// A look at processes that have not stopped yet is worth while after this. (A choice.)
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Kills a process with its descendants, or has a thread do so if that takes long. False if it has no
+/// descendants, and was left alone.
+pub(crate) fn kill(root: &Handle) -> bool {
+    let pid = root.pid.as_raw_nonzero().get().unsigned_abs();
     // Most plugins have none: then the plugin need not even be stopped. One that is about to make
     // its first at this very moment is not caught.
-    if look(root_pid).0.is_empty() {
-        return;
+    if look(pid).0.is_empty() {
+        return false;
     }
-    let mut held: BTreeMap<u32, OwnedFd> = BTreeMap::new();
-    let mut tree = Tree::new(root_pid);
-    while let Some(step) = tree.poll_step() {
-        match step {
-            Step::Stop(pid) if pid == root_pid => {
-                tree.handle_stop(pidfd_send_signal(root, Signal::STOP).is_ok());
-            }
-            Step::Stop(pid) => {
-                let child = hold(pid, root_pid, &held);
-                let stopped = child
-                    .as_ref()
-                    .is_some_and(|child| pidfd_send_signal(child, Signal::STOP).is_ok());
-                tree.handle_stop(stopped);
-                if let Some(child) = child.filter(|_| stopped) {
-                    held.insert(pid, child);
+    let Some(pidfd) = root.pidfd.as_ref().and_then(|fd| fd.try_clone().ok()) else {
+        return false;
+    };
+    let mut walk = Walk {
+        tree: Tree::new(pid),
+        root: pid,
+        held: BTreeMap::from([(pid, pidfd)]),
+    };
+    let begun = Instant::now();
+    let over = walk.go_on(|| {
+        thread::yield_now();
+        begun.elapsed() < PATIENCE
+    });
+    if !over {
+        let walk = Arc::new(Mutex::new(walk));
+        let rest = {
+            let walk = Arc::clone(&walk);
+            move || finish(&walk)
+        };
+        if thread::Builder::new()
+            .name("outboard-kill".to_owned())
+            .spawn(rest)
+            .is_err()
+        {
+            finish(&walk);
+        }
+    }
+    true
+}
+
+fn finish(walk: &Mutex<Walk>) {
+    let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
+    walk.go_on(|| {
+        thread::sleep(PAUSE);
+        true
+    });
+}
+
+struct Walk {
+    tree: Tree,
+    root: u32,
+    held: BTreeMap<u32, OwnedFd>,
+}
+
+impl Walk {
+    /// True when all are killed; false if `pause` did not want to go on.
+    fn go_on(&mut self, mut pause: impl FnMut() -> bool) -> bool {
+        while let Some(step) = self.tree.poll_step() {
+            match step {
+                Step::Stop(pid) => {
+                    if pid != self.root
+                        && let Some(child) = hold(pid, &self.held)
+                    {
+                        self.held.insert(pid, child);
+                    }
+                    let stopped = self
+                        .held
+                        .get(&pid)
+                        .is_some_and(|child| pidfd_send_signal(child, Signal::STOP).is_ok());
+                    self.tree.handle_stop(stopped);
                 }
-            }
-            Step::Look(pid) => {
-                let (children, still) = look(pid);
-                let late = begun.elapsed() > PATIENCE;
-                if !still && !late {
-                    std::thread::yield_now();
+                Step::Look(pid) => {
+                    let (children, still) = look(pid);
+                    self.tree.handle_look(&children, still);
                 }
-                tree.handle_look(if late { &[] } else { &children }, still || late);
-            }
-            Step::Kill(pid) => {
-                let process = held.get(&pid).map_or(root, AsFd::as_fd);
-                if let Err(error) = pidfd_send_signal(process, Signal::KILL)
-                    && error != rustix::io::Errno::SRCH
-                {
-                    tracing::warn!(pid, %error, "a descendant of a plugin cannot be killed and stays");
+                Step::Pause => {
+                    if !pause() {
+                        return false;
+                    }
+                }
+                Step::Kill(pid) => {
+                    let Some(process) = self.held.get(&pid) else {
+                        continue;
+                    };
+                    if let Err(error) = ended_is_fine(pidfd_send_signal(process, Signal::KILL)) {
+                        tracing::warn!(
+                            pid, %error,
+                            "a process of a plugin that is to end cannot be killed and goes on"
+                        );
+                    }
                 }
             }
         }
+        true
     }
 }
 
 /// A pidfd of a child of somebody known. The parent is asked for after it was opened: if the number
 /// has changed hands, either this parent is a stranger or the pidfd is of the dead.
-fn hold(pid: u32, root: u32, held: &BTreeMap<u32, OwnedFd>) -> Option<OwnedFd> {
+fn hold(pid: u32, held: &BTreeMap<u32, OwnedFd>) -> Option<OwnedFd> {
     let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
     let pidfd = pidfd_open(raw, PidfdFlags::empty()).ok()?;
     let (_, parent) = state(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-    (parent == root || held.contains_key(&parent)).then_some(pidfd)
+    held.contains_key(&parent).then_some(pidfd)
 }
 
 /// The children of a process, of all its threads, and whether none of these runs any more.

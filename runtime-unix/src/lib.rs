@@ -1,4 +1,5 @@
-//! What every unix runtime adapter of outboard shares: starting, watching and reaping children.
+//! What every unix runtime adapter of outboard shares: starting, watching and reaping children,
+//! and writing without a SIGPIPE.
 //!
 //! It needs nothing of a runtime beyond the [`Runtime`](outboard_core::rt::Runtime) trait itself,
 //! so an adapter of your own can use it too: call [`launch`] from `Runtime::launch`.
@@ -16,8 +17,10 @@ mod forked;
 mod handle;
 mod launch;
 mod launcher;
+mod sigpipe;
 #[cfg(any(target_os = "linux", test))]
 mod tree;
 mod wait;
 
 pub use launch::launch;
+pub use sigpipe::{is_broken, send, send_vectored, without_sigpipe};

@@ -7,6 +7,8 @@ pub(crate) enum Step {
     Stop(u32),
     /// Look for its children; answer with [`Tree::handle_look`].
     Look(u32),
+    /// Let the processes get to where they stop.
+    Pause,
     /// End it.
     Kill(u32),
 }
@@ -33,9 +35,9 @@ pub(crate) struct Tree {
     killing: bool,
 }
 
-/// Passes before the killing begins although something still moves. A process that is stopped takes
-/// part in no more than a few; this is for one that hangs in the kernel.
-const PASSES: u32 = 64;
+/// Passes before the killing begins although something still moves: for a process that hangs in the
+/// kernel. With pauses of a millisecond, more than a second on a busy machine.
+const PASSES: u32 = 1000;
 
 /// More are not looked for: each takes a descriptor.
 const MEMBERS: usize = 512;
@@ -60,8 +62,10 @@ impl Tree {
             if self.next == self.known.len() {
                 self.passes += 1;
                 self.killing = self.settled || self.passes == PASSES;
-                self.settled = true;
                 self.next = 0;
+                if !std::mem::replace(&mut self.settled, true) && !self.killing {
+                    return Some(Step::Pause);
+                }
             }
         }
         let &pid = self.known.get(self.next)?;
@@ -129,6 +133,7 @@ mod tests {
                     let held = system.get_mut(&pid).map(|process| process.stopped = true);
                     tree.handle_stop(held.is_some());
                 }
+                Step::Pause => {}
                 Step::Look(pid) => {
                     let children: Vec<u32> = system
                         .iter()
