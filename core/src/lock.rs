@@ -13,7 +13,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 /// Which lock it is, in the order of taking: while one is held, only those further down may be
 /// taken.
@@ -214,6 +214,21 @@ impl<T> Mutex<T> {
             guard: self.inner.lock().unwrap_or_else(PoisonError::into_inner),
             _held: held,
         }
+    }
+
+    /// Takes the lock if nobody holds it.
+    ///
+    /// # Panics
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let held = Held::new(self.rank);
+        let guard = match self.inner.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(MutexGuard { guard, _held: held })
     }
 
     /// The value, which nobody else can have locked.

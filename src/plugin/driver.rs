@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -158,14 +157,13 @@ impl Driver {
                     // Without it nobody is told, and they have their effect all the same.
                     self.interrupted = self.parts.runtime.pipe_reader(told).ok();
                 }
-                let mut stdout = self.parts.claim.stdout();
-                match stdout.write_all(&line).and_then(|()| stdout.flush()) {
+                match self.parts.claim.announce(&line) {
                     Ok(()) => self.input(PluginInput::HandshakeWritten),
                     Err(error) => self.input(PluginInput::HandshakeWriteFailed(error.into())),
                 }
             }
-            // They were claimed long before, so that no print could precede the line.
-            PluginAction::RedirectStdio => {}
+            // Stdout was claimed long before, so that no print could precede the line.
+            PluginAction::RedirectStdio => self.parts.claim.capture_stderr(),
             PluginAction::Serve => {
                 self.accepting = true;
                 if let Some(pipes) = self.pipes.take() {
@@ -374,7 +372,7 @@ impl Driver {
                 true
             }
             Some(Ending::Output) => {
-                if self.parts.events.output.poll_flushed(cx).is_pending() {
+                if self.parts.events.output.poll_sent(cx).is_pending() {
                     return false;
                 }
                 for connection in self.connections.iter() {

@@ -118,6 +118,10 @@ impl Events for PluginEvents {
         self.released.set();
         self.only_serves.load(Ordering::Relaxed) && !self.outlive_host.load(Ordering::Relaxed)
     }
+
+    fn unsent_stderr(&self) -> Vec<u8> {
+        self.output.take_unsent()
+    }
 }
 
 #[cfg(test)]

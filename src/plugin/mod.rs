@@ -9,17 +9,19 @@ pub(crate) mod tracked;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::mpsc;
 use outboard_core::env::{CookieError, PluginEnv};
-use outboard_core::handshake::{Handshake, Protocol};
+use outboard_core::handshake::{Handshake, Protocol, Refusal};
 use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
 use outboard_core::rt::SharedRuntime;
 
 use crate::services::health::{Health, HealthReporter};
+use crate::sys::last_words;
 use crate::sys::stdio::{self, Claim};
 
 pub use self::error::ServeError;
@@ -35,9 +37,14 @@ type PluginSet = Vec<(String, Arc<dyn Service>)>;
 /// server.
 ///
 /// Make it first thing in `main`: if a host has launched this program, [`new`](Self::new) claims
-/// the real stdout and stderr at once. What the program prints from then on, from any thread, child
-/// process or C library, goes to the host as output and can corrupt neither the handshake line nor
-/// the log.
+/// the real stdout at once, and serving the real stderr. What the program prints from then on, from
+/// any thread, child process or C library, goes to the host as output and can corrupt neither the
+/// handshake line nor the log. Until it serves, text on stderr goes to the host's log and to what
+/// the host quotes of a plugin that does not start; so does what was not sent yet when a plugin that
+/// serves ends by `exit`.
+///
+/// Whatever ends the program before it serves, the host is told on the real stdout in place of the
+/// handshake line.
 ///
 /// ```no_run
 /// # async fn example(service: std::sync::Arc<dyn outboard::Service>)
@@ -69,8 +76,9 @@ pub struct Plugin {
 impl Plugin {
     /// A plugin with this handshake, over every transport compiled in.
     ///
-    /// If the environment holds the magic cookie, this claims the process's stdout and stderr; they
-    /// are given back when serving ends or the plugin is dropped. A stdout that carries the calls is
+    /// If the environment holds the magic cookie, this claims the process's stdout, and has panics
+    /// show at the host as errors; serving claims stderr, too. The streams are given back when
+    /// serving ends or the plugin is dropped. A stdout that carries the calls is
     /// not: what the program prints after serving goes to stderr then.
     pub fn new(handshake: Handshake) -> Self {
         let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
@@ -78,6 +86,9 @@ impl Plugin {
         let claim = environment
             .is_ok()
             .then(|| stdio::claim(Arc::clone(&events) as Arc<dyn stdio::Events>));
+        if matches!(claim, Some(Ok(_))) {
+            panic::install();
+        }
         Self {
             handshake,
             environment,
@@ -171,6 +182,7 @@ impl Plugin {
     /// the plugin's socket file.
     pub fn without_logging(mut self) -> Self {
         self.logging = false;
+        panic::leave();
         self
     }
 
@@ -225,22 +237,30 @@ impl Plugin {
         let runtime = runtime.into();
         let env = std::mem::replace(&mut self.environment, Err(CookieError::NotLaunchedByHost))?;
         let claim = match self.claim.take() {
-            Some(claim) => claim.map_err(ServeError::Claim)?,
+            Some(Ok(claim)) => claim,
+            Some(Err(error)) => {
+                let error = ServeError::Claim(error);
+                // It is still the real one.
+                let line = Refusal::new(crate::text::chain(&error)).to_bytes();
+                let _unread = std::io::stdout().write_all(&line);
+                return Err(error);
+            }
             None => return Err(ServeError::Cookie(CookieError::NotLaunchedByHost)),
         };
         if self.logging {
             #[cfg(feature = "log")]
             crate::log::install();
-            panic::install();
         }
         let outcome = self.run(runtime, env, claim).await;
         if let Err(error) = &outcome {
-            // Shown by any host at error level, before it reports the missing handshake line.
-            crate::log::write(
-                outboard_core::hclog::Level::Error,
-                "outboard",
-                &crate::text::chain(error),
-            );
+            let reason = crate::text::chain(error);
+            // Shown by any host at error level.
+            crate::log::write(outboard_core::hclog::Level::Error, "outboard", &reason);
+            // Quoted by any host in its own error.
+            match error {
+                ServeError::Start(cause) => last_words::refuse(&crate::text::chain(cause)),
+                _ => last_words::refuse(&reason),
+            }
         }
         outcome
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
@@ -24,6 +24,12 @@ pub(crate) const MAX_CHUNK: usize = 1024;
 /// How long a print may wait for a host that reads slowly before its bytes are dropped. A guess:
 /// long for a live reader, short for a handler that holds up the very thread that would send.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long ago, and how much, a piece that was read may still not be with the host: the transport
+/// has it, and takes its turn to send it. (A guess; what it costs to be wrong is a repetition in the
+/// log of a process that ends.)
+const RECENT: Duration = Duration::from_millis(100);
+const RECENT_BYTES: usize = 16 * 1024;
 
 /// A bounded queue between the thread that reads the captured streams and the one stream that
 /// sends them. While a host reads, a full queue makes the program's prints wait for a moment;
@@ -55,7 +61,10 @@ struct State {
     dropped: u64,
     closed: bool,
     waker: Option<Waker>,
-    flushed: Option<Waker>,
+    sent: Option<Waker>,
+    /// Pieces of stderr that were read last, and when.
+    recent: VecDeque<(Instant, Bytes)>,
+    recent_bytes: usize,
 }
 
 impl Output {
@@ -115,13 +124,44 @@ impl Output {
         wake(waker);
     }
 
-    /// Ready when everything queued has been read, or nobody reads.
-    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes what was printed on stderr and has not been read, or so shortly ago that it may not be
+    /// sent, for a process that ends now. Nothing is taken while another thread holds the queue for longer than a moment.
+    pub(crate) fn take_unsent(&self) -> Vec<u8> {
+        /// Others hold it for a copy of 64 KiB at most.
+        const TRIES: usize = 1000;
+        for _ in 0..TRIES {
+            let Some(mut state) = self.state.try_lock() else {
+                std::thread::yield_now();
+                continue;
+            };
+            let now = Instant::now();
+            let recent = std::mem::take(&mut state.recent).into_iter();
+            let recent = recent.filter(|(read, _)| now.saturating_duration_since(*read) < RECENT);
+            let mut taken: Vec<u8> = recent.flat_map(|(_, piece)| piece).collect();
+            state.recent_bytes = 0;
+            let mut freed = 0;
+            state.queue.retain(|(of, piece)| {
+                if *of != Stream::Stderr {
+                    return true;
+                }
+                taken.extend_from_slice(piece);
+                freed += piece.len() + PIECE;
+                false
+            });
+            state.cost -= freed;
+            return taken;
+        }
+        Vec::new()
+    }
+
+    /// Ready, after [`close`](Self::close), when the reader has sent everything and is dropped, or
+    /// there is none.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.queue.is_empty() || state.reader == 0 {
+        if state.reader == 0 {
             return Poll::Ready(());
         }
-        let earlier = state.flushed.replace(cx.waker().clone());
+        let earlier = state.sent.replace(cx.waker().clone());
         drop(state);
         // It may be the last of a task.
         drop(earlier);
@@ -166,20 +206,24 @@ impl Reader {
         };
         let piece = (*stream, front.split_to(front.len().min(MAX_CHUNK)));
         let emptied = front.is_empty();
+        let (read, bytes) = (piece.0, piece.1.clone());
         state.cost -= piece.1.len();
         if emptied {
             state.queue.pop_front();
             state.cost -= PIECE;
         }
         state.stalled = false;
-        let flushed = if state.queue.is_empty() {
-            state.flushed.take()
-        } else {
-            None
-        };
+        if read == Stream::Stderr {
+            state.recent_bytes += bytes.len();
+            state.recent.push_back((Instant::now(), bytes));
+            while state.recent_bytes > RECENT_BYTES
+                && let Some((_, oldest)) = state.recent.pop_front()
+            {
+                state.recent_bytes -= oldest.len();
+            }
+        }
         drop(state);
         self.output.room.notify_all();
-        wake(flushed);
         Poll::Ready(Some(piece))
     }
 }
@@ -189,10 +233,10 @@ impl Drop for Reader {
         let mut state = self.output.lock();
         if state.reader == self.id {
             state.reader = 0;
-            let flushed = state.flushed.take();
+            let sent = state.sent.take();
             drop(state);
             self.output.room.notify_all();
-            wake(flushed);
+            wake(sent);
         }
     }
 }
@@ -208,7 +252,6 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
     use futures_util::future::poll_fn;
-    use std::time::Instant;
 
     fn next(reader: &mut Reader) -> Option<Option<(Stream, Bytes)>> {
         poll_fn(|cx| reader.poll_next(cx)).now_or_never()
@@ -277,19 +320,36 @@ mod tests {
     }
 
     #[test]
-    fn flushed_means_read_or_unread_for_ever() {
+    fn sent_means_that_the_reader_is_done_or_that_there_is_none() {
         let output = Arc::new(Output::default());
-        let flushed = || poll_fn(|cx| output.poll_flushed(cx)).now_or_never();
+        let sent = || poll_fn(|cx| output.poll_sent(cx)).now_or_never();
         output.push(Stream::Stdout, b"x");
-        assert_eq!(flushed(), Some(()), "nobody reads");
+        assert_eq!(sent(), Some(()), "nobody reads");
         let mut reader = output.reader();
-        assert_eq!(flushed(), None);
+        output.close();
+        assert_eq!(sent(), None);
         assert!(matches!(next(&mut reader), Some(Some(_))));
-        assert_eq!(flushed(), Some(()));
-        output.push(Stream::Stdout, b"y");
-        assert_eq!(flushed(), None);
+        assert_eq!(next(&mut reader), Some(None));
+        assert_eq!(sent(), None, "the end itself is still to be sent");
         drop(reader);
-        assert_eq!(flushed(), Some(()), "a reader that leaves ends the wait");
+        assert_eq!(sent(), Some(()));
+    }
+
+    #[test]
+    fn what_was_not_read_can_be_taken_back() {
+        let output = Arc::new(Output::default());
+        let mut reader = output.reader();
+        output.push(Stream::Stderr, b"read, and perhaps not sent; ");
+        assert!(matches!(next(&mut reader), Some(Some(_))));
+        output.push(Stream::Stderr, b"fatal: ");
+        output.push(Stream::Stdout, b"aside");
+        output.push(Stream::Stderr, b"no cheese\n");
+        let taken = String::from_utf8(output.take_unsent()).expect("text");
+        // On a machine that takes its time, what was read counts as sent.
+        assert!(taken.ends_with("fatal: no cheese\n"), "{taken}");
+        assert_eq!(output.take_unsent(), b"");
+        assert_eq!(collect(&mut reader, Stream::Stdout), b"aside");
+        assert_eq!(output.lock().cost, 0);
     }
 
     #[test]

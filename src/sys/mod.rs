@@ -10,6 +10,11 @@ pub(crate) mod files;
 #[cfg(unix)]
 mod group;
 pub(crate) mod interrupt;
+#[cfg(unix)]
+pub(crate) mod last_words;
+#[cfg(not(unix))]
+#[path = "last_words_other.rs"]
+pub(crate) mod last_words;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod reserve;

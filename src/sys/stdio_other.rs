@@ -25,6 +25,8 @@ pub(crate) trait Events: Send + Sync + 'static {
     /// The streams were given back, and all that was printed before that was told. Gives whether
     /// the host's death still matters.
     fn released(&self) -> bool;
+    /// What was printed on stderr and will not be sent any more.
+    fn unsent_stderr(&self) -> Vec<u8>;
 }
 
 /// Which stream was printed on.
@@ -69,9 +71,12 @@ impl Claim {
         true
     }
 
-    pub(crate) fn stdout(&self) -> &File {
-        &self.stdout
+    pub(crate) fn announce(&self, line: &[u8]) -> io::Result<()> {
+        (&self.stdout).write_all(line)
     }
+
+    /// It stays as it is.
+    pub(crate) fn capture_stderr(&self) {}
 
     pub(crate) fn release(&self) {
         let _unwatched = self.events.0.released();

@@ -5,7 +5,7 @@
 //! are duplicated to private ones, and 1 and 2 are made the writing ends of pipes of our own.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, PipeWriter, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
 use std::thread;
@@ -17,8 +17,8 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::threaded;
 use super::watcher::{Watched, Watcher};
+use super::{last_words, threaded};
 
 /// Who is told what the watching thread sees. Called on that thread.
 pub(crate) trait Events: Send + Sync + 'static {
@@ -32,6 +32,9 @@ pub(crate) trait Events: Send + Sync + 'static {
     /// The streams were given back, and all that was printed before that was told. Gives whether
     /// the host's death still matters.
     fn released(&self) -> bool;
+    /// What was printed on stderr and will not be sent any more, since the process is ending. Waits
+    /// for no lock.
+    fn unsent_stderr(&self) -> Vec<u8>;
 }
 
 /// Which stream was printed on.
@@ -58,6 +61,8 @@ struct Captured {
 #[derive(Debug)]
 struct State {
     watcher: Option<Watcher>,
+    /// The pipe that descriptor 2 is to become the end of.
+    stderr: Option<PipeWriter>,
     releasing: bool,
     /// The original stdout is a transport's: it is not given back.
     stdout_taken: bool,
@@ -71,7 +76,9 @@ pub(crate) const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
 /// The original stderr, for logs and panics; set once, since loggers keep using it.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Captures descriptors 1 and 2 of this process until [`Claim::release`].
+/// Captures descriptor 1 of this process until [`Claim::release`]. Descriptor 2 follows with
+/// [`Claim::capture_stderr`]: as long as nobody can be sent what the program writes there, the
+/// original one is the better place for it.
 ///
 /// # Errors
 /// The system's error if descriptors or the watching thread cannot be made; the streams are then
@@ -84,21 +91,21 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     let stderr = private(io::stderr().as_fd())?;
     let (out_reader, out_writer) = io::pipe()?;
     let (err_reader, err_writer) = io::pipe()?;
+    let err_rest = err_reader.try_clone()?;
     let watcher = Watcher::start(
         Watched {
             captured: [out_reader, err_reader],
             stdout: stdout.try_clone()?,
             stderr: stderr.try_clone()?,
         },
-        events,
+        Arc::clone(&events),
     )?;
-    let log = LOG.get_or_init(|| Log::new(File::from(stderr)));
+    LOG.get_or_init(|| Log::new(File::from(stderr)));
     // What stands in the standard library's buffer belongs to the time before.
     let _flushed = io::stdout().flush();
-    if let Err(error) = dup2_stdout(&out_writer).and_then(|()| dup2_stderr(&err_writer)) {
-        let _back = dup2_stdout(&stdout).and_then(|()| dup2_stderr(&log.file));
-        return Err(error.into());
-    }
+    let own_stdout = stdout.try_clone()?.into();
+    dup2_stdout(&out_writer)?;
+    last_words::begin(own_stdout, err_rest, events);
     Ok(Claim(Arc::new(Captured {
         stdout: stdout.into(),
         held,
@@ -106,6 +113,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
             Rank::Process,
             State {
                 watcher: Some(watcher),
+                stderr: Some(err_writer),
                 releasing: false,
                 stdout_taken: false,
             },
@@ -162,9 +170,20 @@ impl Claim {
         self.0.held
     }
 
-    /// The original stdout.
-    pub(crate) fn stdout(&self) -> &File {
-        &self.0.stdout
+    /// Writes the handshake line to the original stdout.
+    pub(crate) fn announce(&self, line: &[u8]) -> io::Result<()> {
+        last_words::announced();
+        (&self.0.stdout).write_all(line)
+    }
+
+    /// Captures descriptor 2 as well. If that fails, it stays as it is.
+    pub(crate) fn capture_stderr(&self) {
+        let mut state = self.0.lock();
+        if let Some(writer) = state.stderr.take()
+            && !state.releasing
+        {
+            let _as_it_is = dup2_stderr(&writer);
+        }
     }
 
     /// Begins to give descriptors 1 and 2 back, and returns at once. When that is done,
@@ -250,7 +269,7 @@ impl Captured {
 /// The system's error; stdin is then as it was.
 pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<BoxByteStream> {
     let stdin = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
-    let stdout = claim.stdout().try_clone()?;
+    let stdout = claim.0.stdout.try_clone()?;
     let reader: BoxReader = match open_anew(&stdin, OFlags::RDONLY) {
         Some(own) => runtime.pipe_reader(own.into())?,
         None => Box::new(threaded::Reader::new(File::from(stdin))?),

@@ -349,6 +349,10 @@ mod tests {
             self.saw(Seen::Released);
             self.within.is_some()
         }
+
+        fn unsent_stderr(&self) -> Vec<u8> {
+            unreachable!("the process does not end")
+        }
     }
 
     /// A watcher, the ends that the program prints to, and those that the host reads from.

@@ -2,7 +2,7 @@
 
 use std::num::ParseIntError;
 
-use super::{CORE_VERSION, CertificateError, Protocol};
+use super::{CORE_VERSION, CertificateError, Protocol, Refusal};
 use crate::endpoint::EndpointError;
 use crate::version::IncompatibleVersion;
 
@@ -25,6 +25,9 @@ pub enum HandshakeError {
          read; the program may have failed at start (see its stderr), or it is not a plugin"
     )]
     NoLine,
+    /// The plugin says that it cannot serve, and why.
+    #[error("the plugin says why it cannot serve: {0}")]
+    Refused(Refusal),
     /// Fewer than four fields.
     #[error(
         "unrecognised message from the plugin: expected a handshake line like \

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::error::{QUOTED, QUOTED_FIELD};
 use super::{
     Accepted, CORE_VERSION, HandshakeError, HostExpectation, MultiplexingRefusal, Protocol,
-    certificate,
+    Refusal, certificate,
 };
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::text::{excerpt, parse_go_bool, trim};
@@ -251,6 +251,9 @@ impl<'a> Fields<'a> {
         let (Some(core), Some(app), Some(network), Some(address)) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
+            if let Some(refusal) = Refusal::parse(line) {
+                return Err(HandshakeError::Refused(refusal));
+            }
             return Err(HandshakeError::Unrecognised {
                 line: excerpt(line, QUOTED),
             });

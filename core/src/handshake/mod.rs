@@ -8,6 +8,7 @@ mod error;
 mod expect;
 mod line;
 mod reader;
+mod refusal;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub use error::{HandshakeError, MultiplexingRefusal, StrayEnd};
 pub use expect::{Accepted, HostExpectation};
 pub use line::{HandshakeLine, Location};
 pub use reader::{HandshakeReader, Progress, StrayTolerance};
+pub use refusal::Refusal;
 
 /// The version of the handshake itself, the line's first field. go-plugin never had another.
 pub const CORE_VERSION: i64 = 1;

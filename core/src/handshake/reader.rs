@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::error::QUOTED;
-use super::{HandshakeError, StrayEnd, line};
+use super::{HandshakeError, Refusal, StrayEnd, line};
 use crate::text::excerpt;
 
 /// The longest line by default, in bytes without the LF. go-plugin's host reads lines up to this
@@ -194,7 +194,7 @@ impl HandshakeReader {
             self.state = State::Done;
             return Ok(Some(line));
         };
-        if line::looks_like_handshake(&line) {
+        if line::looks_like_handshake(&line) || Refusal::parse(&line).is_some() {
             self.state = State::Done;
             return Ok(Some(line));
         }

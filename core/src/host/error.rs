@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::diagnose::Notes;
 use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::handshake::{HandshakeError, Location};
+use crate::handshake::{HandshakeError, Location, Refusal};
 
 /// The phases of starting. Each may take the whole start timeout, as in go-plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,9 @@ pub enum StartFailure {
         /// The phase in which it ended.
         phase: StartPhase,
     },
+    /// The plugin says that it cannot serve, and why.
+    #[error("the plugin says why it cannot serve: {0}")]
+    Refused(Refusal),
     /// The process closed its stdout without a line and lived on, its first line is no handshake
     /// line, or it is one that this host cannot accept.
     #[error("the plugin's handshake was not accepted")]
@@ -143,7 +146,9 @@ impl StartFailure {
                     | HandshakeError::Unrecognised { .. }
             ),
             Self::Exited { phase } => *phase == StartPhase::Handshake,
-            Self::TimedOut { .. } | Self::Connect { .. } | Self::Cancelled => false,
+            Self::TimedOut { .. } | Self::Refused(_) | Self::Connect { .. } | Self::Cancelled => {
+                false
+            }
         }
     }
 }

@@ -155,9 +155,15 @@ impl Host {
     }
 
     fn refuse(&mut self, now: Instant, error: HandshakeError) {
-        let failure = StartFailure::Handshake(error);
+        let failure = match error {
+            HandshakeError::Refused(refusal) => StartFailure::Refused(refusal),
+            error => StartFailure::Handshake(error),
+        };
         if self.state != State::Handshaking {
             self.fail(failure);
+        } else if matches!(failure, StartFailure::Refused(_)) {
+            // It ends by itself, and how it does belongs to the evidence.
+            self.explain(now, failure, self.config.evidence_wait);
         } else if self.stdout == Pipe::Closed {
             // Most likely the process is ending, and its exit tells why.
             self.explain(now, failure, self.config.pipe_drain);

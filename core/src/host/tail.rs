@@ -42,7 +42,7 @@ impl Tail {
     /// would push out lines that do.
     pub(super) fn lines(&self) -> Vec<String> {
         let partial = trim(&self.partial);
-        let last = (!partial.is_empty()).then_some(partial);
+        let last = (!partial.is_empty() && !is_of_outboard(partial)).then_some(partial);
         let skip = (self.lines.len() + usize::from(last.is_some())).saturating_sub(self.max_lines);
         let lines = self.lines.iter().map(Vec::as_slice).chain(last);
         lines.skip(skip).map(readable).collect()
@@ -61,7 +61,7 @@ impl Tail {
         let line = trim(&self.partial).to_vec();
         self.held -= self.partial.len();
         self.partial.clear();
-        if !line.is_empty() {
+        if !line.is_empty() && !is_of_outboard(&line) {
             self.held += line.len();
             self.lines.push_back(line);
             self.shrink();
@@ -76,6 +76,20 @@ impl Tail {
             self.held -= line.len();
         }
     }
+}
+
+/// Whether it is a record that outboard itself wrote on the way, as those on connections: it says
+/// nothing of the program, and would push out what does. Its errors do, as panics of handlers.
+fn is_of_outboard(line: &[u8]) -> bool {
+    /// As outboard's own plugins print it; others need no look.
+    const MODULE: &[u8] = br#""@module":"outboard""#;
+    if line.first() != Some(&b'{') || memchr::memmem::find(line, MODULE).is_none() {
+        return false;
+    }
+    let record = hclog::parse(line);
+    record.kind == hclog::Kind::Structured
+        && record.module() == Some("outboard")
+        && record.level < hclog::Level::Error
 }
 
 /// A line as people read it: of a log record the level, the message's first line and the pairs,
@@ -123,6 +137,21 @@ mod tests {
         tail.push(br#"{"@level":"error","@message":"it broke\nat x","@module":"m","n":3}"#);
         tail.push(b"\nplain\n");
         assert_eq!(tail.lines(), ["[ERROR] it broke n=3", "plain"]);
+    }
+
+    #[test]
+    fn what_outboard_itself_logs_on_the_way_is_no_evidence() {
+        let mut tail = Tail::new(3, 4000);
+        tail.push(b"fatal: no cheese\n");
+        tail.push(b"{\"@level\":\"error\",\"@message\":\"a handler\",\"@module\":\"outboard\"}\n");
+        tail.push(b"{\"@level\":\"debug\",\"@message\":\"on\",\"@module\":\"outboardx\"}\n");
+        for level in ["trace", "debug", "info", "warn"] {
+            let message = format!("{{\"@level\":\"{level}\",\"@message\":\"on\"");
+            tail.push(format!("{message},\"@module\":\"outboard\"}}\n").as_bytes());
+        }
+        tail.push(b"{\"@level\":\"debug\",\"@message\":\"stopping\",\"@module\":\"outboard\"}");
+        let expected = ["fatal: no cheese", "[ERROR] a handler", "[DEBUG] on"];
+        assert_eq!(tail.lines(), expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, poll_immediate};
-use outboard::{Code, DispenseError, Exit, ExitReason, Status};
+use outboard::{Code, DispenseError, Exit, ExitReason, StartFailure, Status};
 use outboard_suite::PROBE;
 use outboard_suite::proto::{
     CrashRequest, Nothing, PourRequest, Probe as _, ProbeClient, Process as _, crash_request::How,
@@ -19,6 +19,7 @@ fn crash(how: How, code: i32, text: &str) -> CrashRequest {
         how: how.into(),
         code,
         text: text.to_owned(),
+        on_stderr: false,
     }
 }
 
@@ -84,6 +85,62 @@ pub async fn an_abort_is_told_with_the_signal(h: Harness) {
     tells(&status, &["signal 6", "SIGABRT", "giving up"]);
     // Whether there is a core file is up to the system.
     assert_eq!(h.promptly(rig.plugin.exited()).await.exit.signal(), Some(6));
+}
+
+pub async fn what_is_written_on_stderr_right_before_the_exit_is_evidence(h: Harness) {
+    let rig = h.start().await;
+    let request = CrashRequest {
+        on_stderr: true,
+        ..crash(How::Exit, 3, "fatal: no cheese")
+    };
+    let exited = rig.plugin.exited();
+    let status = h.promptly(rig.process.crash(request)).await;
+    tells(
+        &status.expect_err("it crashed"),
+        &["exited with status 3", "fatal: no cheese"],
+    );
+    let report = h.promptly(exited).await;
+    let last = report.stderr.last().map(String::as_str);
+    assert_eq!(last, Some("fatal: no cheese"), "{report:?}");
+}
+
+pub async fn a_plugin_that_cannot_serve_says_why(h: Harness) {
+    let nowhere = "/no/such/directory";
+    let host = h.host([""; 0]).socket_dir(nowhere);
+    let error = h.start_error(host).await;
+    let StartFailure::Refused(refusal) = &error.failure else {
+        panic!("{error:?}")
+    };
+    assert!(refusal.reason().contains(nowhere), "{error}");
+    let told = "the plugin says why it cannot serve: ";
+    assert!(error.to_string().starts_with(told), "{error}");
+    assert_eq!(error.evidence.exit, Some(Exit::Code(2)));
+    assert!(!error.evidence.killed);
+}
+
+pub async fn what_ends_a_plugin_before_it_serves_is_told(h: Harness) {
+    for (how, exit, reason) in [
+        ("return", Exit::Code(2), "ended before it served"),
+        ("exit", Exit::Code(3), "ended before it served"),
+        (
+            "panic",
+            Exit::Code(101),
+            "it panicked: no cheese today (at ",
+        ),
+    ] {
+        let error = h.start_error(h.host(["--fail-first", how])).await;
+        let StartFailure::Refused(refusal) = &error.failure else {
+            panic!("{error:?}")
+        };
+        assert!(refusal.reason().contains(reason), "{how}: {error}");
+        assert_eq!(error.evidence.exit, Some(exit), "{how}: {error}");
+        let stderr = error.evidence.stderr.join("\n");
+        assert!(stderr.contains("no cheese today"), "{how}: {error}");
+    }
+    // Nothing of the program's runs any more after an abort.
+    let error = h.start_error(h.host(["--fail-first", "abort"])).await;
+    assert!(matches!(error.failure, StartFailure::Exited { .. }));
+    assert_eq!(error.evidence.stderr, ["no cheese today"]);
 }
 
 pub async fn everything_pending_fails_at_once(h: Harness) {

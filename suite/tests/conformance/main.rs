@@ -147,11 +147,15 @@ macro_rules! pairs {
             an_exit_in_mid_call_is_told_with_code_and_last_words,
             a_kill_is_told_with_the_signal,
             an_abort_is_told_with_the_signal,
+            what_is_written_on_stderr_right_before_the_exit_is_evidence,
+            what_ends_a_plugin_before_it_serves_is_told,
             everything_pending_fails_at_once,
             calls_fail_within_milliseconds,
             a_crashed_plugin_can_be_shut_down,
             it_can_be_ended_from_several_sides_at_once,
-            a_kill_from_outside_is_noticed_without_a_call,
+            a_kill_from_outside_is_noticed_without_a_call;
+            $on:
+            [H2: a_plugin_that_cannot_serve_says_why]
         );
         group!(shutdown:
             the_plugin_ends_by_itself_and_cleans_up,

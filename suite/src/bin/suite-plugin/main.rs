@@ -11,6 +11,8 @@
 //! --print-first TEXT prints TEXT before it serves
 //! --chatter          a thread prints numbered lines from the start until the process ends, which is
 //!                    some lines after serving has ended; one of the main thread is among those
+//! --fail-first HOW   before it serves, says "no cheese today" and ends so: with an error of main (return),
+//!                    a panic, or on stderr with status 3 (exit) or SIGABRT (abort)
 //! --exit-file PATH   writes PATH when serving has ended in good order
 //! --stubborn         then sleeps for ever
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
@@ -106,6 +108,19 @@ mod unix {
                     plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));
                 }
                 "--print-first" => println!("{}", value()?),
+                "--fail-first" => match value()?.as_str() {
+                    "return" => return Err("no cheese today".into()),
+                    "panic" => panic!("no cheese today"),
+                    "exit" => {
+                        eprintln!("no cheese today");
+                        std::process::exit(3);
+                    }
+                    "abort" => {
+                        eprintln!("no cheese today");
+                        std::process::abort();
+                    }
+                    how => return Err(format!("unknown end {how:?}").into()),
+                },
                 "--chatter" => chatter = Some(chatter_on()),
                 "--exit-file" => exit_file = Some(value()?.into()),
                 "--stubborn" => stubborn = true,

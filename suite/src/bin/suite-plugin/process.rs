@@ -83,7 +83,9 @@ impl Process for ThisProcess {
             let _panicked = std::thread::spawn(move || panic!("{}", request.text)).join();
             return Ok(Nothing {});
         }
-        if !request.text.is_empty() {
+        if request.on_stderr {
+            eprintln!("{}", request.text);
+        } else if !request.text.is_empty() {
             // A record, since the plain stderr goes to the host as output.
             tracing::error!("{}", request.text);
         }
@@ -91,6 +93,10 @@ impl Process for ThisProcess {
             crash_request::How::PanicElsewhere => Ok(Nothing {}),
             crash_request::How::Exit => std::process::exit(request.code),
             crash_request::How::Abort => std::process::abort(),
+            crash_request::How::Overflow => {
+                let _never = overflow(0);
+                Ok(Nothing {})
+            }
             crash_request::How::Kill => {
                 let own = rustix::process::getpid();
                 let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
@@ -179,6 +185,13 @@ impl Process for ThisProcess {
             in_tokio: tokio::runtime::Handle::try_current().is_ok(),
         })
     }
+}
+
+/// Uses the stack up.
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn overflow(depth: u64) -> u64 {
+    let block = std::hint::black_box([depth; 64]);
+    overflow(depth + 1) + block[0]
 }
 
 fn print(request: &PrintRequest) -> io::Result<()> {
