@@ -43,9 +43,12 @@ const CHUNK: usize = 64 * 1024;
 impl Watcher {
     pub(super) fn start(watched: Watched, events: Arc<dyn Events>) -> io::Result<Self> {
         let (stop_reader, stop) = io::pipe()?;
+        // On this thread and not on the new one: the death signal is a thread's own affair, and the
+        // one that was set for the process is that of its first thread.
+        let state = State::new(watched, stop_reader);
         thread::Builder::new()
             .name("outboard-stdio".to_owned())
-            .spawn(move || State::new(watched, stop_reader).run(&*events))?;
+            .spawn(move || state.run(&*events))?;
         Ok(Self { _stop: stop })
     }
 }
