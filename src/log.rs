@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use crate::sys::stdio::write_log;
 
 #[cfg(feature = "log")]
+mod filter;
+#[cfg(feature = "log")]
 mod layer;
 
 #[cfg(feature = "log")]
@@ -37,23 +39,15 @@ fn write_entry(level: Level, module: &str, message: &str, fields: &Map<String, V
     let _unread = write_log(entry.to_line().as_bytes());
 }
 
-/// Installs [`Layer`] as the global subscriber if there is none yet: everything from TRACE on, as
-/// go-plugin's plugins log by default, but from the libraries underneath only warnings.
+/// Installs [`Layer`] as the global subscriber if there is none yet.
 #[cfg(feature = "log")]
 pub(crate) fn install() {
-    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::Registry;
     use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::{Registry, filter::Targets};
 
-    // They log each frame and each poll; and what h2 logs while a log line is sent makes more.
-    let quiet = [
-        "h2", "hyper", "mio", "tokio", "async_io", "polling", "rustls",
-    ];
-    let quiet = quiet.map(|target| (target, LevelFilter::WARN));
-    let filter = Targets::new()
-        .with_default(LevelFilter::TRACE)
-        .with_targets(quiet);
-    let subscriber = Registry::default().with(filter).with(Layer::new());
+    // Beside the layer, so that what nobody gets is not even made.
+    let filter = filter::Filter::of_environment().targets();
+    let subscriber = Registry::default().with(filter).with(Layer::unfiltered());
     // The program's own subscriber has precedence.
     let _taken = tracing::subscriber::set_global_default(subscriber);
 }

@@ -11,6 +11,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::filter::Filter;
 use crate::plugin::panic;
 
 /// A `tracing` layer for plugins: each event becomes one line in hclog's format on the original
@@ -20,15 +21,35 @@ use crate::plugin::panic;
 /// [`Plugin::serve`](crate::Plugin::serve) installs it by itself unless the program has set a
 /// global subscriber; use it to build that one. It writes to where stderr was when the plugin was
 /// made, so that it is never mixed up with what the program prints.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Layer {}
+///
+/// What `RUST_LOG` lets through, in the usual directives (`info,my_library=trace`), goes to the host.
+/// Without that variable it is everything from INFO on, and all of the program's own crate, the one
+/// named as its file is; add to it or take it away with [`unfiltered`](Self::unfiltered) and filters
+/// of your own.
+#[derive(Debug)]
+pub struct Layer {
+    filter: Option<Filter>,
+}
 
 impl Layer {
     /// A layer for `tracing_subscriber`'s registry.
     #[must_use]
     pub fn new() -> Self {
-        Self {}
+        Self {
+            filter: Some(Filter::of_environment()),
+        }
+    }
+
+    /// A layer that sends whatever the filters around it let through.
+    #[must_use]
+    pub fn unfiltered() -> Self {
+        Self { filter: None }
+    }
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -56,6 +77,10 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let filter = self.filter.as_ref();
+        if filter.is_some_and(|filter| !filter.lets_through(event.metadata())) {
+            return;
+        }
         if event.metadata().target() == PANIC_TARGET && panic::is_installed() {
             // The hook has written a record already, which says where it was besides.
             return;
