@@ -55,6 +55,11 @@ impl UnixChild {
                 Ended::Yes(exit) => Some(exit),
                 Ended::Gone => Some(Exit::Unknown),
             };
+            #[cfg(target_os = "linux")]
+            if self.exit.is_some() {
+                // Of no use any more, while the owner may be kept.
+                self.handle.pidfd = None;
+            }
         }
         Ok(self.exit)
     }
