@@ -6,9 +6,126 @@
 //! HashiCorp's go-plugin: hosts run existing Go and Python plugins, and plugins run under existing
 //! Go hosts.
 //!
-//! An interface is a service in a `.proto` file. `outboard-build` turns it into one trait, a client
-//! that implements the trait over a connection, and a server for any implementation. The repository's
-//! `examples` are whole programs.
+//! # A plugin, its host and a test
+//!
+//! An interface is a service in a `.proto` file, here `proto/greeter.proto`:
+//!
+//! ```proto
+#![doc = include_str!("front/greeter.proto")]
+//! ```
+//!
+//! `build.rs` turns it into one trait, a client that implements the trait over a connection, and a
+//! server for any implementation. `protoc` is not needed; the crate `outboard-build` is.
+//!
+//! ```no_run
+//! fn main() -> Result<(), outboard_build::Error> {
+//!     outboard_build::compile(&["proto/greeter.proto"], &["proto"])
+//! }
+//! ```
+//!
+//! What host and plugin share is a library, here the crate `greeter`:
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/greeter.rs"));
+//! # #[cfg(any())] // The line above stands for it: this crate has no build script.
+//! outboard::include_proto!("greeter"); // Greeter, GreeterClient, GreeterServer, the messages
+//!
+#![doc = include_str!("front/shared.rs")]
+//! # fn main() {}
+//! ```
+//!
+//! The plugin is a program of its own, `src/bin/greeter-plugin.rs`:
+//!
+//! ```no_run
+//! # mod greeter {
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/greeter.rs"));
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/shared.rs"));
+//! # }
+//! use greeter::{GreetReply, GreetRequest, Greeter, GreeterServer, HANDSHAKE};
+//! use outboard::{Plugin, Status, Tokio};
+//!
+//! struct Hello;
+//!
+//! impl Greeter for Hello {
+//!     async fn greet(&self, request: GreetRequest) -> Result<GreetReply, Status> {
+//!         Ok(GreetReply { text: format!("Hello, {}!", request.name) })
+//!     }
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), outboard::ServeError> {
+//!     Plugin::new(HANDSHAKE)
+//!         .provide("greeter", GreeterServer::new(Hello))
+//!         .serve(Tokio::current())
+//!         .await
+//! }
+//! ```
+//!
+//! The host launches it and calls it like any value. If the plugin crashes, calls fail with a
+//! status that says how; the host goes on.
+//!
+//! ```no_run
+//! # mod greeter {
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/greeter.rs"));
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/shared.rs"));
+//! # }
+//! use greeter::{GreeterClient, HANDSHAKE, welcome};
+//! use outboard::{Command, Host, Tokio};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let plugin = Host::new(HANDSHAKE)
+//!         .command(Command::new("./greeter-plugin"))
+//!         .start(Tokio::current())
+//!         .await?;
+//!     let greeter: GreeterClient = plugin.dispense("greeter").await?;
+//!     println!("{}", welcome(&greeter, "world").await?);
+//!     plugin.shutdown().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Tests need no process where the trait is enough, and launch the real plugin where it matters:
+//!
+//! ```no_run,test_harness
+//! # mod greeter {
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/greeter.rs"));
+//! #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/front/shared.rs"));
+//! # }
+//! # macro_rules! env { ("CARGO_BIN_EXE_greeter-plugin") => { "./greeter-plugin" } }
+//! use greeter::{GreetReply, GreetRequest, Greeter, GreeterClient, HANDSHAKE, welcome};
+//! use outboard::{Command, Host, Status, Tokio};
+//!
+//! struct Terse;
+//!
+//! impl Greeter for Terse {
+//!     async fn greet(&self, _: GreetRequest) -> Result<GreetReply, Status> {
+//!         Ok(GreetReply { text: "Hi.".into() })
+//!     }
+//! }
+//!
+//! #[tokio::test]
+//! async fn a_double_is_as_good_as_a_plugin() -> Result<(), Status> {
+//!     assert_eq!(welcome(&Terse, "world").await?, "Hi. Come in.");
+//!     Ok(())
+//! }
+//!
+//! #[tokio::test]
+//! async fn the_plugin_greets() -> Result<(), Box<dyn std::error::Error>> {
+//!     let plugin = Host::new(HANDSHAKE)
+//!         .command(Command::new(env!("CARGO_BIN_EXE_greeter-plugin")))
+//!         .start(Tokio::current())
+//!         .await?;
+//!     let greeter: GreeterClient = plugin.dispense("greeter").await?;
+//!     assert_eq!(welcome(&greeter, "world").await?, "Hello, world! Come in.");
+//!     plugin.shutdown().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The crate depends on `outboard`, on `outboard-build` for its build script, and here on `tokio`
+//! with the features `macros` and `rt`. The repository's `examples` are whole programs, with live
+//! interfaces passed in both directions, streams and several versions.
 //!
 //! # Features
 //!
