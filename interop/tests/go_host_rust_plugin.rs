@@ -214,3 +214,16 @@ fn sockets_are_removed() {
         assert_eq!(left, [""; 0], "{scenario}");
     }
 }
+
+/// Why a plugin cannot serve stands in the error of its host.
+#[test]
+fn the_reason_of_a_refusal_is_quoted() {
+    let Some(peers) = go() else { return };
+    let found = rust(peers)
+        .run(&["kv"])
+        .env("TMPDIR", "/no/such/directory")
+        .expect("rejected", &[]);
+    let error = found["start_error"].as_str().expect("a text");
+    assert!(error.contains("this plugin cannot serve: "), "{error}");
+    assert!(error.contains("/no/such/directory"), "{error}");
+}
