@@ -319,7 +319,10 @@ impl Driver {
                 }
                 self.shared.set_exited(report);
             }
-            HostEvent::Finished => self.logs.finish(self.runtime.now()),
+            HostEvent::Finished => {
+                self.logs.finish(self.runtime.now());
+                self.shared.set_log_ended();
+            }
         }
     }
 
@@ -612,6 +615,7 @@ impl Drop for Driver {
         }
         self.shared.set_exited(report);
         self.shared.set_stdio_ended();
-        self.shared.set_settled();
+        self.shared.set_link_ended();
+        self.shared.set_log_ended();
     }
 }

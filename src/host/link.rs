@@ -83,8 +83,8 @@ impl Watch {
 /// sockets just before its parent learns of its end, so this is hardly ever used up.
 const EXPLAIN_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long reading what an ended process printed may take. All of it is there already, and then
-/// the stream ends, unless a child of the process holds the other end open.
+/// How long nothing may come of what an ended process printed before that counts as its end. All of it
+/// is there already, and then the stream ends, unless a child of the process holds the other end open.
 const LAST_OUTPUT: Duration = Duration::from_millis(100);
 
 impl Link {
@@ -201,12 +201,16 @@ impl Link {
     pub(super) fn ended(&self, runtime: &SharedRuntime, shared: &Arc<Shared>, report: &ExitReport) {
         let connection = Arc::clone(&self.connection);
         let status = report.status(shared.name());
-        let settled = AtEnd(Arc::clone(shared), Shared::set_settled);
-        let limit = time::sleep(runtime, LAST_OUTPUT);
-        runtime.spawn(Box::pin(async move {
-            select(settled.0.stdio_ended(), limit).await;
+        if let Some(stable) = &self.stable {
+            stable.settle_with(status.clone());
+        }
+        let ended = AtEnd(Arc::clone(shared), Shared::set_link_ended);
+        let runtime = Arc::clone(runtime);
+        let tasks = Arc::clone(&runtime);
+        tasks.spawn(Box::pin(async move {
+            take_last_output(&runtime, &ended.0).await;
             connection.abort(status);
-            drop(settled);
+            drop(ended);
         }));
     }
 
@@ -347,6 +351,9 @@ async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result
     let mut turns = Turns::default();
     while let Some(data) = stream.message().await? {
         turns.step().await;
+        if !shared.printed.begin(data.data.len()) {
+            continue;
+        }
         let written = match data.channel() {
             stdio_data::Channel::Stdout => writers.stdout(&data.data).await,
             stdio_data::Channel::Stderr => writers.stderr(&data.data).await,
@@ -360,6 +367,7 @@ async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result
                 Ok(())
             }
         };
+        shared.printed.done();
         if let Err(panicked) = written {
             tracing::error!(
                 target: "outboard",
@@ -369,6 +377,38 @@ async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result
         }
     }
     Ok(())
+}
+
+/// Waits until the user's writers have got what an ended plugin printed, or have had their time.
+async fn take_last_output(runtime: &SharedRuntime, shared: &Shared) {
+    let limit = shared.settings().last_output_within;
+    let mut over = time::sleep(runtime, limit);
+    let mut before = shared.printed.progress();
+    loop {
+        let quiet = time::sleep(runtime, LAST_OUTPUT);
+        match select(shared.stdio_ended(), select(quiet, &mut over)).await {
+            Either::Left(_) => return,
+            Either::Right((Either::Left(_), _)) => {
+                let (done, writes) = shared.printed.progress();
+                if !writes && (done, writes) == before {
+                    return;
+                }
+                before = (done, writes);
+            }
+            Either::Right((Either::Right(_), _)) => break,
+        }
+    }
+    // What is left is counted at the speed of reading.
+    shared.printed.end();
+    let quiet = time::sleep(runtime, LAST_OUTPUT);
+    select(shared.stdio_ended(), quiet).await;
+    tracing::warn!(
+        target: "outboard",
+        plugin = shared.name(),
+        lost = shared.printed.lost(),
+        "the writers of what the plugin printed took longer than {limit:?} for the last of it: the \
+         rest is dropped (Host::last_output_within)"
+    );
 }
 
 /// Says why what the plugin prints does not come, or no longer, unless that goes without saying.

@@ -74,6 +74,7 @@ pub struct Host {
 pub(crate) struct Settings {
     max_message_size: usize,
     shutdown_grace: Duration,
+    last_output_within: Duration,
     listen: ListenPolicy,
     sync: SyncWriters,
     /// The names of the plugins per version, where the user told them.
@@ -107,6 +108,7 @@ impl Host {
             settings: Settings {
                 max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
                 shutdown_grace: Duration::from_secs(2),
+                last_output_within: Duration::from_secs(5),
                 listen: ListenPolicy::default(),
                 sync: SyncWriters::default(),
                 plugins: BTreeMap::new(),
@@ -192,6 +194,17 @@ impl Host {
     /// is not called.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.settings.shutdown_grace = grace;
+        self
+    }
+
+    /// How long the writers of what the plugin prints may take for the last of it once its process
+    /// has ended, before the rest is dropped, counted and logged. 5 s if this is not called; writers
+    /// that keep up need none of it.
+    ///
+    /// Within it, [`RunningPlugin::shutdown`], [`RunningPlugin::kill`] and
+    /// [`RunningPlugin::exited`] wait for the writers.
+    pub fn last_output_within(mut self, limit: Duration) -> Self {
+        self.settings.last_output_within = limit;
         self
     }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::FutureExt as _;
-use futures_util::future::{Shared as SharedFuture, select};
+use futures_util::future::{Shared as SharedFuture, join, select};
 use outboard_core::exit::Exit;
 use outboard_core::handshake::Protocol;
 use outboard_core::lock::{Mutex, Rank};
@@ -95,8 +95,55 @@ pub(super) struct Shared {
     exited: SharedFuture<oneshot::Receiver<ExitReport>>,
     stdio: Mutex<Option<oneshot::Sender<()>>>,
     stdio_ended: SharedFuture<oneshot::Receiver<()>>,
+    /// What goes to the user's writers.
+    pub(super) printed: Printed,
+    log_ended: AtomicBool,
+    link_ended: AtomicBool,
     settle: Mutex<Option<oneshot::Sender<()>>>,
     settled: SharedFuture<oneshot::Receiver<()>>,
+}
+
+/// How far the user's writers are with what the plugin prints.
+#[derive(Default)]
+pub(super) struct Printed {
+    /// Pieces begun with, and done with.
+    begun: AtomicU64,
+    done: AtomicU64,
+    /// The time for the last output is over: what still comes is counted and dropped.
+    is_over: AtomicBool,
+    lost: AtomicU64,
+}
+
+impl Printed {
+    /// Begins with a piece, unless the time for that is over.
+    pub(super) fn begin(&self, length: usize) -> bool {
+        if self.is_over.load(Ordering::Relaxed) {
+            self.lost.fetch_add(length as u64, Ordering::Relaxed);
+            return false;
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// The piece has been handed on.
+    pub(super) fn done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that stays the same while nothing comes, and whether a writer is at work.
+    pub(super) fn progress(&self) -> (u64, bool) {
+        let done = self.done.load(Ordering::Relaxed);
+        (done, self.begun.load(Ordering::Relaxed) != done)
+    }
+
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// How many bytes were dropped.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
 impl Shared {
@@ -113,6 +160,9 @@ impl Shared {
             exited: exited.shared(),
             stdio: Mutex::new(Rank::Driver, Some(stdio)),
             stdio_ended: stdio_ended.shared(),
+            printed: Printed::default(),
+            log_ended: AtomicBool::new(false),
+            link_ended: AtomicBool::new(false),
             settle: Mutex::new(Rank::Driver, Some(settle)),
             settled: settled.shared(),
         }
@@ -151,9 +201,31 @@ impl Shared {
         self.stdio_ended.clone()
     }
 
-    /// The process is gone, and so is the connection: later calls say how it ended.
-    pub(super) fn set_settled(&self) {
-        finish(&self.settle);
+    /// The process is gone, and so is the connection: what the plugin printed has been handed over,
+    /// and later calls say how it ended.
+    pub(super) fn set_link_ended(&self) {
+        self.link_ended.store(true, Ordering::SeqCst);
+        self.settle();
+    }
+
+    /// The process is gone, and its log has been handed over.
+    pub(super) fn set_log_ended(&self) {
+        self.log_ended.store(true, Ordering::SeqCst);
+        self.settle();
+    }
+
+    fn settle(&self) {
+        if self.link_ended.load(Ordering::SeqCst) && self.log_ended.load(Ordering::SeqCst) {
+            finish(&self.settle);
+        }
+    }
+
+    /// Resolves when the process has ended and what it printed and logged has been handed over, as
+    /// far as there was time for that.
+    fn settled(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
+        let settled = self.settled.clone();
+        // Its sender is used at the latest by the drop of the driver.
+        join(self.exited(), settled).map(|(report, _)| report)
     }
 
     /// Resolves when the process has ended.
@@ -196,8 +268,8 @@ pub struct RunningPlugin {
     link: Link,
 }
 
-/// How long the last output of an ended plugin may take to be handed over; a bound for a runtime
-/// that has stopped running tasks.
+/// What [`RunningPlugin::shutdown`] and [`RunningPlugin::kill`] wait beyond the time that the last
+/// output may take: a bound for a runtime that has stopped running tasks.
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl RunningPlugin {
@@ -300,16 +372,19 @@ impl RunningPlugin {
         self.shared.disconnected.load(Ordering::Relaxed) && !self.is_exited()
     }
 
-    /// How the plugin ended, once it has.
+    /// How the plugin ended, once it has. The last of what it printed may still be on its way to the
+    /// writers; [`exited`](Self::exited) waits for that.
     #[must_use]
     pub fn exit_report(&self) -> Option<ExitReport> {
         self.shared.report()
     }
 
-    /// Resolves when the process has ended, however that comes. It does not hold the plugin: when
+    /// Resolves when the process has ended, however that comes, and what it printed and logged has
+    /// been handed over; see [`Host::last_output_within`](crate::Host::last_output_within). Calls
+    /// fail before that, as soon as the end is known. It does not hold the plugin: when
     /// the handle is dropped, the future resolves with the kill. Cancel-safe.
     pub fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
-        self.shared.exited()
+        self.shared.settled()
     }
 
     /// Asks the plugin's health service. Cancel-safe.
@@ -344,7 +419,8 @@ impl RunningPlugin {
 
     /// Ends the plugin in good order: closes the broker, asks the plugin to end, and kills it if it
     /// is still there after the grace period. When this returns, the process is gone and reaped, and
-    /// what the plugin printed has been handed to the writers.
+    /// what the plugin printed has been handed to the writers, as far as they took it within
+    /// [`Host::last_output_within`](crate::Host::last_output_within).
     ///
     /// Calling it for a plugin that has ended already is fine. If the future is dropped, the plugin
     /// is killed.
@@ -376,8 +452,9 @@ impl RunningPlugin {
         // If the driver is gone, so is the process, and `exited` resolves.
         let _over = self.requests.unbounded_send(request);
         let report = self.shared.exited().await;
-        let limit = time::sleep(&self.runtime, SETTLED_WITHIN);
-        select(self.shared.settled.clone(), limit).await;
+        let limit = self.shared.settings().last_output_within;
+        let limit = time::sleep(&self.runtime, limit.saturating_add(SETTLED_WITHIN));
+        select(self.shared.settled(), limit).await;
         report
     }
 }

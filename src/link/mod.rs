@@ -166,6 +166,14 @@ impl Stable {
         }
     }
 
+    /// As [`settle`](Self::settle), and where there is no present one calls fail with this.
+    pub(crate) fn settle_with(&self, status: Status) {
+        self.settle();
+        if matches!(self.0.state.lock().stage, Stage::Waiting) {
+            drop(self.0.close(status, End::Drained));
+        }
+    }
+
     /// Whether a call that the present connection does not take may be taken by another.
     pub(crate) fn comes_back(&self) -> bool {
         matches!(self.0.state.lock().stage, Stage::Up(_) | Stage::Waiting)

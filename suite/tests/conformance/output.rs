@@ -1,6 +1,7 @@
 //! What plugins print.
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::future::join;
 use outboard::Host;
@@ -144,6 +145,61 @@ pub async fn the_last_output_arrives_before_shutdown_returns(h: Harness) {
         assert_eq!(String::from_utf8_lossy(&stdout.bytes()), text);
         assert_eq!(String::from_utf8_lossy(&stderr.bytes()), text);
     }
+}
+
+/// A writer that takes its time with each piece.
+struct Slow(Sink, Duration);
+
+impl io::Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        std::thread::sleep(self.1);
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Has a mebibyte printed by the last call, ends the plugin, and gives how much of it has come.
+async fn a_last_mebibyte(h: &Harness, takes: Duration, limit: Duration, kill: bool) -> usize {
+    let stdout = Sink::default();
+    let host = h.host([""; 0]).last_output_within(limit);
+    let rig = h
+        .start_host(host.sync_stdout(Slow(stdout.clone(), takes)))
+        .await;
+    let text: String = (0..1 << 17).map(|n| format!("{n:07},")).collect();
+    print(&rig, How::Handler, false, &text).await;
+    if kill {
+        // Only what the plugin had sent by then can come; all of it was printed.
+        let exited = rig.plugin.exited();
+        h.promptly(rig.plugin.kill()).await;
+        h.promptly(exited).await;
+    } else {
+        h.promptly(rig.plugin.shutdown()).await.expect("it ends");
+    }
+    let come = stdout.bytes();
+    assert!(text.as_bytes().starts_with(&come), "in order and whole");
+    come.len()
+}
+
+pub async fn a_mebibyte_printed_by_the_last_call_has_been_written(h: Harness) {
+    let limit = Duration::from_secs(60);
+    for takes in [Duration::ZERO, Duration::from_micros(200)] {
+        for _ in 0..3 {
+            assert_eq!(a_last_mebibyte(&h, takes, limit, false).await, 1 << 20);
+        }
+    }
+}
+
+pub async fn a_writer_that_takes_too_long_costs_its_limit_and_no_more(h: Harness) {
+    // All of it would take a minute.
+    let takes = Duration::from_millis(60);
+    let limit = Duration::from_millis(200);
+    let come = a_last_mebibyte(&h, takes, limit, false).await;
+    assert!(come < 1 << 20, "not all of it");
+    let come = a_last_mebibyte(&h, takes, limit, true).await;
+    assert!(come < 1 << 20, "not all of it");
 }
 
 pub async fn a_thread_that_prints_to_the_very_end_harms_nothing(h: Harness) {
