@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use outboard_core::rt::Stdin;
 
+/// A variable of an environment: name and value.
+type Variable = (OsString, OsString);
+
 /// A plugin's program with its arguments, environment and working directory.
 ///
 /// It mirrors [`std::process::Command`], less what a plugin's host must decide itself: stdout and
@@ -16,8 +19,8 @@ use outboard_core::rt::Stdin;
 pub struct Command {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
-    overrides: Vec<(OsString, OsString)>,
+    env: Vec<Variable>,
+    overrides: Vec<Variable>,
     removed: Vec<OsString>,
     pub(super) dir: Option<PathBuf>,
     pub(super) stdin: Stdin,
@@ -157,11 +160,11 @@ impl Command {
     /// The command's own variables, and those of the host as they are passed on where they are.
     pub(super) fn take_env(
         &mut self,
-        host: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> (Vec<(OsString, OsString)>, Vec<(OsString, OsString)>) {
+        host: impl IntoIterator<Item = Variable>,
+    ) -> (Vec<Variable>, Vec<Variable>) {
         let mut own = std::mem::take(&mut self.env);
         own.extend(self.overrides.iter().cloned());
-        let kept = |(name, _): &(OsString, OsString)| !self.removed.contains(name);
+        let kept = |(name, _): &Variable| !self.removed.contains(name);
         let passed_on = host.into_iter().filter(kept);
         (own, passed_on.chain(self.overrides.clone()).collect())
     }
