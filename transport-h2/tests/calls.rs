@@ -200,7 +200,10 @@ fn unknown_methods_and_services_are_told_apart() {
         let pair = pair();
         for (path, text) in [
             ("/test.Echo/Nope", "unknown method Nope"),
-            ("/test.Nope/Echo", "unknown service test.Nope"),
+            (
+                "/test.Nope/Echo",
+                "unknown service test.Nope; the services here are test.Echo",
+            ),
         ] {
             let call = pair.connection.unary(CallHead::new(path), out("x"));
             let error = call.await.expect_err("fails");

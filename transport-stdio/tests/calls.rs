@@ -190,7 +190,10 @@ fn metadata_and_errors_travel() {
 
         for (path, text) in [
             ("/test.Echo/Nope", "unknown method Nope"),
-            ("/test.Nope/X", "unknown service test.Nope"),
+            (
+                "/test.Nope/X",
+                "unknown service test.Nope; the services here are test.Echo",
+            ),
         ] {
             let error = pair.connection.unary(CallHead::new(path), out("")).await;
             let error = error.expect_err("unknown");

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
 use crate::lock::Watched;
 use crate::rt::BoxFuture;
+use crate::wire::plugin;
 
 /// Which side sends how many messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -274,7 +275,7 @@ impl Router {
     ///
     /// # Errors
     /// [`Code::Unimplemented`](super::Code::Unimplemented) with a text that tells an unknown
-    /// service from an unknown method.
+    /// service from an unknown method, and names what there is instead.
     pub fn route(&self, path: &str) -> Result<&Route, Status> {
         self.routes.get(path).ok_or_else(|| self.unknown(path))
     }
@@ -290,9 +291,23 @@ impl Router {
             .and_then(|rest| rest.rsplit_once('/'));
         match split {
             Some((service, method)) if self.services.contains_key(service) => {
-                Status::unimplemented(format!("unknown method {method} for service {service}"))
+                let methods = self.services[service].descriptor().methods.iter();
+                let present = Names(methods.map(|method| method.name));
+                Status::unimplemented(format!(
+                    "unknown method {method} for service {service}, which has {present}"
+                ))
             }
-            Some((service, _)) => Status::unimplemented(format!("unknown service {service}")),
+            Some((service, _)) => {
+                let present = Names(
+                    self.services
+                        .keys()
+                        .copied()
+                        .filter(|name| !is_common(name)),
+                );
+                Status::unimplemented(format!(
+                    "unknown service {service}; the services here are {present}"
+                ))
+            }
             None => Status::unimplemented(format!(
                 "malformed method name {path:?}: expected /SERVICE/METHOD"
             )),
@@ -300,8 +315,131 @@ impl Router {
     }
 }
 
+/// Whether servers of all plugins have this service, so that its name tells nobody anything.
+fn is_common(service: &str) -> bool {
+    let of_plugins = [&plugin::BROKER, &plugin::CONTROLLER, &plugin::STDIO];
+    service.starts_with("grpc.") || of_plugins.iter().any(|common| common.name == service)
+}
+
+/// Names for a message to people: a bounded number of bounded length, and how many there are more.
+struct Names<I>(I);
+
+/// Names shown, and bytes of them.
+const MAX_NAMES: usize = 16;
+const MAX_NAMES_SIZE: usize = 1024;
+
+impl<'a, I: Iterator<Item = &'a str> + Clone> fmt::Display for Names<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = self.0.clone().peekable();
+        if names.peek().is_none() {
+            return f.write_str("none");
+        }
+        let mut size = 0;
+        let fits = |name: &&str| {
+            size += name.len();
+            size <= MAX_NAMES_SIZE
+        };
+        let shown: Vec<&str> = self.0.clone().take(MAX_NAMES).take_while(fits).collect();
+        f.write_str(&shown.join(", "))?;
+        match names.count() - shown.len() {
+            0 => Ok(()),
+            more if shown.is_empty() => write!(f, "{more} with long names"),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.services.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Of(&'static ServiceDescriptor);
+
+    impl Service for Of {
+        fn descriptor(&self) -> &'static ServiceDescriptor {
+            self.0
+        }
+
+        fn unary(
+            &self,
+            _: usize,
+            _: CallContext,
+            _: Bytes,
+        ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
+            unreachable!("nobody calls")
+        }
+
+        fn streaming(
+            &self,
+            _: usize,
+            _: CallContext,
+            _: Box<dyn Call>,
+        ) -> BoxFuture<'static, Result<StreamReply, Status>> {
+            unreachable!("nobody calls")
+        }
+    }
+
+    fn router(services: impl IntoIterator<Item = &'static ServiceDescriptor>) -> Router {
+        let mut router = Router::new();
+        for service in services {
+            router.add(Arc::new(Of(service))).expect("one of each name");
+        }
+        router
+    }
+
+    fn named(name: String) -> &'static ServiceDescriptor {
+        Box::leak(Box::new(ServiceDescriptor {
+            name: name.leak(),
+            methods: &[],
+            file_descriptor_set: &[],
+        }))
+    }
+
+    fn text(router: &Router, path: &str) -> String {
+        let error = router.route(path).map(|_| ()).expect_err("unknown");
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_with_what_is_there() {
+        let own = [&plugin::BROKER, &plugin::STDIO, &plugin::CONTROLLER];
+        let some = router(own.into_iter().chain([
+            named("b.B".into()),
+            named("grpc.health.v1.Health".into()),
+            named("a.A".into()),
+        ]));
+        assert_eq!(
+            text(&some, "/c.C/Get"),
+            "unknown service c.C; the services here are a.A, b.B"
+        );
+        assert_eq!(
+            text(&some, "/plugin.GRPCStdio/Nope"),
+            "unknown method Nope for service plugin.GRPCStdio, which has StreamStdio"
+        );
+        assert_eq!(
+            text(&router(own), "/c.C/Get"),
+            "unknown service c.C; the services here are none"
+        );
+        assert!(text(&some, "nothing").starts_with("malformed method name"));
+    }
+
+    #[test]
+    fn the_names_in_an_error_are_few() {
+        let many = router((0..100).map(|n| named(format!("s{n:03}"))));
+        let told = text(&many, "/c.C/Get");
+        assert!(told.ends_with(", s014, s015 and 84 more"), "{told}");
+        let long = router((0..3).map(|n| named(format!("s{n}{}", "x".repeat(400)))));
+        let told = text(&long, "/c.C/Get");
+        assert!(told.ends_with("xxx and 1 more"), "{told}");
+        assert!(told.len() < MAX_NAMES_SIZE + 100, "{}", told.len());
+        let huge = router((0..3).map(|n| named(format!("s{n}{}", "x".repeat(4000)))));
+        let told = text(&huge, "/c.C/Get");
+        assert!(told.ends_with("are 3 with long names"), "{told}");
     }
 }

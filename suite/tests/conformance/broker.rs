@@ -108,6 +108,8 @@ pub async fn several_services_share_an_id(h: Harness) {
         let refused = channel.unary::<Nothing, Nothing>(head, &Nothing {}).await;
         let status = refused.expect_err("not on this id");
         assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+        let there = "the services here are outboard.suite.Probe, outboard.suite.Process";
+        assert!(status.message().ends_with(there), "{status}");
     }
     rig.shutdown().await;
 }

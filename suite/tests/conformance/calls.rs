@@ -102,17 +102,24 @@ pub async fn a_call_that_nobody_polls_holds_up_no_other(h: Harness) {
 pub async fn unknown_services_and_methods_are_unimplemented(h: Harness) {
     let rig = h.start().await;
     let channel = rig.plugin.channel();
-    for path in [
-        "/no.such.Service/Method",
-        "/outboard.suite.Probe/NoSuchMethod",
+    for (path, what, instead) in [
+        (
+            "/no.such.Service/Method",
+            "service no.such.Service;",
+            "outboard.suite.Probe",
+        ),
+        (
+            "/outboard.suite.Probe/NoSuchMethod",
+            "method NoSuchMethod for service outboard.suite.Probe,",
+            "Echo",
+        ),
     ] {
         let call = channel.unary::<Nothing, Nothing>(channel.head(path), &Nothing {});
         let status = call.await.expect_err("nobody serves it");
         assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
-        let named = path.rsplit('/').next().expect("a method");
-        let service = path.split('/').nth(1).expect("a service");
-        let text = status.message();
-        assert!(text.contains(named) || text.contains(service), "{text}");
+        let (text, wanted) = (status.message(), format!("unknown {what}"));
+        assert!(text.starts_with(&wanted), "{text}");
+        assert!(text.contains(instead), "{text}");
     }
     assert_eq!(rig.probe.echo(payload("on")).await, Ok(payload("on")));
     rig.shutdown().await;
