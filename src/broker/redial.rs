@@ -20,7 +20,7 @@ use outboard_core::rpc::{Connection, ConnectionConfig, Status, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use super::{Broker, Inner};
-use crate::link::Stable;
+use crate::link::{Stable, Watch};
 use crate::time::{self, Alarm};
 
 /// How long connecting to an announced address may take; as in Go's gRPC.
@@ -100,38 +100,6 @@ impl Broker {
             state.dialled.insert(ticket, open);
         }
         (ticket, closed)
-    }
-}
-
-/// News of the present inside.
-struct Watch {
-    retiring: Option<BoxFuture<'static, ()>>,
-    lost: Option<BoxFuture<'static, Status>>,
-}
-
-impl Watch {
-    fn of(inside: &Arc<dyn Connection>) -> Self {
-        Self {
-            retiring: Some(inside.retiring()),
-            lost: Some(inside.closed()),
-        }
-    }
-
-    /// What has happened to the connection, each once.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LinkInput> {
-        if let Some(retiring) = &mut self.retiring
-            && retiring.as_mut().poll(cx).is_ready()
-        {
-            self.retiring = None;
-            return Poll::Ready(LinkInput::Retiring);
-        }
-        if let Some(lost) = &mut self.lost
-            && lost.as_mut().poll(cx).is_ready()
-        {
-            self.lost = None;
-            return Poll::Ready(LinkInput::Lost);
-        }
-        Poll::Pending
     }
 }
 

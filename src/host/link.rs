@@ -10,6 +10,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, FutureExt as _, Shared as SharedFuture, select};
 use outboard_core::handshake::Protocol;
 use outboard_core::host::HostInput;
+use outboard_core::link::LinkInput;
 use outboard_core::rpc::{
     Channel, Code, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
 };
@@ -21,7 +22,7 @@ use outboard_core::wire::plugin::{
 use super::running::{ExitReport, Shared};
 use crate::broker::{Broker, BrokerParts, Generation};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
-use crate::link::Stable;
+use crate::link::{self, Stable};
 use crate::time::{self, Turns};
 
 /// The way to a plugin. Clones are the same.
@@ -46,8 +47,7 @@ impl Inside {
     /// What is watched of it.
     pub(super) fn watch(self) -> Watch {
         Watch {
-            retiring: Some(self.connection.retiring()),
-            lost: Some(self.connection.closed()),
+            news: link::Watch::of(&self.connection),
             _superseded: self.superseded,
         }
     }
@@ -55,27 +55,20 @@ impl Inside {
 
 /// News of the present inside of a [`Link`].
 pub(super) struct Watch {
-    retiring: Option<BoxFuture<'static, ()>>,
-    lost: Option<BoxFuture<'static, Status>>,
+    news: link::Watch,
     _superseded: oneshot::Sender<()>,
 }
 
 impl Watch {
     /// What has happened to the connection, each once.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HostInput<'static>> {
-        if let Some(retiring) = &mut self.retiring
-            && retiring.as_mut().poll(cx).is_ready()
-        {
-            self.retiring = None;
-            return Poll::Ready(HostInput::ConnectionRetiring);
-        }
-        if let Some(lost) = &mut self.lost
-            && lost.as_mut().poll(cx).is_ready()
-        {
-            self.lost = None;
-            return Poll::Ready(HostInput::ConnectionLost);
-        }
-        Poll::Pending
+        self.news.poll(cx).map(|news| match news {
+            LinkInput::Retiring => HostInput::ConnectionRetiring,
+            LinkInput::Lost
+            | LinkInput::Connected
+            | LinkInput::ConnectFailed(_)
+            | LinkInput::Gone(_) => HostInput::ConnectionLost,
+        })
     }
 }
 

@@ -6,7 +6,10 @@
 //! with is never made twice.
 
 mod streaming;
+#[cfg(all(test, unix))]
+mod tests;
 mod unary;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -22,6 +25,8 @@ use outboard_core::rt::{BoxFuture, SharedRuntime};
 
 use self::streaming::Slot;
 use self::unary::Unary;
+
+pub(crate) use self::watch::Watch;
 
 /// A connection whose inside can be replaced.
 ///
@@ -128,7 +133,7 @@ impl Stable {
                 // The end has overtaken it.
                 Stage::Up(_) | Stage::Last(_) | Stage::Gone(..) => return drop(state),
             }
-            let waiting = std::mem::take(&mut state.streaming);
+            let mut waiting = std::mem::take(&mut state.streaming);
             if waiting.is_empty() {
                 state.epoch += 1;
                 state.stage = Stage::Up(inside);
@@ -139,13 +144,16 @@ impl Stable {
             }
             drop(state);
             // Opening polls the callers' messages, which has no business under the lock.
-            let mut waiting = waiting.into_iter();
-            let taken = waiting.all(|slot| slot.upgrade().is_none_or(|slot| slot.start(&inside)));
-            if !taken {
+            let is_taken =
+                |slot: &Weak<Slot>| slot.upgrade().is_none_or(|slot| slot.start(&inside));
+            while waiting.front().is_some_and(is_taken) {
+                waiting.pop_front();
+            }
+            if !waiting.is_empty() {
                 // It takes no more calls already. Its owner will learn that and bring another.
                 let mut state = self.0.state.lock();
-                let came_since = std::mem::take(&mut state.streaming);
-                state.streaming = waiting.chain(came_since).collect();
+                waiting.append(&mut state.streaming);
+                state.streaming = waiting;
                 self.0.retire(state, inside);
                 return;
             }
