@@ -54,10 +54,9 @@ impl Fake {
 
     fn take(&self, head: &CallHead) -> Next {
         let next = self.next.lock().expect("no panic").pop_front();
-        let next = next.unwrap_or(if self.is_retiring() {
-            Next::Untaken
-        } else {
-            Next::Answered
+        let next = next.unwrap_or_else(|| match self.is_retiring() {
+            true => Next::Untaken,
+            false => Next::Answered,
         });
         if next != Next::Untaken {
             let mut made = self.made.lock().expect("no panic");
