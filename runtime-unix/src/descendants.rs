@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use outboard_core::lock::{Mutex, Rank};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -42,7 +43,7 @@ pub(crate) fn kill(root: &Handle) -> bool {
         begun.elapsed() < PATIENCE
     });
     if !over {
-        let walk = Arc::new(Mutex::new(walk));
+        let walk = Arc::new(Mutex::new(Rank::Process, walk));
         let rest = {
             let walk = Arc::clone(&walk);
             move || finish(&walk)
@@ -59,7 +60,7 @@ pub(crate) fn kill(root: &Handle) -> bool {
 }
 
 fn finish(walk: &Mutex<Walk>) {
-    let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut walk = walk.lock();
     walk.go_on(|| {
         thread::sleep(PAUSE);
         true

@@ -91,6 +91,8 @@ pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
                 h.host_of(Command::new(FAKE).args(["stdio", &opening, end]))
             };
             // An error noticed before the start is over is as good.
+            // It would speak nonsense again, as often as it is connected to.
+            let host = host.reconnect_within(Duration::ZERO);
             let Ok(plugin) = h.promptly(host.start(h.runtime.clone())).await else {
                 continue;
             };
