@@ -156,7 +156,8 @@ impl Harness {
     /// it. The process that it calls its own is another one.
     pub async fn second_host(&self, socket: &Path) -> RunningPlugin {
         let script = format!("echo '1|1|unix|{}|grpc|'; exec sleep 600", socket.display());
-        let host = self.script(&script);
+        // It is the first connection that is looked at.
+        let host = self.script(&script).reconnect_within(Duration::ZERO);
         host.start(self.runtime.clone()).await.expect("it connects")
     }
 

@@ -324,7 +324,9 @@ pub async fn who_cannot_be_accepted_for_want_of_descriptors_is_told(h: Harness) 
         let brokered: outboard_suite::proto::ProbeClient = rig.plugin.broker().dial(id).await?;
         brokered.echo(payload("x")).await
     };
-    let refused = h.promptly(dialled).await.expect_err("it was not accepted");
+    // It is dialled again for some seconds.
+    let refused = h.within(Duration::from_secs(20), dialled).await;
+    let refused = refused.expect_err("it was not accepted");
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     let told = "no file descriptor is left for a connection to a brokered service";
     h.promptly(records.with(told)).await;
