@@ -33,6 +33,6 @@ mod toolchain;
 pub use go::{GoPeers, go};
 pub use host_run::{HostRun, Report};
 pub use node::{NodePeer, node};
-pub use process::{Wait, is_alive, kill, wait_until_gone};
+pub use process::{Wait, is_alive, kill, sockets_in, wait_until_gone};
 pub use python::{PythonPeer, PythonStdioPeer, python, python_stdio};
 pub use toolchain::{loud_skip, run_to_end};

@@ -1,5 +1,7 @@
 //! Looking at and ending processes that are not our children.
 
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long to wait for something that another process does.
@@ -32,6 +34,25 @@ pub fn kill(pid: u32) {
     // The only possible failure that matters, a process that stays, is seen by
     // whoever waits for its end.
     let _ = rustix::process::kill_process(unix_pid(pid), rustix::process::Signal::KILL);
+}
+
+/// The sockets in this directory and those in it.
+///
+/// # Panics
+/// If it cannot be read.
+#[must_use]
+pub fn sockets_in(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let entry = entry.expect("readable");
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            found.extend(sockets_in(&entry.path()));
+        } else if kind.is_socket() {
+            found.push(entry.path());
+        }
+    }
+    found
 }
 
 /// Waits until the process is gone and says whether that came to pass. A

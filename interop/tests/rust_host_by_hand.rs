@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +31,7 @@ use outboard_interop::proto::examples::{
     KvClient, KvServer, PutRequest, SumRequest, SumResponse,
 };
 use outboard_interop::rust_host::{HANDSHAKE, Peer, end, recorder::Recorder, run};
+use outboard_interop::sockets_in;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -366,10 +367,7 @@ async fn connect(path: &Path) -> Channel {
 fn brokered_sockets_take_many_connections_and_services() {
     run(async {
         let dir = tempfile::tempdir().expect("a directory");
-        let files = || -> Vec<PathBuf> {
-            let entries = std::fs::read_dir(dir.path()).expect("the directory");
-            entries.map(|e| e.expect("an entry").path()).collect()
-        };
+        let files = || sockets_in(dir.path());
         let host = Peer::rust(PLUGIN).host(&["probe"]).socket_dir(dir.path());
         let plugin = started(host).await;
         let before = files();

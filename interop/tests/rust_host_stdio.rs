@@ -10,7 +10,7 @@ use outboard_interop::proto::examples::{
 use outboard_interop::rust_host::recorder::Recorder;
 use outboard_interop::rust_host::{HANDSHAKE, Peer, calls, end, life, output, run, services};
 use outboard_interop::scenarios::{self, Subject};
-use outboard_interop::{go, is_alive, kill, python, python_stdio};
+use outboard_interop::{go, is_alive, kill, python, python_stdio, sockets_in};
 
 const RUST: &str = env!("CARGO_BIN_EXE_rust-plugin-peer");
 
@@ -40,7 +40,7 @@ async fn sockets_in_use(host: Host, mark: &str) -> usize {
     let reply = kv.get(GetRequest { key: key.clone() }).await.expect("get");
     assert!(reply.value.starts_with(b"world"));
     std::fs::remove_file(format!("kv_{key}")).expect("the plugin wrote it");
-    let sockets = std::fs::read_dir(dir.path()).expect("it").count();
+    let sockets = sockets_in(dir.path()).len();
     end(plugin).await;
     sockets
 }

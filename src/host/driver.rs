@@ -25,6 +25,7 @@ use super::link::{Inside, Link, Watch};
 use super::logs::LogPump;
 use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
+use crate::sys::private::PrivateDir;
 use crate::sys::program;
 use crate::time::{self, Alarm};
 
@@ -63,6 +64,8 @@ pub(super) struct Driver {
     runtime: SharedRuntime,
     machine: machine::Host,
     launch: Option<Launch>,
+    /// Where the sockets are, if the plugin has a directory of its own.
+    dir: Option<PrivateDir>,
     program: PathBuf,
     transports: Vec<Arc<dyn Transport>>,
     shared: Arc<Shared>,
@@ -95,6 +98,7 @@ pub(super) struct DriverParts {
     pub(super) runtime: SharedRuntime,
     pub(super) machine: machine::Host,
     pub(super) launch: Launch,
+    pub(super) dir: Option<PrivateDir>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) shared: Arc<Shared>,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
@@ -109,6 +113,7 @@ impl Driver {
             machine: parts.machine,
             program: PathBuf::from(&parts.launch.program),
             launch: Some(parts.launch),
+            dir: parts.dir,
             transports: parts.transports,
             shared: parts.shared,
             requests: parts.requests,
@@ -344,6 +349,9 @@ impl Driver {
         // A plugin that was killed could not do it itself.
         if let Some(file) = self.machine.announced().and_then(Endpoint::socket_file) {
             remove_stale_socket(file);
+        }
+        if let Some(dir) = &self.dir {
+            dir.remove();
         }
     }
 

@@ -9,13 +9,14 @@ mod running;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
-use outboard_core::env::{HostEnv, SocketGroup};
+use outboard_core::env::{HostEnv, SocketGroup, UNIX_SOCKET_DIR};
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::hclog::Record;
 use outboard_core::host as machine;
@@ -23,6 +24,7 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
+use crate::sys::private::PrivateDir;
 
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
@@ -60,6 +62,7 @@ pub struct Host {
     ports: (u16, u16),
     socket_group: Option<String>,
     socket_dir: Option<PathBuf>,
+    private_socket_dir: bool,
     start_timeout: Option<Duration>,
     reconnect_within: Option<Duration>,
     kill_unreachable: bool,
@@ -98,6 +101,7 @@ impl Host {
             ports: (0, 0),
             socket_group: None,
             socket_dir: None,
+            private_socket_dir: true,
             start_timeout: None,
             reconnect_within: None,
             kill_unreachable: false,
@@ -176,10 +180,30 @@ impl Host {
         self
     }
 
-    /// Where the plugin and the host's broker make their unix sockets. The directory must exist;
-    /// the system's directory for temporary files if this is not called.
+    /// Where the plugin and the host's broker make their unix sockets: in a directory of this
+    /// plugin's own within this one, see [`private_socket_dir`](Self::private_socket_dir). The
+    /// directory must exist; the system's directory for temporary files if this is not called.
     pub fn socket_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.socket_dir = Some(dir.into());
+        self
+    }
+
+    /// Whether each launch has a directory of its own for its unix sockets, `plugin-dir` and a
+    /// number, which is removed with all that is in it when the plugin has ended. It has unless this
+    /// is called with `false`. Only this user may enter it, and the members of the
+    /// [`socket_group`](Self::socket_group) if there is one.
+    ///
+    /// Without it the plugin's sockets are made in the [`socket_dir`](Self::socket_dir), or where the
+    /// plugin itself keeps temporary files, and one that is killed before it has said where it
+    /// listens leaves its socket behind. That is for programs that run as another user or with other
+    /// directories than this host: wrappers that change the user, containers.
+    ///
+    /// There is none either where calls go over stdio only, where [`Command::env`] sets
+    /// `PLUGIN_UNIX_SOCKET_DIR` and `socket_dir` is not called, and where none can be made (the
+    /// longest path of a socket has 107 bytes on Linux, about 50 of which the names take), which is
+    /// logged at debug.
+    pub fn private_socket_dir(mut self, private: bool) -> Self {
+        self.private_socket_dir = private;
         self
     }
 
@@ -298,12 +322,22 @@ impl Host {
         let runtime = runtime.into();
         let mut command = self.command.take().ok_or(ConfigError::NoCommand)?;
         let name = self.name.take().unwrap_or_else(|| command.name());
-        let (env, expectation) = self.contract()?;
+        let (mut env, expectation) = self.contract()?;
         let offers_stdio = self
             .transports
             .iter()
             .any(|t| t.protocol() == Protocol::Stdio);
         let (own_env, host_env) = command.take_env(std::env::vars_os());
+        let asked = |(variable, _): &(OsString, OsString)| variable == UNIX_SOCKET_DIR;
+        let dir = if self.socket_dir.is_none() && own_env.iter().any(asked) {
+            None
+        } else {
+            self.make_private_dir(&name)
+        };
+        if let Some(dir) = &dir {
+            env = env.socket_dir(dir.path());
+            self.socket_dir = Some(dir.path().to_owned());
+        }
         let launch = Launch {
             program: command.resolve(),
             args: command.args,
@@ -339,6 +373,7 @@ impl Host {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::new(config, runtime.now()),
             launch,
+            dir,
             transports: self.transports,
             shared: Arc::clone(&shared),
             requests: asked,
@@ -354,6 +389,25 @@ impl Host {
             }),
             Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
+    }
+
+    /// The directory for the sockets of this launch, where there is to be one.
+    fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
+        let sockets = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
+        if cfg!(not(unix)) || !self.private_socket_dir || !self.transports.iter().any(sockets) {
+            return None;
+        }
+        let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
+        PrivateDir::new(&base, self.socket_group.as_deref())
+            .inspect_err(|error| {
+                let base = base.display();
+                tracing::debug!(
+                    target: "outboard",
+                    plugin, %base, %error,
+                    "no directory of its own for the plugin's sockets"
+                );
+            })
+            .ok()
     }
 
     /// What is put into the plugin's environment, and what its line must agree with.

@@ -28,7 +28,9 @@ use crate::accept::{Acceptor, Connections};
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::services::health::Health;
 use crate::services::{self, Asked, Internal};
+use crate::sys::files::EmptyDir;
 use crate::sys::interrupt::Interrupts;
+use crate::sys::private;
 use crate::sys::socket::{self, Bound, ListenError};
 use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
 use crate::time::Alarm;
@@ -79,6 +81,8 @@ pub(super) struct Driver {
     outcome: Option<Result<StopReason, ServeError>>,
     /// Everything was aborted, and may take until then to be gone.
     abort_limit: Option<Pin<Box<dyn Timer>>>,
+    /// The directory that the host has made for this plugin. The last to go.
+    _dir: Option<EmptyDir>,
 }
 
 /// A connection being served.
@@ -105,6 +109,7 @@ impl Driver {
     pub(super) fn new(parts: DriverParts) -> Self {
         let machine = machine::Plugin::new(parts.config.clone(), parts.runtime.now());
         Self {
+            _dir: parts.env.socket_dir().and_then(private::given),
             parts,
             machine,
             acceptor: None,

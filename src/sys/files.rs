@@ -1,15 +1,37 @@
-//! Socket files this process made, removed on every way out that can run code.
+//! Socket files this process made, and the directories for them, removed on every way out that can
+//! run code.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::cleanup;
 use super::signals::{Caught, ENDING, Shared};
 
-/// The files, and the process that made each: one that forked has its parent's list too, and must
-/// leave what is on that alone.
-type Made = BTreeMap<PathBuf, u32>;
+/// What was made, and how it is removed. What is in a directory comes behind it.
+type Made = BTreeMap<PathBuf, Entry>;
+
+struct Entry {
+    /// The process that has charge of it: one that forked has its parent's list too, and must leave
+    /// what is on that alone.
+    maker: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Socket,
+    /// Removed only if it is empty.
+    Directory,
+}
+
+impl Entry {
+    fn new(kind: Kind) -> Self {
+        let maker = std::process::id();
+        Self { maker, kind }
+    }
+}
 
 static MADE: Shared<Made> = Shared::new(Made::new());
 static HOOK: OnceLock<bool> = OnceLock::new();
@@ -26,7 +48,7 @@ impl SocketFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
         HOOK.get_or_init(|| cleanup::at_exit(at_exit));
-        MADE.with(|made| made.insert(path.clone(), std::process::id()));
+        MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::Socket)));
         Self {
             path,
             _caught: Caught::new(&ENDING),
@@ -36,12 +58,41 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever takes the name off the list removes the file, so that it happens once: a second
-        // removal could hit a file somebody else has made there since.
-        let maker = MADE.with(|made| made.remove(&self.path));
-        if maker == Some(std::process::id()) {
-            remove(&self.path);
-        }
+        give_back(&self.path);
+    }
+}
+
+/// A directory that is removed, if it is empty, when this is dropped and when the process ends as it
+/// does for a [`SocketFile`].
+#[derive(Debug)]
+pub(crate) struct EmptyDir {
+    path: PathBuf,
+}
+
+impl EmptyDir {
+    /// Takes charge of the directory at `path`.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::Directory)));
+        Self { path }
+    }
+}
+
+impl Drop for EmptyDir {
+    fn drop(&mut self) {
+        give_back(&self.path);
+    }
+}
+
+fn give_back(path: &Path) {
+    // Whoever takes the name off the list removes the file, so that it happens once: a second
+    // removal could hit a file somebody else has made there since.
+    let entry = MADE.with(|made| made.remove(path));
+    if let Some(entry) = entry.filter(|entry| entry.maker == std::process::id())
+        && remove(path, entry.kind).is_err_and(|e| e.kind() == ErrorKind::DirectoryNotEmpty)
+    {
+        // What is in it may go before the process ends.
+        MADE.with(|made| made.insert(path.to_owned(), entry));
     }
 }
 
@@ -54,7 +105,8 @@ pub(crate) fn remove_stale_socket(path: &Path) {
         let is_socket =
             std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
         if is_socket && super::socket::is_dead(path) {
-            remove(path);
+            // Or removed by somebody else meanwhile.
+            let _gone = remove(path, Kind::Socket);
         }
     }
     #[cfg(not(unix))]
@@ -70,18 +122,21 @@ extern "C" fn at_exit() {
 pub(crate) fn try_remove_all() {
     let own = std::process::id();
     let _held = MADE.try_with(|made| {
-        for (path, maker) in made {
+        for (path, entry) in made.iter_mut().rev() {
             // The name stays on the list, with nobody as its maker.
-            if std::mem::take(maker) == own {
-                remove(path);
+            if std::mem::take(&mut entry.maker) == own {
+                // It may be gone already, which is as good.
+                let _gone = remove(path, entry.kind);
             }
         }
     });
 }
 
-fn remove(path: &Path) {
-    // It may be gone already, which is as good.
-    let _gone = std::fs::remove_file(path);
+fn remove(path: &Path, kind: Kind) -> std::io::Result<()> {
+    match kind {
+        Kind::Socket => std::fs::remove_file(path),
+        Kind::Directory => std::fs::remove_dir(path),
+    }
 }
 
 #[cfg(all(test, unix))]

@@ -15,6 +15,7 @@ pub(crate) mod last_words;
 #[cfg(not(unix))]
 #[path = "last_words_other.rs"]
 pub(crate) mod last_words;
+pub(crate) mod private;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod reserve;

@@ -1,5 +1,6 @@
 //! Crashes, ends, and what is left.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use outboard::{Code, DispenseError, ExitReason, RunningPlugin, ShutdownError, Status};
@@ -308,12 +309,18 @@ pub fn environment(peer: &Peer) {
             for name in [
                 "PLUGIN_CLIENT_CERT",
                 "PLUGIN_MULTIPLEX_GRPC",
-                "PLUGIN_UNIX_SOCKET_DIR",
                 "PLUGIN_UNIX_SOCKET_GROUP",
             ] {
                 assert_eq!(value(name), None, "{name}");
             }
+            let sockets = value("PLUGIN_UNIX_SOCKET_DIR").map(PathBuf::from);
+            assert_eq!(sockets.is_some(), !peer.over_stdio);
             end(plugin).await;
+            if let Some(dir) = sockets {
+                let name = dir.file_name().expect("a name").to_string_lossy();
+                assert!(name.starts_with("plugin-dir"), "{name}");
+                assert!(!dir.exists(), "it goes with the plugin");
+            }
         }
         drop(host);
     });

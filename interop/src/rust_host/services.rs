@@ -11,6 +11,7 @@ use crate::proto::examples::{
     StreamerServiceClient, SumRequest, SumResponse, configure, read, write,
 };
 use crate::proto::probe::{BrokerDialRequest, Nothing, Probe as _};
+use crate::sockets_in;
 
 /// What the host lends to the plugin.
 struct Adder;
@@ -140,7 +141,7 @@ pub fn counter(peer: &Peer) {
 pub fn broker(peer: &Peer) {
     run(async {
         let sockets = tempfile::tempdir().expect("a directory");
-        let files = || std::fs::read_dir(sockets.path()).expect("it").count();
+        let files = || sockets_in(sockets.path()).len();
         let plugin = start(peer.host(&["all"]).socket_dir(sockets.path())).await;
         let (plugin, probe) = dispense::<super::ProbeClient>(plugin, "probe").await;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());

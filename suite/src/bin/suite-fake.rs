@@ -30,6 +30,7 @@ mod unix {
     use std::io::{self, Read as _, Write as _};
     use std::os::unix::net::UnixListener;
     use std::os::unix::process::CommandExt as _;
+    use std::path::Path;
     use std::process::Command;
     use std::time::Duration;
 
@@ -47,6 +48,7 @@ mod unix {
             ["flood-stdio", hex, again] => flood_stdio(&bytes(hex)?, &bytes(again)?),
             ["stdio", hex, end] => stdio(&bytes(hex)?, *end == "close"),
             ["deaf", path] => deaf(path),
+            ["bound", told] => bound(Path::new(told)),
             ["print", count, text] => {
                 for _ in 0..count.parse::<u64>()? {
                     // The host may have seen enough.
@@ -65,6 +67,16 @@ mod unix {
             }
             other => Err(format!("unknown arguments {other:?}").into()),
         }
+    }
+
+    /// Listens where the host says, notes that it does, and never says so.
+    fn bound(told: &Path) -> Result<(), Box<dyn Error>> {
+        let dir = std::env::var_os("PLUGIN_UNIX_SOCKET_DIR").ok_or("no directory is given")?;
+        let _listener = UnixListener::bind(Path::new(&dir).join("plugin1"))?;
+        std::fs::write(Path::new(&dir).join("more"), "")?;
+        std::fs::write(told, dir.to_str().ok_or("no text")?)?;
+        std::thread::sleep(FOREVER);
+        Ok(())
     }
 
     fn announce(path: &str) -> io::Result<()> {

@@ -270,10 +270,6 @@ pub async fn it_can_be_ended_from_several_sides_at_once(h: Harness) {
         let (report, same) = h.promptly(join(exited, also)).await;
         assert_eq!(report, same, "{side}");
         assert!(!leftovers::exists(pid), "it was reaped");
-        for file in leftovers::files_in(h.dir()) {
-            // A killed plugin leaves its socket, which the host removes a moment later.
-            let _removed = std::fs::remove_file(h.dir().join(file));
-        }
     }
 }
 

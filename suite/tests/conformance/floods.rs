@@ -14,7 +14,7 @@ use crate::broker::borrow;
 use crate::calls::payload;
 use crate::harness::{FAKE, Harness, Rig};
 use crate::hostile::{PREFACE, hex};
-use crate::leftovers::files_in;
+use crate::leftovers::sockets_in;
 
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -115,7 +115,7 @@ pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
     let rig = h.start().await;
     let (_, brokered) = borrow(&rig).await;
     // That of the plugin, and that of what it serves through the broker.
-    let sockets = files_in(h.dir());
+    let sockets = sockets_in(h.dir());
     assert!(sockets.len() >= 2, "{sockets:?}");
     let frames = FRAMES.map(|(_, frame)| (&[][..], frame));
     for (first, frame) in frames.into_iter().chain(FROM_CLIENTS) {
@@ -123,7 +123,7 @@ pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
         let floods: Vec<_> = sockets
             .iter()
             .map(|socket| {
-                let socket = UnixStream::connect(h.dir().join(socket)).expect("it listens");
+                let socket = UnixStream::connect(socket).expect("it listens");
                 flood(socket, first, frame, Arc::clone(&over))
             })
             .collect();

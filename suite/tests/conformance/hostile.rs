@@ -13,7 +13,7 @@ use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
 use crate::harness::{FAKE, Harness, PLUGIN, Rig};
-use crate::leftovers::{self, files_in};
+use crate::leftovers::{self, sockets_in};
 use crate::logs::Records;
 
 pub fn hex(bytes: &[u8]) -> String {
@@ -74,9 +74,9 @@ pub const PREFACE: &[u8] = b"\x89OBS\r\n\x1a\n\x01\x00\x00\x00";
 
 /// The plugin's socket.
 fn socket(h: &Harness) -> PathBuf {
-    let files = files_in(h.dir());
-    assert_eq!(files.len(), 1, "{files:?}");
-    h.dir().join(&files[0])
+    let mut sockets = sockets_in(h.dir());
+    assert_eq!(sockets.len(), 1, "{sockets:?}");
+    sockets.remove(0)
 }
 
 pub async fn a_plugin_that_speaks_nonsense_fails_calls_only(h: Harness) {
@@ -172,10 +172,6 @@ pub async fn a_stopped_plugin_holds_up_no_call_past_its_deadline(h: Harness) {
         let report = h.promptly(exited).await;
         assert_eq!((report.exit.signal(), report.reason), (Some(9), expected));
         assert!(!leftovers::exists(pid), "it was reaped");
-        // The host removes the socket of a plugin that it killed, a moment later.
-        for file in files_in(h.dir()) {
-            let _removed = std::fs::remove_file(h.dir().join(file));
-        }
     }
 }
 
@@ -204,9 +200,6 @@ pub async fn a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for(h: 
     }
     assert!(!rig.plugin.is_exited(), "it is only stopped");
     h.promptly(rig.plugin.kill()).await;
-    for file in files_in(h.dir()) {
-        let _removed = std::fs::remove_file(h.dir().join(file));
-    }
 }
 
 pub async fn a_log_that_is_no_log_harms_nothing(h: Harness) {

@@ -1,6 +1,7 @@
 //! What a case has left behind.
 
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -66,6 +67,21 @@ pub fn processes_of(dir: &Path) -> Vec<u32> {
             String::from_utf8_lossy(&environment).contains(&wanted)
         })
         .collect()
+}
+
+/// The sockets in the directory and those in it.
+pub fn sockets_in(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("the directory is there") {
+        let entry = entry.expect("readable");
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            found.extend(sockets_in(&entry.path()));
+        } else if kind.is_socket() {
+            found.push(entry.path());
+        }
+    }
+    found
 }
 
 /// What is in the directory.

@@ -236,6 +236,7 @@ macro_rules! hosts {
                 lines_of_all_lengths_are_accepted,
                 addresses_where_nobody_is,
                 a_connection_that_is_never_taken_times_out_by_name,
+                a_socket_that_nobody_was_told_of_goes_with_its_plugin,
             ]
         );
         group!(hostile:

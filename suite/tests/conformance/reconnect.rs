@@ -14,7 +14,7 @@ use outboard_suite::{PROBE, PROCESS};
 use crate::broker::{borrow, lend, relay};
 use crate::calls::payload;
 use crate::harness::{Harness, Rig};
-use crate::leftovers::{files_in, gone};
+use crate::leftovers::{gone, sockets_in};
 
 /// The suite's plugin under this host, and the scissors to its connections.
 async fn start(h: &Harness, host: Host) -> (Rig, Scissors) {
@@ -200,8 +200,8 @@ pub async fn a_socket_file_that_is_gone_is_told_as_that(h: Harness) {
         .reconnect_within(grace)
         .shutdown_grace(grace);
     let (rig, scissors) = start(&h, host).await;
-    for file in files_in(h.dir()) {
-        std::fs::remove_file(h.dir().join(file)).expect("it is ours");
+    for socket in sockets_in(h.dir()) {
+        std::fs::remove_file(socket).expect("it is ours");
     }
     cut(&h, &rig, &scissors).await;
     let status = h.promptly(rig.probe.echo(payload("x"))).await;

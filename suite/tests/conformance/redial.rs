@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -13,7 +13,7 @@ use outboard_suite::proto::{Nothing, Probe as _, ProbeClient};
 
 use crate::calls::payload;
 use crate::harness::{Harness, Rig};
-use crate::leftovers::files_in;
+use crate::leftovers::sockets_in;
 
 /// Stands in front of a socket, under its name.
 struct Relay {
@@ -93,12 +93,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Has the plugin serve a probe and dials it through a relay.
 async fn dial(h: &Harness, rig: &Rig) -> (ProbeClient, Relay) {
-    let before = files_in(h.dir());
+    let before = sockets_in(h.dir());
     let id = rig.probe.serve(Nothing {}).await.expect("it is served").id;
-    let mut sockets = files_in(h.dir());
+    let mut sockets = sockets_in(h.dir());
     sockets.retain(|file| !before.contains(file));
     assert_eq!(sockets.len(), 1, "{sockets:?}");
-    let relay = Relay::before(Path::new(h.dir()).join(&sockets[0]));
+    let relay = Relay::before(sockets[0].clone());
     let dialled = rig.plugin.broker().dial(id).await;
     (dialled.expect("it is there"), relay)
 }

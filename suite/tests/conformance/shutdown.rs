@@ -13,7 +13,7 @@ use outboard_suite::proto::{Flag, Nothing, Probe as _, ProbeClient, Process as _
 use crate::broker::borrow;
 use crate::calls::payload;
 use crate::harness::{Harness, Rig, timed};
-use crate::leftovers::{self, files_in, processes_of};
+use crate::leftovers::{self, files_in, processes_of, sockets_in};
 
 pub async fn the_plugin_ends_by_itself_and_cleans_up(h: Harness) {
     let file = h.dir().join("exit-file");
@@ -299,7 +299,11 @@ pub async fn a_killed_host_takes_its_plugin_along(h: Harness) {
     kill_host(host);
     let gone = h.elsewhere(move || leftovers::gone(plugin)).await;
     assert!(gone, "the plugin noticed");
-    assert_eq!(files_in(h.dir()), [""; 0], "and removed its socket");
+    assert_eq!(
+        files_in(h.dir()),
+        [""; 0],
+        "and removed its socket and the directory for it"
+    );
 }
 
 /// How long a plugin may outstay its host, if something holds it up.
@@ -323,7 +327,11 @@ pub async fn a_handler_that_blocks_does_not_keep_an_orphan(h: Harness) {
     let gone = h.elsewhere(move || leftovers::gone_within(plugin, limit));
     assert!(gone.await, "its handler would never have ended");
     std::fs::remove_file(file).expect("it was made");
-    assert_eq!(files_in(h.dir()), [""; 0], "and removed its socket");
+    assert_eq!(
+        files_in(h.dir()),
+        [""; 0],
+        "and removed its socket and the directory for it"
+    );
 }
 
 pub async fn a_plugin_may_outlive_its_host(h: Harness) {
@@ -344,14 +352,15 @@ pub async fn a_plugin_may_outlive_its_host(h: Harness) {
     let limit = ORPHAN_LIMIT + Duration::from_secs(1);
     let gone = h.elsewhere(move || leftovers::gone_within(plugin, limit));
     assert!(!gone.await, "it was told to outlive its host");
-    let socket = h.dir().join(&files_in(h.dir())[0]);
+    let socket = sockets_in(h.dir()).remove(0);
     let second = h.second_host(&socket).await;
     let probe: ProbeClient = second.dispense(PROBE).await.expect("no names are given");
     assert_eq!(probe.echo(payload("second")).await, Ok(payload("second")));
     drop(probe);
     second.kill().await;
     leftovers::kill(plugin);
-    std::fs::remove_file(socket).expect("the socket of a killed plugin");
+    let dir = socket.parent().expect("a directory of its own");
+    std::fs::remove_dir_all(dir).expect("the socket of a killed plugin");
 }
 
 pub async fn many_plugins_at_once(h: Harness) {
@@ -389,7 +398,10 @@ pub async fn the_defaults_of_directory_and_environment(h: Harness) {
         "PLUGIN_OF_THE_USER=passed on",
         "PLUGIN_PROTOCOL_VERSIONS=1",
     ];
-    let beside = |line: &&str| !line.starts_with("PLUGIN_TRANSPORTS=");
+    let own = format!("PLUGIN_UNIX_SOCKET_DIR={}/plugin-dir", h.dir().display());
+    let dirs = lines.iter().filter(|line| line.starts_with(&own)).count();
+    assert_eq!(dirs, usize::from(h.on.transport.has_sockets()), "{lines:?}");
+    let beside = |line: &&str| !line.starts_with("PLUGIN_TRANSPORTS=") && !line.starts_with(&own);
     assert_eq!(
         lines.into_iter().filter(beside).collect::<Vec<_>>(),
         expected

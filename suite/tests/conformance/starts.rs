@@ -1,14 +1,18 @@
 //! Plugins that do not start. Each failure is typed, tells a person what happened, and leaves
 //! nothing running (which the harness checks).
 
+use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, join, select};
 use outboard::handshake::HandshakeError;
 use outboard::{
     Command, ConfigError, Exit, Handshake, Host, HostError, StartError, StartFailure, StartPhase,
 };
 
 use crate::harness::{FAKE, Harness};
+use crate::leftovers::{self, processes_of};
 
 /// The text for people: the error, and whatever is behind it.
 fn text(error: &StartError) -> String {
@@ -261,4 +265,65 @@ pub async fn lines_of_all_lengths_are_accepted(h: Harness) {
     drop(listener);
     // The host removes the socket of a plugin that it killed.
     let _gone = std::fs::remove_file(&socket);
+}
+
+pub async fn a_socket_that_nobody_was_told_of_goes_with_its_plugin(h: Harness) {
+    for end in ["is given up", "is killed", "loses its runtime"] {
+        let told = h.dir().join("told");
+        let bound = Command::new(FAKE).args(["bound", told.to_str().expect("text")]);
+        let host = h.host_of(bound);
+        let dir_of = {
+            let told = told.clone();
+            move || loop {
+                match std::fs::read_to_string(&told) {
+                    Ok(dir) if !dir.is_empty() => break PathBuf::from(dir),
+                    Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        };
+        let dir = match end {
+            "is killed" => {
+                let kill = h.elsewhere(move || {
+                    let dir = dir_of();
+                    let processes = processes_of(dir.parent().expect("the case's"));
+                    processes.iter().copied().for_each(leftovers::kill);
+                    dir
+                });
+                let (error, dir) = join(h.start_error(host), kill).await;
+                assert_eq!(error.evidence.exit.and_then(Exit::signal), Some(9));
+                dir
+            }
+            "is given up" => {
+                let start = host.start(h.runtime.clone());
+                match select(pin!(start), pin!(h.elsewhere(dir_of))).await {
+                    Either::Left((started, _)) => panic!("it started: {started:?}"),
+                    Either::Right((dir, _)) => dir,
+                }
+            }
+            _ => {
+                let on = h.on.host;
+                h.elsewhere(move || {
+                    on.block_on(|runtime| async move {
+                        let start = host.start(runtime.clone());
+                        let (found, dir) = futures_channel::oneshot::channel();
+                        std::thread::spawn(move || found.send(dir_of()));
+                        match select(pin!(start), dir).await {
+                            Either::Left((started, _)) => panic!("it started: {started:?}"),
+                            Either::Right((dir, _)) => dir.expect("it is told"),
+                        }
+                    })
+                })
+                .await
+            }
+        };
+        assert_eq!(dir.parent(), Some(h.dir()), "{end}");
+        // Where nobody waits for the end of the plugin, it comes a moment later.
+        let gone = h.elsewhere(move || {
+            while dir.exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        h.promptly(gone).await;
+        std::fs::remove_file(told).expect("it was made");
+    }
 }

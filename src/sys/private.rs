@@ -1,0 +1,227 @@
+//! A directory for the sockets of one plugin and of what its host serves it: whatever is left in it
+//! when the plugin is gone goes with it, also sockets that nobody was told of.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::EmptyDir;
+
+/// What the name begins with; a number follows, as in the directories that go-plugin makes for
+/// custom runners.
+const PREFIX: &str = "plugin-dir";
+
+/// The longest name of a socket in it, ours or go-plugin's: `plugin` and a number of 64 bits.
+#[cfg(unix)]
+const LONGEST_SOCKET: usize = "plugin18446744073709551615".len();
+
+/// How often the removal is tried again when something new appeared meanwhile.
+#[cfg(unix)]
+const REMOVALS: usize = 8;
+
+/// Such a directory, made by this process. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct PrivateDir {
+    path: PathBuf,
+    /// The file system and the number on it, so that nothing is removed that has taken its place.
+    #[cfg(unix)]
+    identity: (u64, u64),
+    /// The process that made it; one that forked leaves it alone.
+    maker: u32,
+    /// Where the process ends before this is dropped. Not by force then: a plugin may live on.
+    _at_exit: EmptyDir,
+}
+
+impl PrivateDir {
+    /// Makes one in `base`, which only this user may enter, and, with a group, its members too.
+    ///
+    /// # Errors
+    /// `InvalidFilename` if the path of a socket in it would be too long, otherwise the system's.
+    #[cfg(unix)]
+    pub(crate) fn new(base: &Path, group: Option<&str>) -> io::Result<Self> {
+        use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+
+        use outboard_core::endpoint::MAX_UNIX_PATH;
+
+        // The plugin may have another working directory.
+        let base = std::path::absolute(base)?;
+        let mut attempt = 1;
+        let path = loop {
+            let path = base.join(format!("{PREFIX}{}", super::random::number() >> 32));
+            if path.as_os_str().len() + 1 + LONGEST_SOCKET > MAX_UNIX_PATH {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidFilename,
+                    format!("sockets in {} would have too long a path", path.display()),
+                ));
+            }
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => break path,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 16 => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let made = EmptyDir::new(path.clone());
+        let meta = std::fs::symlink_metadata(&path)?;
+        if let Some(group) = group {
+            use std::os::unix::fs::PermissionsExt as _;
+            chown(&path, None, Some(super::group::resolve(group)?))?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o770))?;
+        }
+        Ok(Self {
+            path,
+            identity: (meta.dev(), meta.ino()),
+            maker: std::process::id(),
+            _at_exit: made,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new(_base: &Path, _group: Option<&str>) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it with all that is in it; links are removed and not followed. May be called again.
+    pub(crate) fn remove(&self) {
+        #[cfg(unix)]
+        for attempt in 1..=REMOVALS {
+            if self.maker != std::process::id() || !self.is_there() {
+                return;
+            }
+            match std::fs::remove_dir_all(&self.path) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempt < REMOVALS => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let path = self.path.display();
+                    tracing::warn!(
+                        target: "outboard",
+                        %path, %error,
+                        "the directory for a plugin's sockets cannot be removed"
+                    );
+                    return;
+                }
+                Ok(()) | Err(_) => return,
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|meta| meta.is_dir() && (meta.dev(), meta.ino()) == self.identity)
+    }
+}
+
+impl Drop for PrivateDir {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Has the directory that a plugin was given removed at the plugin's end, if it is one of these:
+/// its host may be dead by then.
+pub(crate) fn given(dir: &Path) -> Option<EmptyDir> {
+    is_private(dir).then(|| EmptyDir::new(dir.to_owned()))
+}
+
+fn is_private(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix(PREFIX));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+
+    fn entries(dir: &Path) -> usize {
+        std::fs::read_dir(dir).expect("readable").count()
+    }
+
+    #[test]
+    fn it_is_private_and_goes_with_what_is_in_it() {
+        let (base, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (base, other) = (base.expect("a directory"), other.expect("a directory"));
+        std::fs::write(other.path().join("file"), "stays").expect("written");
+        let dir = PrivateDir::new(base.path(), None).expect("made");
+        let meta = std::fs::metadata(dir.path()).expect("there");
+        assert_eq!(meta.mode() & 0o777, 0o700);
+        assert!(is_private(dir.path()));
+        drop(UnixListener::bind(dir.path().join("plugin1")).expect("bound"));
+        std::fs::create_dir(dir.path().join("deeper")).expect("made");
+        std::fs::write(dir.path().join("deeper/file"), "").expect("written");
+        symlink(other.path(), dir.path().join("link")).expect("linked");
+        dir.remove();
+        assert_eq!(entries(base.path()), 0);
+        assert_eq!(entries(other.path()), 1);
+        // What has taken its place is another's.
+        std::fs::create_dir(base.path().join("keeps-the-number")).expect("made");
+        std::fs::create_dir(dir.path()).expect("made");
+        std::fs::write(dir.path().join("file"), "another's").expect("written");
+        let taken = PrivateDir {
+            identity: (0, 0),
+            path: dir.path().to_owned(),
+            maker: dir.maker,
+            _at_exit: EmptyDir::new(dir.path().to_owned()),
+        };
+        drop(taken);
+        assert_eq!(entries(dir.path()), 1);
+        std::fs::remove_dir_all(dir.path()).expect("removed");
+        // Nor is it followed where it has become a link.
+        symlink(other.path(), dir.path()).expect("linked");
+        drop(dir);
+        assert_eq!(entries(other.path()), 1);
+    }
+
+    #[test]
+    fn a_group_gets_in() {
+        let base = tempfile::tempdir().expect("a directory");
+        let own = rustix::process::getgid().as_raw().to_string();
+        let dir = PrivateDir::new(base.path(), Some(&own)).expect("made");
+        let meta = std::fs::metadata(dir.path()).expect("there");
+        assert_eq!((meta.mode() & 0o777, meta.gid().to_string()), (0o770, own));
+        drop(dir);
+        PrivateDir::new(base.path(), Some("no-such-group-here")).expect_err("no such group");
+        assert_eq!(entries(base.path()), 0);
+    }
+
+    #[test]
+    fn sockets_in_it_have_room_for_their_names() {
+        let base = tempfile::tempdir().expect("a directory");
+        let long = base.path().join("x".repeat(60));
+        std::fs::create_dir(&long).expect("made");
+        let error = PrivateDir::new(&long, None).expect_err("too long");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+        assert_eq!(entries(&long), 0);
+    }
+
+    #[test]
+    fn only_such_directories_are_removed_by_plugins() {
+        for (dir, ours) in [
+            ("/tmp/plugin-dir1", true),
+            ("/tmp/plugin-dir4294967295", true),
+            ("/tmp/plugin-dir", false),
+            ("/tmp/plugin-dir1x", false),
+            ("/tmp/plugin1", false),
+            ("/tmp", false),
+        ] {
+            assert_eq!(is_private(Path::new(dir)), ours, "{dir}");
+        }
+        let base = tempfile::tempdir().expect("a directory");
+        let dir = base.path().join("plugin-dir7");
+        std::fs::create_dir(&dir).expect("made");
+        std::fs::write(dir.join("file"), "").expect("written");
+        drop(given(&dir).expect("ours"));
+        assert!(dir.exists(), "it is not empty");
+        std::fs::remove_file(dir.join("file")).expect("removed");
+        drop(given(&dir).expect("ours"));
+        assert!(!dir.exists());
+    }
+}
