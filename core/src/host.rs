@@ -73,6 +73,8 @@ pub struct Host {
     link: Option<Link>,
     /// Whether the plugin was called to shut down.
     called: bool,
+    /// Whether it has a controller, as far as is known: the call tells.
+    has_controller: bool,
     stdout: Pipe,
     stderr: Pipe,
     tail: Tail,
@@ -176,13 +178,8 @@ impl Host {
             HostInput::ConnectFailed(fault) => self.on_connect_failed(now, fault),
             HostInput::ConnectionRetiring => self.on_connection_retiring(now),
             HostInput::ConnectionLost => self.on_connection_lost(now),
-            HostInput::ShutdownAnswered => {
-                // The outcome tells nothing: a plugin may die before it answers. The connection has
-                // done its work, and the grace runs on.
-                if self.state == State::Asked {
-                    self.disconnect();
-                }
-            }
+            HostInput::ShutdownAnswered => self.on_shutdown_answered(true),
+            HostInput::ShutdownUnsupported => self.on_shutdown_answered(false),
             HostInput::Exited(exit) => self.on_exited(now, exit),
         }
     }

@@ -89,7 +89,7 @@ pub(super) struct Driver {
     /// Another connection, until the plugin has said something on it.
     proving: Option<(Inside, BoxFuture<'static, ()>)>,
     watch: Option<Watch>,
-    shutdown_call: Option<BoxFuture<'static, ()>>,
+    shutdown_call: Option<BoxFuture<'static, HostInput<'static>>>,
     buffer: Vec<u8>,
 }
 
@@ -488,10 +488,10 @@ impl Driver {
             progress = true;
         }
         if let Some(call) = &mut self.shutdown_call
-            && call.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(outcome) = call.as_mut().poll(cx)
         {
             self.shutdown_call = None;
-            self.input(HostInput::ShutdownAnswered);
+            self.input(outcome);
             progress = true;
         }
         progress

@@ -111,12 +111,35 @@ pub enum PingError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
-    /// The plugin did not end by itself and was killed.
+    /// The plugin was asked to end, did not, and was killed.
     #[error(
         "the plugin {name} did not end within {grace:?} after it was asked to, so it was killed; \
          raise Host::shutdown_grace if it needs longer"
     )]
     GraceExpired {
+        /// The plugin's name.
+        name: String,
+        /// The grace period.
+        grace: Duration,
+    },
+    /// The plugin cannot be asked to end, did not end by itself, and was killed.
+    #[error(
+        "the plugin {name} has no controller (the service plugin.GRPCController), so it cannot be \
+         asked to end; it did not by itself within {grace:?} and was killed. If that is how it is \
+         to end, RunningPlugin::kill does not wait"
+    )]
+    NoController {
+        /// The plugin's name.
+        name: String,
+        /// The grace period.
+        grace: Duration,
+    },
+    /// The plugin could not be reached to be asked to end, and was killed.
+    #[error(
+        "the connection to the plugin {name} was lost and could not be made again within {grace:?} \
+         to ask it to end, so it was killed"
+    )]
+    NotAsked {
         /// The plugin's name.
         name: String,
         /// The grace period.

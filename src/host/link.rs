@@ -207,13 +207,18 @@ impl Link {
         }));
     }
 
-    /// Asks the plugin to end. Whatever comes of it, it was asked: go-plugin's plugins die before
-    /// they answer.
-    pub(super) fn call_shutdown(&self) -> BoxFuture<'static, ()> {
+    /// Asks the plugin to end, which it was whatever comes of it: go-plugin's plugins die before they
+    /// answer. Only one without a controller was not.
+    pub(super) fn call_shutdown(&self) -> BoxFuture<'static, HostInput<'static>> {
         let channel = Channel::new(Arc::clone(&self.connection));
         let call = call_unary::<_, Empty>(&channel, CONTROLLER.methods[0].path, &Empty {});
         Box::pin(async move {
-            let _outcome = call.await;
+            match call.await {
+                Err(status) if status.code() == Code::Unimplemented => {
+                    HostInput::ShutdownUnsupported
+                }
+                Ok(_) | Err(_) => HostInput::ShutdownAnswered,
+            }
         })
     }
 }

@@ -91,7 +91,11 @@ impl LogPump {
             ExitReason::Killed => {
                 tracing::info!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
-            ExitReason::Shutdown | ExitReason::GraceExpired | ExitReason::Unreachable => {
+            ExitReason::Shutdown
+            | ExitReason::GraceExpired
+            | ExitReason::NoController
+            | ExitReason::NotAsked
+            | ExitReason::Unreachable => {
                 tracing::warn!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
             ExitReason::Crashed => {

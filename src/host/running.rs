@@ -56,6 +56,13 @@ impl fmt::Display for ExitReport {
             ExitReason::GraceExpired => f.write_str(
                 "did not end within the grace period after it was asked to: it was killed",
             ),
+            ExitReason::NoController => f.write_str(
+                "has no controller that could ask it to end, and did not end by itself within the \
+                 grace period: it was killed",
+            ),
+            ExitReason::NotAsked => f.write_str(
+                "could not be reached within the grace period to be asked to end: it was killed",
+            ),
             ExitReason::Killed => f.write_str("was killed by its host"),
             ExitReason::Unreachable => f.write_str(
                 "could not be reached again after its connection was lost: it was killed",
@@ -430,15 +437,16 @@ impl RunningPlugin {
     /// all the same.
     pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
         let report = self.end(Request::Shutdown).await;
+        let name = self.name().to_owned();
+        let grace = self.shared.settings().shutdown_grace;
         match report.reason {
             ExitReason::Shutdown
             | ExitReason::Killed
             | ExitReason::Unreachable
             | ExitReason::Crashed => Ok(report),
-            ExitReason::GraceExpired => Err(ShutdownError::GraceExpired {
-                name: self.name().to_owned(),
-                grace: self.shared.settings().shutdown_grace,
-            }),
+            ExitReason::GraceExpired => Err(ShutdownError::GraceExpired { name, grace }),
+            ExitReason::NoController => Err(ShutdownError::NoController { name, grace }),
+            ExitReason::NotAsked => Err(ShutdownError::NotAsked { name, grace }),
         }
     }
 

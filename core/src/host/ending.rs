@@ -40,6 +40,15 @@ impl Host {
         self.disconnect();
     }
 
+    /// The answer tells nothing, but for one: a plugin may die before it gives it. The connection has
+    /// done its work, and the grace runs on.
+    pub(super) fn on_shutdown_answered(&mut self, has_controller: bool) {
+        if self.state == State::Asked && self.called {
+            self.has_controller = has_controller;
+            self.disconnect();
+        }
+    }
+
     pub(super) fn on_exited(&mut self, now: Instant, exit: Exit) {
         if self.exit.is_some() || self.state == State::Finished {
             return;
@@ -99,7 +108,11 @@ impl Host {
             },
             TimerKind::ShutdownGrace => {
                 if self.state == State::Asked {
-                    self.reason = Some(ExitReason::GraceExpired);
+                    self.reason = Some(match (self.called, self.has_controller) {
+                        (true, true) => ExitReason::GraceExpired,
+                        (true, false) => ExitReason::NoController,
+                        (false, _) => ExitReason::NotAsked,
+                    });
                     self.start_killing(now);
                 }
             }

@@ -32,6 +32,7 @@ impl Host {
             wire: Wire::Down,
             link: None,
             called: false,
+            has_controller: true,
             stdout: Pipe::Open,
             stderr: Pipe::Open,
             failure: None,

@@ -96,9 +96,12 @@ pub enum HostInput<'a> {
     ConnectionRetiring,
     /// The connection is gone. Of no interest for one that has been replaced by another.
     ConnectionLost,
-    /// The call to shut down is over, however: the plugin may die before it answers, so any outcome
-    /// means "asked".
+    /// The call to shut down is over: the plugin may die before it answers, so any outcome but that
+    /// of [`ShutdownUnsupported`](Self::ShutdownUnsupported) means "asked".
     ShutdownAnswered,
+    /// The call to shut down was answered with UNIMPLEMENTED: the plugin has no controller that
+    /// could be asked.
+    ShutdownUnsupported,
     /// The process has ended and was reaped.
     Exited(Exit),
 }
@@ -124,8 +127,9 @@ pub enum HostAction {
     TransportBytes(Vec<u8>),
     /// Stop the servers and dials of the broker.
     CloseBroker,
-    /// Call the plugin's controller to shut down, and answer with [`HostInput::ShutdownAnswered`]
-    /// however the call ends.
+    /// Call the plugin's controller to shut down, and answer with
+    /// [`HostInput::ShutdownUnsupported`] if it has none, otherwise with
+    /// [`HostInput::ShutdownAnswered`], however the call ends.
     CallShutdown,
     /// Give up the attempt to connect again; a retiring connection may go on with its calls.
     Abandon,
@@ -146,6 +150,11 @@ pub enum ExitReason {
     Shutdown,
     /// It was asked to shut down and did not within the grace period, so it was killed.
     GraceExpired,
+    /// It has no controller that could be asked to shut down, and did not end by itself within the
+    /// grace period, so it was killed.
+    NoController,
+    /// It could not be reached within the grace period to be asked to shut down, so it was killed.
+    NotAsked,
     /// It was killed on request.
     Killed,
     /// It lived but could not be reached again after the connection was lost, so it was killed; see

@@ -134,6 +134,34 @@ fn an_answer_does_not_shorten_the_grace_either() {
 }
 
 #[test]
+fn a_plugin_that_cannot_be_asked_gets_the_grace_and_is_told_from_one_that_does_not_listen() {
+    for drain_takes in [SECOND, 60 * SECOND] {
+        let ends = drain_takes == SECOND;
+        let mut pair = Pair::ready(World {
+            ignores_shutdown: !ends,
+            loses_answer: true,
+            drain_takes,
+            ..World::default()
+        });
+        let before = pair.now - pair.start;
+        pair.shutdown();
+        pair.run_for(10 * MS);
+        pair.host.handle(pair.now, HostInput::ShutdownUnsupported);
+        pair.run_for(900 * MS);
+        assert_eq!(pair.count(&HostAction::Kill), 0);
+        pair.run();
+        pair.assert_over();
+        let (at, exit, reason) = exited(&pair);
+        if ends {
+            assert_eq!((exit, reason), (Exit::Code(0), ExitReason::Shutdown));
+        } else {
+            assert_eq!((exit, reason), (SIGKILL, ExitReason::NoController));
+            assert!(at - before >= 2 * SECOND, "{at:?}");
+        }
+    }
+}
+
+#[test]
 fn calls_that_do_not_end_are_dropped_before_the_hosts_grace_is_over() {
     let mut pair = Pair::ready(World {
         drain_takes: 60 * SECOND,

@@ -122,7 +122,7 @@ fn a_shutdown_tries_once_more_what_was_given_up() {
         if reachable {
             assert_eq!(reason, ExitReason::Shutdown);
         } else {
-            assert_eq!(reason, ExitReason::GraceExpired);
+            assert_eq!(reason, ExitReason::NotAsked);
             assert!(at - before <= 2 * SECOND + 10 * MS, "{at:?}");
         }
     }

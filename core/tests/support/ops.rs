@@ -97,7 +97,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             },
             _ => Exit::Unknown,
         };
-        match kind % 19 {
+        match kind % 20 {
             0 => {
                 host.handle(
                     now,
@@ -124,6 +124,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             14 => host.kill(now),
             15 => record.drain(&mut host),
             17 => host.handle(now, HostInput::ConnectionRetiring),
+            18 => host.handle(now, HostInput::ShutdownUnsupported),
             16 => {
                 now += step(a);
                 host.handle_timeout(now);

@@ -209,5 +209,5 @@ pub async fn a_socket_file_that_is_gone_is_told_as_that(h: Harness) {
     assert!(status.message().contains("its socket file"), "{status}");
     assert!(status.message().contains("is gone"), "{status}");
     let ended = h.promptly(rig.plugin.shutdown()).await;
-    assert!(matches!(ended, Err(ShutdownError::GraceExpired { .. })));
+    assert!(matches!(ended, Err(ShutdownError::NotAsked { .. })));
 }
