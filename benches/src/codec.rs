@@ -12,7 +12,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::grpc::{MessageReader, prefix};
 use outboard_core::handshake::{HandshakeReader, HostExpectation, Progress, Protocol};
 use outboard_core::hclog::{LogOptions, LogReader};
-use outboard_core::rpc::{Metadata, OutMessage};
+use outboard_core::rpc::{Metadata, OutMessage, SizeLimit};
 use outboard_transport_stdio::wire::{
     CallStart, Event, Key, Mux, MuxConfig, OutBuf, Taken,
     frame::{Body, Frame, HEADER_LEN, Header},
@@ -81,7 +81,7 @@ fn hclog() -> Work {
 
 /// Frames a message as gRPC does and reads it back.
 fn grpc_message() -> Work {
-    let mut reader = MessageReader::new(1 << 20);
+    let mut reader = MessageReader::new(SizeLimit::of_server(1 << 20));
     Box::new(move || {
         let message = OutMessage::copy_from(black_box(&[7; 16]));
         let length = message.len();

@@ -29,7 +29,7 @@ pub enum Endpoint {
 }
 
 /// Why a network and an address do not make an [`Endpoint`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// The network is not one of those go-plugin knows.

@@ -6,7 +6,7 @@ use std::{fmt, io};
 ///
 /// [`std::io::Error`] can be neither cloned nor compared; this keeps what people and programs need
 /// of it. [`io::ErrorKind`] is a plain enum: nothing here does IO.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// The kind of error.

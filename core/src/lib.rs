@@ -94,6 +94,7 @@ pub mod link;
 pub mod lock;
 pub mod plugin;
 pub mod queue;
+pub mod report;
 pub mod rpc;
 pub mod rt;
 mod text;

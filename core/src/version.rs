@@ -147,7 +147,7 @@ pub fn file_unversioned_plugin<S>(sets: &mut BTreeMap<i64, S>, version: i64, set
 }
 
 /// The plugin announced a version the host did not offer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "incompatible version of the plugin's interfaces: the plugin speaks version {plugin}, this \
      program speaks {}; {}",

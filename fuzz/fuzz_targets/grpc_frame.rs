@@ -5,13 +5,14 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use outboard_core::grpc::{FrameError, MessageReader, prefix};
+use outboard_core::rpc::SizeLimit;
 use outboard_fuzz::portions;
 
 fn read<'a>(
     limit: usize,
     portions: impl Iterator<Item = &'a [u8]>,
 ) -> (Vec<Bytes>, Result<(), FrameError>) {
-    let mut reader = MessageReader::new(limit);
+    let mut reader = MessageReader::new(SizeLimit::of_server(limit));
     let mut messages = Vec::new();
     for portion in portions {
         reader.push(Bytes::copy_from_slice(portion));

@@ -5,21 +5,20 @@ use outboard_core::fault::Fault;
 use outboard_core::rpc::{DuplicateService, Status};
 
 /// Why a brokered interface could not be served or dialled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// By the rules of the broker: closed, timed out, refused, no socket.
     #[error(transparent)]
     Broker(#[from] machine::BrokerError),
     /// The other side announced an address and cannot be reached there.
-    #[error("no connection to broker id {id} at {endpoint}")]
+    #[error("no connection to broker id {id} at {endpoint}: {fault}")]
     Connect {
         /// The dialled id.
         id: u32,
         /// The address announced.
         endpoint: String,
         /// What the system said.
-        #[source]
         fault: Fault,
     },
     /// The connection took no further channel.
@@ -32,6 +31,8 @@ pub enum BrokerError {
     #[error("there is no broker here: only the handler of a call has one")]
     NoCall,
 }
+
+outboard_core::debug_as_text!(BrokerError);
 
 /// For handlers that fail because their dial did: `UNAVAILABLE` with the whole text.
 impl From<BrokerError> for Status {

@@ -67,6 +67,7 @@ pub(super) struct Driver {
     /// Where the sockets are, if the plugin has a directory of its own.
     dir: Option<PrivateDir>,
     program: PathBuf,
+    working_dir: Option<PathBuf>,
     transports: Vec<Arc<dyn Transport>>,
     shared: Arc<Shared>,
     requests: mpsc::UnboundedReceiver<Request>,
@@ -112,6 +113,7 @@ impl Driver {
             runtime: parts.runtime,
             machine: parts.machine,
             program: PathBuf::from(&parts.launch.program),
+            working_dir: parts.launch.dir.clone(),
             launch: Some(parts.launch),
             dir: parts.dir,
             transports: parts.transports,
@@ -301,7 +303,7 @@ impl Driver {
             }
             HostEvent::Failed(mut error) => {
                 if error.failure.may_be_no_plugin() {
-                    error.evidence.notes = Some(Box::new(program::notes(&self.program)));
+                    error.explain(program::notes(&self.program, self.working_dir.as_deref()));
                 }
                 if let Some(ready) = self.ready.take() {
                     let _unwanted = ready.send(Err(error));
@@ -310,11 +312,13 @@ impl Driver {
             HostEvent::Exited {
                 exit,
                 reason,
+                panic,
                 stderr,
             } => {
                 let report = ExitReport {
                     exit,
                     reason,
+                    panic,
                     stderr,
                 };
                 self.logs.exited(&report);
@@ -607,6 +611,7 @@ impl Drop for Driver {
         let report = ExitReport {
             exit: Exit::Unknown,
             reason: ExitReason::Killed,
+            panic: None,
             stderr: Vec::new(),
         };
         if let Some(link) = &self.link {

@@ -1,5 +1,6 @@
 //! What can go wrong for a host once its plugin runs, and before it is launched.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,39 +12,69 @@ use super::running::{ExitReport, Health};
 
 /// Why a plugin could not be had.
 ///
-/// Its `Debug` form is the text for people with all causes, since that is what a `main` that
-/// returns the error prints.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+/// The `Display` form is one line: which plugin, and what went wrong. For a plugin that did not
+/// start, `source` gives the [`Evidence`](outboard_core::host::Evidence): what it wrote on stderr,
+/// what may have been the mistake, and facts about its file. The `Debug` form is all of it, since
+/// that is what a `main` that returns the error prints.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostError {
     /// The host itself is not set up right; nothing was launched.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
     /// The plugin did not start, and its process, if there was one, is gone.
-    #[error("plugin {name}")]
     Start {
         /// The plugin's name.
         name: String,
         /// Why, with what was seen of it.
-        #[source]
         error: Box<StartError>,
     },
     /// The runtime was shut down while the plugin started; its process is gone.
-    #[error("plugin {name}: the async runtime was shut down while it started")]
     RuntimeGone {
         /// The plugin's name.
         name: String,
     },
 }
 
-impl fmt::Debug for HostError {
+impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::chain(self))
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Start { name, error } => write!(f, "plugin {name}: {error}"),
+            Self::RuntimeGone { name } => write!(
+                f,
+                "plugin {name}: the async runtime was shut down while it started"
+            ),
+        }
     }
 }
 
+impl Error for HostError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Config(error) => error.source(),
+            // The line holds the failure already.
+            Self::Start { error, .. } => error.source(),
+            Self::RuntimeGone { .. } => None,
+        }
+    }
+}
+
+impl From<ConfigError> for HostError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+outboard_core::debug_as_text!(
+    HostError,
+    ConfigError,
+    DispenseError,
+    PingError,
+    ShutdownError
+);
+
 /// How a host is set up wrongly.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is no command.
@@ -55,6 +86,14 @@ pub enum ConfigError {
     /// No transport is compiled in or chosen.
     #[error("the host speaks no transport: enable the feature \"h2\" or call Host::transport")]
     NoTransport,
+    /// [`Host::plugins`](crate::Host::plugins) was given a name twice in one version.
+    #[error("the host was told of plugin {name:?} twice in version {version}: give each name once")]
+    DuplicateName {
+        /// The name.
+        name: String,
+        /// The version.
+        version: i64,
+    },
     /// The lowest port is above the highest.
     #[error("the port range {min} to {max} is empty: give the lower port first")]
     EmptyPortRange {
@@ -66,7 +105,7 @@ pub enum ConfigError {
 }
 
 /// Why no client could be dispensed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispenseError {
     /// The host was told which plugins there are, and this is none of them.
@@ -91,24 +130,24 @@ pub enum DispenseError {
         report: ExitReport,
     },
     /// The plugin refused.
-    #[error("the plugin did not dispense the interface")]
-    Refused(#[source] Status),
+    #[error("the plugin did not dispense the interface: {0}")]
+    Refused(Status),
 }
 
 /// Why a ping failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PingError {
     /// The health call itself failed.
-    #[error("the plugin's health could not be asked for")]
-    Call(#[source] Status),
+    #[error("the plugin's health could not be asked for: {0}")]
+    Call(Status),
     /// The plugin answered, but is not serving.
-    #[error("the plugin answers that it is not serving ({0:?})")]
+    #[error("the plugin answers that it {0}")]
     NotServing(Health),
 }
 
 /// Why a shutdown was not one in good order. The plugin is gone in every case.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
     /// The plugin was asked to end, did not, and was killed.

@@ -143,7 +143,8 @@ impl Host {
     }
 
     /// Offers this version and says which plugins it has, so that a mistyped name is an error of
-    /// [`dispense`](RunningPlugin::dispense) instead of one of the first call.
+    /// [`dispense`](RunningPlugin::dispense) instead of one of the first call. Calls for the same
+    /// version add up; a name that is given twice in it is an error of the start.
     pub fn plugins(
         mut self,
         version: impl Into<i64>,
@@ -428,6 +429,13 @@ impl Host {
             self.settings
                 .plugins
                 .insert(self.handshake.protocol_version(), None);
+        }
+        for (&version, names) in &self.settings.plugins {
+            let mut seen = BTreeSet::new();
+            if let Some(name) = names.iter().flatten().find(|name| !seen.insert(*name)) {
+                let name = name.clone();
+                return Err(ConfigError::DuplicateName { name, version });
+            }
         }
         let versions: BTreeSet<i64> = self.settings.plugins.keys().copied().collect();
         let mut env = HostEnv::new(self.handshake)

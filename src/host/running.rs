@@ -37,7 +37,10 @@ pub struct ExitReport {
     pub exit: Exit,
     /// How that came: asked, killed, or by itself.
     pub reason: ExitReason,
-    /// Its last lines on stderr, oldest first; a bounded number.
+    /// What its last panic said, if there was one and little was logged since; one line.
+    pub panic: Option<String>,
+    /// Its last lines on stderr, oldest first; a bounded number. Before them how its last panic
+    /// began, if the stack behind that would have pushed it out.
     pub stderr: Vec<String>,
 }
 
@@ -69,6 +72,9 @@ impl fmt::Display for ExitReport {
             ),
             ExitReason::Crashed => {
                 write!(f, "{}", self.exit)?;
+                if let Some(panic) = &self.panic {
+                    write!(f, " after a panic: {panic}")?;
+                }
                 if !self.stderr.is_empty() {
                     f.write_str("; its last lines on stderr:")?;
                     for line in &self.stderr {
@@ -90,6 +96,17 @@ pub enum Health {
     NotServing,
     /// It does not know, or answers with a value this version of the health service has not.
     Unknown,
+}
+
+/// A phrase that completes "the plugin …".
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serving => "takes calls",
+            Self::NotServing => "takes no calls for now",
+            Self::Unknown => "does not know whether it takes calls",
+        })
+    }
 }
 
 /// What the driver and the handles of one plugin share.
@@ -242,6 +259,7 @@ impl Shared {
             report.unwrap_or_else(|_| ExitReport {
                 exit: Exit::Unknown,
                 reason: ExitReason::Killed,
+                panic: None,
                 stderr: Vec::new(),
             })
         })

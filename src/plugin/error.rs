@@ -1,6 +1,5 @@
 //! Why a plugin cannot serve.
 
-use std::fmt;
 use std::io;
 
 use outboard_core::env::CookieError;
@@ -9,8 +8,8 @@ use outboard_core::rpc::DuplicateService;
 
 /// Why a plugin cannot serve.
 ///
-/// Its `Debug` form is the text for people with all causes, since that is what a `main` that
-/// returns the error prints.
+/// Its `Debug` form is the text for people, since that is what a `main` that returns the error
+/// prints.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -18,12 +17,23 @@ pub enum ServeError {
     #[error(transparent)]
     Cookie(#[from] CookieError),
     /// The standard streams cannot be claimed.
-    #[error("the plugin cannot claim its stdout and stderr; are file descriptors used up?")]
-    Claim(#[source] io::Error),
+    #[error("the plugin cannot claim its stdout and stderr: {0}; are file descriptors used up?")]
+    Claim(io::Error),
     /// Two interfaces of the same service in one version, or one of go-plugin's own services, which
     /// every plugin serves by itself.
     #[error(transparent)]
     Duplicate(#[from] DuplicateService),
+    /// Two interfaces under one name in one version: no host could tell them apart.
+    #[error(
+        "the plugin provides two interfaces under the name {name:?} in version {version}; give each \
+         a name of its own"
+    )]
+    DuplicateName {
+        /// The name both have.
+        name: String,
+        /// The version both are in.
+        version: i64,
+    },
     /// No transport is compiled in or chosen.
     #[error("the plugin speaks no transport: enable the feature \"h2\" or call Plugin::transport")]
     NoTransport,
@@ -35,12 +45,8 @@ pub enum ServeError {
     )]
     TlsUnsupported,
     /// It could not start serving.
-    #[error("the plugin cannot serve")]
-    Start(#[source] PluginError),
+    #[error(transparent)]
+    Start(PluginError),
 }
 
-impl fmt::Debug for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::chain(self))
-    }
-}
+outboard_core::debug_as_text!(ServeError);

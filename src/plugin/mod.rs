@@ -7,7 +7,7 @@ pub(crate) mod output;
 pub(crate) mod panic;
 pub(crate) mod tracked;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -122,7 +122,8 @@ impl Plugin {
         }
     }
 
-    /// Serves an interface under `name`, in the handshake's version.
+    /// Serves an interface under `name`, in the handshake's version. A name can be given once in each
+    /// version; see [`ServeError::DuplicateName`].
     pub fn provide(self, name: impl Into<String>, service: impl Service) -> Self {
         let version = self.handshake.protocol_version();
         self.provide_version(version, name, service)
@@ -288,7 +289,11 @@ impl Plugin {
         let mut routers = BTreeMap::new();
         for (version, set) in std::mem::take(&mut self.sets) {
             let mut router = Router::new();
-            for (_name, service) in set {
+            let mut names = BTreeSet::new();
+            for (name, service) in set {
+                if let Some(name) = names.replace(name) {
+                    return Err(ServeError::DuplicateName { name, version });
+                }
                 router.add(Arc::new(Tracked::new(service, Arc::clone(&in_flight))))?;
             }
             crate::services::check_names(&router)?;

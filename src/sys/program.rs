@@ -1,45 +1,86 @@
 //! Facts about a program's file, for a start that failed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use outboard_core::diagnose::{Executable, HEADER_BYTES, Notes, go_arch};
+use outboard_core::diagnose::{Executable, FileKind, HEADER_BYTES, Notes, go_arch, interpreter};
 
-/// What can be found out about `program`. Whatever cannot is left out.
-pub(crate) fn notes(program: &Path) -> Notes {
+/// What can be found out about `program`, which was to run in `dir`. Whatever cannot is left out.
+pub(crate) fn notes(program: &Path, dir: Option<&Path>) -> Notes {
     let mut notes = Notes::new(program, go_arch(std::env::consts::ARCH));
-    notes.executable = header(program).and_then(|header| Executable::detect(&header));
+    notes.missing_dir = dir.filter(|dir| !dir.is_dir()).map(Path::to_owned);
+    notes.kind = kind(program);
+    let header = header(program).unwrap_or_default();
+    notes.executable = Executable::detect(&header);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
+    unix::add(&mut notes, program, &header);
+    #[cfg(not(unix))]
+    let _unix_only = interpreter;
+    notes
+}
 
-        use outboard_core::diagnose::{Id, Ids};
-        use rustix::process::{getgid, getuid};
+fn kind(program: &Path) -> Option<FileKind> {
+    match std::fs::metadata(program) {
+        Ok(data) if data.is_file() => Some(FileKind::File),
+        Ok(data) if data.is_dir() => Some(FileKind::Directory),
+        Ok(_) => Some(FileKind::Other),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                Some(FileKind::Missing)
+            }
+            _ => None,
+        },
+    }
+}
 
-        // Names would take a look into the user database; numbers are what the kernel decides by.
-        let id = |number| Id { number, name: None };
-        if let Ok(meta) = std::fs::metadata(program) {
-            notes.mode = Some(meta.mode());
-            notes.user = Some(Ids {
-                file: id(meta.uid()),
-                current: id(getuid().as_raw()),
-            });
-            notes.group = Some(Ids {
-                file: id(meta.gid()),
-                current: id(getgid().as_raw()),
-            });
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use outboard_core::diagnose::{Id, Ids, name_of};
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::process::{getegid, geteuid};
+
+    use super::*;
+
+    pub(super) fn add(notes: &mut Notes, program: &Path, header: &[u8]) {
+        let named = interpreter(header).map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        notes.missing_interpreter = named.filter(|path| kind(path) == Some(FileKind::Missing));
+        let Ok(meta) = std::fs::metadata(program) else {
+            return;
+        };
+        let may = accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS);
+        notes.may_execute = Some(may.is_ok());
+        notes.mode = Some(meta.mode());
+        let users = ids("/etc/passwd", meta.uid(), geteuid().as_raw());
+        let groups = ids("/etc/group", meta.gid(), getegid().as_raw());
+        (notes.user, notes.group) = (Some(users), Some(groups));
+    }
+
+    /// The numbers are what the kernel decides by; the names, where this machine itself knows them,
+    /// are for people.
+    fn ids(database: &str, file: u32, current: u32) -> Ids {
+        let names = std::fs::read(database).unwrap_or_default();
+        let id = |number| Id {
+            number,
+            name: name_of(&names, number),
+        };
+        Ids {
+            file: id(file),
+            current: id(current),
         }
     }
-    notes
 }
 
 fn header(program: &Path) -> Option<Vec<u8>> {
     use std::io::Read as _;
 
-    let file = std::fs::File::open(program).ok()?;
-    // A device or pipe could block; a program is a file.
-    if !file.metadata().ok()?.is_file() {
+    // A device or pipe could block, be it only in the opening; a program is a file.
+    if kind(program) != Some(FileKind::File) {
         return None;
     }
+    let file = std::fs::File::open(program).ok()?;
     let mut header = Vec::new();
     file.take(HEADER_BYTES as u64)
         .read_to_end(&mut header)
@@ -54,10 +95,46 @@ mod tests {
     #[test]
     fn the_architecture_of_this_very_program_is_found() {
         let test = std::env::current_exe().expect("a path");
-        let text = notes(&test).to_string();
+        let found = notes(&test, None);
+        assert_eq!(
+            (found.kind, &found.missing_dir),
+            (Some(FileKind::File), &None)
+        );
+        let text = found.to_string();
         assert!(text.contains(go_arch(std::env::consts::ARCH)), "{text}");
         assert!(text.contains(&*test.to_string_lossy()), "{text}");
-        let missing = notes(Path::new("/no/such/program"));
+        let missing = notes(
+            Path::new("/no/such/program"),
+            Some(Path::new("/no/such/dir")),
+        );
         assert_eq!((missing.mode, missing.executable), (None, None));
+        assert_eq!(missing.kind, Some(FileKind::Missing));
+        assert_eq!(
+            missing.missing_dir.as_deref(),
+            Some(Path::new("/no/such/dir"))
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn owners_have_names_where_the_system_knows_them() {
+        let root = notes(Path::new("/"), None).user.expect("it has an owner");
+        assert_eq!(
+            (root.file.number, root.file.name.as_deref()),
+            (0, Some("root"))
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_interpreter_that_is_missing_is_found_out() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = dir.path().join("script");
+        for (first, missing) in [("#!/no/such/shell", true), ("#!/bin/sh", false)] {
+            std::fs::write(&script, first).expect("written");
+            let found = notes(&script, None);
+            assert_eq!(found.missing_interpreter.is_some(), missing);
+            assert_eq!(found.may_execute, Some(false));
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Bound {
 }
 
 /// Why no socket could be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
     /// The path is too long, or cannot be one.
@@ -48,8 +48,8 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The runtime could not take the socket over.
-    #[error("the async runtime cannot take over the listening socket")]
-    Register(#[source] io::Error),
+    #[error("the async runtime cannot take over the listening socket: {0}")]
+    Register(io::Error),
     /// No port of the range was free.
     #[error(
         "none of the TCP ports allowed ({ports:?}) can be bound on 127.0.0.1: all are taken or \
@@ -62,6 +62,8 @@ pub enum ListenError {
         source: io::Error,
     },
 }
+
+outboard_core::debug_as_text!(ListenError);
 
 /// Names tried before a directory counts as unusable: names are random, so one retry is rare.
 const NAMES: usize = 16;

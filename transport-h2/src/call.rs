@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::HeaderMap;
 use outboard_core::grpc::{FrameError, MessageReader, code_from_reset};
-use outboard_core::rpc::{Code, Status};
+use outboard_core::rpc::{Code, SizeLimit, Status};
 use outboard_core::rt::{SharedRuntime, Timer};
 
 /// When a call must be done. The timer is made when something first has to wait.
@@ -119,7 +119,7 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
+    pub(crate) fn new(stream: RecvStream, limit: SizeLimit) -> Self {
         Self {
             stream,
             reader: MessageReader::new(limit),

@@ -20,7 +20,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{
     Call, CallFailure, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply,
-    Status, Untaken,
+    SizeLimit, Status, Untaken,
 };
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
@@ -38,7 +38,7 @@ type Closing = SharedFuture<oneshot::Receiver<Status>>;
 /// What the handle, the driver and all calls of a connection share.
 pub(crate) struct Shared {
     runtime: SharedRuntime,
-    limit: usize,
+    limit: SizeLimit,
     max_header_list: u32,
     last_stream: u32,
     template: Option<RequestTemplate>,
@@ -134,7 +134,7 @@ pub(crate) fn connect(
     };
     let shared = Arc::new(Shared {
         runtime: Arc::clone(runtime),
-        limit: connection.max_message_size,
+        limit: SizeLimit::of_caller(connection.max_message_size),
         max_header_list: config.max_header_list(),
         last_stream: config.last_stream,
         template,

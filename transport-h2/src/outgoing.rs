@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use outboard_core::grpc::{check_outgoing, prefix};
 use outboard_core::rpc::guard::{Guarded, Whose};
-use outboard_core::rpc::{MessageStream, OutMessage, Status};
+use outboard_core::rpc::{MessageStream, OutMessage, SizeLimit, Status};
 
 use crate::panic::guard;
 
@@ -23,7 +23,7 @@ const MAX_PIECE: usize = 1 << 30;
 ///
 /// # Errors
 /// `RESOURCE_EXHAUSTED` if it is over the limit.
-pub(crate) fn frame(message: OutMessage, limit: usize) -> Result<Bytes, Status> {
+pub(crate) fn frame(message: OutMessage, limit: SizeLimit) -> Result<Bytes, Status> {
     check_outgoing(message.len(), limit)?;
     let prefix = prefix(message.len());
     Ok(message.with_prefix(&prefix))
@@ -65,7 +65,7 @@ pub(crate) enum Side {
 pub(crate) struct Outgoing {
     side: Side,
     path: Cow<'static, str>,
-    limit: usize,
+    limit: SizeLimit,
     messages: Option<Guarded<MessageStream>>,
     /// What is left of the message being sent.
     current: Bytes,
@@ -85,7 +85,7 @@ impl Outgoing {
         side: Side,
         path: Cow<'static, str>,
         messages: MessageStream,
-        limit: usize,
+        limit: SizeLimit,
     ) -> Self {
         Self {
             side,

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, Spin};
+use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, SizeLimit, Spin};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::dispatch::dispatch;
@@ -62,7 +62,7 @@ impl Orders {
 pub(crate) struct Server {
     pub(crate) runtime: SharedRuntime,
     pub(crate) router: Arc<Router>,
-    pub(crate) limit: usize,
+    pub(crate) limit: SizeLimit,
     pub(crate) max_header_list: u32,
     /// Its drop resolves [`Serving::closed`].
     _alive: oneshot::Sender<()>,
@@ -91,7 +91,7 @@ pub(crate) fn serve(
     let server = Arc::new(Server {
         runtime: Arc::clone(runtime),
         router,
-        limit: server.max_message_size,
+        limit: SizeLimit::of_server(server.max_message_size),
         max_header_list: config.max_header_list(),
         _alive: alive,
     });

@@ -420,7 +420,7 @@ fn unresponsive(keepalive: Option<Keepalive>) -> Status {
 
 pub(crate) fn status_of(error: SendError) -> Status {
     match error {
-        SendError::TooLarge { .. } => Status::resource_exhausted(error.to_string()),
+        SendError::TooLarge(error) => error.into(),
         SendError::Gone => Status::cancelled(error.to_string()),
     }
 }

@@ -183,7 +183,7 @@ fn connect(shared: &mut Shared, id: u32, announced: Result<Endpoint, EndpointErr
         Ok(endpoint) => shared
             .actions
             .push_back(BrokerAction::Connect { id, endpoint }),
-        Err(source) => shared.dial_failed(id, BrokerError::BadAnnouncement { id, source }),
+        Err(reason) => shared.dial_failed(id, BrokerError::BadAnnouncement { id, reason }),
     }
 }
 

@@ -143,7 +143,7 @@ pub enum Route {
 }
 
 /// Why a brokered connection was not made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// The id is being accepted already: a mistake of the caller.
@@ -193,21 +193,19 @@ pub enum BrokerError {
         id: u32,
     },
     /// The peer announced an address that is none.
-    #[error("the peer announced an unusable address for broker id {id}")]
+    #[error("the peer announced an unusable address for broker id {id}: {reason}")]
     BadAnnouncement {
         /// The dialled id.
         id: u32,
         /// What is wrong with it.
-        #[source]
-        source: EndpointError,
+        reason: EndpointError,
     },
     /// No listener.
-    #[error("no listener for broker id {id}")]
+    #[error("no listener for broker id {id}: {fault}")]
     Listen {
         /// The accepted id.
         id: u32,
         /// What the system said.
-        #[source]
         fault: Fault,
     },
 }

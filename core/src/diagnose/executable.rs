@@ -56,6 +56,20 @@ impl Executable {
         };
         Some(Self { format, arch })
     }
+
+    /// Whether it was built for this kind of system and for `arch`, in Go's words: see [`go_arch`].
+    /// Systems that run the programs of others as well are not taken into account.
+    #[must_use]
+    pub fn runs_on(&self, arch: &str) -> bool {
+        let own = if cfg!(windows) {
+            Format::Pe
+        } else if cfg!(target_vendor = "apple") {
+            Format::MachO
+        } else {
+            Format::Elf
+        };
+        self.format == own && self.arch.split(", ").any(|built_for| built_for == arch)
+    }
 }
 
 /// What Go calls the architecture that Rust calls `rust_arch` (`std::env::consts::ARCH`), on

@@ -155,7 +155,7 @@ fn parse_transports(list: &str) -> Vec<Protocol> {
 }
 
 /// Why a plugin refuses to run. The text is meant for a person at a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {
     /// The plugin's author gave it no usable cookie.
@@ -203,7 +203,7 @@ impl Ports {
 }
 
 /// Why the host's port range is unusable.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PortError {
     /// A value that is not a port number.

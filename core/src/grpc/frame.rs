@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::rpc::Status;
+use crate::rpc::{Side, SizeLimit, Status, TooLarge};
 
 /// The bytes before each message: a flag (0: not compressed) and a big-endian length.
 pub const PREFIX_LEN: usize = 5;
@@ -14,7 +14,7 @@ pub const PREFIX_LEN: usize = 5;
 const GATHER_STEP: usize = 16 * 1024;
 
 /// Why the bytes of a stream are not gRPC messages this side can take.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The message is compressed, which was not negotiated.
@@ -27,16 +27,8 @@ pub enum FrameError {
         flag: u8,
     },
     /// The message is larger than allowed.
-    #[error(
-        "the message of {length} bytes is over the limit of {limit} bytes; \
-         raise max_message_size on the side that reports this"
-    )]
-    TooLarge {
-        /// The announced or actual size in bytes.
-        length: u64,
-        /// The configured limit in bytes.
-        limit: u64,
-    },
+    #[error(transparent)]
+    TooLarge(TooLarge),
     /// The stream ended inside a message.
     #[error("the stream ended inside a gRPC message: {have} bytes of an unfinished frame came")]
     Truncated {
@@ -49,7 +41,7 @@ impl From<FrameError> for Status {
     fn from(error: FrameError) -> Self {
         let text = error.to_string();
         match error {
-            FrameError::TooLarge { .. } => Self::resource_exhausted(text),
+            FrameError::TooLarge(error) => error.into(),
             FrameError::Compressed | FrameError::BadFlag { .. } | FrameError::Truncated { .. } => {
                 Self::internal(text)
             }
@@ -61,13 +53,15 @@ impl From<FrameError> for Status {
 ///
 /// # Errors
 /// [`FrameError::TooLarge`] if it is over the limit, or over what the prefix can say.
-pub fn check_outgoing(length: usize, limit: usize) -> Result<(), FrameError> {
-    let limit = clamp(limit);
-    if length as u64 > limit {
-        return Err(FrameError::TooLarge {
+pub fn check_outgoing(length: usize, limit: SizeLimit) -> Result<(), FrameError> {
+    let most = clamp(limit.bytes);
+    if length as u64 > most {
+        return Err(FrameError::TooLarge(TooLarge {
             length: length as u64,
-            limit,
-        });
+            limit: most,
+            whose: limit.side,
+            sender: limit.side,
+        }));
     }
     Ok(())
 }
@@ -91,6 +85,8 @@ pub fn prefix(length: usize) -> [u8; PREFIX_LEN] {
 #[derive(Debug)]
 pub struct MessageReader {
     limit: u64,
+    /// The side that reads.
+    side: Side,
     /// The piece being read.
     current: Bytes,
     /// Pieces that came before `current` was used up.
@@ -117,11 +113,12 @@ const START: State = State::Prefix {
 };
 
 impl MessageReader {
-    /// A reader that takes messages of up to `limit` bytes.
+    /// A reader that takes messages of up to `limit`.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: SizeLimit) -> Self {
         Self {
-            limit: clamp(limit),
+            limit: clamp(limit.bytes),
+            side: limit.side,
             current: Bytes::new(),
             queue: VecDeque::new(),
             state: START,
@@ -161,7 +158,7 @@ impl MessageReader {
                     self.current.advance(take);
                     *have += take;
                     if *have == PREFIX_LEN {
-                        self.state = match parse_prefix(*bytes, self.limit) {
+                        self.state = match parse_prefix(*bytes, self.limit, self.side) {
                             Ok(length) => State::Message {
                                 length,
                                 gathered: BytesMut::new(),
@@ -221,7 +218,7 @@ impl MessageReader {
     }
 }
 
-fn parse_prefix(bytes: [u8; PREFIX_LEN], limit: u64) -> Result<usize, FrameError> {
+fn parse_prefix(bytes: [u8; PREFIX_LEN], limit: u64, side: Side) -> Result<usize, FrameError> {
     let [flag, a, b, c, d] = bytes;
     match flag {
         0 => {}
@@ -229,10 +226,12 @@ fn parse_prefix(bytes: [u8; PREFIX_LEN], limit: u64) -> Result<usize, FrameError
         flag => return Err(FrameError::BadFlag { flag }),
     }
     let length = u32::from_be_bytes([a, b, c, d]);
-    let too_large = FrameError::TooLarge {
+    let too_large = FrameError::TooLarge(TooLarge {
         length: u64::from(length),
         limit,
-    };
+        whose: side,
+        sender: side.other(),
+    });
     if u64::from(length) > limit {
         return Err(too_large);
     }
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_message_in_one_piece_is_not_copied() {
-        let mut reader = MessageReader::new(100);
+        let mut reader = MessageReader::new(SizeLimit::of_server(100));
         let piece = Bytes::from(framed(&[b"hello".to_vec(), b"you".to_vec()]));
         reader.push(piece.clone());
         let message = reader.next().expect("valid").expect("complete");
@@ -283,7 +282,7 @@ mod tests {
 
     #[test]
     fn empty_messages_count() {
-        let mut reader = MessageReader::new(0);
+        let mut reader = MessageReader::new(SizeLimit::of_server(0));
         reader.push(Bytes::from_static(&[0; 10]));
         assert_eq!(read_all(&mut reader), Ok(vec![vec![], vec![]]));
         assert_eq!(reader.finish(), Ok(()));
@@ -291,7 +290,7 @@ mod tests {
 
     #[test]
     fn an_announced_length_allocates_nothing() {
-        let mut reader = MessageReader::new(usize::MAX);
+        let mut reader = MessageReader::new(SizeLimit::of_server(usize::MAX));
         reader.push(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]));
         reader.push(Bytes::from_static(b"abc"));
         assert_eq!(reader.next(), Ok(None));
@@ -304,7 +303,7 @@ mod tests {
 
     #[test]
     fn gathering_stays_within_twice_what_came() {
-        let mut reader = MessageReader::new(usize::MAX);
+        let mut reader = MessageReader::new(SizeLimit::of_server(usize::MAX));
         reader.push(Bytes::from_static(&[0, 0x40, 0, 0, 0]));
         let piece = Bytes::from(vec![7; 10_000]);
         for pieces in 1..200 {
@@ -328,15 +327,17 @@ mod tests {
             ),
             (
                 &[0, 0, 0, 0, 9],
-                FrameError::TooLarge {
+                FrameError::TooLarge(TooLarge {
                     length: 9,
                     limit: 8,
-                },
+                    whose: Side::Server,
+                    sender: Side::Caller,
+                }),
                 Code::ResourceExhausted,
             ),
         ];
         for (bytes, error, code) in cases {
-            let mut reader = MessageReader::new(8);
+            let mut reader = MessageReader::new(SizeLimit::of_server(8));
             reader.push(Bytes::copy_from_slice(bytes));
             assert_eq!(reader.next(), Err(error.clone()));
             reader.push(Bytes::from_static(&[0, 0, 0, 0, 0]));
@@ -348,10 +349,10 @@ mod tests {
 
     #[test]
     fn outgoing_sizes_are_checked() {
-        assert_eq!(check_outgoing(8, 8), Ok(()));
-        assert!(check_outgoing(9, 8).is_err());
+        assert_eq!(check_outgoing(8, SizeLimit::of_caller(8)), Ok(()));
+        assert!(check_outgoing(9, SizeLimit::of_caller(8)).is_err());
         if let Ok(too_long) = usize::try_from(u64::from(u32::MAX) + 1) {
-            assert!(check_outgoing(too_long, usize::MAX).is_err());
+            assert!(check_outgoing(too_long, SizeLimit::of_caller(usize::MAX)).is_err());
         }
         assert_eq!(prefix(0x0102_0304), [0, 1, 2, 3, 4]);
     }
@@ -367,7 +368,7 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.push(bytes.len());
             cuts.sort_unstable();
-            let mut reader = MessageReader::new(1000);
+            let mut reader = MessageReader::new(SizeLimit::of_server(1000));
             let mut got = Vec::new();
             let mut start = 0;
             for cut in cuts {
@@ -387,7 +388,7 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20),
             limit in 0..64usize,
         ) {
-            let mut reader = MessageReader::new(limit);
+            let mut reader = MessageReader::new(SizeLimit::of_server(limit));
             for piece in pieces {
                 reader.push(Bytes::from(piece));
                 while let Ok(Some(message)) = reader.next() {

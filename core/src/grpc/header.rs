@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A `-bin` header whose value is not base64.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed binary header: expected standard base64, with or without padding")]
 #[non_exhaustive]
 pub struct BadBinaryHeader {}

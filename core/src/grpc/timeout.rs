@@ -19,7 +19,7 @@ const UNITS: [(char, u128); 6] = [
 ];
 
 /// Why a `grpc-timeout` header cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "malformed grpc-timeout {text:?}: expected 1 to 20 digits (8 are the most to send) and one of n, u, m, S, M, H"
 )]

@@ -16,7 +16,7 @@ pub(super) const QUOTED_FIELD: usize = 128;
 /// Why a plugin's first output is not a handshake this host can use.
 ///
 /// Quoted text is shortened, so a value of this type is small whatever the plugin printed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// stdout ended before anything was printed on it.
@@ -102,8 +102,8 @@ pub enum HandshakeError {
         cause: String,
     },
     /// The address cannot be connected to.
-    #[error("the plugin announced an address this host cannot connect to")]
-    BadAddress(#[source] EndpointError),
+    #[error("the plugin announced an address this host cannot connect to: {0}")]
+    BadAddress(EndpointError),
     /// The network is not one this host knows.
     #[error(
         "expected \"unix\" or \"tcp\" as the plugin's network, found {network:?} (address \
@@ -151,9 +151,10 @@ pub enum HandshakeError {
     NetRpcUnsupported,
     /// The sixth field is used and is not a certificate.
     #[error(
-        "the plugin's TLS certificate (sixth field of the handshake line) cannot be read; {ADVICE}"
+        "the plugin's TLS certificate (sixth field of the handshake line) cannot be read: {0}; \
+         {ADVICE}"
     )]
-    Certificate(#[source] CertificateError),
+    Certificate(CertificateError),
     /// Multiplexing was asked for, and the plugin does not do it.
     #[error(
         "the plugin does not support multiplexed brokering ({0}); update the plugin library in the \
@@ -173,7 +174,7 @@ pub enum HandshakeError {
 const ADVICE: &str = "the plugin's handshake line is broken, please tell the plugin's author";
 
 /// How a plugin says that it does not multiplex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum MultiplexingRefusal {
     /// The line has no seventh field: the plugin's library is older than the feature.
@@ -185,7 +186,7 @@ pub enum MultiplexingRefusal {
 }
 
 /// Why a reader that tolerates stray lines gave up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum StrayEnd {
     /// stdout ended.

@@ -100,7 +100,7 @@ impl Handshake {
 }
 
 /// A [`Handshake`] that its program's author has to repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum MisconfiguredHandshake {
     /// The cookie key is empty.
@@ -165,7 +165,7 @@ impl FromStr for Protocol {
 }
 
 /// A name that is none of `netrpc`, `grpc` and `stdio`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown protocol: expected \"netrpc\", \"grpc\" or \"stdio\"")]
 pub struct UnknownProtocol(());
 

@@ -7,6 +7,7 @@ use super::{
     Evidence, ExitReason, Host, HostAction, HostEvent, Pipe, StartError, StartFailure, StartPhase,
     State,
 };
+use crate::diagnose::Hint;
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
 use crate::timer::TimerKind;
@@ -160,25 +161,28 @@ impl Host {
         if mem::replace(&mut self.reported, true) {
             return;
         }
-        let stderr = self.tail.lines();
+        let (stderr, panic) = (self.tail.lines(), self.tail.panic());
         let event = match self.reason {
             Some(reason) => HostEvent::Exited {
                 exit: self.exit.unwrap_or(Exit::Unknown),
                 reason,
+                panic,
                 stderr,
             },
-            None => HostEvent::Failed(StartError {
-                failure: self
-                    .failure
-                    .take()
-                    .unwrap_or_else(|| exited(StartPhase::Handshake)),
-                evidence: Evidence {
+            None => {
+                let failure = self.failure.take();
+                let failure = failure.unwrap_or_else(|| exited(StartPhase::Handshake));
+                let mut evidence = Evidence {
                     exit: self.exit,
                     killed: self.killed,
+                    panic,
                     stderr,
+                    hint: None,
                     notes: None,
-                },
-            }),
+                };
+                evidence.hint = Hint::of(&failure, &evidence);
+                HostEvent::Failed(StartError { failure, evidence })
+            }
         };
         self.events.push_back(event);
     }

@@ -1,9 +1,10 @@
 //! Why a plugin did not start, with the evidence.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::diagnose::Notes;
+use crate::diagnose::{Hint, Notes};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{HandshakeError, Location, Refusal};
@@ -31,12 +32,12 @@ impl fmt::Display for StartPhase {
 }
 
 /// Why a plugin did not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartFailure {
     /// The system could not make the process.
-    #[error("the plugin's process could not be started")]
-    Launch(#[source] Fault),
+    #[error("the plugin's process could not be started: {0}")]
+    Launch(Fault),
     /// A phase took longer than the start timeout.
     #[error(
         "the plugin did not start in time: {phase} within {after:?}; \
@@ -59,15 +60,14 @@ pub enum StartFailure {
     Refused(Refusal),
     /// The process closed its stdout without a line and lived on, its first line is no handshake
     /// line, or it is one that this host cannot accept.
-    #[error("the plugin's handshake was not accepted")]
-    Handshake(#[source] HandshakeError),
+    #[error(transparent)]
+    Handshake(HandshakeError),
     /// The plugin announced an address and cannot be reached there.
-    #[error("no connection to the plugin at {location}")]
+    #[error("no connection to the plugin at {location}: {fault}")]
     Connect {
         /// Where the plugin said it listens.
         location: Location,
         /// What the system said.
-        #[source]
         fault: Fault,
     },
     /// The host's user asked for the end before the plugin was ready.
@@ -77,9 +77,12 @@ pub enum StartFailure {
 
 /// A plugin that did not start: why, and what was seen of it.
 ///
+/// The `Display` form is one line: what failed, the cause, how the process ended if that means
+/// something. `source` gives the [`Evidence`].
+///
 /// Its process, if there was one, has been reaped or, where [`Evidence::exit`] is missing, refused
 /// to die.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StartError {
     /// Why.
     pub failure: StartFailure,
@@ -88,48 +91,102 @@ pub struct StartError {
 }
 
 /// What was seen of a plugin that did not start. All of it is bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// The `Display` form has the lines of stderr, the hint, and the notes about the program's file, on
+/// lines of their own.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// How the process ended, if it existed and was reaped.
     pub exit: Option<Exit>,
     /// Whether the host had killed it by then, so that the exit tells nothing.
     pub killed: bool,
-    /// Its last lines on stderr, oldest first.
+    /// What its last panic said, if there was one and little was logged since; one line.
+    pub panic: Option<String>,
+    /// Its last lines on stderr, oldest first; before them how its last panic began, if the stack
+    /// behind that would have pushed it out.
     pub stderr: Vec<String>,
+    /// What may have been the mistake.
+    pub hint: Option<Hint>,
     /// What the driver found out about the program's file, where that may explain the failure; see
-    /// [`StartFailure::may_be_no_plugin`]. The machine leaves it empty.
+    /// [`StartError::explain`]. The machine leaves it empty.
     pub notes: Option<Box<Notes>>,
 }
 
-/// The failure with its causes, the exit if it means something, the last lines of stderr, and the
-/// notes. The causes are part of it, and not left to `source`, because they would come last there:
-/// after many lines of evidence.
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.failure)?;
-        let mut cause = std::error::Error::source(&self.failure);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        match self.evidence.exit {
-            Some(exit) if !self.evidence.killed => write!(f, "; it {exit}")?,
-            Some(_) | None => {}
-        }
-        if !self.evidence.stderr.is_empty() {
-            f.write_str("; its last lines on stderr:")?;
-            for line in &self.evidence.stderr {
-                write!(f, "\n  {line}")?;
-            }
-        }
-        if let Some(notes) = &self.evidence.notes {
-            write!(f, "\n{notes}")?;
-        }
-        Ok(())
+impl StartError {
+    /// Adds what was found out about the program's file, for a failure that
+    /// [`may_be_no_plugin`](StartFailure::may_be_no_plugin).
+    pub fn explain(&mut self, notes: Notes) {
+        self.evidence.notes = Some(Box::new(notes));
+        self.evidence.hint = Hint::of(&self.failure, &self.evidence);
     }
 }
 
-impl std::error::Error for StartError {}
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let evidence = &self.evidence;
+        let summary = evidence.hint.as_ref().and_then(Hint::summary);
+        match (&self.failure, &summary) {
+            (StartFailure::Launch(fault), Some(summary)) => write!(
+                f,
+                "the plugin's process could not be started: {summary} ({fault})"
+            )?,
+            (failure, _) => {
+                write!(f, "{failure}")?;
+                if let Some(cause) = failure.source() {
+                    write!(f, ": {cause}")?;
+                }
+            }
+        }
+        if let Some(exit) = evidence.exit.filter(|_| !evidence.killed) {
+            write!(f, "; it {exit}")?;
+            if let Some(panic) = &evidence.panic {
+                write!(f, " after a panic: {panic}")?;
+            }
+        }
+        match (&self.failure, summary) {
+            (StartFailure::Launch(_), _) | (_, None) => Ok(()),
+            (_, Some(summary)) => write!(f, "; {summary}"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let Evidence {
+            stderr,
+            hint,
+            notes,
+            ..
+        } = &self.evidence;
+        let is_blank = stderr.is_empty() && hint.is_none() && notes.is_none();
+        (!is_blank).then_some(&self.evidence as _)
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.stderr.is_empty() {
+            "it wrote nothing on stderr"
+        } else {
+            "its last lines on stderr:"
+        })?;
+        for line in &self.stderr {
+            write!(f, "\n  {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n{hint}")?;
+        }
+        match &self.notes {
+            // Nothing but the path, which the line above has.
+            Some(notes) if notes.mode.is_some() || notes.executable.is_some() => {
+                write!(f, "\n{notes}")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Error for Evidence {}
 
 impl StartFailure {
     /// Whether the program may not be a plugin at all, or not one for this machine, so that facts

@@ -1,10 +1,15 @@
-//! The last lines of a stream, in bounded memory.
+//! What a stream said last, in bounded memory.
 
 use std::collections::VecDeque;
 
-use crate::hclog;
+use crate::hclog::{self, Kind};
 
-/// Keeps the last lines of the bytes pushed into it.
+/// Lines at the head of a panic that are kept beside the last ones: the message, where it happened,
+/// and where a Go program's stack begins.
+const HEAD_LINES: usize = 6;
+
+/// Keeps the last lines of the bytes pushed into it, and the first ones of the last panic, which the
+/// stack behind it would push out.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     /// Complete lines, without line ends, oldest first.
@@ -14,8 +19,23 @@ pub(super) struct Tail {
     partial: Vec<u8>,
     /// Bytes in `lines` and `partial`.
     held: usize,
+    /// Lines that are not blank so far.
+    count: u64,
+    head: Option<Head>,
     max_lines: usize,
     max_bytes: usize,
+}
+
+/// How a panic began.
+#[derive(Clone, Debug)]
+struct Head {
+    lines: Vec<Vec<u8>>,
+    /// The number of the first of them.
+    first: u64,
+    /// Bytes in `lines`.
+    held: usize,
+    /// Log records since: a program that writes these has survived.
+    records: usize,
 }
 
 impl Tail {
@@ -24,6 +44,8 @@ impl Tail {
             lines: VecDeque::new(),
             partial: Vec::new(),
             held: 0,
+            count: 0,
+            head: None,
             max_lines,
             max_bytes,
         }
@@ -38,23 +60,61 @@ impl Tail {
         self.extend(bytes);
     }
 
-    /// The lines, bytes that are not UTF-8 replaced. Blank lines are left out: they say nothing and
-    /// would push out lines that do.
+    /// The lines, bytes that are not UTF-8 replaced: those at the head of a panic, how many are left
+    /// out, and the last ones. Blank lines are left out: they say nothing and would push out lines
+    /// that do.
     pub(super) fn lines(&self) -> Vec<String> {
         let partial = trim(&self.partial);
         let last = (!partial.is_empty() && !is_of_outboard(partial)).then_some(partial);
         let skip = (self.lines.len() + usize::from(last.is_some())).saturating_sub(self.max_lines);
         let lines = self.lines.iter().map(Vec::as_slice).chain(last);
-        lines.skip(skip).map(readable).collect()
+        let shown: Vec<String> = lines.skip(skip).map(readable).collect();
+        let Some(head) = &self.head else {
+            return shown;
+        };
+        // The number of the first line shown.
+        let from = self.count + u64::from(last.is_some()) - shown.len() as u64;
+        let before = from.saturating_sub(head.first);
+        let missing = before.saturating_sub(head.lines.len() as u64);
+        let of_head = usize::try_from(before).unwrap_or(usize::MAX);
+        let mut text: Vec<String> = head
+            .lines
+            .iter()
+            .take(of_head)
+            .map(|l| readable(l))
+            .collect();
+        if missing > 0 {
+            text.push(format!("[{missing} lines are left out]"));
+        }
+        text.extend(shown);
+        text
+    }
+
+    /// What the last panic said, unless so much was logged since that it cannot be why the program
+    /// ended.
+    pub(super) fn panic(&self) -> Option<String> {
+        let head = self.head.as_ref()?;
+        let first = head.lines.first()?;
+        let text = match (first.strip_prefix(b"panic: "), is_rust_panic(first)) {
+            (Some(message), _) => message,
+            // "fatal error: …" of Go's runtime.
+            (None, false) => first,
+            (None, true) => head.lines.get(1)?,
+        };
+        Some(String::from_utf8_lossy(text).into_owned())
     }
 
     fn extend(&mut self, bytes: &[u8]) {
         // The beginning of an overlong line says more than its end: that is where the reason stands.
-        let room = (self.max_bytes / 4).saturating_sub(self.partial.len());
+        let room = self.longest().saturating_sub(self.partial.len());
         let taken = &bytes[..bytes.len().min(room)];
         self.partial.extend_from_slice(taken);
         self.held += taken.len();
         self.shrink();
+    }
+
+    fn longest(&self) -> usize {
+        self.max_bytes / 4
     }
 
     fn end_line(&mut self) {
@@ -62,9 +122,40 @@ impl Tail {
         self.held -= self.partial.len();
         self.partial.clear();
         if !line.is_empty() && !is_of_outboard(&line) {
+            self.keep_head(&line);
+            self.count += 1;
             self.held += line.len();
             self.lines.push_back(line);
             self.shrink();
+        }
+    }
+
+    fn keep_head(&mut self, line: &[u8]) {
+        if is_panic(line) || is_rust_panic(line) {
+            self.head = Some(Head {
+                lines: Vec::new(),
+                first: self.count,
+                held: 0,
+                records: 0,
+            });
+        }
+        let (longest, max_lines) = (self.longest(), self.max_lines);
+        let Some(head) = &mut self.head else {
+            return;
+        };
+        if is_record(line) {
+            head.records += 1;
+            if head.records > max_lines {
+                self.head = None;
+            }
+        } else if head.records == 0
+            && head.lines.len() < HEAD_LINES
+            && head.first + head.lines.len() as u64 == self.count
+        {
+            let room = longest.saturating_sub(head.held);
+            let kept = &line[..line.len().min(room)];
+            head.held += kept.len();
+            head.lines.push(kept.to_vec());
         }
     }
 
@@ -87,16 +178,32 @@ fn is_of_outboard(line: &[u8]) -> bool {
         return false;
     }
     let record = hclog::parse(line);
-    record.kind == hclog::Kind::Structured
+    record.kind == Kind::Structured
         && record.module() == Some("outboard")
         && record.level < hclog::Level::Error
+}
+
+/// How Go's runtime begins, and outboard's plugins.
+fn is_panic(line: &[u8]) -> bool {
+    // Most lines need no closer look.
+    matches!(line, [b'p' | b'f', ..]) && hclog::parse(line).kind == Kind::Panic
+}
+
+fn is_record(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_start(), [b'{', ..]) && hclog::parse(line).kind == Kind::Structured
+}
+
+/// How a Rust program without a hook of its own begins to tell of a panic; the message is on the
+/// next line. Newer compilers put the thread's number before the verb.
+fn is_rust_panic(line: &[u8]) -> bool {
+    line.starts_with(b"thread '") && memchr::memmem::find(line, b" panicked at ").is_some()
 }
 
 /// A line as people read it: of a log record the level, the message's first line and the pairs,
 /// and anything else as it is.
 fn readable(line: &[u8]) -> String {
     let record = hclog::parse(line);
-    if record.kind != hclog::Kind::Structured {
+    if record.kind != Kind::Structured {
         return record.message;
     }
     let message = record.message.lines().next().unwrap_or_default();
@@ -116,65 +223,5 @@ fn trim(line: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_lines_are_kept_in_any_split() {
-        let text = b"one\r\ntwo\n\n \nthree\nfour";
-        for size in 1..text.len() {
-            let mut tail = Tail::new(3, 100);
-            for chunk in text.chunks(size) {
-                tail.push(chunk);
-            }
-            assert_eq!(tail.lines(), ["two", "three", "four"], "split by {size}");
-        }
-    }
-
-    #[test]
-    fn log_records_are_shown_as_text() {
-        let mut tail = Tail::new(3, 4000);
-        tail.push(br#"{"@level":"error","@message":"it broke\nat x","@module":"m","n":3}"#);
-        tail.push(b"\nplain\n");
-        assert_eq!(tail.lines(), ["[ERROR] it broke n=3", "plain"]);
-    }
-
-    #[test]
-    fn what_outboard_itself_logs_on_the_way_is_no_evidence() {
-        let mut tail = Tail::new(3, 4000);
-        tail.push(b"fatal: no cheese\n");
-        tail.push(b"{\"@level\":\"error\",\"@message\":\"a handler\",\"@module\":\"outboard\"}\n");
-        tail.push(b"{\"@level\":\"debug\",\"@message\":\"on\",\"@module\":\"outboardx\"}\n");
-        for level in ["trace", "debug", "info", "warn"] {
-            let message = format!("{{\"@level\":\"{level}\",\"@message\":\"on\"");
-            tail.push(format!("{message},\"@module\":\"outboard\"}}\n").as_bytes());
-        }
-        tail.push(b"{\"@level\":\"debug\",\"@message\":\"stopping\",\"@module\":\"outboard\"}");
-        let expected = ["fatal: no cheese", "[ERROR] a handler", "[DEBUG] on"];
-        assert_eq!(tail.lines(), expected);
-    }
-
-    #[test]
-    fn memory_is_bounded_whatever_comes() {
-        let mut tail = Tail::new(4, 64);
-        for _ in 0..1000 {
-            tail.push(&[b'x'; 50]);
-            assert!(tail.held <= 64);
-        }
-        tail.push(b"\nlast\n");
-        // A quarter of the bytes is all that one line gets.
-        assert_eq!(tail.lines(), ["x".repeat(16).as_str(), "last"]);
-        for _ in 0..1000 {
-            tail.push(b"line\n");
-        }
-        assert_eq!(tail.lines().len(), 4);
-        assert_eq!(tail.held, 16);
-    }
-
-    #[test]
-    fn other_bytes_than_text_are_replaced() {
-        let mut tail = Tail::new(4, 64);
-        tail.push(b"a\xffb\n");
-        assert_eq!(tail.lines(), ["a\u{fffd}b"]);
-    }
-}
+#[path = "tail_tests.rs"]
+mod tests;

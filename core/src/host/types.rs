@@ -200,7 +200,10 @@ pub enum HostEvent {
         exit: Exit,
         /// How that came.
         reason: ExitReason,
-        /// Its last lines on stderr, bounded, oldest first.
+        /// What its last panic said, if there was one and little was logged since; one line.
+        panic: Option<String>,
+        /// Its last lines on stderr, bounded, oldest first; before them how its last panic began,
+        /// if the stack behind that would have pushed it out.
         stderr: Vec<String>,
     },
     /// All is over: the process is gone, and its pipes ended or were given up. Always the last.

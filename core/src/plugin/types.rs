@@ -199,7 +199,7 @@ pub enum PluginEvent {
 }
 
 /// Why a plugin cannot start. The text is meant for stderr.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
     /// There is nothing to serve: a mistake of the plugin's author.
@@ -215,11 +215,11 @@ pub enum PluginError {
         version: i64,
     },
     /// The host's port range is unusable.
-    #[error("the plugin cannot choose a port")]
-    Ports(#[source] PortError),
+    #[error("the plugin cannot choose a port: {0}")]
+    Ports(PortError),
     /// No listener.
-    #[error("the plugin cannot listen for its host")]
-    Listen(#[source] Fault),
+    #[error("the plugin cannot listen for its host: {0}")]
+    Listen(Fault),
     /// The listener's address cannot stand in a handshake line.
     #[error(
         "the address {address:?} cannot be told to the host, since it holds '|' or a control \
@@ -230,6 +230,6 @@ pub enum PluginError {
         address: String,
     },
     /// The handshake line could not be written: the host has gone already.
-    #[error("the handshake line could not be written to stdout")]
-    Handshake(#[source] Fault),
+    #[error("the handshake line could not be written to stdout: {0}")]
+    Handshake(Fault),
 }

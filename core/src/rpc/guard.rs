@@ -15,7 +15,7 @@ use crate::rt::{Runtime, Timer};
 pub const PANIC_TARGET: &str = "outboard::panic";
 
 /// Code of the user's panicked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {message}")]
 pub struct Panicked {
     /// What the panic said, if it was a text.

@@ -27,7 +27,7 @@ pub const METADATA_ENTRY_OVERHEAD: usize = 32;
 
 /// Metadata that is over a limit. Its call fails with
 /// [`Code::ResourceExhausted`](super::Code::ResourceExhausted), and no other.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataTooLarge {
     /// Too many bytes.

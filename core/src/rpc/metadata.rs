@@ -28,7 +28,7 @@ pub enum MetadataValue<'a> {
 }
 
 /// Why a name or value cannot be metadata.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataError {
     /// The name has characters that are not allowed, or none.

@@ -17,6 +17,7 @@ pub mod limits;
 mod message;
 mod metadata;
 mod service;
+mod size;
 mod spin;
 mod status;
 mod streaming;
@@ -34,6 +35,7 @@ pub use self::service::{
     CallContext, DuplicateService, Extensions, MethodDescriptor, MethodKind, Route, Router,
     Service, ServiceDescriptor, StreamReply,
 };
+pub use self::size::{Side, SizeLimit, TooLarge};
 pub use self::spin::Spin;
 pub use self::status::{Code, Status};
 pub use self::streaming::{StreamSender, Streaming};

@@ -185,7 +185,7 @@ impl fmt::Debug for Extensions {
 }
 
 /// Two services of one name were offered to one server.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "service {name} is offered twice; a server can hold each service once: \
      offer the second one through the broker"

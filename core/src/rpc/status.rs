@@ -244,14 +244,17 @@ shorthands! {
     unauthenticated Unauthenticated;
 }
 
+/// The text, and what else the status holds: what a `main` that returns it prints.
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Status")
-            .field("code", &self.0.code)
-            .field("message", &self.0.message)
-            .field("details", &self.0.details)
-            .field("metadata", &self.0.metadata)
-            .finish()
+        fmt::Display::fmt(self, f)?;
+        if !self.0.details.is_empty() {
+            write!(f, "; details: {:?}", self.0.details)?;
+        }
+        if !self.0.metadata.is_empty() {
+            write!(f, "; metadata: {:?}", self.0.metadata)?;
+        }
+        Ok(())
     }
 }
 
@@ -290,5 +293,19 @@ mod tests {
     fn display_names_code_and_message() {
         assert_eq!(Status::not_found("no key").to_string(), "NOT_FOUND: no key");
         assert_eq!(Status::new(Code::Aborted, "").to_string(), "ABORTED");
+    }
+
+    #[test]
+    fn debug_is_the_text_and_what_else_there_is() {
+        let mut status = Status::not_found("no key");
+        assert_eq!(format!("{status:?}"), "NOT_FOUND: no key");
+        let inserted = status.metadata_mut().insert("retry-after", "3");
+        inserted.expect("a good name");
+        let text = format!("{:?}", status.with_details(&b"xyz"[..]));
+        assert!(
+            text.starts_with("NOT_FOUND: no key; details: b\"xyz\"; metadata: "),
+            "{text}"
+        );
+        assert!(text.contains("retry-after"), "{text}");
     }
 }

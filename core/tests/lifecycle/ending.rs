@@ -28,6 +28,7 @@ fn a_crash_is_reported_at_once_with_the_last_words() {
             exit,
             reason,
             stderr,
+            ..
         },
     ) = pair.outcome()
     else {

@@ -227,7 +227,10 @@ fn a_line_that_comes_with_the_exit_does_not_hide_it() {
     );
     assert_eq!(error.evidence.exit, Some(Exit::Code(5)));
     assert_eq!(error.evidence.stderr, ["out of memory"]);
-    assert!(error.to_string().ends_with("\n  out of memory"), "{error}");
+    assert!(
+        format!("{error:?}").contains("\n  out of memory\n"),
+        "{error:?}"
+    );
 }
 
 #[test]

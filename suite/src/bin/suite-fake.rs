@@ -13,6 +13,7 @@
 //! suite-fake print COUNT TEXT               prints TEXT this often, without a line end
 //! suite-fake log HEX COUNT THEN...          writes the bytes HEX this often to stderr, and then
 //!                                           becomes the program THEN
+//! suite-fake panic TEXT                     panics with TEXT, deep in a stack
 //! ```
 
 #[cfg(unix)]
@@ -58,6 +59,7 @@ mod unix {
                 std::thread::sleep(FOREVER);
                 Ok(())
             }
+            ["panic", text] => panics(text, 20),
             ["log", hex, count, program, then @ ..] => {
                 let bytes = bytes(hex)?;
                 for _ in 0..count.parse::<u64>()? {
@@ -82,6 +84,14 @@ mod unix {
     fn announce(path: &str) -> io::Result<()> {
         println!("1|1|unix|{path}|grpc");
         io::stdout().flush()
+    }
+
+    /// Nothing here may be inlined into the next.
+    #[inline(never)]
+    fn panics(text: &str, depth: u32) -> Result<(), Box<dyn Error>> {
+        assert!(depth > 0, "{text}");
+        panics(std::hint::black_box(text), std::hint::black_box(depth - 1))?;
+        std::hint::black_box(Ok(()))
     }
 
     fn listen(path: &str, bytes: &[u8], close: bool) -> Result<(), Box<dyn Error>> {

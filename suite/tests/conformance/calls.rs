@@ -190,13 +190,20 @@ pub async fn a_panic_fails_its_call_only(h: Harness) {
 
 pub async fn too_large_a_message_fails_its_call_only(h: Harness) {
     const LIMIT: usize = 1 << 20;
-    let exhausted = |result: Result<Payload, Status>| {
+    let exhausted = |result: Result<Payload, Status>, whose| {
         let status = result.expect_err("too large");
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let text = status.message();
+        assert!(
+            text.contains(&format!("limit of {LIMIT} bytes {whose}")),
+            "{text}"
+        );
+        assert!(text.contains("raise max_message_size there"), "{text}");
     };
     // The plugin refuses the request.
     let rig = h.start_host(h.host(["--limit", &LIMIT.to_string()])).await;
-    exhausted(rig.probe.echo(payload(vec![7; LIMIT + 1])).await);
+    let request = payload(vec![7; LIMIT + 1]);
+    exhausted(rig.probe.echo(request).await, "of the side that serves it");
     let almost = vec![7; LIMIT - 16];
     assert!(rig.probe.echo(payload(almost.clone())).await.is_ok());
     rig.shutdown().await;
@@ -208,7 +215,8 @@ pub async fn too_large_a_message_fails_its_call_only(h: Harness) {
         .pour(PourRequest { count: 1, size })
         .await
         .expect("starts");
-    exhausted(poured.message().await.map(Option::unwrap_or_default));
+    let response = poured.message().await.map(Option::unwrap_or_default);
+    exhausted(response, "of the side that makes the call");
     assert!(rig.probe.echo(payload(almost)).await.is_ok());
     rig.shutdown().await;
 }

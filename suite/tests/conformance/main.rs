@@ -228,6 +228,9 @@ macro_rules! hosts {
             a_silent_exit_is_told_with_status_and_stderr,
             closing_stdout_is_no_handshake,
             programs_that_cannot_be_launched,
+            the_first_line_says_what_happened,
+            a_refused_cookie_is_told,
+            a_panic_at_the_start_is_told_by_its_message,
             a_line_that_never_comes_times_out_by_name,
             an_endless_line_is_cut_short,
             hosts_that_are_set_up_wrongly_launch_nothing;

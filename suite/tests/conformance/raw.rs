@@ -225,7 +225,7 @@ pub async fn what_it_cannot_do_ends_it_with_a_reason(h: Harness) {
     let nowhere = "/no/such/directory";
     let long = format!("/tmp/{}", "x".repeat(120));
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         (&[], &[("PLUGIN_UNIX_SOCKET_DIR", nowhere)], nowhere),
         (&[], &[("PLUGIN_UNIX_SOCKET_DIR", &long)], "limit"),
         (
@@ -240,6 +240,7 @@ pub async fn what_it_cannot_do_ends_it_with_a_reason(h: Harness) {
             &[("PLUGIN_MIN_PORT", "10000"), ("PLUGIN_MAX_PORT", "100000")],
             "100000",
         ),
+        (&["--versions", "1,1"], &[], "two interfaces under the name"),
     ];
     for (options, environment, told) in cases {
         let mut command = plugin(&h, options);

@@ -1,6 +1,7 @@
 //! Plugins that do not start. Each failure is typed, tells a person what happened, and leaves
 //! nothing running (which the harness checks).
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -128,7 +129,8 @@ pub async fn a_silent_exit_is_told_with_status_and_stderr(h: Harness) {
     let error = fails(&h, "kill -SEGV $$", &["SIGSEGV"]).await;
     assert_eq!(error.evidence.exit.and_then(Exit::signal), Some(11));
     // An exit with status 0 is no more of a start.
-    fails(&h, "exit 0", &["exited with status 0"]).await;
+    let error = fails(&h, "exit 0", &["exited with status 0", "without serving"]).await;
+    assert!(!text(&error).contains("architecture,"), "{error:?}");
 }
 
 pub async fn closing_stdout_is_no_handshake(h: Harness) {
@@ -138,23 +140,133 @@ pub async fn closing_stdout_is_no_handshake(h: Harness) {
 }
 
 pub async fn programs_that_cannot_be_launched(h: Harness) {
-    let file = h.dir().join("not-executable");
-    std::fs::write(&file, "#!/bin/sh\n").expect("written");
-    for (program, told) in [
-        (file.as_os_str(), "ermission denied"),
-        ("/no/such/plugin".as_ref(), "o such file"),
-        ("no-such-plugin-here".as_ref(), "o such file"),
-        (h.dir().as_os_str(), "ermission denied"),
+    let file = h.dir().join("plugin");
+    // What stands in the file and its mode, and what the first line and the advice then say.
+    for (content, mode, told, advice) in [
+        ("#!/bin/sh\n", 0o644, "not executable", "chmod +x"),
+        (
+            "#!/no/such/shell\n",
+            0o755,
+            "interpreter /no/such/shell",
+            "first line",
+        ),
+        ("hello", 0o755, "not a program", "#!"),
+        (
+            "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x15\0",
+            0o755,
+            "ppc64le",
+            "a build",
+        ),
     ] {
-        let error = h.start_error(h.host_of(Command::new(program))).await;
-        assert!(
-            matches!(error.failure, StartFailure::Launch(_)),
-            "{error:?}"
-        );
-        let text = text(&error);
-        assert!(text.contains(told), "{text}");
+        std::fs::write(&file, content).expect("written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&file, mode).expect("it is ours");
+        cannot_be_launched(&h, Command::new(&file), "", told, advice).await;
     }
-    std::fs::remove_file(file).expect("it was made");
+    std::fs::remove_file(&file).expect("it was made");
+    let missing = Command::new("/no/such/plugin");
+    cannot_be_launched(
+        &h,
+        missing,
+        "no file /no/such/plugin",
+        "o such file",
+        "path",
+    )
+    .await;
+    let relative = Command::new("no/such/plugin");
+    cannot_be_launched(
+        &h,
+        relative,
+        "no file no/such/plugin",
+        "o such file",
+        "working",
+    )
+    .await;
+    let bare = Command::new("no-such-plugin-here");
+    cannot_be_launched(
+        &h,
+        bare,
+        "no program no-such-plugin-here in PATH",
+        "",
+        "PATH",
+    )
+    .await;
+    let directory = Command::new(h.dir());
+    cannot_be_launched(&h, directory, "is a directory", "ermission denied", "Name").await;
+    let nowhere = Command::new("/bin/sh").current_dir(&file);
+    cannot_be_launched(&h, nowhere, "working directory", "does not exist", "Make").await;
+}
+
+async fn cannot_be_launched(h: &Harness, command: Command, fact: &str, told: &str, advice: &str) {
+    let error = h.start_error(h.host_of(command)).await;
+    let is_launch = matches!(error.failure, StartFailure::Launch(_));
+    assert!(is_launch, "{error:?}");
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    assert!(
+        line.contains(fact) && line.contains(told),
+        "{fact:?}, {told:?}: {line}"
+    );
+    let text = format!("{error:?}");
+    assert!(text.contains(advice), "{advice:?}: {text}");
+}
+
+pub async fn the_first_line_says_what_happened(h: Harness) {
+    let host = h
+        .script("echo '{\"no\": \"record\"}' >&2; exit 3")
+        .name("it");
+    let error = host.start(h.runtime.clone()).await.expect_err("it ends");
+    let line = "plugin it: the plugin ended before the host could connect; it exited with status 3";
+    assert_eq!(error.to_string(), line);
+    // What a main that returns it prints, and whoever writes the sources out.
+    let text = format!("{error:?}");
+    assert!(text.starts_with(line) && text.contains("record"), "{text}");
+    let source = std::error::Error::source(&error).expect("there is evidence");
+    assert_eq!(text, format!("{line}: {source}"));
+}
+
+pub async fn a_refused_cookie_is_told(h: Harness) {
+    let host = h.script("echo 'This binary is a plugin. These are not meant ...' >&2; exit 1");
+    let error = h.start_error(host).await;
+    assert!(
+        error
+            .to_string()
+            .contains("refused this host's magic cookie"),
+        "{error}"
+    );
+    assert!(
+        text(&error).contains("a plugin of another program?"),
+        "{error:?}"
+    );
+}
+
+pub async fn a_panic_at_the_start_is_told_by_its_message(h: Harness) {
+    for backtrace in ["0", "1", "full"] {
+        let panics = Command::new(FAKE).args(["panic", "out of cheese"]);
+        let error = h
+            .start_error(h.host_of(panics.env("RUST_BACKTRACE", backtrace)))
+            .await;
+        assert!(
+            error
+                .to_string()
+                .ends_with("status 101 after a panic: out of cheese"),
+            "{error}"
+        );
+        let lines = &error.evidence.stderr;
+        assert!(lines[0].contains("panicked at"), "{lines:#?}");
+        assert_eq!(lines[1], "out of cheese", "{lines:#?}");
+        // The end is there, too.
+        let last = if backtrace == "1" {
+            "RUST_BACKTRACE=full"
+        } else {
+            ""
+        };
+        assert!(
+            lines.last().is_some_and(|line| line.contains(last)),
+            "{lines:#?}"
+        );
+        assert!(lines.len() < 32, "{lines:#?}");
+    }
 }
 
 pub async fn a_line_that_never_comes_times_out_by_name(h: Harness) {
@@ -200,6 +312,10 @@ pub async fn hosts_that_are_set_up_wrongly_launch_nothing(h: Harness) {
     assert_eq!(start(Host::new(handshake)).await, ConfigError::NoCommand);
     let error = start(h.script("exit").ports(2, 1)).await;
     assert_eq!(error, ConfigError::EmptyPortRange { min: 2, max: 1 });
+    let twice = h.script("exit").plugins(1, ["a", "b"]).plugins(1, ["a"]);
+    let error = start(twice.plugins(2, ["b"])).await;
+    let name = "a".to_owned();
+    assert_eq!(error, ConfigError::DuplicateName { name, version: 1 });
     let cookieless = Host::new(Handshake::new(1, "", "")).command(Command::new("sh"));
     assert!(matches!(start(cookieless).await, ConfigError::Handshake(_)));
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::StatusCode;
-use outboard_core::rpc::{Metadata, OutMessage, Reply, Status};
+use outboard_core::rpc::{Metadata, OutMessage, Reply, SizeLimit, Status};
 
 use crate::headers::{error_trailers, ok_trailers, response, trailers_only};
 use crate::outgoing::{frame, send_all};
@@ -19,7 +19,7 @@ pub(super) fn refuse(respond: &mut SendResponse<Bytes>, http: StatusCode, status
 pub(super) fn reply(
     respond: &mut SendResponse<Bytes>,
     reply: Result<Reply<OutMessage>, Status>,
-    limit: usize,
+    limit: SizeLimit,
 ) {
     let prepared = reply.and_then(|reply| {
         let message = frame(reply.message, limit)?;

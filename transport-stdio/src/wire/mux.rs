@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use outboard_core::rpc::{
-    Keepalive, KeepaliveAction, KeepaliveTimer, Metadata, OutMessage, Status,
+    Keepalive, KeepaliveAction, KeepaliveTimer, Metadata, OutMessage, Side, Status, TooLarge,
 };
 
 use super::flow::{ReceiveWindow, SendWindow};
@@ -132,7 +132,7 @@ impl Mux {
             metadata.check(self.peer.max_head)?;
         }
         if let Some(message) = &message {
-            self.check_size(message.len())?;
+            self.check_size(message.len(), Side::Caller)?;
         }
         let key = self.ours.add();
         let window = self.config.settings.stream_window;
@@ -164,7 +164,7 @@ impl Mux {
     /// # Errors
     /// [`SendError`]
     pub fn send(&mut self, key: Key, message: OutMessage) -> Result<(), SendError> {
-        self.check_size(message.len())?;
+        self.check_size(message.len(), key.side())?;
         let stream = self.stream_mut(key).ok_or(SendError::Gone)?;
         if stream.sending != Sending::Open || stream.cancel {
             return Err(SendError::Gone);
@@ -469,10 +469,20 @@ impl Mux {
         }
     }
 
-    pub(super) fn check_size(&self, len: usize) -> Result<(), SendError> {
-        let most = self.config.settings.max_message.min(self.peer.max_message) as usize;
-        if len > most {
-            return Err(SendError::TooLarge { len, most });
+    pub(super) fn check_size(&self, len: usize, sender: Side) -> Result<(), SendError> {
+        let (own, peer) = (self.config.settings.max_message, self.peer.max_message);
+        let (limit, whose) = if own <= peer {
+            (own, sender)
+        } else {
+            (peer, sender.other())
+        };
+        if len > limit as usize {
+            return Err(SendError::TooLarge(TooLarge {
+                length: len as u64,
+                limit: u64::from(limit),
+                whose,
+                sender,
+            }));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use outboard_core::rpc::Status;
+use outboard_core::rpc::{Status, TooLarge};
 
 use super::close;
 use super::flow::cost;
@@ -392,10 +392,13 @@ impl Mux {
 
     /// Ends the call that a message is too large for.
     fn too_large(&mut self, key: Key, len: usize) {
-        let most = self.config.settings.max_message;
-        let status = Status::resource_exhausted(format!(
-            "received a message of {len} bytes: at most {most} are allowed"
-        ));
+        let whose = key.side();
+        let status = Status::from(TooLarge {
+            length: len as u64,
+            limit: u64::from(self.config.settings.max_message),
+            whose,
+            sender: whose.other(),
+        });
         if !key.is_ours() {
             if self.is_sending(key) {
                 self.abort(key, &status);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use outboard_core::rpc::{Metadata, OutMessage, Status};
+use outboard_core::rpc::{Metadata, OutMessage, Side, Status};
 
 use super::flow::{ReceiveWindow, SendWindow};
 use super::inbox::Inbox;
@@ -24,6 +24,15 @@ impl Key {
     #[must_use]
     pub fn is_ours(self) -> bool {
         self.ours
+    }
+
+    /// This side's part in the call.
+    pub(crate) fn side(self) -> Side {
+        if self.ours {
+            Side::Caller
+        } else {
+            Side::Server
+        }
     }
 
     /// The place in a table of streams of that side, reused after the stream's end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outboard_core::rpc::{Keepalive, Metadata};
+use outboard_core::rpc::{Keepalive, Metadata, TooLarge};
 
 use super::frame::MAX_PATH;
 use super::metadata::MetadataTooLarge;
@@ -134,13 +134,8 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum SendError {
     /// The message is larger than one of the sides takes.
-    #[error("message of {len} bytes: at most {most} are allowed")]
-    TooLarge {
-        /// Its length in bytes.
-        len: usize,
-        /// The limit in bytes.
-        most: usize,
-    },
+    #[error(transparent)]
+    TooLarge(TooLarge),
     /// The call is over.
     #[error("the call is over")]
     Gone,
