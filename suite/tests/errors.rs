@@ -373,11 +373,21 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     ];
     put(all, "PingError", ping);
     let grace = Duration::from_secs(2);
-    let shutdown = ShutdownError::GraceExpired {
-        name: name(),
-        grace,
-    };
-    put(all, "ShutdownError", [shutdown]);
+    let shutdown = [
+        ShutdownError::GraceExpired {
+            name: name(),
+            grace,
+        },
+        ShutdownError::NoController {
+            name: name(),
+            grace,
+        },
+        ShutdownError::NotAsked {
+            name: name(),
+            grace,
+        },
+    ];
+    put(all, "ShutdownError", shutdown);
     let serve = [
         ServeError::Cookie(CookieError::NotLaunchedByHost),
         ServeError::Claim(io()),
