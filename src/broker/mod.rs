@@ -3,6 +3,7 @@
 mod control;
 mod dial;
 mod error;
+mod gate;
 mod listen;
 mod redial;
 mod serve;
@@ -18,12 +19,13 @@ use std::sync::Arc;
 use outboard_core::handshake::Protocol;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::{ConnectionConfig, Router, Service, SubChannels, Transport};
-use outboard_core::rt::SharedRuntime;
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
 use crate::client::Client;
 use crate::plugin::tracked::InFlight;
 use crate::sys::files::remove_stale_socket;
 
+use self::gate::Gate;
 use self::state::{Early, Inside, State};
 
 pub(crate) use self::control::Generation;
@@ -106,20 +108,27 @@ impl Broker {
         Ok(C::from_channel(self.dial_channel(id).await?))
     }
 
-    /// Begins the connection with `begin`, and serves and dials inside it from then on where it
-    /// can. On a runtime with several threads the first call may be answered before `begin`
-    /// returns: what it serves or dials waits then, without holding up its thread.
+    /// Begins the connection over `io` with `begin`, and serves and dials inside it from then on where
+    /// it can. Nothing is read of `io` until that is known: on a runtime with several threads the
+    /// first call could be answered before `begin` returns, and what it serves be dialled before it
+    /// is served.
     pub(crate) fn begin<C>(
         &self,
-        begin: impl FnOnce() -> C,
+        io: BoxByteStream,
+        begin: impl FnOnce(BoxByteStream) -> C,
         sub_channels: impl FnOnce(&C) -> Option<Arc<dyn SubChannels>>,
     ) -> C {
         // In go-plugin's own protocol brokered calls have sockets: there is nothing to wait for.
-        if self.0.parts.transport.protocol() != Protocol::Grpc {
-            self.lock().inside = Inside::Beginning(Early::default());
+        if self.0.parts.transport.protocol() == Protocol::Grpc {
+            let connection = begin(io);
+            self.begun(sub_channels(&connection));
+            return connection;
         }
-        let connection = begin();
+        self.lock().inside = Inside::Beginning(Early::default());
+        let (gate, io) = Gate::before(io);
+        let connection = begin(io);
         self.begun(sub_channels(&connection));
+        drop(gate);
         connection
     }
 

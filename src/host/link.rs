@@ -107,7 +107,8 @@ impl Link {
             servers: Arc::default(),
         });
         let inside = broker.begin(
-            || transport.connect(runtime, io, inside_config),
+            io,
+            |io| transport.connect(runtime, io, inside_config),
             |connection| connection.sub_channels(),
         );
         // Pipes cannot be made again, so there the inside is all there is.

@@ -280,7 +280,8 @@ impl Driver {
         };
         let router = Arc::new(router);
         let serving = broker.begin(
-            || transport.serve(&self.parts.runtime, io, router, config),
+            io,
+            |io| transport.serve(&self.parts.runtime, io, router, config),
             |serving| serving.sub_channels(),
         );
         let closed = serving.closed();

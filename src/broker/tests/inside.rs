@@ -39,6 +39,10 @@ impl Serving for Accepted {
     }
 }
 
+fn nothing() -> BoxByteStream {
+    Box::new(futures_util::io::Cursor::new(Vec::new()))
+}
+
 #[test]
 fn a_service_refused_by_the_connection_may_own_what_the_broker_serves() {
     in_time(|| {
@@ -49,7 +53,11 @@ fn a_service_refused_by_the_connection_may_own_what_the_broker_serves() {
             gone: true,
             ..Inner::default()
         };
-        broker.begin(|| (), |()| Some(Arc::new(gone) as Arc<dyn SubChannels>));
+        broker.begin(
+            nothing(),
+            |_| (),
+            |()| Some(Arc::new(gone) as Arc<dyn SubChannels>),
+        );
         let refused = broker.serve(Owner(inner)).expect_err("gone");
         assert!(matches!(refused, BrokerError::Channel(_)), "{refused}");
     });
@@ -63,7 +71,8 @@ fn what_comes_before_the_connection_has_begun_is_served_and_dialled_inside_it() 
         let inner = Arc::new(Inner::default());
         let mut dial = Box::pin(broker.dial_channel(7));
         let served = broker.begin(
-            || {
+            nothing(),
+            |_| {
                 // As a handler on another thread would.
                 assert!(dial.as_mut().now_or_never().is_none(), "it waits");
                 drop(broker.serve(Owner(())).expect("serves"));
@@ -92,7 +101,8 @@ fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
         let inner = Arc::new(Inner::default());
         let mut dial = Box::pin(broker.dial_channel(7));
         let served = broker.begin(
-            || {
+            nothing(),
+            |_| {
                 assert!(dial.as_mut().now_or_never().is_none(), "it waits");
                 let served = broker.serve(Owner(broker.clone())).expect("serves");
                 broker.close();
