@@ -43,7 +43,7 @@ pub(super) struct Started {
 }
 
 /// Reads handled in one poll before other tasks get their turn.
-const READS_PER_POLL: usize = 16;
+const READS_PER_POLL: usize = 4;
 
 /// How often a launch is tried again while the program's file is still open for writing ("text
 /// file busy"), and the pause before the first of these tries; each later one is longer by as
@@ -400,6 +400,10 @@ impl Driver {
     }
 
     fn poll_stderr(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.logs.is_busy() {
+            self.logs.turn(self.runtime.now());
+            return true;
+        }
         let Some(stderr) = &mut self.stderr else {
             return false;
         };
@@ -593,7 +597,8 @@ impl Future for Driver {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        // Others first: a plugin that prints without end must not keep the thread.
+        this.runtime.wake_after_io(cx.waker());
         Poll::Pending
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Instant;
 
-use outboard_core::hclog::{Level, LogOptions, LogReader, Record};
+use outboard_core::hclog::{self, Level, LogOptions, LogReader, RateLimit, Record};
+use outboard_core::rpc::guard::{Panicked, catch_panic};
 
 use super::running::{ExitReason, ExitReport};
 
@@ -23,7 +24,18 @@ pub(super) struct LogPump {
     reader: Option<LogReader>,
     sink: Option<Box<dyn Write + Send>>,
     hook: Option<LogHook>,
+    rate: RateLimit,
+    /// What was read and is yet to be looked at.
+    pending: Vec<u8>,
+    looked_at: usize,
 }
+
+/// How many records are handed on before the driver looks at everything else. (A choice: hooks and
+/// subscribers may take some microseconds for each.)
+const RECORDS_PER_TURN: usize = 16;
+
+/// How many bytes are looked at in one go: each may be a record of its own.
+const BYTES_PER_STEP: usize = 16;
 
 impl LogPump {
     pub(super) fn new(
@@ -31,6 +43,7 @@ impl LogPump {
         parse: bool,
         sink: Option<Box<dyn Write + Send>>,
         hook: Option<LogHook>,
+        records_per_second: u32,
     ) -> Self {
         let reader = match (parse, &sink) {
             (true, sink) => Some(LogOptions::default().with_raw(sink.is_some())),
@@ -42,33 +55,94 @@ impl LogPump {
             reader: reader.map(LogReader::new),
             sink,
             hook,
+            rate: RateLimit::new(records_per_second),
+            pending: Vec::new(),
+            looked_at: 0,
         }
     }
 
+    /// Takes what came, to be looked at in turns.
     pub(super) fn stderr(&mut self, now: Instant, bytes: &[u8]) {
-        if let Some(reader) = &mut self.reader {
-            reader.handle_bytes(now, bytes);
-            self.drain();
+        if self.reader.is_some() {
+            self.pending.extend_from_slice(bytes);
+            self.turn(now);
         }
+    }
+
+    /// Whether there is something to look at. As long as there is, nothing more should come.
+    pub(super) fn is_busy(&self) -> bool {
+        self.looked_at < self.pending.len()
+    }
+
+    /// Looks at some of what has come.
+    pub(super) fn turn(&mut self, now: Instant) {
+        let mut records = 0;
+        while records < RECORDS_PER_TURN && self.step(now) {
+            records += self.drain(now);
+        }
+        self.tell_dropped(now, false);
+    }
+
+    /// False if there was nothing left.
+    fn step(&mut self, now: Instant) -> bool {
+        let (Some(reader), true) = (&mut self.reader, self.looked_at < self.pending.len()) else {
+            return false;
+        };
+        let left = &self.pending[self.looked_at..];
+        // Long lines are not cut up for the sake of short ones: what has no line end is one step.
+        let step = match left.iter().position(|byte| *byte == b'\n') {
+            Some(end) if end >= BYTES_PER_STEP => end + 1,
+            Some(_) => left.len().min(BYTES_PER_STEP),
+            None => left.len(),
+        };
+        reader.handle_bytes(now, &left[..step]);
+        self.looked_at += step;
+        if self.looked_at == self.pending.len() {
+            self.pending.clear();
+            self.looked_at = 0;
+        }
+        true
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.reader.as_ref()?.poll_timeout()
+        let of_reader = self.reader.as_ref().and_then(LogReader::poll_timeout);
+        [of_reader, self.rate.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if let Some(reader) = &mut self.reader {
             reader.handle_timeout(now);
-            self.drain();
+            self.drain(now);
         }
+        self.tell_dropped(now, false);
     }
 
     /// The log has ended, or what may still come is given up.
     pub(super) fn finish(&mut self, now: Instant) {
+        while self.step(now) {
+            self.drain(now);
+        }
         if let Some(reader) = &mut self.reader {
             reader.handle_closed(now);
-            self.drain();
+            self.drain(now);
         }
+        self.tell_dropped(now, true);
+    }
+
+    /// Says how many records were not handed on, in a record of its own.
+    fn tell_dropped(&mut self, now: Instant, end: bool) {
+        let Some(dropped) = self.rate.take_dropped(now, end) else {
+            return;
+        };
+        let line = format!(
+            "{{\"@level\":\"warn\",\"@module\":\"outboard\",\"@message\":\"{dropped} records of the \
+             log were dropped: the plugin logs more per second than Host::log_rate allows\",\
+             \"dropped\":{dropped}}}"
+        );
+        self.hand_on(&hclog::parse(line.as_bytes()));
     }
 
     /// What the plugin printed on its real stdout beside the handshake line.
@@ -104,22 +178,51 @@ impl LogPump {
         }
     }
 
-    fn drain(&mut self) {
-        let Some(reader) = &mut self.reader else {
-            return;
-        };
-        while let Some(record) = reader.poll_record() {
-            if let Some(hook) = &mut self.hook {
-                hook(&record);
+    /// Hands on what the reader has made, and gives the number of records.
+    fn drain(&mut self, now: Instant) -> usize {
+        let mut count = 0;
+        while let Some(record) = self.reader.as_mut().and_then(LogReader::poll_record) {
+            count += 1;
+            if self.rate.allow(now) {
+                self.hand_on(&record);
             }
-            emit(&self.name, &record);
         }
-        while let Some(raw) = reader.poll_raw() {
-            if let Some(sink) = &mut self.sink {
-                // A sink that fails must not stop the pipe from being read.
+        while let Some(raw) = self.reader.as_mut().and_then(LogReader::poll_raw) {
+            let Some(mut sink) = self.sink.take() else {
+                continue;
+            };
+            // A sink that fails must not stop the pipe from being read.
+            match catch_panic(move || {
                 let _ignored = sink.write_all(&raw);
+                sink
+            }) {
+                Ok(sink) => self.sink = Some(sink),
+                Err(panicked) => self.gone("the writer given to log_sink", &panicked),
             }
         }
+        count
+    }
+
+    fn hand_on(&mut self, record: &Record) {
+        if let Some(mut hook) = self.hook.take() {
+            match catch_panic(|| {
+                hook(record);
+                hook
+            }) {
+                Ok(hook) => self.hook = Some(hook),
+                Err(panicked) => self.gone("the hook given to on_log", &panicked),
+            }
+        }
+        emit(&self.name, record);
+    }
+
+    /// What panicked is gone with its panic.
+    fn gone(&self, what: &str, panicked: &Panicked) {
+        tracing::error!(
+            target: "outboard",
+            plugin = self.name,
+            "{what} {panicked}; it gets nothing more"
+        );
     }
 }
 

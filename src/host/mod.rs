@@ -70,6 +70,7 @@ pub struct Host {
     log_sink: Option<Box<dyn std::io::Write + Send>>,
     on_log: Option<LogHook>,
     log: bool,
+    log_rate: u32,
     settings: Settings,
 }
 
@@ -90,6 +91,9 @@ impl Settings {
     }
 }
 
+/// Records of a log per second: far more than a plugin at TRACE writes. (A choice.)
+const LOG_RATE: u32 = 20_000;
+
 impl Host {
     /// A host of plugins with this handshake, over gRPC, or over stdio in a build without gRPC.
     pub fn new(handshake: Handshake) -> Self {
@@ -109,6 +113,7 @@ impl Host {
             log_sink: None,
             on_log: None,
             log: true,
+            log_rate: LOG_RATE,
             settings: Settings {
                 max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
                 shutdown_grace: Duration::from_secs(2),
@@ -301,6 +306,14 @@ impl Host {
         self
     }
 
+    /// How many records of the plugin's log are handed on per second: 20,000 if this is not called,
+    /// [`u32::MAX`] for no limit. What is beyond is dropped and counted, and a record at WARN says how
+    /// much that was. [`log_sink`](Self::log_sink) gets every byte all the same.
+    pub fn log_rate(mut self, records_per_second: u32) -> Self {
+        self.log_rate = records_per_second;
+        self
+    }
+
     /// Whether the plugin's log is parsed at all; it is unless this is called. Without parsing,
     /// there are no events, and [`log_sink`](Self::log_sink) still gets every byte.
     pub fn parse_log(mut self, parse: bool) -> Self {
@@ -379,7 +392,13 @@ impl Host {
             shared: Arc::clone(&shared),
             requests: asked,
             ready,
-            logs: LogPump::new(name.clone(), self.log, self.log_sink, self.on_log),
+            logs: LogPump::new(
+                name.clone(),
+                self.log,
+                self.log_sink,
+                self.on_log,
+                self.log_rate,
+            ),
         });
         runtime.spawn(Box::pin(driver));
         match outcome.await {

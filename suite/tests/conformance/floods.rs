@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use outboard::{CallOptions, Code, Command};
-use outboard_suite::proto::{Probe as _, ProbeClient};
+use outboard_suite::proto::{Nothing, Probe as _, ProbeClient};
 
 use crate::broker::borrow;
 use crate::calls::payload;
@@ -159,4 +159,47 @@ fn flood(
         let _gone = stream.shutdown(std::net::Shutdown::Both);
         drop(reader.join().expect("it only reads"));
     })
+}
+
+/// What a plugin's log is flooded with: records by the hundred thousand, each of no length.
+pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
+    let records = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let dropped = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (count, told) = (records.clone(), dropped.clone());
+    let order = std::sync::atomic::Ordering::Relaxed;
+    let script = format!(
+        "(timeout 60 yes '' >&2) & exec {} {} {}",
+        crate::harness::PLUGIN,
+        h.on.plugin,
+        h.on.transport
+    );
+    let host = h.script(&script).log_rate(1000).on_log(move |record| {
+        count.fetch_add(1, order);
+        if record.message.contains("records of the log were dropped") {
+            told.fetch_add(1, order);
+        }
+    });
+    let rig = h.start_host(host).await;
+    let other = h.start().await;
+    let until = async {
+        // Two seconds of it, by what the hook is told.
+        while dropped.load(order) < 2 {
+            h.promptly(rig.probe.echo(payload("in between")))
+                .await
+                .expect("it answers");
+            h.promptly(other.probe.echo(payload("beside")))
+                .await
+                .expect("it answers");
+            let limited = rig.probe.clone().with_timeout(Duration::from_millis(20));
+            let late = h.promptly(limited.wait(Nothing {})).await;
+            assert_eq!(
+                late.expect_err("it never answers").code(),
+                Code::DeadlineExceeded
+            );
+        }
+    };
+    h.within(Duration::from_secs(60), until).await;
+    assert!(records.load(order) >= 1000, "some are handed on");
+    other.shutdown().await;
+    h.promptly(rig.plugin.kill()).await;
 }

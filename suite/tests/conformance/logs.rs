@@ -8,6 +8,7 @@ use outboard_suite::proto::{
 use outboard_suite::watched::{Sink, Watched};
 use std::sync::Arc;
 
+use crate::calls::payload;
 use crate::harness::{Harness, Rig};
 
 /// The records that a host got, in order.
@@ -134,5 +135,29 @@ pub async fn without_parsing_the_raw_sink_still_works(h: Harness) {
     rig.process.facts(Nothing {}).await.expect("it lives");
     let none = records.0.change(|all| all.len());
     assert_eq!(none, 0, "nothing is parsed");
+    rig.shutdown().await;
+}
+
+pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = calls.clone();
+    let sink = Sink::default();
+    let host = h.host([""; 0]).log_sink(sink.clone()).on_log(move |_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        panic!("the hook of a test");
+    });
+    let rig = h.start_host(host).await;
+    for n in 0..3 {
+        let request = LogRequest {
+            level: "info".to_owned(),
+            message: format!("record {n}"),
+            ..LogRequest::default()
+        };
+        rig.process.log(request).await.expect("it logs");
+    }
+    h.promptly(sink.until_contains("record 2")).await;
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    // The host goes on, and so does the plugin.
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
     rig.shutdown().await;
 }

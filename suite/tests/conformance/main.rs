@@ -143,6 +143,7 @@ macro_rules! pairs {
             a_panic_is_an_error_record,
             the_raw_sink_gets_every_byte,
             without_parsing_the_raw_sink_still_works,
+            a_hook_that_panics_gets_nothing_more,
         );
         group!(crash:
             calls_say_that_the_runtime_is_gone,
@@ -210,7 +211,8 @@ macro_rules! pairs {
             ]
         );
         group!(floods:
-            a_plugin_that_floods_its_connection_delays_nobody;
+            a_plugin_that_floods_its_connection_delays_nobody,
+            a_plugin_that_floods_its_log_delays_nobody;
             $on:
             [H2:
                 strangers_that_flood_the_sockets_delay_nobody,
