@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use outboard::{CallOptions, Code, Command};
@@ -163,10 +163,10 @@ fn flood(
 
 /// What a plugin's log is flooded with: records by the hundred thousand, each of no length.
 pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
-    let records = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let dropped = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let records = Arc::new(AtomicU64::new(0));
+    let dropped = Arc::new(AtomicU64::new(0));
     let (count, told) = (records.clone(), dropped.clone());
-    let order = std::sync::atomic::Ordering::Relaxed;
+    let order = Ordering::Relaxed;
     let script = format!(
         "(timeout 60 yes '' >&2) & exec {} {} {}",
         crate::harness::PLUGIN,

@@ -7,6 +7,7 @@ use outboard_suite::proto::{
 };
 use outboard_suite::watched::{Sink, Watched};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::calls::payload;
 use crate::harness::{Harness, Rig};
@@ -139,11 +140,11 @@ pub async fn without_parsing_the_raw_sink_still_works(h: Harness) {
 }
 
 pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
-    let calls = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let calls = Arc::new(AtomicU64::new(0));
     let count = calls.clone();
     let sink = Sink::default();
     let host = h.host([""; 0]).log_sink(sink.clone()).on_log(move |_| {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        count.fetch_add(1, Ordering::Relaxed);
         panic!("the hook of a test");
     });
     let rig = h.start_host(host).await;
@@ -156,7 +157,7 @@ pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
         rig.process.log(request).await.expect("it logs");
     }
     h.promptly(sink.until_contains("record 2")).await;
-    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
     // The host goes on, and so does the plugin.
     assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
     rig.shutdown().await;
