@@ -152,7 +152,6 @@ pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
         let request = LogRequest {
             level: "info".to_owned(),
             message: format!("record {n}"),
-            ..LogRequest::default()
         };
         rig.process.log(request).await.expect("it logs");
     }
