@@ -1,6 +1,6 @@
 //! Facts about a program's file, for a start that failed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use outboard_core::diagnose::{Executable, FileKind, HEADER_BYTES, Notes, go_arch, interpreter};
 
@@ -45,7 +45,7 @@ mod unix {
     use super::*;
 
     pub(super) fn add(notes: &mut Notes, program: &Path, header: &[u8]) {
-        let named = interpreter(header).map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        let named = interpreter(header).map(|path| Path::new(OsStr::from_bytes(path)).to_owned());
         notes.missing_interpreter = named.filter(|path| kind(path) == Some(FileKind::Missing));
         let Ok(meta) = std::fs::metadata(program) else {
             return;

@@ -6,9 +6,10 @@ use outboard_core::lock::{Mutex, Rank};
 
 #[cfg(unix)]
 type Descriptor = std::os::unix::net::UnixDatagram;
-/// Handles are not counted there.
+/// Handles are not counted there, so that there is none of these.
 #[cfg(not(unix))]
-type Descriptor = ();
+#[derive(Debug)]
+enum Descriptor {}
 
 #[derive(Debug)]
 struct State {

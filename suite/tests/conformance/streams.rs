@@ -64,6 +64,27 @@ pub async fn a_second_request_fails_a_server_streaming_call(h: Harness) {
     rig.shutdown().await;
 }
 
+pub async fn a_panic_in_the_requests_ends_their_call_only(h: Harness) {
+    let rig = h.start().await;
+    for before in [0, 3] {
+        let requests = (0..).map(move |n| {
+            assert!(n < before, "in the caller");
+            payload([n])
+        });
+        let ended = h.promptly(rig.probe.collect(Streaming::iter(requests)));
+        let status = ended.await.expect_err("it cannot end well");
+        assert_eq!(status.code(), Code::Internal);
+        for part in [
+            "stream of requests",
+            "/outboard.suite.Probe/Collect panicked",
+        ] {
+            assert!(status.message().contains(part), "{status}");
+        }
+    }
+    assert!(rig.probe.echo(payload([1])).await.is_ok());
+    rig.shutdown().await;
+}
+
 pub async fn sixty_four_mebibytes_each_way(h: Harness) {
     let rig = h.start().await;
     let piece = pattern(PIECE);
