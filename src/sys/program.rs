@@ -44,13 +44,20 @@ mod unix {
 
     use super::*;
 
+    /// As the system asks when it executes: for the effective user. Android knows the real one only,
+    /// which is the same for its programs.
+    #[cfg(not(target_os = "android"))]
+    const EFFECTIVE: AtFlags = AtFlags::EACCESS;
+    #[cfg(target_os = "android")]
+    const EFFECTIVE: AtFlags = AtFlags::empty();
+
     pub(super) fn add(notes: &mut Notes, program: &Path, header: &[u8]) {
         let named = interpreter(header).map(|path| Path::new(OsStr::from_bytes(path)).to_owned());
         notes.missing_interpreter = named.filter(|path| kind(path) == Some(FileKind::Missing));
         let Ok(meta) = std::fs::metadata(program) else {
             return;
         };
-        let may = accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS);
+        let may = accessat(CWD, program, Access::EXEC_OK, EFFECTIVE);
         notes.may_execute = Some(may.is_ok());
         notes.mode = Some(meta.mode());
         let users = ids("/etc/passwd", meta.uid(), geteuid().as_raw());
