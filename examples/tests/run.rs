@@ -212,7 +212,7 @@ fn threads_kills_what_is_no_plugin_and_says_so() {
     assert_eq!(output.stdout, b"");
     let stderr = String::from_utf8_lossy(&output.stderr);
     for part in [
-        "handshake was not accepted",
+        "unrecognised message from the plugin",
         "\"I am no plugin\"",
         "1|1|unix|",
     ] {
