@@ -262,6 +262,7 @@ fn explain(
         let limit = time::sleep(&runtime, EXPLAIN_WITHIN);
         let name = shared.name().to_owned();
         let superseded = superseded.clone();
+        let ended = Arc::clone(&shared);
         Box::pin(async move {
             let lives = async move {
                 match superseded {
@@ -273,7 +274,12 @@ fn explain(
             };
             match select(exited, pin!(lives)).await {
                 Either::Left((report, _)) => report.status(&name),
-                Either::Right(((), _)) => status,
+                // The exit may have come since it was looked for: it is told before all else is let
+                // go of.
+                Either::Right(((), _)) => match ended.report() {
+                    Some(report) => report.status(&name),
+                    None => status,
+                },
             }
         })
     })

@@ -265,7 +265,8 @@ impl Shared {
         })
     }
 
-    fn report(&self) -> Option<ExitReport> {
+    /// How the process ended, if it is known to have.
+    pub(super) fn report(&self) -> Option<ExitReport> {
         // A look is not enough: the shared future learns of its end only when it is polled.
         self.exited.clone().now_or_never()?.ok()
     }
