@@ -21,8 +21,8 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
 use outboard_core::rt::SharedRuntime;
 
 use crate::services::health::{Health, HealthReporter};
-use crate::sys::last_words;
 use crate::sys::stdio::{self, Claim};
+use crate::sys::{last_words, sigpipe};
 
 pub use self::error::ServeError;
 
@@ -218,7 +218,8 @@ impl Plugin {
         self.events.set_only_serves();
         match self.try_serve(runtime).await {
             Err(ServeError::Cookie(error)) => {
-                eprintln!("{error}");
+                let text = format!("{error}\n");
+                let _unread = sigpipe::without(|| std::io::stderr().write_all(text.as_bytes()));
                 std::process::exit(CookieError::EXIT_CODE);
             }
             outcome => outcome.map(|_reason| ()),
@@ -243,7 +244,7 @@ impl Plugin {
                 let error = ServeError::Claim(error);
                 // It is still the real one.
                 let line = Refusal::new(crate::text::chain(&error)).to_bytes();
-                let _unread = std::io::stdout().write_all(&line);
+                let _unread = sigpipe::without(|| std::io::stdout().write_all(&line));
                 return Err(error);
             }
             None => return Err(ServeError::Cookie(CookieError::NotLaunchedByHost)),

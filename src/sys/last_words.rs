@@ -9,8 +9,8 @@ use std::time::Duration;
 use outboard_core::handshake::Refusal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::cleanup;
 use super::stdio::{Events, write_log};
+use super::{cleanup, sigpipe};
 
 /// Nothing of others is called under this lock, and it is never held for longer than a write.
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -106,7 +106,8 @@ impl State {
         }
         if let Some(mut stdout) = self.stdout.take() {
             // Without a reader there is nobody to tell.
-            let _unread = stdout.write_all(&Refusal::new(reason).to_bytes());
+            let line = Refusal::new(reason).to_bytes();
+            let _unread = sigpipe::without(|| stdout.write_all(&line));
         }
     }
 }

@@ -24,6 +24,7 @@ mod signals;
 #[cfg(not(unix))]
 #[path = "signals_other.rs"]
 mod signals;
+pub(crate) mod sigpipe;
 pub(crate) mod socket;
 #[cfg(unix)]
 #[path = "stdio_unix.rs"]

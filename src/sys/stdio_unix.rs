@@ -18,7 +18,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::watcher::{Watched, Watcher};
-use super::{last_words, threaded};
+use super::{last_words, sigpipe, threaded};
 
 /// Who is told what the watching thread sees. Called on that thread.
 pub(crate) trait Events: Send + Sync + 'static {
@@ -102,7 +102,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     )?;
     LOG.get_or_init(|| Log::new(File::from(stderr)));
     // What stands in the standard library's buffer belongs to the time before.
-    let _flushed = io::stdout().flush();
+    let _flushed = sigpipe::without(|| io::stdout().flush());
     let own_stdout = stdout.try_clone()?.into();
     dup2_stdout(&out_writer)?;
     last_words::begin(own_stdout, err_rest, events);
@@ -127,7 +127,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
 pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {
     match LOG.get() {
         Some(log) => log.write_line(line),
-        None => io::stderr().lock().write_all(line),
+        None => sigpipe::without(|| io::stderr().lock().write_all(line)),
     }
 }
 
@@ -149,7 +149,7 @@ impl Log {
 
     fn write_line(&self, line: &[u8]) -> io::Result<()> {
         let _whole = self.line.lock();
-        (&self.file).write_all(line)
+        sigpipe::without(|| (&self.file).write_all(line))
     }
 }
 
@@ -173,7 +173,7 @@ impl Claim {
     /// Writes the handshake line to the original stdout.
     pub(crate) fn announce(&self, line: &[u8]) -> io::Result<()> {
         last_words::announced();
-        (&self.0.stdout).write_all(line)
+        sigpipe::without(|| (&self.0.stdout).write_all(line))
     }
 
     /// Captures descriptor 2 as well. If that fails, it stays as it is.

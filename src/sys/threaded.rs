@@ -16,6 +16,8 @@ use std::thread;
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 
+use super::sigpipe;
+
 /// Bytes kept between the thread and the task: what a Linux pipe holds.
 const CAPACITY: usize = 64 * 1024;
 
@@ -177,7 +179,7 @@ impl Writer {
                     }
                     let chunk: Vec<u8> = state.bytes.iter().copied().collect();
                     drop(state);
-                    let written = file.write_all(&chunk);
+                    let written = sigpipe::without(|| file.write_all(&chunk));
                     state = shared.lock();
                     // Taken out only now, so that an empty buffer means that all is written.
                     state.bytes.drain(..chunk.len());

@@ -8,6 +8,7 @@ pub mod cut;
 pub mod probe;
 #[allow(missing_docs)]
 pub mod proto;
+pub mod sigpipe;
 pub mod watched;
 
 use outboard::Handshake;

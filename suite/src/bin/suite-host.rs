@@ -10,6 +10,8 @@
 //! suite-host RUNTIME TRANSPORT facts PLUGIN...   prints what the plugin sees of its environment
 //! suite-host RUNTIME TRANSPORT echo PLUGIN...    sends its stdin through the plugin's Echo to
 //!                                                stdout
+//! suite-host RUNTIME TRANSPORT sigpipe PLUGIN... has SIGPIPE at its default; kills plugins under its
+//!                                                calls, and prints a line for each call that fails
 //! ```
 
 #[cfg(unix)]
@@ -26,7 +28,11 @@ mod unix {
     use std::error::Error;
     use std::future::poll_fn;
     use std::io;
+    use std::pin::pin;
+    use std::task::Poll;
     use std::time::Duration;
+
+    use futures_util::future::{join_all, poll_immediate};
 
     use outboard::rt::SharedRuntime;
     use outboard::{Command, Host, RunningPlugin};
@@ -35,6 +41,8 @@ mod unix {
         Nothing, Payload, Probe as _, ProbeClient, Process as _, ProcessClient, Text,
     };
     use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
     pub(super) fn main() -> Result<(), Box<dyn Error>> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -112,8 +120,71 @@ mod unix {
                 plugin.shutdown().await?;
                 Ok(())
             }
+            ("sigpipe", plugin) => {
+                outboard_suite::sigpipe::at_default();
+                for size in [10, 20_000, 2_000_000] {
+                    for half_written in [false, true] {
+                        let plugin = start(&runtime, transport, plugin).await?;
+                        kill_under_calls(&plugin, size, half_written).await?;
+                    }
+                }
+                Ok(())
+            }
             _ => Err(format!("unknown mode {mode:?}").into()),
         }
+    }
+
+    /// Makes calls to a plugin that has been killed and of which nothing was noticed yet; or to one that
+    /// stands still, and kills it when as much as fits has been written.
+    async fn kill_under_calls(
+        plugin: &RunningPlugin,
+        size: usize,
+        half_written: bool,
+    ) -> Result<(), Box<dyn Error>> {
+        let pid = plugin.id().ok_or("it has ended")?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("no pid")?;
+        let kill = || {
+            kill_process(pid, Signal::KILL)?;
+            // On this thread, so that a runtime that has no other sees nothing of it. Another may have
+            // reaped it by now.
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            match waitid(WaitId::Pid(pid), ended) {
+                Ok(_) | Err(Errno::CHILD) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        let probe: ProbeClient = plugin.dispense(PROBE).await?;
+        probe.echo(Payload::default()).await?;
+        let data = vec![0; size];
+        let calls = join_all((0..4).map(|_| probe.echo(Payload { data: data.clone() })));
+        let mut calls = pin!(calls);
+        if half_written {
+            kill_process(pid, Signal::STOP)?;
+            for _ in 0..100 {
+                if poll_immediate(calls.as_mut()).await.is_some() {
+                    return Err("a stopped plugin has answered".into());
+                }
+                yield_now().await;
+            }
+        }
+        kill()?;
+        for answer in calls.await {
+            println!("{}", answer.expect_err("it is gone"));
+        }
+        Ok(())
+    }
+
+    /// Lets others of the runtime have their turn.
+    async fn yield_now() {
+        let mut yielded = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The number of descriptors once it stays the same: on a runtime with several threads, tasks

@@ -200,6 +200,19 @@ pub async fn calls_fail_within_milliseconds(h: Harness) {
     assert!(best.iter().all(|best| *best < LIMIT), "{best:?}");
 }
 
+/// As programs for the command line have it: what is written to a plugin that is gone ends in an
+/// error of the call and not in the end of the host.
+pub async fn a_host_with_sigpipe_at_its_default_survives_its_plugins(h: Harness) {
+    let mut host = h.suite_host(&["sigpipe"]);
+    let output = h.elsewhere(move || host.output().expect("it runs")).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 3 * 2 * 4, "{text}");
+    for line in text.lines() {
+        assert!(line.contains("signal 9 (SIGKILL)"), "{line}");
+    }
+}
+
 pub async fn a_crashed_plugin_can_be_shut_down(h: Harness) {
     let rig = h.start().await;
     let _crashed = rig.process.crash(crash(How::Exit, 5, "")).await;

@@ -133,6 +133,23 @@ pub async fn shared_streams_keep_their_flags(h: Harness) {
     }
 }
 
+pub async fn threads_whose_host_is_gone_raise_no_signal(h: Harness) {
+    let (ends, mut host) = socket(&h).await;
+    let child = ends.start(&h, &mut host, &["--sigpipe"]).await;
+    drop(ends);
+    let channel = connect(&h, host);
+    let probe = ProbeClient::from_channel(channel.clone());
+    let endless = PourRequest {
+        count: u64::MAX,
+        size: 1000,
+    };
+    let mut answers = h.promptly(probe.pour(endless)).await.expect("starts");
+    assert!(answers.message().await.expect("ok").is_some());
+    // It is in the midst of writing.
+    drop((answers, probe, channel));
+    ended(&h, child).await;
+}
+
 /// A connection from which nothing is read any more once its flag is set.
 struct Stalling(BoxByteStream, Arc<AtomicBool>);
 

@@ -155,6 +155,7 @@ macro_rules! pairs {
             what_ends_a_plugin_before_it_serves_is_told,
             everything_pending_fails_at_once,
             calls_fail_within_milliseconds,
+            a_host_with_sigpipe_at_its_default_survives_its_plugins,
             a_crashed_plugin_can_be_shut_down,
             it_can_be_ended_from_several_sides_at_once,
             a_kill_from_outside_is_noticed_without_a_call;
@@ -261,6 +262,7 @@ macro_rules! plugins {
             without_a_cookie_of_its_own_it_blames_its_author,
             the_highest_common_version_is_chosen_or_else_the_lowest,
             interrupts_are_ignored_and_termination_is_not,
+            a_host_that_does_not_listen_is_no_signal,
             a_hang_up_of_the_terminal_leaves_no_socket,
             nothing_precedes_the_line_and_nothing_follows_it;
             $on:
@@ -281,6 +283,7 @@ macro_rules! plugins {
             [Stdio:
                 shared_streams_keep_their_flags,
                 threads_that_are_blocked_hold_nothing_up,
+                threads_whose_host_is_gone_raise_no_signal,
             ]
         );
     };

@@ -328,6 +328,39 @@ pub async fn a_host_that_breaks_the_protocol_is_told_which_rule(h: Harness) {
     }
 }
 
+/// With SIGPIPE at its default: what a plugin writes to a host that is gone fails, and it ends as it
+/// would otherwise.
+pub async fn a_host_that_does_not_listen_is_no_signal(h: Harness) {
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    // Nobody reads the log, in which it notes first of all that it serves.
+    let serving = Serving::start(plugin(&h, &["--sigpipe"]).stderr(nobody()));
+    let Serving {
+        mut child, stdout, ..
+    } = serving;
+    drop((child.stdin.take(), stdout));
+    assert!(leftovers::gone(child.id()), "it notices");
+    let status = child.wait().expect("a child");
+    assert!(status.success(), "{status}");
+    // Nobody reads the line, or what stands in its place.
+    for (how, code) in [("", 2), ("return", 2), ("panic", 101), ("exit", 3)] {
+        let mut options = vec!["--sigpipe"];
+        if !how.is_empty() {
+            options.extend(["--fail-first", how]);
+        }
+        let mut command = plugin(&h, &options);
+        command.stdout(nobody());
+        let mut child = command.spawn().expect("it starts");
+        let stderr = child.stderr.take().expect("piped");
+        let told = std::io::read_to_string(stderr).expect("text");
+        let status = child.wait().expect("a child");
+        assert_eq!(status.code(), Some(code), "{how:?}: {status}, {told}");
+    }
+}
+
 pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {
     let mut serving = Serving::start(&mut plugin(&h, &[]));
     let stderr = BufReader::new(serving.child.stderr.take().expect("piped"));

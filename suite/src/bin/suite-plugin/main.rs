@@ -8,6 +8,7 @@
 //! --outlive          outlives its host
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
+//! --sigpipe          has SIGPIPE at its default
 //! --print-first TEXT prints TEXT before it serves
 //! --chatter          a thread prints numbered lines from the start until the process ends, which is
 //!                    some lines after serving has ended; one of the main thread is among those
@@ -107,6 +108,7 @@ mod unix {
                 "--drain" => {
                     plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));
                 }
+                "--sigpipe" => outboard_suite::sigpipe::at_default(),
                 "--print-first" => println!("{}", value()?),
                 "--fail-first" => match value()?.as_str() {
                     "return" => return Err("no cheese today".into()),
