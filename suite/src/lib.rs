@@ -4,6 +4,7 @@
 
 pub mod axes;
 pub mod cut;
+pub mod fork;
 
 pub mod probe;
 #[allow(missing_docs)]

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! suite-host RUNTIME TRANSPORT wait PLUGIN...    starts the plugin, prints its pid, sleeps for ever
+//! suite-host RUNTIME TRANSPORT fork PLUGIN...    the same, and leaves a process behind that it forked
+//!                                                once the plugin ran
 //! suite-host RUNTIME TRANSPORT block PATH PLUGIN...
 //!                                                starts the plugin, prints its pid, calls Block
 //! suite-host RUNTIME TRANSPORT loop N PLUGIN...  starts and ends the plugin N times; prints the
@@ -72,8 +74,11 @@ mod unix {
         rest: &[String],
     ) -> Result<(), Box<dyn Error>> {
         match (mode, rest) {
-            ("wait", plugin) => {
+            ("wait" | "fork", plugin) => {
                 let plugin = start(&runtime, transport, plugin).await?;
+                if mode == "fork" {
+                    outboard_suite::fork::leave_child()?;
+                }
                 println!("{}", plugin.id().ok_or("it has ended")?);
                 std::future::pending().await
             }

@@ -177,6 +177,7 @@ macro_rules! pairs {
             the_health_that_the_plugin_reports,
             twenty_times_leave_no_descriptor,
             a_killed_host_takes_its_plugin_along,
+            a_host_that_has_forked_takes_its_plugin_along,
             a_handler_that_blocks_does_not_keep_an_orphan,
             a_plugin_may_outlive_its_host,
             many_plugins_at_once,

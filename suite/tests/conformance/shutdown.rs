@@ -306,6 +306,25 @@ pub async fn a_killed_host_takes_its_plugin_along(h: Harness) {
     );
 }
 
+pub async fn a_host_that_has_forked_takes_its_plugin_along(h: Harness) {
+    let (host, plugin) = host_and_plugin(&h, h.suite_host(&["fork"])).await;
+    let host_pid = host.id();
+    kill_host(host);
+    // Its pipes and its connection are still open, in a process that does nothing with them.
+    let mut left = processes_of(h.dir());
+    left.retain(|pid| ![plugin, host_pid].contains(pid));
+    assert_eq!(left.len(), 1, "{left:?}");
+    let gone = h.elsewhere(move || leftovers::gone(plugin)).await;
+    assert!(leftovers::exists(left[0]), "it held them all the time");
+    leftovers::kill(left[0]);
+    assert!(gone, "the plugin noticed");
+    assert_eq!(
+        files_in(h.dir()),
+        [""; 0],
+        "and removed its socket and the directory for it"
+    );
+}
+
 /// How long a plugin may outstay its host, if something holds it up.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(5);
 
