@@ -28,6 +28,7 @@ mod redial;
 mod shutdown;
 mod starts;
 mod streams;
+mod wrapped;
 
 /// Makes a module of tests of a module of cases. After a semicolon stand the transport in use and,
 /// in brackets, the cases that make sense on one transport alone.
@@ -182,6 +183,11 @@ macro_rules! pairs {
             a_plugin_may_outlive_its_host,
             many_plugins_at_once,
             the_defaults_of_directory_and_environment,
+        );
+        group!(wrapped:
+            a_failed_start_takes_what_is_behind_a_wrapper_along,
+            a_kill_takes_what_is_behind_a_wrapper_along,
+            a_kill_spares_what_it_is_told_to_spare,
         );
         group!(hostile:
             a_log_that_is_no_log_harms_nothing,
