@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::calls::payload;
+use crate::events;
 use crate::harness::{Harness, Rig};
 
 /// The records that a host got, in order.
@@ -137,6 +138,56 @@ pub async fn without_parsing_the_raw_sink_still_works(h: Harness) {
     let none = records.0.change(|all| all.len());
     assert_eq!(none, 0, "nothing is parsed");
     rig.shutdown().await;
+}
+
+pub async fn what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence(h: Harness) {
+    const LINES: u64 = 20_000;
+    let (sink, records) = (Sink::default(), Records::default());
+    let script = format!("seq 1 {LINES} >&2; exit 3");
+    let host = h.script(&script).log_rate(10).log_sink(sink.clone());
+    let error = h.start_error(records.of(host)).await;
+    let all: String = (1..=LINES).map(|n| format!("{n}\n")).collect();
+    assert_eq!(sink.bytes(), all.into_bytes(), "the sink gets every byte");
+    let last = error.evidence.stderr.last().map(String::as_str);
+    assert_eq!(last, Some("20000"), "the evidence ends as the log does");
+    let (told, handed_on): (Vec<Record>, Vec<Record>) = records
+        .0
+        .change(|all| all.clone())
+        .into_iter()
+        .partition(|record| record.fields.contains_key("dropped"));
+    assert!(handed_on.len() < 1000, "most are dropped");
+    let dropped = told.iter().filter_map(|one| one.fields["dropped"].as_u64());
+    let known = dropped.sum::<u64>() + handed_on.len() as u64;
+    assert_eq!(known, LINES, "and counted");
+}
+
+pub async fn a_sink_of_the_log_that_panics_is_told_of_and_dropped(h: Harness) {
+    struct Panics(Arc<AtomicU64>);
+    impl std::io::Write for Panics {
+        fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("the sink of a test")
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    events::collect();
+    let name = format!("{:?}", h.on);
+    let (writes, records) = (Arc::new(AtomicU64::new(0)), Records::default());
+    let host = h.host([""; 0]).name(&name);
+    let host = host.log_sink(Panics(Arc::clone(&writes)));
+    let rig = h.start_host(records.of(host)).await;
+    for message in ["record 1", "record 2"] {
+        log(&rig, "info", message).await;
+        h.promptly(records.with(message)).await;
+    }
+    // The host goes on, and so does the plugin.
+    assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
+    rig.shutdown().await;
+    assert_eq!(writes.load(Ordering::Relaxed), 1);
+    let told = "the writer given to log_sink panicked: the sink of a test; it gets nothing more";
+    assert_eq!(events::of(&name), [told]);
 }
 
 pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {

@@ -15,6 +15,7 @@ mod broker;
 mod calls;
 mod crash;
 mod deadlines;
+mod events;
 mod floods;
 mod harness;
 mod hostile;
@@ -146,6 +147,7 @@ macro_rules! pairs {
             the_raw_sink_gets_every_byte,
             without_parsing_the_raw_sink_still_works,
             a_hook_that_panics_gets_nothing_more,
+            a_sink_of_the_log_that_panics_is_told_of_and_dropped,
         );
         group!(crash:
             calls_say_that_the_runtime_is_gone,
@@ -253,6 +255,7 @@ macro_rules! hosts {
                 a_socket_that_nobody_was_told_of_goes_with_its_plugin,
             ]
         );
+        group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);
         group!(hostile:
             a_plugin_that_speaks_nonsense_fails_calls_only;
             $on:
@@ -267,6 +270,7 @@ macro_rules! plugins {
         group!(raw:
             without_its_cookie_it_explains_itself,
             without_a_cookie_of_its_own_it_blames_its_author,
+            a_name_that_is_given_twice_is_refused,
             the_highest_common_version_is_chosen_or_else_the_lowest,
             interrupts_are_ignored_and_termination_is_not,
             a_host_that_does_not_listen_is_no_signal,

@@ -127,6 +127,16 @@ pub async fn without_a_cookie_of_its_own_it_blames_its_author(h: Harness) {
     assert!(stderr.contains("author"), "{stderr}");
 }
 
+pub async fn a_name_that_is_given_twice_is_refused(h: Harness) {
+    let (status, stdout, stderr) = refused(&mut plugin(&h, &["--twice"]));
+    let told = "two interfaces under the name \"probe\" in version 1";
+    // What the program makes of `ServeError::DuplicateName`.
+    assert_eq!(status.code(), Some(4), "{status}, {stderr}");
+    assert!(stderr.contains(told), "{stderr}");
+    let refusal = Refusal::parse(&stdout).expect("told on stdout, too");
+    assert!(refusal.reason().contains(told), "{stdout}");
+}
+
 pub async fn the_line_has_six_fields_unless_the_plugin_multiplexes(h: Harness) {
     let serving = Serving::start(&mut plugin(&h, &[]));
     let fields = serving.fields();

@@ -4,6 +4,7 @@
 //! suite-plugin RUNTIME TRANSPORT [OPTION]...
 //!
 //! --versions 2,3     serves these application versions
+//! --twice            gives the probe's name to another interface, too; ends with status 4 for that
 //! --tcp              listens on TCP
 //! --outlive          outlives its host
 //! --limit BYTES      the largest message
@@ -61,7 +62,10 @@ mod unix {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("suite-plugin: {error:?}");
-                ExitCode::from(2)
+                match error.downcast_ref() {
+                    Some(ServeError::DuplicateName { .. }) => ExitCode::from(4),
+                    _ => ExitCode::from(2),
+                }
             }
         }
     }
@@ -94,6 +98,7 @@ mod unix {
         let mut versions = vec![1];
         let mut exit_file: Option<PathBuf> = None;
         let mut stubborn = false;
+        let mut twice = false;
         let mut chatter = None;
         while let Some(option) = arguments.next() {
             let mut value = || arguments.next().ok_or("a value is missing");
@@ -102,6 +107,7 @@ mod unix {
                     let list = value()?;
                     versions = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
                 }
+                "--twice" => twice = true,
                 "--tcp" => plugin = plugin.tcp(),
                 "--outlive" => plugin = plugin.outlive_host(),
                 "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
@@ -133,7 +139,13 @@ mod unix {
         for version in versions {
             let probe = ProbeServer::new(Prober::default());
             plugin = plugin.provide_version(version, PROBE, probe);
-            plugin = plugin.provide_version(version, PROCESS, ProcessServer::new(process.clone()));
+            if !twice {
+                let process = ProcessServer::new(process.clone());
+                plugin = plugin.provide_version(version, PROCESS, process);
+            }
+        }
+        if twice {
+            plugin = plugin.provide(PROBE, ProcessServer::new(process));
         }
         let left = runtime.block_on(|runtime| async move {
             plugin.serve(runtime).await?;
