@@ -50,6 +50,23 @@ pub fn stop(pid: u32) {
     assert!(stopped.is_some_and(|status| status.stopped()));
 }
 
+/// Waits until the process has nothing to do: all its threads sleep, look after look.
+pub fn until_idle(pid: u32) {
+    let mut looks = 0;
+    while looks < 50 {
+        let mut idle = true;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs") {
+            let stat = thread.expect("readable").path().join("stat");
+            // A thread that has ended meanwhile has nothing to do either.
+            let stat = std::fs::read_to_string(stat).unwrap_or_default();
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+            idle &= state.is_none_or(|state| state == b'S');
+        }
+        looks = if idle { looks + 1 } else { 0 };
+        std::thread::yield_now();
+    }
+}
+
 fn pid_of(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }

@@ -135,6 +135,8 @@ macro_rules! pairs {
             a_mebibyte_printed_in_a_handler_does_not_deadlock,
             the_last_output_arrives_before_shutdown_returns,
             a_mebibyte_printed_by_the_last_call_has_been_written,
+            what_a_plugin_printed_before_a_crash_has_been_written,
+            what_a_plugin_printed_before_it_was_killed_has_been_written,
             a_writer_that_takes_too_long_costs_its_limit_and_no_more,
             a_thread_that_prints_to_the_very_end_harms_nothing,
             output_without_a_sink_is_no_burden,

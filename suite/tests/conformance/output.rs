@@ -1,15 +1,20 @@
 //! What plugins print.
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join;
 use outboard::Host;
-use outboard_suite::proto::{Nothing, PrintRequest, Probe as _, Process as _, print_request::How};
+use outboard_suite::proto::{
+    CrashRequest, LogRequest, Nothing, PrintRequest, Probe as _, Process as _,
+    crash_request::How as Crash, print_request::How,
+};
 use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
 use crate::harness::{Harness, Rig};
+use crate::leftovers;
 
 /// A host with a sink for each channel.
 fn synced(host: Host) -> (Host, Sink, Sink) {
@@ -193,6 +198,79 @@ pub async fn a_mebibyte_printed_by_the_last_call_has_been_written(h: Harness) {
             assert_eq!(a_last_mebibyte(&h, takes, LONG, false).await, 1 << 20);
         }
     }
+}
+
+/// What a plugin had sent when it crashed has been written when its end is told, however slowly.
+pub async fn what_a_plugin_printed_before_a_crash_has_been_written(h: Harness) {
+    // Twice that fits into any buffer on the way, so that the plugin gets rid of it all.
+    // Twice that fits into any buffer on the way, so that the plugin gets rid of it all.
+    let text: String = (0..3000).map(|n| format!("{n:07},")).collect();
+    for how in [Crash::Exit, Crash::Abort] {
+        let [stdout, stderr, log] = [(); 3].map(|()| Sink::default());
+        let slow = |sink: &Sink| Slow(sink.clone(), Duration::from_millis(4));
+        let host = h.host([""; 0]).last_output_within(LONG);
+        let host = host.sync_stdout(slow(&stdout)).sync_stderr(slow(&stderr));
+        let rig = h.start_host(host.log_sink(slow(&log))).await;
+        print(&rig, How::Handler, false, &text).await;
+        print(&rig, How::Handler, true, &text).await;
+        let request = LogRequest {
+            level: "info".to_owned(),
+            message: text.clone(),
+        };
+        rig.process.log(request).await.expect("it logs");
+        let pid = rig.pid();
+        h.elsewhere(move || leftovers::until_idle(pid)).await;
+        let crash = CrashRequest {
+            how: how.into(),
+            ..CrashRequest::default()
+        };
+        let crashed = h.within(LONG, rig.process.crash(crash)).await;
+        assert!(crashed.is_err(), "{how:?}");
+        h.within(LONG, rig.plugin.exited()).await;
+        assert!(stdout.bytes() == text.as_bytes(), "{how:?}: on stdout");
+        assert!(stderr.bytes() == text.as_bytes(), "{how:?}: on stderr");
+        let log = String::from_utf8_lossy(&log.bytes()).into_owned();
+        assert!(log.contains(&text), "{how:?}: in the log");
+    }
+}
+
+/// A writer that gets its first piece, waits until the plugin has sent all that there is, kills it, and
+/// only then goes on, slowly.
+struct Kills(Sink, Arc<OnceLock<u32>>, bool);
+
+impl io::Write for Kills {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.2, true) {
+            let pid = *self.1.wait();
+            leftovers::until_idle(pid);
+            leftovers::kill(pid);
+            assert!(leftovers::gone(pid), "killed");
+        }
+        std::thread::sleep(Duration::from_millis(4));
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub async fn what_a_plugin_printed_before_it_was_killed_has_been_written(h: Harness) {
+    let (stdout, pid) = (Sink::default(), Arc::new(OnceLock::new()));
+    let kills = Kills(stdout.clone(), Arc::clone(&pid), false);
+    let rig = h.start_host(h.host([""; 0]).sync_stdout(kills)).await;
+    pid.set(rig.pid()).expect("the only one");
+    let text: String = (0..6000).map(|n| format!("{n:07},")).collect();
+    let request = PrintRequest {
+        how: How::Handler.into(),
+        stderr: false,
+        text: text.clone(),
+        repeat: 1,
+    };
+    // It may have been answered before.
+    let _printed = h.promptly(rig.process.print(request)).await;
+    h.promptly(rig.plugin.exited()).await;
+    assert_eq!(String::from_utf8_lossy(&stdout.bytes()), text);
 }
 
 pub async fn a_writer_that_takes_too_long_costs_its_limit_and_no_more(h: Harness) {
