@@ -3,7 +3,7 @@
 
 use outboard_interop::{
     go,
-    rust_host::{Peer, calls, life, output, reconnect, refused, services},
+    rust_host::{Peer, calls, life, output, reconnect, refused, services, wrapped},
 };
 
 /// One test per scenario.
@@ -23,10 +23,11 @@ scenarios! {
         streamer_broken;
     calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
         sequential parallel streams unknown_method health;
-    output: stdio unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
+    output: stdio last_mebibyte unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
         stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call
         killed dropped runtime_dropped grandchild environment two_at_once;
     reconnect: connection_age connection_cut stream_ids;
-    refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
+    wrapped: wrapped_failed_start wrapped_killed;
+    refused: dies_first cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }

@@ -1,7 +1,9 @@
 //! outboard on both sides, by the expectations that Go plugins meet.
 #![cfg(unix)]
 
-use outboard_interop::rust_host::{Peer, calls, life, output, reconnect, refused, services};
+use outboard_interop::rust_host::{
+    Peer, calls, life, output, reconnect, refused, services, wrapped,
+};
 
 /// One test per scenario.
 macro_rules! scenarios {
@@ -23,6 +25,7 @@ scenarios! {
         shutdown_with_stdout_locked
         killed dropped runtime_dropped grandchild environment two_at_once;
     reconnect: connection_cut stream_ids;
+    wrapped: wrapped_failed_start wrapped_killed;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }
 

@@ -20,6 +20,7 @@ pub mod reconnect;
 pub mod recorder;
 pub mod refused;
 pub mod services;
+pub mod wrapped;
 
 /// The handshake of go-plugin's examples, which all peers use.
 pub const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
@@ -135,6 +136,17 @@ impl Peer {
 /// # Panics
 /// When there is no runtime to be had.
 pub fn run<F: Future>(scenario: F) -> F::Output {
+    run_on(tokio::runtime::Builder::new_current_thread(), scenario)
+}
+
+/// The same on a runtime with threads, which do something while the scenario waits for nothing.
+pub(crate) fn run_threaded<F: Future>(scenario: F) -> F::Output {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(2);
+    run_on(threads, scenario)
+}
+
+fn run_on<F: Future>(mut runtime: tokio::runtime::Builder, scenario: F) -> F::Output {
     let (done, waiting) = channel::<()>();
     std::thread::spawn(move || {
         if waiting.recv_timeout(LIMIT + LIMIT) == Err(RecvTimeoutError::Timeout) {
@@ -142,7 +154,7 @@ pub fn run<F: Future>(scenario: F) -> F::Output {
             std::process::abort();
         }
     });
-    let output = tokio::runtime::Builder::new_current_thread()
+    let output = runtime
         .enable_all()
         .build()
         .expect("a runtime")

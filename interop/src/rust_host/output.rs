@@ -6,7 +6,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::recorder::Recorder;
-use super::{Peer, dispense, end, pattern, run, start};
+use super::{Peer, dispense, end, pattern, run, run_threaded, start};
 use crate::proto::probe::{
     LogField, LogRequest, PrintRequest, Probe as _, ProbeClient, RawRequest, log_field::Value,
     raw_request::Target,
@@ -73,6 +73,45 @@ pub fn last_words(peer: &Peer) {
             out.now().len()
         );
     });
+}
+
+/// What a Go plugin has sent by its end is written, by a writer that takes its time. The rest is lost on
+/// its side: what stands in its pipe, and what waits to be sent.
+pub fn last_mebibyte(peer: &Peer) {
+    /// A pipe, what grpc-go takes from a handler before it is sent, and as much again.
+    const LOST_BY_GO: usize = 256 << 10;
+    const SIZE: usize = 1 << 20;
+    struct Slow(Recorder<u8>);
+    impl std::io::Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            std::thread::sleep(std::time::Duration::from_micros(200));
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    for kill in [false, true] {
+        run_threaded(async {
+            let out = Recorder::new();
+            let host = peer.host(&["probe"]).sync_stdout(Slow(out.clone()));
+            let (plugin, probe) = started(host).await;
+            let print = PrintRequest {
+                stdout: pattern(SIZE),
+                stderr: Vec::new(),
+            };
+            probe.print(print).await.expect("an answer");
+            if kill {
+                plugin.kill().await;
+            } else {
+                end(plugin).await;
+            }
+            let came = out.now();
+            assert!(pattern(SIZE).starts_with(&came), "in order and whole");
+            let lost = SIZE - came.len();
+            assert!(lost <= LOST_BY_GO, "{lost} bytes are lost, kill: {kill}");
+        });
+    }
 }
 
 /// A host without writers still reads what is printed, so that nothing blocks.

@@ -90,6 +90,54 @@ pub fn ends_at_once(peer: &Peer) {
     });
 }
 
+/// A Go program that dies at its start: how that began is told, however long the stack behind it.
+pub fn dies_first(peer: &Peer) {
+    run(async {
+        for (how, told) in [
+            ("panic", "panic: no cheese today"),
+            (
+                "nil",
+                "panic: runtime error: invalid memory address or nil pointer dereference",
+            ),
+            (
+                "deadlock",
+                "fatal error: all goroutines are asleep - deadlock!",
+            ),
+        ] {
+            let command = peer.command(&["all"]).env("INTEROP_DIE_FIRST", how);
+            let (error, text) = refused(Host::new(super::HANDSHAKE).command(command)).await;
+            let Evidence { exit, killed, .. } = &error.evidence;
+            assert_eq!(exit.and_then(|exit| exit.code()), Some(2), "{text}");
+            assert!(!killed, "{text}");
+            // The first line says it.
+            let first = error.to_string();
+            let message = told.strip_prefix("panic: ").unwrap_or(told);
+            assert!(first.contains(message), "{first}");
+            assert!(!first.contains('\n'), "{first}");
+            // The evidence has its head, with the place where it began, and its end.
+            let lines = &error.evidence.stderr;
+            assert_eq!(lines[0], told, "{lines:#?}");
+            let head = &lines[..6];
+            assert!(
+                head.iter().any(|line| line.contains("goroutine 1")),
+                "{lines:#?}"
+            );
+            assert!(
+                head.iter().any(|line| line.contains("main.die")),
+                "{lines:#?}"
+            );
+            assert!(
+                lines
+                    .iter()
+                    .any(|line| line.ends_with("lines are left out]")),
+                "{lines:#?}"
+            );
+            let last = lines.last().expect("lines");
+            assert!(last.contains("main.go:"), "{lines:#?}");
+        }
+    });
+}
+
 /// Lines that no plugin of this host prints.
 pub fn bad_lines(peer: &Peer) {
     run(async {

@@ -14,6 +14,9 @@
 //
 // Environment, for all serving modes:
 //
+//	INTEROP_DIE_FIRST        how to die before serving, deep in a stack: by a panic
+//	                         with a text (panic), of the runtime (nil), or by a
+//	                         deadlock, which is no panic (deadlock)
 //	INTEROP_EXIT_FILE        written when serving ended in an orderly way
 //	INTEROP_STDERR_FIRST     written to stderr before anything else
 //	INTEROP_MAX_AGE_MILLIS   the maximal age of a connection
@@ -46,6 +49,9 @@ func main() {
 		mode, arguments = arguments[0], arguments[1:]
 	}
 	_, _ = os.Stderr.WriteString(os.Getenv("INTEROP_STDERR_FIRST"))
+	if how := os.Getenv("INTEROP_DIE_FIRST"); how != "" {
+		die(how, 60)
+	}
 	if err := run(mode, arguments); err != nil {
 		fmt.Fprintln(os.Stderr, "go-plugin-peer:", err)
 		os.Exit(2)
@@ -110,6 +116,24 @@ func run(mode string, arguments []string) error {
 		time.Sleep(forever)
 	}
 	return nil
+}
+
+// die ends the program under so many frames that their trace is longer than
+// what hosts keep.
+func die(how string, depth int) {
+	if depth > 0 {
+		die(how, depth-1)
+		return
+	}
+	switch how {
+	case "nil":
+		var missing *plugin.ServeConfig
+		missing.Plugins = nil
+	case "deadlock":
+		select {}
+	default:
+		panic("no cheese today")
+	}
 }
 
 func negotiated(arguments []string) (map[int]plugin.PluginSet, error) {
