@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use outboard_core::env::{PluginEnv, Ports};
+use outboard_core::lock::assert_unlocked;
 use outboard_core::plugin::SocketKind;
 
 use crate::sys::socket::{self, Bound, ListenError};
@@ -32,6 +33,7 @@ impl ListenPolicy {
 
     /// Makes one. It may ask the system, and that the network, for a group: under no lock.
     pub(super) fn listen(&self) -> Result<Bound, ListenError> {
+        assert_unlocked("the making of a broker's socket");
         match self.ports {
             Some(ports) => socket::listen_tcp(ports),
             None if cfg!(windows) => socket::listen_tcp(Ports::Any),

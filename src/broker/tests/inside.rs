@@ -117,3 +117,59 @@ fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
         assert!(weak.upgrade().is_none(), "something holds it");
     });
 }
+
+/// A stream whose peer has sent something already.
+#[derive(Clone)]
+struct Io(Arc<Mutex<BoxByteStream>>);
+
+impl Io {
+    fn can_be_read(&self) -> bool {
+        let mut io = self.0.lock().expect("no panic");
+        let mut byte = [0];
+        futures_util::AsyncReadExt::read(&mut *io, &mut byte)
+            .now_or_never()
+            .is_some()
+    }
+}
+
+/// Channels inside a connection over such a stream.
+struct Over(Io, Inner);
+
+impl fmt::Debug for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.fmt(f)
+    }
+}
+
+impl SubChannels for Over {
+    fn accept(&self, id: u32, router: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
+        assert!(!self.0.can_be_read(), "{id} could have been dialled before");
+        self.1.accept(id, router)
+    }
+
+    fn dial(&self, id: u32, config: ConnectionConfig) -> Arc<dyn Connection> {
+        self.1.dial(id, config)
+    }
+}
+
+#[test]
+fn nothing_is_read_before_what_came_early_is_served() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let sent = futures_util::io::Cursor::new(b"sent".to_vec());
+        let (io, _served) = broker.begin(
+            Box::new(sent),
+            |io| {
+                let io = Io(Arc::new(Mutex::new(io)));
+                assert!(!io.can_be_read(), "a handler could run now");
+                (io, broker.serve(Owner(())).expect("serves"))
+            },
+            |(io, _)| {
+                assert!(!io.can_be_read(), "what it serves would be nowhere");
+                Some(Arc::new(Over(io.clone(), Inner::default())) as Arc<dyn SubChannels>)
+            },
+        );
+        assert!(io.can_be_read());
+    });
+}

@@ -193,6 +193,41 @@ fn a_dial_that_is_dropped_can_be_made_again() {
     );
 }
 
+#[test]
+fn whoever_waits_for_a_dial_may_use_the_broker_when_woken() {
+    /// As an executor might that drops a task whose future owns something served.
+    struct Uses(Broker, AtomicUsize);
+    impl std::task::Wake for Uses {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.serve(Owner(())).expect("serves"));
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker(dir.path());
+        let (_outgoing, control) = broker.outgoing();
+        let uses = Arc::new(Uses(broker.clone(), AtomicUsize::new(0)));
+        let waker = std::task::Waker::from(Arc::clone(&uses));
+        let mut cx = Context::from_waker(&waker);
+        let mut dials: Vec<_> = [7, 8]
+            .map(|id| Box::pin(broker.dial_channel(id)))
+            .into_iter()
+            .collect();
+        for dial in &mut dials {
+            assert!(dial.as_mut().poll(&mut cx).is_pending());
+        }
+        // One is answered, one ends with the broker.
+        broker.received(control, announcement(&dir, 7));
+        assert_eq!(uses.1.load(Ordering::Relaxed), 1);
+        drop(broker.outgoing());
+        assert_eq!(uses.1.load(Ordering::Relaxed), 2);
+        drop(dials);
+        runtime.turn();
+        runtime.turn();
+    });
+}
+
 /// That `id` is served at a place where nobody listens.
 fn announcement(dir: &tempfile::TempDir, id: u32) -> ConnInfo {
     ConnInfo {
