@@ -179,7 +179,7 @@ pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
             told.fetch_add(1, order);
         }
     });
-    let rig = h.start_host(host).await;
+    let rig = h.promptly(h.start_host(host)).await;
     let other = h.start().await;
     let until = async {
         // Two seconds of it, by what the hook is told.
@@ -190,6 +190,7 @@ pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
             h.promptly(other.probe.echo(payload("beside")))
                 .await
                 .expect("it answers");
+            h.promptly(sleep(&h, Duration::from_millis(20))).await;
             let limited = rig.probe.clone().with_timeout(Duration::from_millis(20));
             let late = h.promptly(limited.wait(Nothing {})).await;
             assert_eq!(

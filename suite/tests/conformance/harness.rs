@@ -175,12 +175,18 @@ impl Harness {
         self.within(PROMPT, future).await
     }
 
-    /// The output of `future`, which must be there before the time is over.
+    /// The output of `future`, which must be there before the time is over: by the host's timer, and,
+    /// with some patience, by a clock beside it, since a thread that is held up has late timers, too.
     pub async fn within<F: Future>(&self, limit: Duration, future: F) -> F::Output {
+        let began = Instant::now();
         let mut timer = self.runtime.timer(self.runtime.now() + limit);
         let over = poll_fn(|cx| timer.as_mut().poll_expired(cx));
         match select(pin!(future), over).await {
-            Either::Left((output, _)) => output,
+            Either::Left((output, _)) => {
+                let took = began.elapsed();
+                assert!(took < 2 * limit, "{took:?}, where {limit:?} were allowed");
+                output
+            }
             Either::Right(_) => panic!("not done within {limit:?}"),
         }
     }
