@@ -96,7 +96,7 @@ macro_rules! pairs {
         );
         group!(streams:
             a_thousand_messages_each_way_in_lock_step,
-            a_second_request_fails_a_server_streaming_call,
+            any_number_of_requests_but_one_fails_a_call_that_takes_one,
             a_panic_in_the_requests_ends_their_call_only,
             sixty_four_mebibytes_each_way,
             a_reader_that_stops_holds_up_its_stream_only,

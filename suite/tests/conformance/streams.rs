@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join;
+use outboard::prost::Message;
 use outboard::{Code, Status, Streaming};
 use outboard_suite::proto::{Nothing, Payload, PourRequest, Probe as _};
 
 use crate::calls::{pattern, payload};
-use crate::harness::Harness;
+use crate::harness::{Harness, Rig};
 
 /// The size of messages of large streams.
 const PIECE: usize = 64 << 10;
@@ -34,32 +35,42 @@ pub async fn a_thousand_messages_each_way_in_lock_step(h: Harness) {
     rig.shutdown().await;
 }
 
-pub async fn a_second_request_fails_a_server_streaming_call(h: Harness) {
-    let rig = h.start().await;
+/// Makes a call with so many equal requests, whatever its kind, and gives how many answers came.
+async fn with_requests<R: Message + Default + Clone + 'static>(
+    rig: &Rig,
+    path: &'static str,
+    request: R,
+    count: usize,
+) -> (usize, Result<(), Status>) {
     let channel = rig.plugin.channel();
-    for (count, expected) in [
-        (0, Err(Code::Internal)),
-        (1, Ok(3)),
-        (2, Err(Code::Internal)),
-    ] {
-        let pour = PourRequest { count: 3, size: 1 };
-        let requests = Streaming::iter(vec![pour; count]);
-        let head = channel.head("/outboard.suite.Probe/Pour");
-        let mut answers: Streaming<Payload> = channel.streaming(head, requests);
-        let mut came = 0;
-        let ended = loop {
-            match answers.message().await {
-                Ok(Some(_)) => came += 1,
-                Ok(None) => break Ok(came),
-                Err(status) => break Err(status),
+    let requests = Streaming::iter(vec![request; count]);
+    let mut answers: Streaming<Payload> = channel.streaming(channel.head(path), requests);
+    let mut came = 0;
+    loop {
+        match answers.message().await {
+            Ok(Some(_)) => came += 1,
+            Ok(None) => return (came, Ok(())),
+            Err(status) => return (came, Err(status)),
+        }
+    }
+}
+
+pub async fn any_number_of_requests_but_one_fails_a_call_that_takes_one(h: Harness) {
+    let rig = h.start().await;
+    let pour = PourRequest { count: 3, size: 1 };
+    for count in 0..=3 {
+        let poured = with_requests(&rig, "/outboard.suite.Probe/Pour", pour, count).await;
+        let echoed = with_requests(&rig, "/outboard.suite.Probe/Echo", payload("x"), count).await;
+        for ((came, ended), expected) in [(poured, 3), (echoed, 1)] {
+            if count == 1 {
+                assert_eq!((came, ended), (expected, Ok(())));
+                continue;
             }
-        };
-        if let Err(status) = &ended {
+            let status = ended.expect_err("not one request");
+            assert_eq!(status.code(), Code::Internal, "{count}: {status}");
             assert!(status.message().contains("cardinality"), "{status}");
             assert_eq!(came, 0, "the handler has not begun");
         }
-        let ended = ended.map_err(|status| status.code());
-        assert_eq!(ended, expected, "{count} requests");
     }
     rig.shutdown().await;
 }
