@@ -20,7 +20,7 @@ use std::{error::Error, thread};
 use outboard::prost::Message;
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput};
-use outboard_core::rpc::{OutMessage, Status};
+use outboard_core::rpc::{Code, OutMessage, Status};
 use outboard_core::{env::HostEnv, exit::Exit, wire::plugin};
 use outboard_transport_stdio::wire::{Event, Mux, MuxConfig, OutBuf, close};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -90,7 +90,9 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                 }
                 HostEvent::Disconnected { .. } => host.shutdown(now),
                 HostEvent::Failed(error) => outcome = Err(error.into()),
-                HostEvent::Exited { exit, .. } => eprintln!("the plugin {exit}"),
+                HostEvent::Exited { exit, reason, .. } => {
+                    eprintln!("the plugin {exit}: {reason:?}")
+                }
                 HostEvent::Finished => return outcome,
                 HostEvent::Negotiated(_) | HostEvent::StrayStdout { .. } => {}
                 HostEvent::Interrupted | HostEvent::Restored => {}
@@ -107,8 +109,15 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                 Err(status) => Err(status.into()),
             };
             host.shutdown(now);
-        } else if goodbye.and_then(|key| calls.take_answer(key)).is_some() {
-            host.handle(now, HostInput::ShutdownAnswered);
+        } else if let Some(answer) = goodbye.and_then(|key| calls.take_answer(key)) {
+            // Any other may have died before it answered.
+            let input = match answer {
+                Err(status) if status.code() == Code::Unimplemented => {
+                    HostInput::ShutdownUnsupported
+                }
+                _ => HostInput::ShutdownAnswered,
+            };
+            host.handle(now, input);
         } else {
             if let Some(writer) = stdin.as_ref().filter(|_| host.handshake().is_some()) {
                 calls.transmit(&mut out);
@@ -121,9 +130,8 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                     out.advance(len);
                 }
             }
-            let timeout = host
-                .poll_timeout()
-                .map(|(at, _)| at.saturating_duration_since(now));
+            let timeout = host.poll_timeout();
+            let timeout = timeout.map(|(at, _)| at.saturating_duration_since(now));
             if let Ok(tell) = happened.recv_timeout(timeout.unwrap_or(Duration::MAX)) {
                 tell(&mut host, &mut child);
             }
@@ -165,10 +173,8 @@ fn launch(command: &mut Command, teller: &Teller) -> io::Result<(Child, SyncSend
     let (pid, to) = (Pid::from_child(&child), teller.clone());
     thread::spawn(move || {
         // Leaves the reaping to the main thread: a kill must not hit another process by this id.
-        let _ended = waitid(
-            WaitId::Pid(pid),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ended = waitid(WaitId::Pid(pid), ended);
         to.send(Box::new(|host, child| {
             let status = child.as_mut().and_then(|child| child.wait().ok());
             let exit = status.map(|status| Exit::from_wait_status(status.into_raw()));
@@ -182,17 +188,12 @@ fn tell(host: &mut Host, input: HostInput<'_>) {
     host.handle(Instant::now(), input);
 }
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut args: Vec<_> = std::env::args_os().skip(1).collect();
     if args.is_empty() {
         let this = std::env::current_exe().unwrap_or_default();
         args = vec![this.with_file_name("greeter").into(), "plugin".into()];
     }
-    match greet(Command::new(&args[0]).args(&args[1..])) {
-        Ok(greeting) => println!("{greeting}"),
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-    }
+    println!("{}", greet(Command::new(&args[0]).args(&args[1..]))?);
+    Ok(())
 }

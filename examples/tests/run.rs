@@ -275,6 +275,29 @@ fn threads_reports_a_plugin_that_dies_or_cheats_before_it_answers() {
     }
 }
 
+/// One without a controller is not said to have been asked.
+#[cfg(feature = "stdio")]
+#[test]
+fn threads_tells_who_was_asked_to_end() {
+    // The line, a preface, and answers when the preface and the greeting have come, and when something
+    // more has: a reply, and UNIMPLEMENTED or OK.
+    let script = |status: &str| {
+        format!(
+            r"echo '1|1|stdio|-|stdio|'; printf '\211OBS\r\n\032\n\001\001\000\000'
+            head -c 98 >&2; printf '\006\000\000\006\000\000\000\004\000\000\012\002hi'
+            head -c 8 >&2; printf '\002\000\000\006\000\000\000\000\000{status}'; exec sleep 1000"
+        )
+    };
+    for (status, reason) in [(r"\014", "NoController"), (r"\000", "GraceExpired")] {
+        let (output, pid) = run_threads(&script(status));
+        assert_eq!(ok(&output), "hi\n");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let told = format!("was killed by signal 9 (SIGKILL): {reason}");
+        assert!(stderr.contains(&told), "{stderr}");
+        assert_gone(pid);
+    }
+}
+
 #[test]
 fn no_example_leaves_anything_behind() {
     let dir = dir();
