@@ -108,7 +108,7 @@ fn a_server_streaming_request_has_exactly_one_message() {
         let (second, truncated) = ("a second one followed", "inside a gRPC message");
         for (body, text) in [
             (&two[..], second),
-            (&[together.clone()], second),
+            (std::slice::from_ref(&together), second),
             (&[framed(b"1"), framed(b"2").slice(..5)], truncated),
             (&[together.slice(..7)], truncated),
             (&[together.slice(..11)], truncated),
