@@ -234,6 +234,14 @@ impl Shared {
         }
     }
 
+    /// Takes no more calls, and does not know yet what to tell those who make one.
+    fn take_no_more(&self) {
+        let state = self.state();
+        if matches!(&*state, State::Open(_)) {
+            self.retire(state, None);
+        }
+    }
+
     /// Takes no more calls from now on.
     fn retire(&self, mut state: MutexGuard<'_, State>, status: Option<Status>) {
         // h2 closes the connection once neither this sender nor a call refers to it.

@@ -94,6 +94,11 @@ impl Driver {
             && !flusher.peer_has_ended();
         // Fails what is in flight and closes the stream of bytes.
         drop((h2, flusher));
+        // Why it was lost can take a while to learn. Whoever has another connection for the calls
+        // begins with it at once.
+        if !drained && !matches!(&end, End::Aborted(_)) {
+            shared.take_no_more();
+        }
         let status = match end {
             End::Aborted(status) => status,
             End::Finished(Ok(())) if drained => closed_here(),
