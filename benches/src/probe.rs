@@ -93,6 +93,10 @@ impl Runtime for MarkedRuntime {
         self.runtime.spawn(task);
     }
 
+    fn spawn_apart(&self, task: BoxFuture<'static, ()>) {
+        self.runtime.spawn_apart(task);
+    }
+
     fn wake_after_io(&self, waker: &Waker) {
         self.runtime.wake_after_io(waker);
     }

@@ -67,6 +67,13 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// in the task. When the runtime shuts down, the task is dropped.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
+    /// As [`spawn`](Self::spawn), for a task whose code may keep its thread for a while before it
+    /// first waits: where there are other threads, they go on with everything else meanwhile,
+    /// events of IO included. It costs more than `spawn`, to which it falls back by default.
+    fn spawn_apart(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+    }
+
     /// Wakes `waker` once the runtime has looked for events of IO without waiting for any. This is
     /// for a task of this runtime that would rather look again than let the thread sleep; see
     /// [`Spin`](crate::rpc::Spin).

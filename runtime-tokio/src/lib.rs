@@ -39,7 +39,7 @@ use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
     SharedRuntime, Timer,
 };
-use tokio::runtime::{Handle, TryCurrentError};
+use tokio::runtime::{Handle, RuntimeFlavor, TryCurrentError};
 use tracing::Instrument;
 
 /// A tokio runtime as outboard uses it. Cheap to clone; it does not keep the runtime alive.
@@ -114,6 +114,16 @@ impl Runtime for Tokio {
         // A runtime that has shut down drops it.
         outboard_core::lock::assert_unlocked("a spawn");
         drop(self.handle.spawn(task.in_current_span()));
+    }
+
+    fn spawn_apart(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+        if self.handle.runtime_flavor() == RuntimeFlavor::MultiThread {
+            // The task is next on this thread, in a place that no other thread looks at, and if the
+            // others sleep they go on sleeping: nobody would wait for events while it computes. A
+            // second task takes its place, upon which tokio wakes another thread for the first.
+            drop(self.handle.spawn(std::future::ready(())));
+        }
     }
 
     fn wake_after_io(&self, waker: &Waker) {

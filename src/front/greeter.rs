@@ -24,10 +24,14 @@ pub struct GreetReply {
 /// # Implementing it
 /// A method is async code like any other: it may wait as long as it likes, and is dropped where it
 /// waits when its caller gives up or the deadline passes. It must not block its thread, by waiting
-/// for something outside of `.await`; one that computes for more than a few milliseconds should
-/// hand that to a thread or task of its own, since other calls may share the thread. A method that
-/// panics fails its own call with `INTERNAL` and nothing else, unless the program is built with
-/// `panic = "abort"`. Methods are called at the same time, each call with the same `self`.
+/// for something outside of `.await`. It may compute: as long as its calls take less than a tenth of
+/// a millisecond until they first wait, they begin in the task that serves the connection, and
+/// otherwise each in a task of its own, so that other calls go on where the runtime has a thread
+/// for them. Where it has one thread, or when a method that is quick as a rule is slow once, the
+/// others wait meanwhile: what computes for more than a few milliseconds there belongs on a thread
+/// of its own. A method that panics fails its own call with `INTERNAL` and nothing else, unless the
+/// program is built with `panic = "abort"`. Methods are called at the same time, each call with
+/// the same `self`.
 #[allow(clippy::all, clippy::nursery, clippy::pedantic, dead_code, unnameable_types, unreachable_pub, unused_qualifications)]
 pub trait Greeter: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Greets one person by name.

@@ -99,6 +99,10 @@ impl Runtime for Cuttable {
         self.inner.spawn(task);
     }
 
+    fn spawn_apart(&self, task: BoxFuture<'static, ()>) {
+        self.inner.spawn_apart(task);
+    }
+
     fn wake_after_io(&self, waker: &Waker) {
         self.inner.wake_after_io(waker);
     }

@@ -1,8 +1,8 @@
 //! The probe, on either side; it knows no runtime.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use outboard::{Code, Metadata, MetadataError, MetadataValue, Served, Status, Streaming, context};
 
@@ -20,6 +20,8 @@ pub struct Prober(Arc<State>);
 struct State {
     notes: Notes,
     meeting: Watched<u64>,
+    stalled: Mutex<u64>,
+    stall: Condvar,
     released: Watched<bool>,
     poured: Watched<u64>,
     served: Mutex<Vec<Served>>,
@@ -44,6 +46,12 @@ impl Prober {
         self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a thread is kept busy at least: nobody would call that quick.
+const SHORTEST_STALL: Duration = Duration::from_millis(2);
+
+/// How long it is at most: far more than a healthy case takes.
+const LONGEST_STALL: Duration = Duration::from_secs(20);
 
 /// Notes a text when dropped.
 struct NoteOnDrop(Prober, &'static str);
@@ -98,6 +106,25 @@ impl Probe for Prober {
         self.0.meeting.change(|here| *here += 1);
         let all = |here: &mut u64| (*here >= request.count).then_some(Nothing {});
         Ok(self.0.meeting.until(all).await)
+    }
+
+    async fn stall(&self, request: Count) -> Result<Nothing, Status> {
+        let State { stalled, stall, .. } = &*self.0;
+        let busy = Instant::now() + SHORTEST_STALL;
+        while Instant::now() < busy {
+            std::hint::spin_loop();
+        }
+        let mut here = stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        *here += 1;
+        // The numbers go on: the next meeting is of as many more.
+        let all = here.next_multiple_of(request.count.max(1));
+        stall.notify_all();
+        let waited = stall.wait_timeout_while(here, LONGEST_STALL, |here| *here < all);
+        let (_here, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            return Err(Status::aborted("the others did not come"));
+        }
+        Ok(Nothing {})
     }
 
     async fn hold(&self, _request: Nothing) -> Result<Payload, Status> {

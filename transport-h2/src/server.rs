@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, SizeLimit, Spin};
+use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, SizeLimit, Spin, Turn};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::dispatch::dispatch;
@@ -230,6 +230,7 @@ impl Accepting {
     /// Takes up and starts the calls that are there. False if the connection is closed.
     fn accept(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = 0;
+        let mut turn = None;
         while taken < CALLS_PER_POLL {
             // Each accept also reads. Taking all calls that came together before any is answered
             // spares looking for more after each.
@@ -248,8 +249,11 @@ impl Accepting {
                 return true;
             }
             taken += self.batch.len();
+            let now = self.server.runtime.now();
+            let turn = turn.get_or_insert_with(|| Turn::new(now));
+            turn.resume(now);
             for (request, respond) in self.batch.drain(..) {
-                dispatch(&self.server, request, respond);
+                dispatch(&self.server, turn, request, respond);
             }
         }
         cx.waker().wake_by_ref();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::rpc::guard::catch_panic;
-use outboard_core::rpc::{Budget, LostHook, Spin, Status};
+use outboard_core::rpc::{self, Budget, LostHook, Spin, Status};
 use outboard_core::rt::{BoxFuture, Timer};
 
 use crate::server::{Handler, Job};
@@ -155,20 +155,22 @@ impl Driver {
         }
     }
 
-    /// Gives each handler its first poll here: most are done with that, and their answers leave
-    /// in one write. The others become tasks.
+    /// Gives each handler that is expected to be quick its first poll here: most are done with that,
+    /// and their answers leave in one write. The others become tasks.
     fn start_handlers(&mut self, budget: &mut Budget) {
         if self.jobs.is_empty() {
             return;
         }
         let more = self.jobs.len().min(HANDLERS);
+        let mut turn = rpc::Turn::new(self.session.runtime.now());
         for job in self.jobs.drain(..more) {
             budget.spend(Budget::HANDLER);
             // Of many, some may have been given up before their turn.
             if more > 1 && !self.session.with(|state| state.mux.is_sending(job.key())) {
                 continue;
             }
-            let mut handler = match Handler::start(&self.session, job) {
+            let here = turn.takes(job.pace());
+            let mut handler = match Handler::start(&self.session, job, here) {
                 Ok(handler) => handler,
                 Err(failed) => {
                     let (key, mut outcome) = *failed;
@@ -176,8 +178,16 @@ impl Driver {
                     continue;
                 }
             };
+            if !here {
+                self.session.runtime.spawn_apart(Box::pin(handler));
+                continue;
+            }
             let mut cx = Context::from_waker(Waker::noop());
-            match handler.poll_work(&mut cx) {
+            let polled = handler.poll_work(&mut cx);
+            if !handler.is_collecting() {
+                turn.polled(handler.pace(), self.session.runtime.now());
+            }
+            match polled {
                 Poll::Ready(mut outcome) => {
                     let key = handler.key();
                     // The answer is applied before the handler is dropped, or dropping it would

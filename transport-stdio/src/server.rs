@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use outboard_core::rpc::guard::{Deadline, Whose, catch_panic};
 use outboard_core::rpc::{
-    Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Reply, Route, Router,
+    Call, CallContext, MessageStream, Metadata, MethodKind, OutMessage, Pace, Reply, Route, Router,
     Status, StreamReply,
 };
 use outboard_core::rt::BoxFuture;
@@ -80,6 +80,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.route.pace
+    }
+
     pub(crate) fn key(&self) -> Key {
         self.key
     }
@@ -153,15 +157,26 @@ pub(crate) struct Handler {
     deadline: Deadline,
     path: &'static str,
     work: Work,
+    pace: Arc<Pace>,
+    /// The first poll of the handler's code is in this task, and to be told.
+    learns: bool,
 }
 
 enum Work {
-    /// Waits for the one message of a call that has one.
-    Collect(Box<(Route, CallContext, Option<Bytes>)>),
+    /// Has not begun, or waits for the one message of a call that has one.
+    Collect(Box<Collect>),
     Unary(BoxFuture<'static, Result<Reply<OutMessage>, Status>>),
     Streaming(BoxFuture<'static, Result<StreamReply, Status>>),
     Pump(MessageStream, Option<Box<dyn FnOnce() -> Metadata + Send>>),
     Over,
+}
+
+struct Collect {
+    route: Route,
+    context: CallContext,
+    message: Option<Bytes>,
+    /// The end behind the message is there, too.
+    whole: bool,
 }
 
 /// What a handler came to.
@@ -199,8 +214,13 @@ impl Outcome {
 }
 
 impl Handler {
-    /// Starts the handler of a call. A panic in it is an outcome.
-    pub(crate) fn start(session: &Arc<Session>, job: Job) -> Result<Self, Box<(Key, Outcome)>> {
+    /// Starts the handler of a call, with its code if that is to run `here` and not in a task. A
+    /// panic in it is an outcome.
+    pub(crate) fn start(
+        session: &Arc<Session>,
+        job: Job,
+        here: bool,
+    ) -> Result<Self, Box<(Key, Outcome)>> {
         let Job {
             key,
             route,
@@ -219,10 +239,16 @@ impl Handler {
             extensions: router.extensions().clone(),
         };
         let path = context.path;
+        let pace = Arc::clone(&route.pace);
         let work = if takes_one(&route) {
             match message {
-                Some(message) => begin_with_one(&route, context, message),
-                None => Ok(Work::Collect(Box::new((route, context, None)))),
+                Some(message) if here => begin_with_one(&route, context, message),
+                message => Ok(Work::Collect(Box::new(Collect {
+                    route,
+                    context,
+                    whole: message.is_some(),
+                    message,
+                }))),
             }
         } else {
             let call = Box::new(ServerCall {
@@ -237,6 +263,8 @@ impl Handler {
         };
         match work {
             Ok(work) => Ok(Self {
+                learns: !here || matches!(work, Work::Collect(_)),
+                pace,
                 session: Arc::clone(session),
                 key,
                 gate: Arc::clone(running.gate()),
@@ -253,6 +281,15 @@ impl Handler {
         self.key
     }
 
+    /// Whether the handler has not begun, because not all of the request is there.
+    pub(crate) fn is_collecting(&self) -> bool {
+        matches!(self.work, Work::Collect(_))
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// Goes on with the work, without asking whether anybody still wants it.
     pub(crate) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         if self.deadline.poll_over(cx).is_ready() {
@@ -264,10 +301,19 @@ impl Handler {
             let path = self.path;
             match &mut self.work {
                 Work::Collect(parts) => {
-                    let (route, context, message) = &mut **parts;
+                    let Collect {
+                        route,
+                        context,
+                        message,
+                        whole,
+                    } = &mut **parts;
                     let key = self.key;
                     let mut waker = Clones::one(cx.waker());
+                    let whole = *whole;
                     let taken = self.session.with(|state| {
+                        if whole {
+                            return Taken::End;
+                        }
                         let taken = state.mux.take_message(key);
                         if taken == Taken::Pending {
                             state.wait(key, Wait::Read, &mut waker);
@@ -371,9 +417,17 @@ impl Future for Handler {
         if !self.is_wanted(cx.waker()) {
             return Poll::Ready(());
         }
-        let mut outcome = match self.poll_work(cx) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => return Poll::Pending,
+        let started = self.learns.then(|| self.session.runtime.now());
+        let polled = self.poll_work(cx);
+        if let Some(started) = started
+            && !self.is_collecting()
+        {
+            let now = self.session.runtime.now();
+            self.pace.took(now.saturating_duration_since(started));
+            self.learns = false;
+        }
+        let Poll::Ready(mut outcome) = polled else {
+            return Poll::Pending;
         };
         let key = self.key;
         self.session.with(|state| {

@@ -16,6 +16,7 @@ mod keepalive;
 pub mod limits;
 mod message;
 mod metadata;
+mod pace;
 mod service;
 mod size;
 mod spin;
@@ -31,6 +32,7 @@ pub use self::channel::{CallOptions, Channel, undecodable};
 pub use self::keepalive::{Keepalive, KeepaliveAction, KeepaliveTimer};
 pub use self::message::OutMessage;
 pub use self::metadata::{Metadata, MetadataError, MetadataValue};
+pub use self::pace::{Pace, Turn};
 pub use self::service::{
     CallContext, DuplicateService, Extensions, MethodDescriptor, MethodKind, Route, Router,
     Service, ServiceDescriptor, StreamReply,

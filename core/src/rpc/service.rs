@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
+use super::{Call, MessageStream, Metadata, OutMessage, Pace, Reply, Status};
 use crate::lock::Watched;
 use crate::rt::BoxFuture;
 use crate::wire::plugin;
@@ -213,6 +213,8 @@ pub struct Route {
     pub method: usize,
     /// The method.
     pub descriptor: &'static MethodDescriptor,
+    /// How long its handlers take.
+    pub pace: Arc<Pace>,
 }
 
 impl Router {
@@ -241,6 +243,7 @@ impl Router {
                     service,
                     method,
                     descriptor,
+                    pace: Arc::default(),
                 },
             );
         }

@@ -70,6 +70,29 @@ pub async fn ten_thousand_small_calls(h: Harness) {
     rig.shutdown().await;
 }
 
+/// With threads to run them: neither its siblings of the same method, nor other calls, nor pings.
+pub async fn a_handler_that_computes_holds_up_nobody(h: Harness) {
+    let rig = h.start().await;
+    let stall = || rig.probe.stall(Count { count: 2 });
+    let both = (Ok(Nothing {}), Ok(Nothing {}));
+    for _ in 0..50 {
+        assert_eq!(join(stall(), stall()).await, both);
+        let mut computes = pin!(stall());
+        // It is on its way before all that follows.
+        assert_eq!(poll_immediate(&mut computes).await, None);
+        let others = async {
+            rig.plugin.ping().await.expect("it lives");
+            let others = (0..8).map(|_| rig.probe.echo(payload("quick")));
+            for answer in join_all(others).await {
+                assert_eq!(answer, Ok(payload("quick")));
+            }
+            stall().await
+        };
+        assert_eq!(join(computes, others).await, both);
+    }
+    rig.shutdown().await;
+}
+
 pub async fn sixty_four_calls_at_once(h: Harness) {
     let rig = h.start().await;
     // None of them ends before all are there.

@@ -2,7 +2,7 @@
 //! runtime and transport.
 //!
 //! A case is an async function that takes a [`Harness`](harness::Harness). Cases are listed once,
-//! in [`pairs`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
+//! in [`pairs`], [`threads`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
 //! file. A further runtime or transport is a value of its enum in `outboard_suite::axes` and a
 //! line here.
 //!
@@ -234,6 +234,13 @@ macro_rules! pairs {
     };
 }
 
+/// The cases of a plugin whose runtime has several threads.
+macro_rules! threads {
+    ($on:ident) => {
+        group!(calls: a_handler_that_computes_holds_up_nobody);
+    };
+}
+
 /// The cases in which no plugin of outboard takes part.
 macro_rules! hosts {
     ($on:ident) => {
@@ -332,6 +339,10 @@ combinations! {
         threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
         smol_threads_h2_spin: Smol, TokioThreads, H2Spin;
         tokio_smol_stdio_spin: Tokio, Smol, StdioSpin;
+    }
+    threads! {
+        several_threads_h2: Tokio, TokioThreads, H2;
+        several_threads_stdio: Smol, TokioThreads, Stdio;
     }
     hosts! {
         tokio_host_h2: Tokio, Tokio, H2;

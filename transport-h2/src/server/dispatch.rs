@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use outboard_core::grpc::parse_timeout;
-use outboard_core::rpc::{CallContext, Metadata, MethodKind, Route, Status};
+use outboard_core::rpc::{CallContext, Metadata, MethodKind, Route, Status, Turn};
 
 use super::Server;
 use super::respond::refuse;
@@ -21,9 +21,10 @@ use crate::call::{Deadline, Receiver, deadline_exceeded};
 use crate::headers::{GRPC_TIMEOUT, bad_binary, check_request, check_size, metadata};
 
 /// Starts the handler of a call, or refuses the call. A unary call whose request is there and
-/// whose handler does not wait is answered before this returns, without a task of its own.
+/// whose handler is quick is answered before this returns, without a task of its own.
 pub(super) fn dispatch(
     server: &Arc<Server>,
+    turn: &mut Turn,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
@@ -60,11 +61,12 @@ pub(super) fn dispatch(
     };
     let receiver = Receiver::new(stream, server.limit);
     let deadline = Deadline::new(deadline);
-    start(server, route, context, receiver, respond, deadline);
+    start(server, turn, route, context, receiver, respond, deadline);
 }
 
 fn start(
     server: &Arc<Server>,
+    turn: &mut Turn,
     route: &Route,
     context: CallContext,
     receiver: Receiver,
@@ -74,11 +76,20 @@ fn start(
     let server = Arc::clone(server);
     match route.descriptor.kind {
         MethodKind::Unary => {
+            let runtime = Arc::clone(&server.runtime);
             let mut call = UnaryCall::new(server, route, context, receiver, respond, deadline);
+            if !turn.takes(&route.pace) {
+                return call.spawn(Some(&route.pace));
+            }
             // If it has to wait, its task polls again and registers wakers then.
             let mut cx = Context::from_waker(Waker::noop());
-            if Pin::new(&mut call).poll_stage(&mut cx).is_pending() {
-                call.spawn();
+            let polled = Pin::new(&mut call).poll_stage(&mut cx);
+            let is_reading = call.is_reading();
+            if !is_reading {
+                turn.polled(&route.pace, runtime.now());
+            }
+            if polled.is_pending() {
+                call.spawn(is_reading.then_some(&route.pace));
             }
         }
         MethodKind::ClientStreaming | MethodKind::ServerStreaming | MethodKind::Bidirectional => {

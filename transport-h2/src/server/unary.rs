@@ -10,7 +10,7 @@ use h2::server::SendResponse;
 use http::StatusCode;
 use outboard_core::rpc::guard::{Guarded, Whose};
 use outboard_core::rpc::{
-    CallContext, OutMessage, Reply, Route, Service, Status, no_request, second_request,
+    CallContext, OutMessage, Pace, Reply, Route, Service, Status, no_request, second_request,
 };
 use outboard_core::rt::BoxFuture;
 
@@ -26,6 +26,8 @@ pub(super) struct UnaryCall {
     deadline: Deadline,
     path: &'static str,
     stage: Stage,
+    /// Learns of the first poll of the handler, if that is in the task.
+    pace: Option<Arc<Pace>>,
 }
 
 #[expect(
@@ -78,13 +80,24 @@ impl UnaryCall {
                 method: route.method,
                 context,
             }),
+            pace: None,
         }
     }
 
-    /// Goes on in a task of its own.
-    pub(super) fn spawn(self) {
+    /// Whether the handler has not begun, because not all of the request is there.
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.stage, Stage::Reading(_))
+    }
+
+    /// Goes on in a task of its own, where the handler's first poll may be news.
+    pub(super) fn spawn(mut self, pace: Option<&Arc<Pace>>) {
+        self.pace = pace.cloned();
         let runtime = Arc::clone(&self.server.runtime);
-        runtime.spawn(Box::pin(self));
+        if self.pace.is_some() {
+            runtime.spawn_apart(Box::pin(self));
+        } else {
+            runtime.spawn(Box::pin(self));
+        }
     }
 
     /// Goes as far as possible without looking at the deadline or for a cancellation.
@@ -143,7 +156,15 @@ impl Future for UnaryCall {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.poll_stage(cx).is_ready() {
+        let started = this.pace.is_some().then(|| this.server.runtime.now());
+        let polled = this.poll_stage(cx);
+        if let Some(started) = started
+            && !this.is_reading()
+            && let Some(pace) = this.pace.take()
+        {
+            pace.took(this.server.runtime.now().saturating_duration_since(started));
+        }
+        if polled.is_ready() {
             return Poll::Ready(());
         }
         // The caller cancelled, or the connection is gone: dropping this drops the handler.
