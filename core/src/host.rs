@@ -19,7 +19,9 @@ use crate::timer::{TimerKind, Timers};
 use tail::Tail;
 
 pub use error::{Evidence, StartError, StartFailure, StartPhase};
-pub use types::{ExitReason, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT};
+pub use types::{
+    ExitReason, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT, Printed,
+};
 
 /// The host's side of one plugin process: launch, handshake, connection, shutdown, cleanup.
 ///
@@ -77,6 +79,8 @@ pub struct Host {
     has_controller: bool,
     stdout: Pipe,
     stderr: Pipe,
+    /// What the program prints, where that has pipes of its own.
+    printed: Pipe,
     tail: Tail,
     /// Why the start failed, once it has.
     failure: Option<StartFailure>,
@@ -130,6 +134,9 @@ impl Host {
             reader = reader.tolerate(tolerance);
         }
         host.reader = Some(reader);
+        if host.config.direct_output {
+            host.printed = Pipe::Open;
+        }
         host.actions.push_back(HostAction::Launch);
         host.arm_start(now);
         host
@@ -172,6 +179,11 @@ impl Host {
             }
             HostInput::StderrClosed => {
                 self.stderr = Pipe::Closed;
+                self.finish_when_drained();
+            }
+            HostInput::Printed { on, bytes } => self.on_printed(now, on, bytes),
+            HostInput::PrintedClosed => {
+                self.printed = Pipe::Closed;
                 self.finish_when_drained();
             }
             HostInput::Connected => self.on_connected(now),

@@ -21,6 +21,9 @@ pub enum TimerKind {
     Reap,
     /// Host: the last output of an ended process must have come, or the exit is reported without.
     LastOutput,
+    /// Host: something printed must have come from an ended process, or the pipes of that are given
+    /// up.
+    Silence,
     /// Host: the pipes of an ended process must have reached their end.
     PipeDrain,
     /// Link: the pause before the next attempt to connect is over.
@@ -52,6 +55,7 @@ impl fmt::Display for TimerKind {
             Self::ShutdownGrace => f.write_str("the plugin to exit as asked"),
             Self::Reap => f.write_str("a killed plugin to be gone"),
             Self::LastOutput => f.write_str("the last output of an ended plugin"),
+            Self::Silence => f.write_str("more that an ended plugin printed"),
             Self::PipeDrain => f.write_str("the end of an ended plugin's pipes"),
             Self::Reconnect => f.write_str("the next attempt to connect"),
             Self::Unreachable => f.write_str("a lost connection to come back"),

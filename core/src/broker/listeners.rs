@@ -152,6 +152,7 @@ impl Listeners {
             | TimerKind::ShutdownGrace
             | TimerKind::Reap
             | TimerKind::LastOutput
+            | TimerKind::Silence
             | TimerKind::PipeDrain
             | TimerKind::FirstConnection
             | TimerKind::Drain

@@ -281,6 +281,7 @@ impl Streams {
             | TimerKind::ShutdownGrace
             | TimerKind::Reap
             | TimerKind::LastOutput
+            | TimerKind::Silence
             | TimerKind::PipeDrain
             | TimerKind::FirstConnection
             | TimerKind::Drain

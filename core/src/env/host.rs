@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::{
-    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_TRANSPORTS, PROTOCOL_VERSIONS,
-    SocketGroup, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
+    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_OUTPUT_DIR, OUTBOARD_TRANSPORTS,
+    PROTOCOL_VERSIONS, SocketGroup, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
 };
 use crate::handshake::{Handshake, Protocol};
 
@@ -27,6 +27,7 @@ pub struct HostEnv {
     socket_group: Option<SocketGroup>,
     socket_dir: Option<PathBuf>,
     transports: Vec<Protocol>,
+    output_dir: Option<PathBuf>,
 }
 
 impl HostEnv {
@@ -43,6 +44,7 @@ impl HostEnv {
             socket_group: None,
             socket_dir: None,
             transports: Vec::new(),
+            output_dir: None,
         }
     }
 
@@ -98,6 +100,13 @@ impl HostEnv {
         self
     }
 
+    /// The directory with the pipes from which the host reads what the program prints.
+    #[must_use]
+    pub fn output_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.output_dir = Some(dir.into());
+        self
+    }
+
     /// What the host sets, and nothing else.
     #[must_use]
     pub fn variables(&self) -> Vec<(OsString, OsString)> {
@@ -132,6 +141,9 @@ impl HostEnv {
         if !self.transports.is_empty() {
             let names = join(self.transports.iter().map(Protocol::to_string).collect());
             set.push((OUTBOARD_TRANSPORTS.into(), names.into()));
+        }
+        if let Some(dir) = &self.output_dir {
+            set.push((OUTBOARD_OUTPUT_DIR.into(), dir.into()));
         }
         set
     }

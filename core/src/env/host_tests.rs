@@ -72,6 +72,11 @@ fn features_set_their_variable_and_only_that() {
             "stdio,grpc",
             base.clone().transports([Protocol::Stdio, Protocol::Grpc]),
         ),
+        (
+            OUTBOARD_OUTPUT_DIR,
+            "/run/o",
+            base.clone().output_dir("/run/o"),
+        ),
     ] {
         let env = host.variables();
         assert_eq!(env.len(), always + 1, "{name}");

@@ -26,12 +26,21 @@ pub const UNIX_SOCKET_DIR: &str = "PLUGIN_UNIX_SOCKET_DIR";
 /// outboard's own: protocols the host offers besides the one over sockets, names as in the
 /// handshake line, separated by commas, best first. A plugin may pick one; it need not.
 pub const OUTBOARD_TRANSPORTS: &str = "OUTBOARD_TRANSPORTS";
+/// outboard's own: a directory with two named pipes, [`OUTPUT_STDOUT`] and [`OUTPUT_STDERR`], from
+/// which the host reads what the program prints. A plugin may make them its descriptors 1 and 2; one
+/// that does not, sends its output over the connection.
+pub const OUTBOARD_OUTPUT_DIR: &str = "OUTBOARD_OUTPUT_DIR";
+
+/// The name of the pipe for stdout in [`OUTBOARD_OUTPUT_DIR`].
+pub const OUTPUT_STDOUT: &str = "stdout";
+/// The name of the pipe for stderr in [`OUTBOARD_OUTPUT_DIR`].
+pub const OUTPUT_STDERR: &str = "stderr";
 
 /// Every variable above. A host removes those it does not set itself from what it passes on: a
 /// host that is itself a plugin would otherwise confuse its own plugins. A plugin keeps them in its own
 /// environment, which nothing can change safely while threads run; see
 /// [`PluginEnv::names_to_remove`] for the programs it starts.
-pub const ALL: [&str; 8] = [
+pub const ALL: [&str; 9] = [
     MIN_PORT,
     MAX_PORT,
     PROTOCOL_VERSIONS,
@@ -40,4 +49,5 @@ pub const ALL: [&str; 8] = [
     UNIX_SOCKET_GROUP,
     UNIX_SOCKET_DIR,
     OUTBOARD_TRANSPORTS,
+    OUTBOARD_OUTPUT_DIR,
 ];

@@ -5,8 +5,8 @@ use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
 use super::{
-    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_TRANSPORTS, PROTOCOL_VERSIONS,
-    UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
+    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_OUTPUT_DIR, OUTBOARD_TRANSPORTS,
+    PROTOCOL_VERSIONS, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
 };
 use crate::handshake::{Handshake, MisconfiguredHandshake, Protocol};
 use crate::text::{excerpt, parse_go_bool};
@@ -27,6 +27,7 @@ pub struct PluginEnv {
     socket_group: Option<SocketGroup>,
     socket_dir: Option<PathBuf>,
     transports: Vec<Protocol>,
+    output_dir: Option<PathBuf>,
 }
 
 impl PluginEnv {
@@ -64,6 +65,7 @@ impl PluginEnv {
             transports: text(OUTBOARD_TRANSPORTS)
                 .map(|list| parse_transports(&list))
                 .unwrap_or_default(),
+            output_dir: os(OUTBOARD_OUTPUT_DIR).map(PathBuf::from),
         }
     }
 
@@ -133,6 +135,13 @@ impl PluginEnv {
     #[must_use]
     pub fn transports(&self) -> &[Protocol] {
         &self.transports
+    }
+
+    /// The directory with the pipes from which the host reads what the program prints, if it does:
+    /// [`OUTPUT_STDOUT`](super::OUTPUT_STDOUT) and [`OUTPUT_STDERR`](super::OUTPUT_STDERR).
+    #[must_use]
+    pub fn output_dir(&self) -> Option<&Path> {
+        self.output_dir.as_deref()
     }
 
     /// The names to remove from the environment of the programs that a plugin starts, so that they

@@ -68,6 +68,7 @@ fn an_empty_environment_is_that_of_a_legacy_host() {
     assert_eq!(env.socket_dir(), None);
     assert_eq!(env.socket_group(), None);
     assert!(env.transports().is_empty());
+    assert_eq!(env.output_dir(), None);
 }
 
 #[test]
@@ -87,6 +88,7 @@ fn everything_is_read() {
         (UNIX_SOCKET_DIR, "/run/p"),
         (UNIX_SOCKET_GROUP, "staff"),
         (OUTBOARD_TRANSPORTS, "stdio, grpc,carrier-pigeon,stdio"),
+        (OUTBOARD_OUTPUT_DIR, "/run/o"),
     ]);
     assert_eq!(env.offered().versions(), &BTreeSet::from([1, 3]));
     assert_eq!(env.offered().invalid(), ["x"]);
@@ -97,6 +99,7 @@ fn everything_is_read() {
     assert_eq!(env.socket_dir(), Some(Path::new("/run/p")));
     assert_eq!(env.socket_group(), Some(&SocketGroup::Name("staff".into())));
     assert_eq!(env.transports(), [Protocol::Stdio, Protocol::Grpc]);
+    assert_eq!(env.output_dir(), Some(Path::new("/run/o")));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::mem;
 use std::time::Instant;
 
 use super::{
-    Evidence, ExitReason, Host, HostAction, HostEvent, Pipe, StartError, StartFailure, StartPhase,
-    State,
+    Evidence, ExitReason, Host, HostAction, HostEvent, Pipe, Printed, StartError, StartFailure,
+    StartPhase, State,
 };
 use crate::diagnose::Hint;
 use crate::exit::Exit;
@@ -83,11 +83,33 @@ impl Host {
             let wait = self.config.evidence_wait;
             self.timers.arm(TimerKind::LastOutput, now, wait);
         }
+        self.await_printed(now);
         self.finish_when_drained();
     }
 
+    pub(super) fn on_printed(&mut self, now: Instant, on: Printed, bytes: &[u8]) {
+        if self.printed == Pipe::Closed || self.state == State::Finished {
+            return;
+        }
+        match on {
+            Printed::Stdout => {}
+            Printed::Stderr => self.tail.push_printed(bytes),
+        }
+        self.await_printed(now);
+    }
+
+    /// What an ended process has printed is all there. Its children may hold the pipes open for as
+    /// long as they live, which is not waited for.
+    fn await_printed(&mut self, now: Instant) {
+        if self.state == State::Draining && self.printed == Pipe::Open {
+            let wait = self.config.evidence_wait;
+            self.timers.arm(TimerKind::Silence, now, wait);
+        }
+    }
+
     pub(super) fn finish_when_drained(&mut self) {
-        let drained = self.stdout == Pipe::Closed && self.stderr == Pipe::Closed;
+        let pipes = [self.stdout, self.stderr, self.printed];
+        let drained = pipes.iter().all(|pipe| *pipe == Pipe::Closed);
         if self.state == State::Draining && drained {
             self.finish();
         }
@@ -119,6 +141,10 @@ impl Host {
             }
             TimerKind::Reap => self.finish(),
             TimerKind::LastOutput => self.report(),
+            TimerKind::Silence => {
+                self.printed = Pipe::Closed;
+                self.finish_when_drained();
+            }
             TimerKind::PipeDrain => {
                 // A last line without its end counts as if the pipe had ended.
                 self.on_stdout_closed(now);

@@ -18,6 +18,7 @@ impl Host {
     pub(super) fn blank(config: HostConfig, state: State) -> Self {
         Self {
             tail: Tail::new(config.stderr_lines, config.stderr_bytes),
+            printed: Pipe::Closed,
             config,
             state,
             timers: Timers::default(),

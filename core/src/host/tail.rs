@@ -8,15 +8,19 @@ use crate::hclog::{self, Kind};
 /// and where a Go program's stack begins.
 const HEAD_LINES: usize = 6;
 
+/// The places of what has not ended in [`Tail::partial`].
+const LOG: usize = 0;
+const PRINTED: usize = 1;
+
 /// Keeps the last lines of the bytes pushed into it, and the first ones of the last panic, which the
 /// stack behind it would push out.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     /// Complete lines, without line ends, oldest first.
     lines: VecDeque<Vec<u8>>,
-    /// The line that has not ended yet, cut to a quarter of `max_bytes`, so that one long line does
-    /// not push out all others.
-    partial: Vec<u8>,
+    /// The lines that have not ended yet, of the log and of what was printed beside it. Each is cut to
+    /// a quarter of `max_bytes`, so that one long line does not push out all others.
+    partial: [Vec<u8>; 2],
     /// Bytes in `lines` and `partial`.
     held: usize,
     /// Lines that are not blank so far.
@@ -42,7 +46,7 @@ impl Tail {
     pub(super) fn new(max_lines: usize, max_bytes: usize) -> Self {
         Self {
             lines: VecDeque::new(),
-            partial: Vec::new(),
+            partial: Default::default(),
             held: 0,
             count: 0,
             head: None,
@@ -51,29 +55,42 @@ impl Tail {
         }
     }
 
-    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+    /// Bytes of the stream that carries the log.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.push_on(LOG, bytes);
+    }
+
+    /// Bytes that were printed beside it: their lines do not mix with those of the log.
+    pub(super) fn push_printed(&mut self, bytes: &[u8]) {
+        self.push_on(PRINTED, bytes);
+    }
+
+    fn push_on(&mut self, stream: usize, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
-            self.extend(&bytes[..end]);
-            self.end_line();
+            self.extend(stream, &bytes[..end]);
+            self.end_line(stream);
             bytes = &bytes[end + 1..];
         }
-        self.extend(bytes);
+        self.extend(stream, bytes);
     }
 
     /// The lines, bytes that are not UTF-8 replaced: those at the head of a panic, how many are left
     /// out, and the last ones. Blank lines are left out: they say nothing and would push out lines
     /// that do.
     pub(super) fn lines(&self) -> Vec<String> {
-        let partial = trim(&self.partial);
-        let last = (!partial.is_empty() && !is_of_outboard(partial)).then_some(partial);
-        let skip = (self.lines.len() + usize::from(last.is_some())).saturating_sub(self.max_lines);
-        let lines = self.lines.iter().map(Vec::as_slice).chain(last);
+        let last = || {
+            let unended = self.partial.iter().map(|line| trim(line));
+            unended.filter(|line| !line.is_empty() && !is_of_outboard(line))
+        };
+        let unended = last().count();
+        let skip = (self.lines.len() + unended).saturating_sub(self.max_lines);
+        let lines = self.lines.iter().map(Vec::as_slice).chain(last());
         let shown: Vec<String> = lines.skip(skip).map(readable).collect();
         let Some(head) = &self.head else {
             return shown;
         };
         // The number of the first line shown.
-        let from = self.count + u64::from(last.is_some()) - shown.len() as u64;
+        let from = self.count + unended as u64 - shown.len() as u64;
         let before = from.saturating_sub(head.first);
         let missing = before.saturating_sub(head.lines.len() as u64);
         let of_head = usize::try_from(before).unwrap_or(usize::MAX);
@@ -104,11 +121,13 @@ impl Tail {
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
+    fn extend(&mut self, stream: usize, bytes: &[u8]) {
         // The beginning of an overlong line says more than its end: that is where the reason stands.
-        let room = self.longest().saturating_sub(self.partial.len());
+        let longest = self.longest();
+        let partial = &mut self.partial[stream];
+        let room = longest.saturating_sub(partial.len());
         let taken = &bytes[..bytes.len().min(room)];
-        self.partial.extend_from_slice(taken);
+        partial.extend_from_slice(taken);
         self.held += taken.len();
         self.shrink();
     }
@@ -117,10 +136,11 @@ impl Tail {
         self.max_bytes / 4
     }
 
-    fn end_line(&mut self) {
-        let line = trim(&self.partial).to_vec();
-        self.held -= self.partial.len();
-        self.partial.clear();
+    fn end_line(&mut self, stream: usize) {
+        let partial = &mut self.partial[stream];
+        let line = trim(partial).to_vec();
+        self.held -= partial.len();
+        partial.clear();
         if !line.is_empty() && !is_of_outboard(&line) {
             self.keep_head(&line);
             self.count += 1;

@@ -13,6 +13,25 @@ fn the_last_lines_are_kept_in_any_split() {
 }
 
 #[test]
+fn what_is_printed_beside_the_log_does_not_cut_its_lines() {
+    let mut tail = Tail::new(4, 4000);
+    tail.push_printed(b"out of ");
+    tail.push(br#"{"@level":"error","@message":"it "#);
+    tail.push_printed(b"cheese\nand ");
+    tail.push(b"broke\"}\nof the log");
+    tail.push_printed(b"bread");
+    assert_eq!(
+        tail.lines(),
+        [
+            "out of cheese",
+            "[ERROR] it broke",
+            "of the log",
+            "and bread"
+        ]
+    );
+}
+
+#[test]
 fn log_records_are_shown_as_text() {
     let mut tail = Tail::new(3, 4000);
     tail.push(br#"{"@level":"error","@message":"it broke\nat x","@module":"m","n":3}"#);

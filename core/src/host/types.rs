@@ -41,6 +41,9 @@ pub struct HostConfig {
     /// Whether a plugin that cannot be reached again is killed. It is not unless this is set: its
     /// user is told, and decides.
     pub end_unreachable: bool,
+    /// Whether what the program prints comes on two pipes of its own, beside those of the handshake
+    /// and the log, until [`HostInput::PrintedClosed`]. Not unless this is set.
+    pub direct_output: bool,
     /// Lines of stderr kept as evidence. 16.
     pub stderr_lines: usize,
     /// Bytes of stderr kept as evidence. 8 KiB.
@@ -61,6 +64,7 @@ impl HostConfig {
             reap_timeout: Duration::from_secs(10),
             link: LinkConfig::default(),
             end_unreachable: false,
+            direct_output: false,
             stderr_lines: 16,
             stderr_bytes: 8 * 1024,
         }
@@ -86,6 +90,16 @@ pub enum HostInput<'a> {
     Stderr(&'a [u8]),
     /// Its stderr reached the end, or reading it failed.
     StderrClosed,
+    /// Bytes that the program printed came on a pipe of their own; see
+    /// [`HostConfig::direct_output`]. Those of stderr are kept as evidence.
+    Printed {
+        /// Where it printed them.
+        on: Printed,
+        /// The bytes, in any split.
+        bytes: &'a [u8],
+    },
+    /// Both these pipes reached the end, or reading them failed.
+    PrintedClosed,
     /// The connection is up: the first, or one that was asked for again. The latter is better
     /// reported only once the peer has sent something on it, since a process that is about to end
     /// still accepts.
@@ -106,10 +120,19 @@ pub enum HostInput<'a> {
     Exited(Exit),
 }
 
+/// Where a program printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Printed {
+    /// Its descriptor 1.
+    Stdout,
+    /// Its descriptor 2.
+    Stderr,
+}
+
 /// What the driver is to do; see [`Host::poll_action`](super::Host::poll_action).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostAction {
-    /// Start the process, read both its pipes for ever, wait for its exit.
+    /// Start the process, read its pipes for ever, wait for its exit.
     Launch,
     /// Connect, and answer with [`HostInput::Connected`] or [`HostInput::ConnectFailed`]. A
     /// multiplexing plugin waits only 5 s for it. Asked for again when the connection was lost or

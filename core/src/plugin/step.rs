@@ -168,6 +168,7 @@ impl Plugin {
             | TimerKind::ShutdownGrace
             | TimerKind::Reap
             | TimerKind::LastOutput
+            | TimerKind::Silence
             | TimerKind::PipeDrain
             | TimerKind::Announcement(_)
             | TimerKind::Dial(_)

@@ -6,7 +6,9 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::Protocol;
-use outboard_core::host::{ExitReason, Host, HostAction, HostEvent, HostInput, StartFailure};
+use outboard_core::host::{
+    ExitReason, Host, HostAction, HostEvent, HostInput, Printed, StartFailure,
+};
 use outboard_core::plugin::PluginAction;
 
 use crate::starting::ends_with;
@@ -77,6 +79,47 @@ fn output_between_exit_and_end_of_pipe_is_kept() {
         panic!("no exit");
     };
     assert_eq!(stderr, &["late words"]);
+}
+
+#[test]
+fn what_was_printed_is_evidence_and_who_else_holds_its_pipes_is_not_waited_for() {
+    for held in [false, true] {
+        let mut pair = Pair::ready(World {
+            direct_output: true,
+            ..World::default()
+        });
+        let before = pair.now - pair.start;
+        let printed = |on, bytes: &'static [u8]| HostInput::Printed { on, bytes };
+        let began = printed(Printed::Stderr, b"fatal: ");
+        pair.host.handle(pair.now, began);
+        pair.print_stderr("of the log\n");
+        pair.run_for(MS);
+        pair.crash(Exit::Code(1));
+        pair.run_for(MS);
+        let ended = printed(Printed::Stderr, b"no cheese\n");
+        pair.host.handle(pair.now, ended);
+        if held {
+            // As long as something comes, there may be more.
+            for _ in 0..3 {
+                pair.run_for(60 * MS);
+                let more = printed(Printed::Stdout, b"more");
+                pair.host.handle(pair.now, more);
+            }
+        } else {
+            pair.host.handle(pair.now, HostInput::PrintedClosed);
+        }
+        pair.run();
+        pair.assert_over();
+        let (at, HostEvent::Exited { stderr, .. }) = pair.outcome() else {
+            panic!("no exit");
+        };
+        assert_eq!(stderr, &["of the log", "fatal: no cheese"]);
+        let (end, _) = pair.host_events.last().unwrap();
+        let (reported, over) = if held { (110, 300) } else { (10, 10) };
+        assert!(*at - before <= reported * MS, "{at:?}");
+        assert!(*end - before <= over * MS, "{end:?}");
+        assert!(!held || *end - before >= 280 * MS, "{end:?}");
+    }
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct World {
     pub unkillable: bool,
     /// Something it started holds its pipes open for ever.
     pub grandchild: bool,
+    /// What it prints comes on pipes of its own.
+    pub direct_output: bool,
     /// How long its calls in flight last when it is asked to drain.
     pub drain_takes: Duration,
     pub listen_fails: bool,
@@ -80,6 +82,7 @@ impl Default for World {
             loses_answer: false,
             unkillable: false,
             grandchild: false,
+            direct_output: false,
             drain_takes: Duration::ZERO,
             listen_fails: false,
             stdout_broken: false,
@@ -140,7 +143,9 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(world: World) -> Self {
-        Self::with(world, host_config(), plugin_config(&[]))
+        let mut host = host_config();
+        host.direct_output = world.direct_output;
+        Self::with(world, host, plugin_config(&[]))
     }
 
     pub fn with(world: World, host: HostConfig, plugin_config: PluginConfig) -> Self {

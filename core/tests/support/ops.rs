@@ -18,7 +18,9 @@ use outboard_core::env::PluginEnv;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::{HostExpectation, Location, Protocol, StrayTolerance};
-use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT};
+use outboard_core::host::{
+    Host, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT, Printed,
+};
 use outboard_core::plugin::{Plugin, PluginAction, PluginConfig, PluginInput};
 use outboard_core::timer::TimerKind;
 
@@ -74,6 +76,7 @@ pub fn host(seed: u8, ops: &[Op]) {
         });
     }
     config.end_unreachable = seed & 128 != 0;
+    config.direct_output = seed & 1 != 0;
     if seed & 4 != 0 {
         config.link.limit = Duration::ZERO;
         config.shutdown_grace = Duration::ZERO;
@@ -97,7 +100,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             },
             _ => Exit::Unknown,
         };
-        match kind % 20 {
+        match kind % 22 {
             0 => {
                 host.handle(
                     now,
@@ -125,6 +128,11 @@ pub fn host(seed: u8, ops: &[Op]) {
             15 => record.drain(&mut host),
             17 => host.handle(now, HostInput::ConnectionRetiring),
             18 => host.handle(now, HostInput::ShutdownUnsupported),
+            19 => {
+                let on = [Printed::Stdout, Printed::Stderr][usize::from(b & 1)];
+                host.handle(now, HostInput::Printed { on, bytes: output });
+            }
+            20 => host.handle(now, HostInput::PrintedClosed),
             16 => {
                 now += step(a);
                 host.handle_timeout(now);
@@ -151,6 +159,7 @@ pub fn host(seed: u8, ops: &[Op]) {
         host.handle(now, HostInput::Exited(Exit::Code(0)));
         host.handle(now, HostInput::StdoutClosed);
         host.handle(now, HostInput::StderrClosed);
+        host.handle(now, HostInput::PrintedClosed);
     } else {
         // The world never answers: the timers alone must end it.
         for _ in 0..40 {
