@@ -48,6 +48,19 @@ impl Turns {
     }
 }
 
+/// Lets all other tasks have their turn, those too for which events have come.
+pub(crate) async fn give_way(runtime: &SharedRuntime) {
+    let mut given = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        runtime.wake_after_io(cx.waker());
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Waits for the next time at which a machine wants to act. The timer is made when there is first
 /// something to wait for, and set anew when that changes.
 #[derive(Default)]

@@ -154,6 +154,7 @@ fn a_skipped_environment_is_empty() {
     let expected = [
         "BASIC_PLUGIN",
         "INTEROP_ONLY",
+        "OUTBOARD_OUTPUT_DIR",
         "PLUGIN_MAX_PORT",
         "PLUGIN_MIN_PORT",
         "PLUGIN_PROTOCOL_VERSIONS",

@@ -15,7 +15,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::{HandshakeLine, Protocol};
-use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
+use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, Printed, StartError};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, Joined, Launch, Process, SharedRuntime,
@@ -23,6 +23,7 @@ use outboard_core::rt::{
 
 use super::link::{Inside, Link, Watch};
 use super::logs::LogPump;
+use super::printed::Reading;
 use super::running::{ExitReason, ExitReport, Shared};
 use crate::sys::files::remove_stale_socket;
 use crate::sys::private::PrivateDir;
@@ -80,6 +81,7 @@ pub(super) struct Driver {
     reaped: bool,
     stdout: Option<BoxReader>,
     stderr: Option<BoxReader>,
+    printed: Option<Reading>,
     alarm: Alarm,
     connecting: Option<Connecting>,
     /// The transport of a plugin on its own pipes, until those are connected.
@@ -100,6 +102,8 @@ pub(super) struct DriverParts {
     pub(super) machine: machine::Host,
     pub(super) launch: Launch,
     pub(super) dir: Option<PrivateDir>,
+    /// The pipes for what the plugin prints, if it has some of its own.
+    pub(super) printed: Option<Reading>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) shared: Arc<Shared>,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
@@ -128,6 +132,7 @@ impl Driver {
             reaped: false,
             stdout: None,
             stderr: None,
+            printed: parts.printed,
             alarm: Alarm::default(),
             connecting: None,
             over_pipes: None,
@@ -260,7 +265,11 @@ impl Driver {
 
     fn report(&mut self, event: HostEvent) {
         match event {
-            HostEvent::Negotiated(_) => {}
+            HostEvent::Negotiated(_) => {
+                if let Some(printed) = &mut self.printed {
+                    printed.opened();
+                }
+            }
             HostEvent::Ready => {
                 let line = self
                     .machine
@@ -425,6 +434,34 @@ impl Driver {
         }
     }
 
+    fn poll_printed(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(printed) = &mut self.printed else {
+            return false;
+        };
+        // Until it serves, what it says on stderr is in the log, too.
+        let starting = self.ready.is_some();
+        let mut progress = false;
+        for on in [Printed::Stdout, Printed::Stderr] {
+            if on == Printed::Stderr && starting && self.logs.is_busy() {
+                continue;
+            }
+            let Poll::Ready(count) = printed.poll_read(on, cx, &mut self.buffer) else {
+                continue;
+            };
+            progress = true;
+            let (now, bytes) = (self.runtime.now(), &self.buffer[..count]);
+            self.machine.handle(now, HostInput::Printed { on, bytes });
+            if on == Printed::Stderr && starting {
+                self.logs.early(now, bytes);
+            }
+        }
+        if printed.is_over() {
+            self.printed = None;
+            self.input(HostInput::PrintedClosed);
+        }
+        progress
+    }
+
     fn poll_launch(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(pause) = &mut self.launch_again else {
             return false;
@@ -448,6 +485,9 @@ impl Driver {
             Poll::Pending => false,
             Poll::Ready(exit) => {
                 self.reaped = true;
+                if let Some(printed) = &mut self.printed {
+                    printed.process_ended();
+                }
                 let exit = exit.unwrap_or_else(|error| {
                     let (plugin, pid) = (self.shared.name(), process.child.id());
                     tracing::warn!(
@@ -588,6 +628,7 @@ impl Future for Driver {
                 this.poll_launch(cx),
                 this.poll_stdout(cx),
                 this.poll_stderr(cx),
+                this.poll_printed(cx),
                 this.poll_exit(cx),
                 this.poll_connection(cx),
                 this.poll_timer(cx),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, FutureExt as _, Shared as SharedFuture, select};
 use outboard_core::handshake::Protocol;
-use outboard_core::host::HostInput;
+use outboard_core::host::{HostInput, Printed};
 use outboard_core::link::LinkInput;
 use outboard_core::rpc::{
     Channel, Code, Connection, ConnectionConfig, LostHook, Status, Streaming, Transport,
@@ -19,6 +19,7 @@ use outboard_core::wire::plugin::{
     BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
 };
 
+use super::printed::hand_over;
 use super::running::{ExitReport, Shared};
 use crate::broker::{Broker, BrokerParts, Generation};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
@@ -342,43 +343,35 @@ async fn sync_stdio(standing: Standing, mut stream: Streaming<StdioData>, shared
     while let Err(status) = copy_stdio(stream, shared).await {
         match standing.channel().filter(|_| standing.comes_back(&status)) {
             Some(channel) => stream = open_stdio(&channel),
-            None => return note_end(shared.name(), &status, shared.settings().sync.is_wanted()),
+            None => {
+                return note_end(
+                    shared.name(),
+                    &status,
+                    shared.settings().sync.wanted().contains(&true),
+                );
+            }
         }
     }
 }
 
 /// Hands on what comes on one stream, to its end.
 async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result<(), Status> {
-    let plugin = shared.name();
-    let writers = &shared.settings().sync;
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
     let mut turns = Turns::default();
     while let Some(data) = stream.message().await? {
         turns.step().await;
-        if !shared.printed.begin(data.data.len()) {
-            continue;
-        }
-        let written = match data.channel() {
-            stdio_data::Channel::Stdout => writers.stdout(&data.data).await,
-            stdio_data::Channel::Stderr => writers.stderr(&data.data).await,
+        match data.channel() {
+            stdio_data::Channel::Stdout => hand_over(shared, Printed::Stdout, &data.data).await,
+            stdio_data::Channel::Stderr => hand_over(shared, Printed::Stderr, &data.data).await,
             stdio_data::Channel::Invalid => {
                 tracing::warn!(
                     target: "outboard",
-                    plugin,
+                    plugin = shared.name(),
                     channel = data.channel,
                     "the plugin sent output of an unknown channel; it is dropped"
                 );
-                Ok(())
             }
-        };
-        shared.printed.done();
-        if let Err(panicked) = written {
-            tracing::error!(
-                target: "outboard",
-                plugin,
-                "the writer of what the plugin prints {panicked}; it gets nothing more"
-            );
         }
     }
     Ok(())
@@ -391,7 +384,7 @@ async fn take_last_output(runtime: &SharedRuntime, shared: &Shared) {
     let mut before = shared.printed.progress();
     loop {
         let quiet = time::sleep(runtime, LAST_OUTPUT);
-        match select(shared.stdio_ended(), select(quiet, &mut over)).await {
+        match select(shared.output_ended(), select(quiet, &mut over)).await {
             Either::Left(_) => return,
             Either::Right((Either::Left(_), _)) => {
                 let (done, writes) = shared.printed.progress();
@@ -406,7 +399,7 @@ async fn take_last_output(runtime: &SharedRuntime, shared: &Shared) {
     // What is left is counted at the speed of reading.
     shared.printed.end();
     let quiet = time::sleep(runtime, LAST_OUTPUT);
-    select(shared.stdio_ended(), quiet).await;
+    select(shared.output_ended(), quiet).await;
     tracing::warn!(
         target: "outboard",
         plugin = shared.name(),
@@ -445,7 +438,7 @@ fn note_end(plugin: &str, status: &Status, wanted: bool) {
 
 /// Tells that a task has ended, also if it is dropped with its runtime: then nobody may wait for it,
 /// and least of all with a timer, which a runtime that is gone does not have.
-struct AtEnd(Arc<Shared>, fn(&Shared));
+pub(super) struct AtEnd(pub(super) Arc<Shared>, pub(super) fn(&Shared));
 
 impl Drop for AtEnd {
     fn drop(&mut self) {

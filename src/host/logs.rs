@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use outboard_core::hclog::{self, Level, LogOptions, LogReader, RateLimit, Record};
+use outboard_core::hclog::{self, DEFAULT_BUFFER, Level, LogOptions, LogReader, RateLimit, Record};
 use outboard_core::rpc::guard::{Panicked, catch_panic};
 
 use super::running::{ExitReason, ExitReport};
@@ -28,6 +28,10 @@ pub(super) struct LogPump {
     /// What was read and is yet to be looked at.
     pending: Vec<u8>,
     looked_at: usize,
+    /// Whether a line of the log has begun and not ended.
+    in_line: bool,
+    /// What came beside the log and waits for the end of its line, or of one of the log's.
+    aside: Vec<u8>,
 }
 
 /// How many records are handed on before the driver looks at everything else. (A choice: hooks and
@@ -58,6 +62,8 @@ impl LogPump {
             rate: RateLimit::new(records_per_second),
             pending: Vec::new(),
             looked_at: 0,
+            in_line: false,
+            aside: Vec::new(),
         }
     }
 
@@ -65,7 +71,39 @@ impl LogPump {
     pub(super) fn stderr(&mut self, now: Instant, bytes: &[u8]) {
         if self.reader.is_some() {
             self.pending.extend_from_slice(bytes);
+            self.in_line = bytes.last().is_some_and(|last| *last != b'\n');
+            self.let_in();
             self.turn(now);
+        }
+    }
+
+    /// Takes what the plugin said on its stderr beside the log before it serves: to be looked at in
+    /// turns, too, in whole lines that do not cut those of the log.
+    pub(super) fn early(&mut self, now: Instant, bytes: &[u8]) {
+        if self.reader.is_some() {
+            self.aside.extend_from_slice(bytes);
+            if self.aside.len() >= DEFAULT_BUFFER {
+                // What does not end in that much is no line.
+                self.end_lines();
+            }
+            self.let_in();
+            self.turn(now);
+        }
+    }
+
+    /// Ends the lines that have begun.
+    fn end_lines(&mut self) {
+        if std::mem::take(&mut self.in_line) {
+            self.pending.push(b'\n');
+        }
+        self.aside.push(b'\n');
+    }
+
+    fn let_in(&mut self) {
+        if !self.in_line
+            && let Some(end) = self.aside.iter().rposition(|byte| *byte == b'\n')
+        {
+            self.pending.extend(self.aside.drain(..=end));
         }
     }
 
@@ -122,6 +160,10 @@ impl LogPump {
 
     /// The log has ended, or what may still come is given up.
     pub(super) fn finish(&mut self, now: Instant) {
+        if !self.aside.is_empty() {
+            self.end_lines();
+            self.let_in();
+        }
         while self.step(now) {
             self.drain(now);
         }

@@ -5,6 +5,7 @@ mod driver;
 mod error;
 mod link;
 mod logs;
+mod printed;
 mod running;
 mod sync;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
+use futures_util::future::select;
 use outboard_core::env::{HostEnv, SocketGroup, UNIX_SOCKET_DIR};
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::hclog::Record;
@@ -24,7 +26,9 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
+use crate::sys::direct;
 use crate::sys::private::PrivateDir;
+use crate::time;
 
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
@@ -33,6 +37,7 @@ pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
 
 use self::driver::{Driver, DriverParts};
 use self::logs::{LogHook, LogPump};
+use self::printed::Reading;
 use self::running::Shared;
 use self::sync::SyncWriters;
 
@@ -194,20 +199,21 @@ impl Host {
         self
     }
 
-    /// Whether each launch has a directory of its own for its unix sockets, `plugin-dir` and a
-    /// number, which is removed with all that is in it when the plugin has ended. It has unless this
-    /// is called with `false`. Only this user may enter it, and the members of the
+    /// Whether each launch has a directory of its own, `plugin-dir` and a number, for its unix sockets
+    /// and for the pipes that a plugin of outboard prints into; it is removed with all that is in it
+    /// when the plugin has ended. It has unless this is called with `false`. Only this user may enter it, and the members of the
     /// [`socket_group`](Self::socket_group) if there is one.
     ///
     /// Without it the plugin's sockets are made in the [`socket_dir`](Self::socket_dir), or where the
     /// plugin itself keeps temporary files, and one that is killed before it has said where it
-    /// listens leaves its socket behind. That is for programs that run as another user or with other
+    /// listens leaves its socket behind. What a plugin prints comes over the connection then, as from
+    /// one in Go, and is lost with it as far as a plugin that crashes has not sent it. That is for
+    /// programs that run as another user or with other
     /// directories than this host: wrappers that change the user, containers.
     ///
-    /// There is none either where calls go over stdio only, where [`Command::env`] sets
-    /// `PLUGIN_UNIX_SOCKET_DIR` and `socket_dir` is not called, and where none can be made (the
-    /// longest path of a socket has 107 bytes on Linux, about 50 of which the names take), which is
-    /// logged at debug.
+    /// There is none either where none can be made (the longest path of a socket has 107 bytes on
+    /// Linux, about 50 of which the names take), which is logged at debug. Where [`Command::env`] sets
+    /// `PLUGIN_UNIX_SOCKET_DIR` and `socket_dir` is not called, the sockets are where that says.
     pub fn private_socket_dir(mut self, private: bool) -> Self {
         self.private_socket_dir = private;
         self
@@ -280,7 +286,12 @@ impl Host {
 
     /// Where to write what the plugin prints on its stdout. It is thrown away if this is not
     /// called. The writer is used on a task of the runtime, so it should not block for long; its
-    /// errors are ignored.
+    /// errors are ignored. A plugin whose output it does not keep up with has to wait with its prints,
+    /// or, where they come over the connection, loses some after a while.
+    ///
+    /// Whatever ends the plugin, the writer gets what it has written by then; see
+    /// [`last_output_within`](Self::last_output_within). From one in Go, or without a
+    /// [directory of its own](Self::private_socket_dir), it gets what was sent by then.
     pub fn sync_stdout(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
         self.settings.sync.set_stdout(Box::new(writer));
         self
@@ -342,15 +353,19 @@ impl Host {
             .iter()
             .any(|t| t.protocol() == Protocol::Stdio);
         let (own_env, host_env) = command.take_env(std::env::vars_os());
-        let asked = |(variable, _): &(OsString, OsString)| variable == UNIX_SOCKET_DIR;
-        let dir = if self.socket_dir.is_none() && own_env.iter().any(asked) {
-            None
-        } else {
-            self.make_private_dir(&name)
-        };
+        let dir = self.make_private_dir(&name);
+        let mut printed = None;
         if let Some(dir) = &dir {
-            env = env.socket_dir(dir.path());
-            self.socket_dir = Some(dir.path().to_owned());
+            printed = self.make_output_pipes(&runtime, dir, &name);
+            if printed.is_some() {
+                env = env.output_dir(dir.path());
+            }
+            let asked = |(variable, _): &(OsString, OsString)| variable == UNIX_SOCKET_DIR;
+            let elsewhere = self.socket_dir.is_none() && own_env.iter().any(asked);
+            if self.has_sockets() && !elsewhere {
+                env = env.socket_dir(dir.path());
+                self.socket_dir = Some(dir.path().to_owned());
+            }
         }
         let launch = Launch {
             program: command.resolve(),
@@ -375,12 +390,17 @@ impl Host {
             config.link.limit = limit;
         }
         config.end_unreachable = self.kill_unreachable;
+        config.direct_output = printed.is_some();
         self.settings.listen = ListenPolicy {
             dir: self.socket_dir,
             group: self.socket_group,
             ports: None,
         };
         let shared = Arc::new(Shared::new(name.clone(), self.settings));
+        match &mut printed {
+            Some(printed) => printed.start(&runtime, &shared),
+            None => shared.set_printed_ended(),
+        }
         let (requests, asked) = mpsc::unbounded();
         let (ready, outcome) = oneshot::channel();
         let driver = Driver::new(DriverParts {
@@ -388,6 +408,7 @@ impl Host {
             machine: machine::Host::new(config, runtime.now()),
             launch,
             dir,
+            printed,
             transports: self.transports,
             shared: Arc::clone(&shared),
             requests: asked,
@@ -403,18 +424,46 @@ impl Host {
         runtime.spawn(Box::pin(driver));
         match outcome.await {
             Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, requests, started)),
-            Ok(Err(error)) => Err(HostError::Start {
-                name,
-                error: Box::new(error),
-            }),
+            Ok(Err(error)) => {
+                let limit = time::sleep(&runtime, shared.settings().last_output_within);
+                select(shared.printed_ended(), limit).await;
+                shared.printed.end();
+                Err(HostError::Start {
+                    name,
+                    error: Box::new(error),
+                })
+            }
             Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
     }
 
-    /// The directory for the sockets of this launch, where there is to be one.
+    fn has_sockets(&self) -> bool {
+        let has = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
+        self.transports.iter().any(has)
+    }
+
+    /// The pipes for what the plugin prints. It uses the connection for that where there are none.
+    fn make_output_pipes(
+        &self,
+        runtime: &SharedRuntime,
+        dir: &PrivateDir,
+        plugin: &str,
+    ) -> Option<Reading> {
+        direct::make(dir.path(), self.socket_group.as_deref())
+            .and_then(|pipes| Reading::new(runtime, pipes))
+            .inspect_err(|error| {
+                tracing::debug!(
+                    target: "outboard",
+                    plugin, %error,
+                    "no pipes of their own for what the plugin prints"
+                );
+            })
+            .ok()
+    }
+
+    /// The directory for the sockets and pipes of this launch, where there is to be one.
     fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
-        let sockets = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
-        if cfg!(not(unix)) || !self.private_socket_dir || !self.transports.iter().any(sockets) {
+        if cfg!(not(unix)) || !self.private_socket_dir {
             return None;
         }
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);

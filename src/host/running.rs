@@ -119,6 +119,8 @@ pub(super) struct Shared {
     exited: SharedFuture<oneshot::Receiver<ExitReport>>,
     stdio: Mutex<Option<oneshot::Sender<()>>>,
     stdio_ended: SharedFuture<oneshot::Receiver<()>>,
+    direct: Mutex<Option<oneshot::Sender<()>>>,
+    direct_ended: SharedFuture<oneshot::Receiver<()>>,
     /// What goes to the user's writers.
     pub(super) printed: Printed,
     log_ended: AtomicBool,
@@ -174,6 +176,7 @@ impl Shared {
     pub(super) fn new(name: String, settings: Settings) -> Self {
         let (report, exited) = oneshot::channel();
         let (stdio, stdio_ended) = oneshot::channel();
+        let (direct, direct_ended) = oneshot::channel();
         let (settle, settled) = oneshot::channel();
         Self {
             name,
@@ -184,6 +187,8 @@ impl Shared {
             exited: exited.shared(),
             stdio: Mutex::new(Rank::Driver, Some(stdio)),
             stdio_ended: stdio_ended.shared(),
+            direct: Mutex::new(Rank::Driver, Some(direct)),
+            direct_ended: direct_ended.shared(),
             printed: Printed::default(),
             log_ended: AtomicBool::new(false),
             link_ended: AtomicBool::new(false),
@@ -216,13 +221,24 @@ impl Shared {
         }
     }
 
-    /// What the plugin printed has been handed over, to its end.
+    /// What the plugin sent of its output over the connection has been handed over, to its end.
     pub(super) fn set_stdio_ended(&self) {
         finish(&self.stdio);
     }
 
-    pub(super) fn stdio_ended(&self) -> impl Future + Send + Unpin + use<> {
-        self.stdio_ended.clone()
+    /// What the plugin printed on pipes of their own has been handed over, to its end, or it has none.
+    pub(super) fn set_printed_ended(&self) {
+        finish(&self.direct);
+    }
+
+    /// Resolves after [`set_printed_ended`](Self::set_printed_ended).
+    pub(super) fn printed_ended(&self) -> impl Future + Send + Unpin + use<> {
+        self.direct_ended.clone()
+    }
+
+    /// Resolves when all that the plugin printed has been handed over, whatever way it came.
+    pub(super) fn output_ended(&self) -> impl Future + Send + Unpin + use<> {
+        join(self.stdio_ended.clone(), self.direct_ended.clone())
     }
 
     /// The process is gone, and so is the connection: what the plugin printed has been handed over,

@@ -25,12 +25,11 @@ impl SyncWriters {
         self.stderr = Mutex::new(Some(writer));
     }
 
-    /// Whether anybody wants what the plugin prints.
-    pub(super) fn is_wanted(&self) -> bool {
+    /// Whether anybody wants what the plugin prints on its stdout, and on its stderr.
+    pub(super) fn wanted(&self) -> [bool; 2] {
+        // Somebody who writes has one.
         [&self.stdout, &self.stderr]
-            .iter()
-            // Somebody who writes has one.
-            .any(|writer| writer.try_lock().is_none_or(|writer| writer.is_some()))
+            .map(|writer| writer.try_lock().is_none_or(|writer| writer.is_some()))
     }
 
     /// # Errors

@@ -30,7 +30,6 @@ use crate::services::health::Health;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::EmptyDir;
 use crate::sys::interrupt::Interrupts;
-use crate::sys::private;
 use crate::sys::socket::{self, Bound, ListenError};
 use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
 use crate::time::Alarm;
@@ -41,6 +40,7 @@ pub(super) struct DriverParts {
     pub(super) config: PluginConfig,
     pub(super) env: PluginEnv,
     pub(super) claim: Claim,
+    pub(super) dir: Option<EmptyDir>,
     pub(super) events: Arc<PluginEvents>,
     pub(super) routers: BTreeMap<i64, Router>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
@@ -106,10 +106,10 @@ enum Ending {
 }
 
 impl Driver {
-    pub(super) fn new(parts: DriverParts) -> Self {
+    pub(super) fn new(mut parts: DriverParts) -> Self {
         let machine = machine::Plugin::new(parts.config.clone(), parts.runtime.now());
         Self {
-            _dir: parts.env.socket_dir().and_then(private::given),
+            _dir: parts.dir.take(),
             parts,
             machine,
             acceptor: None,

@@ -21,8 +21,9 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
 use outboard_core::rt::SharedRuntime;
 
 use crate::services::health::{Health, HealthReporter};
+use crate::sys::files::EmptyDir;
 use crate::sys::stdio::{self, Claim};
-use crate::sys::{last_words, sigpipe};
+use crate::sys::{last_words, private, sigpipe};
 
 pub use self::error::ServeError;
 
@@ -36,15 +37,22 @@ type PluginSet = Vec<(String, Arc<dyn Service>)>;
 /// A plugin: which interfaces a program serves to the host that launched it. go-plugin calls this a
 /// server.
 ///
-/// Make it first thing in `main`: if a host has launched this program, [`new`](Self::new) claims
-/// the real stdout at once, and serving the real stderr. What the program prints from then on, from
-/// any thread, child process or C library, goes to the host as output and can corrupt neither the
-/// handshake line nor the log. Until it serves, text on stderr goes to the host's log and to what
-/// the host quotes of a plugin that does not start; so does what was not sent yet when a plugin that
-/// serves ends by `exit`.
+/// Make it first thing in `main`: if a host has launched this program, [`new`](Self::new) claims the
+/// real stdout and stderr. What the program prints from then on, from any thread, child process or C
+/// library, goes to the host as output and can corrupt neither the handshake line nor the log.
+/// Whatever ends the process, a host of outboard gets what it has written by then, and quotes the
+/// last lines of stderr in its error; until the plugin serves, text on stderr is in its log, too.
+///
+/// Hosts that take no output but over the connection, as Go's, are sent it while the plugin serves.
+/// There stderr is claimed only then, and text on it goes to the host's log before; so does what was
+/// not sent yet when a plugin that serves ends by `exit`. A plugin that ends in a harder way takes
+/// along what was not sent.
 ///
 /// Whatever ends the program before it serves, the host is told on the real stdout in place of the
 /// handshake line.
+///
+/// `tracing` events are sent while it serves if the program has no subscriber of its own, and from
+/// [`install_logging`](Self::install_logging) on where that is called.
 ///
 /// ```no_run
 /// # async fn example(service: std::sync::Arc<dyn outboard::Service>)
@@ -62,6 +70,8 @@ pub struct Plugin {
     handshake: Handshake,
     environment: Result<PluginEnv, CookieError>,
     claim: Option<std::io::Result<Claim>>,
+    /// The directory that the host has made for this plugin.
+    dir: Option<EmptyDir>,
     events: Arc<PluginEvents>,
     sets: BTreeMap<i64, PluginSet>,
     transports: Vec<Arc<dyn Transport>>,
@@ -76,16 +86,26 @@ pub struct Plugin {
 impl Plugin {
     /// A plugin with this handshake, over every transport compiled in.
     ///
-    /// If the environment holds the magic cookie, this claims the process's stdout, and has panics
-    /// show at the host as errors; serving claims stderr, too. The streams are given back when
-    /// serving ends or the plugin is dropped. A stdout that carries the calls is
-    /// not: what the program prints after serving goes to stderr then.
+    /// If the environment holds the magic cookie, this claims the process's stdout and stderr, and has
+    /// panics show at the host as errors. The streams are given back when serving ends or the plugin
+    /// is dropped. A stdout that carries the calls is not: what the program prints after serving goes
+    /// to stderr then.
     pub fn new(handshake: Handshake) -> Self {
         let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
         let events = Arc::new(PluginEvents::default());
-        let claim = environment
-            .is_ok()
-            .then(|| stdio::claim(Arc::clone(&events) as Arc<dyn stdio::Events>));
+        let claim = environment.as_ref().ok().map(|env| {
+            stdio::claim(
+                Arc::clone(&events) as Arc<dyn stdio::Events>,
+                env.output_dir(),
+            )
+        });
+        let env = environment.as_ref().ok();
+        let dirs = env.map(|env| [env.socket_dir(), env.output_dir()]);
+        let dir = dirs
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find_map(private::given);
         if matches!(claim, Some(Ok(_))) {
             panic::install();
         }
@@ -93,6 +113,7 @@ impl Plugin {
             handshake,
             environment,
             claim,
+            dir,
             events,
             sets: BTreeMap::new(),
             transports: Vec::new(),
@@ -184,6 +205,21 @@ impl Plugin {
     pub fn without_logging(mut self) -> Self {
         self.logging = false;
         panic::leave();
+        self
+    }
+
+    /// Installs the `tracing` subscriber now, and not only when serving begins: what the program logs
+    /// from here on reaches the host, as a Go plugin's log does from the start of `main`. Programs that
+    /// build a subscriber of their own with [`Layer`](crate::log::Layer) have that from the moment they set
+    /// it and do not need this.
+    ///
+    /// Of no effect if a global subscriber is set, after [`without_logging`](Self::without_logging),
+    /// and in a program that no host has launched.
+    #[cfg(feature = "log")]
+    pub fn install_logging(self) -> Self {
+        if self.logging && matches!(self.claim, Some(Ok(_))) {
+            crate::log::install();
+        }
         self
     }
 
@@ -321,6 +357,7 @@ impl Plugin {
             config,
             env,
             claim,
+            dir: self.dir,
             events: self.events,
             routers,
             transports: self.transports,

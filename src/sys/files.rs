@@ -1,4 +1,4 @@
-//! Socket files this process made, and the directories for them, removed on every way out that can
+//! Socket files and named pipes this process made, and the directories for them, removed on every way out that can
 //! run code.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ struct Entry {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Socket,
+    /// A socket or a pipe.
+    File,
     /// Removed only if it is empty.
     Directory,
 }
@@ -48,7 +49,7 @@ impl SocketFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
         HOOK.get_or_init(|| cleanup::at_exit(at_exit));
-        MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::Socket)));
+        MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::File)));
         Self {
             path,
             _caught: Caught::new(&ENDING),
@@ -57,6 +58,29 @@ impl SocketFile {
 }
 
 impl Drop for SocketFile {
+    fn drop(&mut self) {
+        give_back(&self.path);
+    }
+}
+
+/// A file of this process that the other side removes, too, and that signals therefore need not be
+/// caught for. Dropping it removes it, and so does the end of the process by `exit` or by returning
+/// from `main`.
+#[derive(Debug)]
+pub(crate) struct OwnFile {
+    path: PathBuf,
+}
+
+impl OwnFile {
+    /// Takes charge of the file at `path`, which this process has just made.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::File)));
+        Self { path }
+    }
+}
+
+impl Drop for OwnFile {
     fn drop(&mut self) {
         give_back(&self.path);
     }
@@ -106,7 +130,7 @@ pub(crate) fn remove_stale_socket(path: &Path) {
             std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
         if is_socket && super::socket::is_dead(path) {
             // Or removed by somebody else meanwhile.
-            let _gone = remove(path, Kind::Socket);
+            let _gone = remove(path, Kind::File);
         }
     }
     #[cfg(not(unix))]
@@ -134,7 +158,7 @@ pub(crate) fn try_remove_all() {
 
 fn remove(path: &Path, kind: Kind) -> std::io::Result<()> {
     match kind {
-        Kind::Socket => std::fs::remove_file(path),
+        Kind::File => std::fs::remove_file(path),
         Kind::Directory => std::fs::remove_dir(path),
     }
 }

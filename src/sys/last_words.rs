@@ -24,13 +24,13 @@ struct State {
     stdout: Option<File>,
     /// The last panic, in short.
     panicked: Option<String>,
-    /// The pipe behind the captured descriptor 2.
-    stderr: PipeReader,
+    /// The pipe behind the captured descriptor 2, unless that is the host's.
+    stderr: Option<PipeReader>,
     events: Arc<dyn Events>,
 }
 
 /// The plugin has claimed its streams.
-pub(super) fn begin(stdout: File, stderr: PipeReader, events: Arc<dyn Events>) {
+pub(super) fn begin(stdout: File, stderr: Option<PipeReader>, events: Arc<dyn Events>) {
     HOOK.get_or_init(|| cleanup::at_exit(at_exit));
     let state = State {
         pid: std::process::id(),
@@ -72,15 +72,19 @@ impl State {
     fn log_unsent(&mut self) {
         /// A pipe's worth and more: who still prints meanwhile is not waited for.
         const READS: usize = 16;
+        let Some(stderr) = &mut self.stderr else {
+            // The host has it, or gets it.
+            return;
+        };
         let mut buffer = vec![0; 64 * 1024];
         for _ in 0..READS {
-            self.log_queued();
+            log_queued(&*self.events);
             let now = Timespec::default();
-            let mut fds = [PollFd::new(&self.stderr, PollFlags::IN)];
+            let mut fds = [PollFd::new(stderr, PollFlags::IN)];
             if !matches!(poll(&mut fds, Some(&now)), Ok(1)) {
                 break;
             }
-            match self.stderr.read(&mut buffer) {
+            match stderr.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     let _unread = write_log(&buffer[..count]);
@@ -89,15 +93,7 @@ impl State {
         }
         // The watching thread may have read a piece and not queued it yet, which takes no time.
         std::thread::sleep(Duration::from_millis(1));
-        self.log_queued();
-    }
-
-    fn log_queued(&self) {
-        let unsent = self.events.unsent_stderr();
-        if !unsent.is_empty() {
-            // Without a reader there is nobody to tell.
-            let _unread = write_log(&unsent);
-        }
+        log_queued(&*self.events);
     }
 
     fn refuse(&mut self, reason: &str) {
@@ -109,6 +105,14 @@ impl State {
             let line = Refusal::new(reason).to_bytes();
             let _unread = sigpipe::without(|| stdout.write_all(&line));
         }
+    }
+}
+
+fn log_queued(events: &dyn Events) {
+    let unsent = events.unsent_stderr();
+    if !unsent.is_empty() {
+        // Without a reader there is nobody to tell.
+        let _unread = write_log(&unsent);
     }
 }
 

@@ -6,6 +6,7 @@
 #![cfg_attr(not(unix), allow(dead_code))]
 
 pub(crate) mod cleanup;
+pub(crate) mod direct;
 pub(crate) mod files;
 #[cfg(unix)]
 mod group;

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::windows::io::AsHandle as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ impl std::fmt::Debug for EventsOf {
     }
 }
 
-pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
+pub(crate) fn claim(events: Arc<dyn Events>, _output: Option<&Path>) -> io::Result<Claim> {
     let stdout = io::stdout().as_handle().try_clone_to_owned()?;
     Ok(Claim {
         stdout: stdout.into(),

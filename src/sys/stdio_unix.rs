@@ -2,11 +2,13 @@
 //!
 //! A plugin's stdout carries the handshake line and its stderr the log, and both must stay clean
 //! of whatever the program, its threads, its children and C libraries print. So the descriptors
-//! are duplicated to private ones, and 1 and 2 are made the writing ends of pipes of our own.
+//! are duplicated to private ones, and 1 and 2 are made the writing ends of other pipes: of those that
+//! the host has made for it, where it has (see [`direct`]), otherwise of our own.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeWriter, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::watcher::{Watched, Watcher};
-use super::{last_words, sigpipe, threaded};
+use super::{direct, last_words, sigpipe, threaded};
 
 /// Who is told what the watching thread sees. Called on that thread.
 pub(crate) trait Events: Send + Sync + 'static {
@@ -76,25 +78,34 @@ pub(crate) const FLUSH_PATIENCE: Duration = Duration::from_millis(200);
 /// The original stderr, for logs and panics; set once, since loggers keep using it.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Captures descriptor 1 of this process until [`Claim::release`]. Descriptor 2 follows with
+/// Captures the descriptors 1 and 2 of this process until [`Claim::release`], for the pipes in
+/// `output` if the host has made some there. Without them descriptor 2 follows only with
 /// [`Claim::capture_stderr`]: as long as nobody can be sent what the program writes there, the
 /// original one is the better place for it.
 ///
 /// # Errors
 /// The system's error if descriptors or the watching thread cannot be made; the streams are then
 /// as they were.
-pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
+pub(crate) fn claim(events: Arc<dyn Events>, output: Option<&Path>) -> io::Result<Claim> {
     let held = can_hang_up(io::stdout()) && !io::stderr().is_terminal();
     // Past the three standard numbers, also if some of those are closed.
     let private = |fd: rustix::fd::BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3);
     let stdout = private(io::stdout().as_fd())?;
     let stderr = private(io::stderr().as_fd())?;
-    let (out_reader, out_writer) = io::pipe()?;
-    let (err_reader, err_writer) = io::pipe()?;
-    let err_rest = err_reader.try_clone()?;
+    let direct = output.and_then(|dir| direct::take(dir).ok());
+    let (is_direct, [out, err]) = match direct {
+        Some(taken) => (true, taken.map(|pipe| (pipe.reader, pipe.writer))),
+        None => (false, [io::pipe()?, io::pipe()?]),
+    };
+    let err_rest = if is_direct {
+        None
+    } else {
+        Some(err.0.try_clone()?)
+    };
     let watcher = Watcher::start(
         Watched {
-            captured: [out_reader, err_reader],
+            captured: [out.0, err.0],
+            direct: is_direct,
             stdout: stdout.try_clone()?,
             stderr: stderr.try_clone()?,
         },
@@ -104,7 +115,13 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
     // What stands in the standard library's buffer belongs to the time before.
     let _flushed = sigpipe::without(|| io::stdout().flush());
     let own_stdout = stdout.try_clone()?.into();
-    dup2_stdout(&out_writer)?;
+    dup2_stdout(&out.1)?;
+    // Whoever has made them reads them from the start.
+    let later = if is_direct && dup2_stderr(&err.1).is_ok() {
+        None
+    } else {
+        Some(err.1)
+    };
     last_words::begin(own_stdout, err_rest, events);
     Ok(Claim(Arc::new(Captured {
         stdout: stdout.into(),
@@ -113,7 +130,7 @@ pub(crate) fn claim(events: Arc<dyn Events>) -> io::Result<Claim> {
             Rank::Process,
             State {
                 watcher: Some(watcher),
-                stderr: Some(err_writer),
+                stderr: later,
                 releasing: false,
                 stdout_taken: false,
             },
@@ -176,7 +193,7 @@ impl Claim {
         sigpipe::without(|| (&self.0.stdout).write_all(line))
     }
 
-    /// Captures descriptor 2 as well. If that fails, it stays as it is.
+    /// Captures descriptor 2 as well, if it is not yet. If that fails, it stays as it is.
     pub(crate) fn capture_stderr(&self) {
         let mut state = self.0.lock();
         if let Some(writer) = state.stderr.take()

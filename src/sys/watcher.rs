@@ -21,6 +21,8 @@ use super::stdio::{Events, Stream, can_hang_up};
 pub(super) struct Watched {
     /// The reading ends behind descriptors 1 and 2.
     pub(super) captured: [PipeReader; 2],
+    /// Whether the host reads from these pipes itself, so that they are its as long as it lives.
+    pub(super) direct: bool,
     /// The original streams, whose other ends the host holds.
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
@@ -55,6 +57,7 @@ impl Watcher {
 
 struct State {
     captured: [Option<PipeReader>; 2],
+    direct: bool,
     stop: Option<PipeReader>,
     host: Host,
     told: bool,
@@ -151,6 +154,7 @@ impl State {
     fn new(watched: Watched, stop: PipeReader) -> Self {
         Self {
             captured: watched.captured.map(Some),
+            direct: watched.direct,
             stop: Some(stop),
             host: Host::new(watched.stdout, watched.stderr),
             told: false,
@@ -219,10 +223,12 @@ impl State {
             .stop
             .iter()
             .map(|stop| (Source::Stop, stop.as_fd(), PollFlags::IN));
+        let is_ours = !self.direct || self.told;
         let captured = self
             .captured
             .iter()
             .enumerate()
+            .filter(move |_| is_ours)
             .filter_map(|(index, pipe)| {
                 Some((
                     Source::Captured(index),
@@ -269,7 +275,10 @@ impl State {
                 match pipe.read(buffer) {
                     Ok(0) => self.captured[index] = None,
                     Ok(count) => events.printed(stream, &buffer[..count]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // Another was faster: the pipes may be shared.
+                    Err(error)
+                        if [io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock]
+                            .contains(&error.kind()) => {}
                     Err(_) => self.captured[index] = None,
                 }
             }
@@ -367,12 +376,17 @@ mod tests {
     }
 
     fn rig(within: Option<Duration>) -> Rig {
+        rig_of(within, false)
+    }
+
+    fn rig_of(within: Option<Duration>, direct: bool) -> Rig {
         let pipe = || io::pipe().expect("a pipe");
         let ((out, to_out), (err, to_err)) = (pipe(), pipe());
         let ((host_out, stdout), (host_err, stderr)) = (pipe(), pipe());
         let (sender, seen) = mpsc::channel();
         let watched = Watched {
             captured: [out, err],
+            direct,
             stdout: stdout.into(),
             stderr: stderr.into(),
         };
@@ -400,6 +414,18 @@ mod tests {
         assert_eq!(next(), Seen::Printed(b"x".to_vec()));
         drop(err);
         assert_eq!(next(), Seen::HostGone);
+        drop(rig.watcher);
+        assert_eq!(next(), Seen::Released);
+    }
+
+    #[test]
+    fn what_the_host_reads_itself_is_read_here_only_once_it_is_gone() {
+        let mut rig = rig_of(None, true);
+        rig.printing[0].write_all(b"for the host").expect("prints");
+        drop(rig.host);
+        let next = || rig.seen.recv_timeout(SOON).expect("an event");
+        assert_eq!(next(), Seen::HostGone, "and nothing before it");
+        assert_eq!(next(), Seen::Printed(b"for the host".to_vec()));
         drop(rig.watcher);
         assert_eq!(next(), Seen::Released);
     }

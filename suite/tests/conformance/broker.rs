@@ -242,7 +242,7 @@ pub async fn brokered_calls_fail_when_the_plugin_dies(h: Harness) {
         how: crash_request::How::Exit.into(),
         code: 3,
         text: String::new(),
-        on_stderr: false,
+        ..CrashRequest::default()
     };
     let all = join3(dialling, waiting, rig.process.crash(crash));
     let (dialled, waited, _) = h.promptly(all).await;

@@ -19,7 +19,7 @@ fn crash(how: How, code: i32, text: &str) -> CrashRequest {
         how: how.into(),
         code,
         text: text.to_owned(),
-        on_stderr: false,
+        ..CrashRequest::default()
     }
 }
 

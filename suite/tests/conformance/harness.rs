@@ -26,7 +26,27 @@ pub struct Combination {
     pub host: RuntimeKind,
     pub plugin: RuntimeKind,
     pub transport: TransportKind,
+    pub output: Output,
 }
+
+/// How what a plugin prints gets to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Through pipes that the host makes for it.
+    Piped,
+    /// Over the connection, as under hosts that make none.
+    Sent,
+}
+
+macro_rules! output {
+    () => {
+        crate::harness::Output::Piped
+    };
+    (sent) => {
+        crate::harness::Output::Sent
+    };
+}
+pub(crate) use output;
 
 /// A time that no healthy case comes near, also on a busy machine.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -113,6 +133,11 @@ impl Harness {
             .stdin_null()
             .env("TMPDIR", &self.dir)
             .env("PATH", path);
+        // The pipes are in the directory of a launch's own.
+        let host = match self.on.output {
+            Output::Piped => host,
+            Output::Sent => host.private_socket_dir(false),
+        };
         host.socket_dir(&self.dir)
             .inherit_env(false)
             .command(command)

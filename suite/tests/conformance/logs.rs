@@ -96,7 +96,7 @@ pub async fn a_panic_is_an_error_record(h: Harness) {
         how: How::PanicElsewhere.into(),
         code: 0,
         text: "out of crackers".to_owned(),
-        on_stderr: false,
+        ..CrashRequest::default()
     };
     rig.process
         .crash(crash)

@@ -20,6 +20,7 @@ mod floods;
 mod harness;
 mod hostile;
 mod inherited;
+mod last_words;
 mod leftovers;
 mod logs;
 mod output;
@@ -77,6 +78,29 @@ macro_rules! only {
     ($only:ident $on:ident $module:ident $case:ident) => {};
 }
 
+/// What plugins print. A plugin that has no pipes of its host's for that sends it over the connection.
+macro_rules! outputs {
+    ($on:ident) => {
+        group!(output:
+            both_channels_arrive_byte_for_byte,
+            prints_from_threads_and_children_arrive,
+            programs_that_the_plugin_starts_know_nothing_of_its_host,
+            the_plugins_stdin_is_at_its_end,
+            what_is_printed_before_serving_arrives,
+            a_mebibyte_printed_in_a_handler_does_not_deadlock,
+            the_last_output_arrives_before_shutdown_returns,
+            a_mebibyte_printed_by_the_last_call_has_been_written,
+            what_a_plugin_printed_before_a_crash_has_been_written,
+            what_a_plugin_printed_before_it_was_killed_has_been_written,
+            a_writer_that_takes_too_long_costs_its_limit_and_no_more,
+            a_thread_that_prints_to_the_very_end_harms_nothing,
+            output_without_a_sink_is_no_burden,
+            a_broken_sink_harms_nothing,
+            a_sink_that_panics_is_dropped,
+        );
+    };
+}
+
 /// The cases that depend on both sides.
 macro_rules! pairs {
     ($on:ident) => {
@@ -126,23 +150,7 @@ macro_rules! pairs {
             brokered_calls_fail_when_the_plugin_dies,
             an_id_can_be_dialled_once_where_go_plugin_says_so,
         );
-        group!(output:
-            both_channels_arrive_byte_for_byte,
-            prints_from_threads_and_children_arrive,
-            programs_that_the_plugin_starts_know_nothing_of_its_host,
-            the_plugins_stdin_is_at_its_end,
-            what_is_printed_before_serving_arrives,
-            a_mebibyte_printed_in_a_handler_does_not_deadlock,
-            the_last_output_arrives_before_shutdown_returns,
-            a_mebibyte_printed_by_the_last_call_has_been_written,
-            what_a_plugin_printed_before_a_crash_has_been_written,
-            what_a_plugin_printed_before_it_was_killed_has_been_written,
-            a_writer_that_takes_too_long_costs_its_limit_and_no_more,
-            a_thread_that_prints_to_the_very_end_harms_nothing,
-            output_without_a_sink_is_no_burden,
-            a_broken_sink_harms_nothing,
-            a_sink_that_panics_is_dropped,
-        );
+        outputs!($on);
         group!(logs:
             records_keep_level_message_and_fields,
             a_panic_is_an_error_record,
@@ -166,6 +174,15 @@ macro_rules! pairs {
             a_kill_from_outside_is_noticed_without_a_call;
             $on:
             [H2: a_plugin_that_cannot_serve_says_why]
+        );
+        group!(last_words:
+            whatever_ends_a_plugin_what_it_has_written_arrives,
+            whatever_ends_it_before_it_serves_what_it_has_written_arrives,
+            text_before_serving_is_in_the_log_too,
+            events_before_serving_are_logged,
+            a_child_that_holds_the_streams_is_not_waited_for,
+            a_slow_writer_gets_all_of_a_crash,
+            without_pipes_of_its_own_a_plugin_is_heard_all_the_same,
         );
         group!(shutdown:
             the_plugin_ends_by_itself_and_cleans_up,
@@ -309,15 +326,19 @@ macro_rules! plugins {
     };
 }
 
-/// What the cases of each list run on: host runtime, plugin runtime, transport.
+/// What the cases of each list run on: host runtime, plugin runtime, transport, and whether what the
+/// plugin prints is `sent` over that.
 macro_rules! combinations {
-    ($($cases:ident! { $($name:ident: $host:ident, $plugin:ident, $transport:ident;)* })*) => {
+    ($($cases:ident! {
+        $($name:ident: $host:ident, $plugin:ident, $transport:ident $(, $sent:ident)?;)*
+    })*) => {
         $($(
             mod $name {
                 const ON: crate::harness::Combination = crate::harness::Combination {
                     host: outboard_suite::axes::RuntimeKind::$host,
                     plugin: outboard_suite::axes::RuntimeKind::$plugin,
                     transport: outboard_suite::axes::TransportKind::$transport,
+                    output: crate::harness::output!($($sent)?),
                 };
                 $cases!($transport);
             }
@@ -343,6 +364,12 @@ combinations! {
     threads! {
         several_threads_h2: Tokio, TokioThreads, H2;
         several_threads_stdio: Smol, TokioThreads, Stdio;
+    }
+    outputs! {
+        tokio_smol_h2_sent: Tokio, Smol, H2, sent;
+        smol_threads_h2_sent: Smol, TokioThreads, H2, sent;
+        tokio_tokio_stdio_sent: Tokio, Tokio, Stdio, sent;
+        threads_smol_stdio_sent: TokioThreads, Smol, Stdio, sent;
     }
     hosts! {
         tokio_host_h2: Tokio, Tokio, H2;

@@ -17,7 +17,7 @@ use crate::harness::{Harness, Rig};
 use crate::leftovers;
 
 /// A host with a sink for each channel.
-fn synced(host: Host) -> (Host, Sink, Sink) {
+pub fn synced(host: Host) -> (Host, Sink, Sink) {
     let (stdout, stderr) = (Sink::default(), Sink::default());
     let host = host.sync_stdout(stdout.clone()).sync_stderr(stderr.clone());
     (host, stdout, stderr)
@@ -156,7 +156,7 @@ pub async fn the_last_output_arrives_before_shutdown_returns(h: Harness) {
 const LONG: Duration = Duration::from_secs(60);
 
 /// A writer that takes its time with each piece.
-struct Slow(Sink, Duration);
+pub struct Slow(pub Sink, pub Duration);
 
 impl io::Write for Slow {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

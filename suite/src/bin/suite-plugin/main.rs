@@ -13,8 +13,10 @@
 //! --print-first TEXT prints TEXT before it serves
 //! --chatter          a thread prints numbered lines from the start until the process ends, which is
 //!                    some lines after serving has ended; one of the main thread is among those
+//! --log-first TEXT   installs the logging and logs TEXT before it serves
 //! --fail-first HOW   before it serves, says "no cheese today" and ends so: with an error of main (return),
-//!                    a panic, or on stderr with status 3 (exit) or SIGABRT (abort)
+//!                    a panic, or on stderr and then with status 3 (exit, exit-now), SIGABRT (abort),
+//!                    SIGKILL (kill) or a stack that overflows (overflow)
 //! --exit-file PATH   writes PATH when serving has ended in good order
 //! --stubborn         then sleeps for ever
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
@@ -23,6 +25,8 @@
 //! --hold-streams     instead of all this: sleeps for ever, streams open
 //! ```
 
+#[cfg(unix)]
+mod end;
 #[cfg(unix)]
 mod process;
 
@@ -54,8 +58,8 @@ mod unix {
     use outboard_suite::proto::{ProbeServer, ProcessServer};
     use outboard_suite::{HANDSHAKE, PROBE, PROCESS};
 
-    use crate::FOREVER;
     use crate::process::ThisProcess;
+    use crate::{FOREVER, end};
 
     pub(super) fn main() -> ExitCode {
         match run() {
@@ -116,19 +120,11 @@ mod unix {
                 }
                 "--sigpipe" => outboard_suite::sigpipe::at_default(),
                 "--print-first" => println!("{}", value()?),
-                "--fail-first" => match value()?.as_str() {
-                    "return" => return Err("no cheese today".into()),
-                    "panic" => panic!("no cheese today"),
-                    "exit" => {
-                        eprintln!("no cheese today");
-                        std::process::exit(3);
-                    }
-                    "abort" => {
-                        eprintln!("no cheese today");
-                        std::process::abort();
-                    }
-                    how => return Err(format!("unknown end {how:?}").into()),
-                },
+                "--log-first" => {
+                    plugin = plugin.install_logging();
+                    tracing::warn!("{}", value()?);
+                }
+                "--fail-first" => return fail_first(&value()?),
                 "--chatter" => chatter = Some(chatter_on()),
                 "--exit-file" => exit_file = Some(value()?.into()),
                 "--stubborn" => stubborn = true,
@@ -166,6 +162,23 @@ mod unix {
             std::thread::sleep(FOREVER);
         }
         Ok(())
+    }
+
+    fn fail_first(how: &str) -> Result<(), Box<dyn Error>> {
+        const WHY: &str = "no cheese today";
+        match how {
+            "return" => return Err(WHY.into()),
+            "panic" => panic!("{WHY}"),
+            _ => eprintln!("{WHY}"),
+        }
+        match how {
+            "exit" => std::process::exit(3),
+            "exit-now" => end::exit_now(3),
+            "abort" => std::process::abort(),
+            "kill" => end::kill(),
+            "overflow" => end::overflow(),
+            how => Err(format!("unknown end {how:?}").into()),
+        }
     }
 
     /// Starts the thread that prints. Gives an event per line.

@@ -14,6 +14,8 @@ use outboard_suite::proto::{
     Process, ProcessServer, Text, crash_request, print_request::How,
 };
 
+use crate::end;
+
 #[derive(Clone)]
 pub(crate) struct ThisProcess(Arc<State>);
 
@@ -83,6 +85,13 @@ impl Process for ThisProcess {
             let _panicked = std::thread::spawn(move || panic!("{}", request.text)).join();
             return Ok(Nothing {});
         }
+        if !request.printed.is_empty() {
+            print(&PrintRequest {
+                text: request.printed.clone(),
+                ..PrintRequest::default()
+            })
+            .map_err(unknown)?;
+        }
         if request.on_stderr {
             eprintln!("{}", request.text);
         } else if !request.text.is_empty() {
@@ -92,17 +101,10 @@ impl Process for ThisProcess {
         match request.how() {
             crash_request::How::PanicElsewhere => Ok(Nothing {}),
             crash_request::How::Exit => std::process::exit(request.code),
+            crash_request::How::ExitNow => end::exit_now(request.code),
             crash_request::How::Abort => std::process::abort(),
-            crash_request::How::Overflow => {
-                let _never = overflow(0);
-                Ok(Nothing {})
-            }
-            crash_request::How::Kill => {
-                let own = rustix::process::getpid();
-                let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
-                killed.map_err(|error| unknown(error.into()))?;
-                std::future::pending().await
-            }
+            crash_request::How::Overflow => end::overflow(),
+            crash_request::How::Kill => end::kill(),
         }
     }
 
@@ -185,13 +187,6 @@ impl Process for ThisProcess {
             in_tokio: tokio::runtime::Handle::try_current().is_ok(),
         })
     }
-}
-
-/// Uses the stack up.
-#[expect(unconditional_recursion, reason = "that is what it is for")]
-fn overflow(depth: u64) -> u64 {
-    let block = std::hint::black_box([depth; 64]);
-    overflow(depth + 1) + block[0]
 }
 
 fn print(request: &PrintRequest) -> io::Result<()> {

@@ -1,0 +1,30 @@
+//! Ways for a process to end that leave it no time for anything.
+
+/// Ends without what programs do at their end.
+#[allow(unsafe_code)]
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: it takes a plain number, touches no memory of ours and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends by a signal that cannot be caught.
+pub(crate) fn kill() -> ! {
+    let own = rustix::process::getpid();
+    let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+    killed.expect("it may kill itself");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Uses the stack up, of which the language tells on stderr.
+pub(crate) fn overflow() -> ! {
+    deeper(0);
+    unreachable!("no stack is that long")
+}
+
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn deeper(depth: u64) -> u64 {
+    let block = std::hint::black_box([depth; 64]);
+    deeper(depth + 1) + block[0]
+}
