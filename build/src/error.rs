@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 /// Why nothing was generated.
 ///
-/// `Debug` prints the same as `Display`, as that is what cargo shows of a build script that
-/// returns an error.
+/// `Display` has the whole reason. `Debug` prints the same and what the sources add, as that is what
+/// cargo shows of a build script that returns an error.
 #[non_exhaustive]
 pub enum Error {
     /// A `.proto` file is missing or wrong.
@@ -202,14 +202,21 @@ fn example(setting: &str) -> &'static str {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(self, f)?;
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Read { source, .. } | Self::Write { source, .. } => Some(source),
+            // It is part of the text, so that only what is behind it adds something.
+            Self::Read { source, .. } | Self::Write { source, .. } => source.source(),
             Self::Proto { .. }
             | Self::Generate { .. }
             | Self::Encoding { .. }

@@ -12,7 +12,7 @@ use super::violation::Violation;
 const MOST: usize = MAX_HEAD - MAX_HEAD / 8;
 
 /// Metadata that cannot be sent. It concerns its call alone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataTooLarge {
     /// It is over a limit that all transports have.
@@ -29,6 +29,8 @@ pub enum MetadataTooLarge {
         most: usize,
     },
 }
+
+outboard_core::debug_as_text!(MetadataTooLarge);
 
 /// A list of entries, encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -34,6 +34,7 @@ mod unary;
 mod violation;
 
 pub use self::flow::MESSAGE_COST;
+pub use self::metadata::MetadataTooLarge;
 pub use self::mux::Mux;
 pub use self::out::OutBuf;
 pub use self::preface::{MAGIC, PREFACE_LEN, Settings, VERSION};

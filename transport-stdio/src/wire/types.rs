@@ -109,7 +109,7 @@ pub enum Event {
 }
 
 /// Why a call cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The peer accepts no more calls.
@@ -129,8 +129,10 @@ pub enum OpenError {
     Message(#[from] SendError),
 }
 
+outboard_core::debug_as_text!(OpenError);
+
 /// Why a message cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The message is larger than one of the sides takes.
@@ -140,6 +142,8 @@ pub enum SendError {
     #[error("the call is over")]
     Gone,
 }
+
+outboard_core::debug_as_text!(SendError);
 
 /// The next message of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::frame::MAX_PATH;
 /// Whatever can be answered by ending one call (a message over the size limit, an unknown method
 /// or channel, metadata with bad names) is not in here: such a call ends with a status and the
 /// connection lives on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The messages say what the fields are.
 pub enum Violation {
@@ -130,3 +130,5 @@ pub enum Violation {
     #[error("the stream of bytes ended in the middle of a frame")]
     EndOfBytes,
 }
+
+outboard_core::debug_as_text!(Violation);
