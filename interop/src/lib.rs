@@ -6,6 +6,7 @@
 //! - [`python()`] makes the environment of a Python plugin and host on grpcio, and
 //!   [`python_stdio()`] finds a plugin that speaks outboard's stdio protocol.
 //! - [`node()`] fetches the packages of a host on `@grpc/grpc-js`.
+//! - [`aborting_plugin()`] builds the Rust plugin so that a panic ends its process.
 //! - [`HostRun`] runs the Go host against any plugin command and returns what it
 //!   found.
 //! - [`scenarios`] holds the expectations on a plugin under the Go host, written
@@ -20,6 +21,7 @@
 //! leave nothing running, and so do the scenarios.
 #![cfg(unix)]
 
+mod aborting;
 mod go;
 mod host_run;
 mod node;
@@ -30,6 +32,7 @@ pub mod rust_host;
 pub mod scenarios;
 mod toolchain;
 
+pub use aborting::aborting_plugin;
 pub use go::{GoPeers, go};
 pub use host_run::{HostRun, Report};
 pub use node::{NodePeer, node};

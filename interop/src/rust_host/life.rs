@@ -100,6 +100,42 @@ pub fn crash_by_panic(peer: &Peer) {
     });
 }
 
+/// Where a panic ends the process, one of a handler is the plugin's own.
+pub fn handler_panic_aborts(peer: &Peer) {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (host, records) = recording(peer.host(&["probe"]).socket_dir(dir.path()));
+        let (plugin, probe) = dispense::<ProbeClient>(start(host).await, "probe").await;
+        let (asked, waiting) = crash_in_call(&plugin, &probe, Way::Handler).await;
+        for status in [asked, waiting] {
+            assert!(status.is_connection_lost(), "{status}");
+            for part in ["SIGABRT", "after a panic: boom and bust"] {
+                assert!(status.message().contains(part), "{status}");
+            }
+        }
+        let report = plugin.exit_report().expect("it has ended");
+        assert_eq!(report.reason, ExitReason::Crashed);
+        assert_eq!(report.panic.as_deref(), Some("boom and bust"));
+        // One panic, told once: before it, what the program said on stderr by itself.
+        let [words, panic, place] = &report.stderr[..] else {
+            panic!("{report}")
+        };
+        assert_eq!(words, "famous last words");
+        assert_eq!(panic, "panic: boom and bust");
+        assert!(place.contains("probe.rs"), "{report}");
+        let told = |all: &[outboard::hclog::Record]| {
+            all.iter().any(|r| r.message.starts_with("panic: boom"))
+        };
+        let all = records.until(told).await;
+        let of_it = all.iter().filter(|r| r.message.contains("boom"));
+        let levels: Vec<_> = of_it.map(|record| record.level).collect();
+        assert_eq!(levels, [outboard::hclog::Level::Error]);
+        // Nothing unwinds then, and no hook of the exit runs.
+        let left = std::fs::read_dir(dir.path()).expect("readable").count();
+        assert_eq!(left, 0, "the socket is gone");
+    });
+}
+
 /// The plugin's own code after serving runs when the host ends it.
 pub fn shutdown(peer: &Peer) {
     run(async {

@@ -45,6 +45,25 @@ pub fn crash_by_panic(subject: &Subject<'_>) {
     assert!(message.starts_with("panic: boom and bust"), "{message:?}");
 }
 
+/// Where a panic ends the process, one of a handler is the plugin's own: an error record in the form of
+/// Go's, and the host's own word for the end.
+pub fn handler_panic_aborts(subject: &Subject<'_>) {
+    let found = subject
+        .run(&["probe"])
+        .expect("crash", &["way=HANDLER", "message=boom and bust"]);
+    assert_eq!(found["asked"], "Unavailable", "{found:#}");
+    assert_eq!(found["waiting"], "Unavailable", "{found:#}");
+    let told = found["exit_logs"][0]["error"].as_str().expect("a text");
+    assert!(told.starts_with("signal: aborted"), "{found:#}");
+    let records = found["message_logs"].as_array().expect("a list");
+    let [record] = &records[..] else {
+        panic!("one record, not {records:#?}")
+    };
+    assert_eq!(record["@level"], "error", "{record:#}");
+    let message = record["@message"].as_str().expect("a text");
+    assert!(message.starts_with("panic: boom and bust"), "{message:?}");
+}
+
 /// The plugin's own code after serving runs when the host ends it.
 pub fn shutdown(subject: &Subject<'_>) {
     let dir = tempfile::tempdir().expect("a directory");
