@@ -435,12 +435,17 @@ impl Driver {
     }
 
     fn poll_printed(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Poll::Ready(bytes) = self.shared.said.poll(cx) {
+            let on = Printed::Stderr;
+            self.input(HostInput::Printed { on, bytes: &bytes });
+            progress = true;
+        }
         let Some(printed) = &mut self.printed else {
-            return false;
+            return progress;
         };
         // Until it serves, what it says on stderr is in the log, too.
         let starting = self.ready.is_some();
-        let mut progress = false;
         for on in [Printed::Stdout, Printed::Stderr] {
             if on == Printed::Stderr && starting && self.logs.is_busy() {
                 continue;

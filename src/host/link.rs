@@ -363,7 +363,10 @@ async fn copy_stdio(mut stream: Streaming<StdioData>, shared: &Shared) -> Result
         turns.step().await;
         match data.channel() {
             stdio_data::Channel::Stdout => hand_over(shared, Printed::Stdout, &data.data).await,
-            stdio_data::Channel::Stderr => hand_over(shared, Printed::Stderr, &data.data).await,
+            stdio_data::Channel::Stderr => {
+                shared.said.push(&data.data);
+                hand_over(shared, Printed::Stderr, &data.data).await;
+            }
             stdio_data::Channel::Invalid => {
                 tracing::warn!(
                     target: "outboard",

@@ -5,6 +5,7 @@ mod driver;
 mod error;
 mod link;
 mod logs;
+mod places;
 mod printed;
 mod running;
 mod sync;
@@ -26,8 +27,6 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
-use crate::sys::direct;
-use crate::sys::private::PrivateDir;
 use crate::time;
 
 pub use self::command::Command;
@@ -37,7 +36,6 @@ pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
 
 use self::driver::{Driver, DriverParts};
 use self::logs::{LogHook, LogPump};
-use self::printed::Reading;
 use self::running::Shared;
 use self::sync::SyncWriters;
 
@@ -435,48 +433,6 @@ impl Host {
             }
             Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
-    }
-
-    fn has_sockets(&self) -> bool {
-        let has = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
-        self.transports.iter().any(has)
-    }
-
-    /// The pipes for what the plugin prints. It uses the connection for that where there are none.
-    fn make_output_pipes(
-        &self,
-        runtime: &SharedRuntime,
-        dir: &PrivateDir,
-        plugin: &str,
-    ) -> Option<Reading> {
-        direct::make(dir.path(), self.socket_group.as_deref())
-            .and_then(|pipes| Reading::new(runtime, pipes))
-            .inspect_err(|error| {
-                tracing::debug!(
-                    target: "outboard",
-                    plugin, %error,
-                    "no pipes of their own for what the plugin prints"
-                );
-            })
-            .ok()
-    }
-
-    /// The directory for the sockets and pipes of this launch, where there is to be one.
-    fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
-        if cfg!(not(unix)) || !self.private_socket_dir {
-            return None;
-        }
-        let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
-        PrivateDir::new(&base, self.socket_group.as_deref())
-            .inspect_err(|error| {
-                let base = base.display();
-                tracing::debug!(
-                    target: "outboard",
-                    plugin, %base, %error,
-                    "no directory of its own for the plugin's sockets"
-                );
-            })
-            .ok()
     }
 
     /// What is put into the plugin's environment, and what its line must agree with.

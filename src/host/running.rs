@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
@@ -24,6 +24,7 @@ use super::Settings;
 use super::driver::{Request, Started};
 use super::error::{DispenseError, PingError, ShutdownError};
 use super::link::Link;
+use super::printed::{Progress, Said};
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::codegen::call_unary;
@@ -122,54 +123,13 @@ pub(super) struct Shared {
     direct: Mutex<Option<oneshot::Sender<()>>>,
     direct_ended: SharedFuture<oneshot::Receiver<()>>,
     /// What goes to the user's writers.
-    pub(super) printed: Printed,
+    pub(super) printed: Progress,
+    /// What came of the plugin's stderr over the connection, for the evidence.
+    pub(super) said: Said,
     log_ended: AtomicBool,
     link_ended: AtomicBool,
     settle: Mutex<Option<oneshot::Sender<()>>>,
     settled: SharedFuture<oneshot::Receiver<()>>,
-}
-
-/// How far the user's writers are with what the plugin prints.
-#[derive(Default)]
-pub(super) struct Printed {
-    /// Pieces begun with, and done with.
-    begun: AtomicU64,
-    done: AtomicU64,
-    /// The time for the last output is over: what still comes is counted and dropped.
-    is_over: AtomicBool,
-    lost: AtomicU64,
-}
-
-impl Printed {
-    /// Begins with a piece, unless the time for that is over.
-    pub(super) fn begin(&self, length: usize) -> bool {
-        if self.is_over.load(Ordering::Relaxed) {
-            self.lost.fetch_add(length as u64, Ordering::Relaxed);
-            return false;
-        }
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        true
-    }
-
-    /// The piece has been handed on.
-    pub(super) fn done(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A number that stays the same while nothing comes, and whether a writer is at work.
-    pub(super) fn progress(&self) -> (u64, bool) {
-        let done = self.done.load(Ordering::Relaxed);
-        (done, self.begun.load(Ordering::Relaxed) != done)
-    }
-
-    pub(super) fn end(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-
-    /// How many bytes were dropped.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
 }
 
 impl Shared {
@@ -189,7 +149,8 @@ impl Shared {
             stdio_ended: stdio_ended.shared(),
             direct: Mutex::new(Rank::Driver, Some(direct)),
             direct_ended: direct_ended.shared(),
-            printed: Printed::default(),
+            printed: Progress::default(),
+            said: Said::default(),
             log_ended: AtomicBool::new(false),
             link_ended: AtomicBool::new(false),
             settle: Mutex::new(Rank::Driver, Some(settle)),

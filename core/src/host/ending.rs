@@ -88,7 +88,7 @@ impl Host {
     }
 
     pub(super) fn on_printed(&mut self, now: Instant, on: Printed, bytes: &[u8]) {
-        if self.printed == Pipe::Closed || self.state == State::Finished {
+        if self.state == State::Finished {
             return;
         }
         match on {

@@ -90,15 +90,15 @@ pub enum HostInput<'a> {
     Stderr(&'a [u8]),
     /// Its stderr reached the end, or reading it failed.
     StderrClosed,
-    /// Bytes that the program printed came on a pipe of their own; see
-    /// [`HostConfig::direct_output`]. Those of stderr are kept as evidence.
+    /// Bytes that the program printed came, on a pipe of their own (see
+    /// [`HostConfig::direct_output`]) or over the connection. Those of stderr are kept as evidence.
     Printed {
         /// Where it printed them.
         on: Printed,
         /// The bytes, in any split.
         bytes: &'a [u8],
     },
-    /// Both these pipes reached the end, or reading them failed.
+    /// Both such pipes reached the end, or reading them failed.
     PrintedClosed,
     /// The connection is up: the first, or one that was asked for again. The latter is better
     /// reported only once the peer has sent something on it, since a process that is about to end

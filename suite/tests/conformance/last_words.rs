@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use outboard::hclog::{Kind, Level};
 use outboard::{Exit, ExitReason, Host};
-use outboard_suite::proto::{CrashRequest, Nothing, Process as _, crash_request::How};
+use outboard_suite::proto::{
+    CrashRequest, Nothing, Process as _, crash_request::How, print_request::How as Print,
+};
 use outboard_suite::watched::Sink;
 
 use crate::harness::{Harness, Rig};
 use crate::leftovers;
 use crate::logs::Records;
-use crate::output::{Slow, synced};
+use crate::output::{Slow, print, synced};
 
 const PRINTED: &str = "a last order; ";
 const WRITTEN: &str = "fatal: no cheese";
@@ -162,6 +164,19 @@ pub async fn without_pipes_of_its_own_a_plugin_is_heard_all_the_same(h: Harness)
     let report = crashes(&h, rig, crash(How::Exit)).await;
     assert_eq!(report.stderr.last().map(String::as_str), Some(WRITTEN));
     drop((stdout, stderr));
+    // What has come over the connection is evidence, too, however it ends.
+    let (host, _stdout, stderr) = without(h.host([""; 0]));
+    let rig = h.start_host(host).await;
+    print(&rig, Print::Handler, true, "the cheese is old\n").await;
+    h.promptly(stderr.until_contains("old\n")).await;
+    let exited = rig.plugin.exited();
+    let killed = CrashRequest {
+        how: How::Kill.into(),
+        ..CrashRequest::default()
+    };
+    assert!(h.promptly(rig.process.crash(killed)).await.is_err());
+    let report = h.promptly(exited).await;
+    assert_eq!(report.stderr, ["the cheese is old"]);
     let (host, ..) = without(h.host(["--fail-first", "abort"]));
     let error = h.start_error(host).await;
     assert_eq!(error.evidence.stderr, ["no cheese today"]);

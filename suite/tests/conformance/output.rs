@@ -23,7 +23,7 @@ pub fn synced(host: Host) -> (Host, Sink, Sink) {
     (host, stdout, stderr)
 }
 
-async fn print(rig: &Rig, how: How, stderr: bool, text: &str) {
+pub async fn print(rig: &Rig, how: How, stderr: bool, text: &str) {
     let request = PrintRequest {
         how: how.into(),
         stderr,

@@ -1,0 +1,56 @@
+//! What a launch has of its own in the file system.
+
+use std::sync::Arc;
+
+use outboard_core::handshake::Protocol;
+use outboard_core::rpc::Transport;
+use outboard_core::rt::SharedRuntime;
+
+use super::Host;
+use super::printed::Reading;
+use crate::sys::direct;
+use crate::sys::private::PrivateDir;
+
+impl Host {
+    pub(super) fn has_sockets(&self) -> bool {
+        let has = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
+        self.transports.iter().any(has)
+    }
+
+    /// The pipes for what the plugin prints. It uses the connection for that where there are none.
+    pub(super) fn make_output_pipes(
+        &self,
+        runtime: &SharedRuntime,
+        dir: &PrivateDir,
+        plugin: &str,
+    ) -> Option<Reading> {
+        direct::make(dir.path(), self.socket_group.as_deref())
+            .and_then(|pipes| Reading::new(runtime, pipes))
+            .inspect_err(|error| {
+                tracing::debug!(
+                    target: "outboard",
+                    plugin, %error,
+                    "no pipes of their own for what the plugin prints"
+                );
+            })
+            .ok()
+    }
+
+    /// The directory for the sockets and pipes of this launch, where there is to be one.
+    pub(super) fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
+        if cfg!(not(unix)) || !self.private_socket_dir {
+            return None;
+        }
+        let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
+        PrivateDir::new(&base, self.socket_group.as_deref())
+            .inspect_err(|error| {
+                let base = base.display();
+                tracing::debug!(
+                    target: "outboard",
+                    plugin, %base, %error,
+                    "no directory of its own for the plugin's sockets"
+                );
+            })
+            .ok()
+    }
+}
