@@ -171,3 +171,37 @@ fn every_rule_is_broken_here() {
     }
     assert!(count > 80, "only {count} rules were found");
 }
+
+/// What no lint tells: that nothing in the core is an `async` function or block. Futures that it hands
+/// on are polled by others.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "reads the sources"
+)]
+fn nothing_in_the_core_is_async() {
+    let mut directories = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut files = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let is_async = words
+                    .into_iter()
+                    .any(|word| word == "async" || word == "await");
+                let number = number + 1;
+                assert!(!is_async, "{}:{number}: {line}", path.display());
+            }
+        }
+    }
+    assert!(files > 50, "{files} files: the sources are elsewhere");
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -99,14 +99,25 @@ pub trait Call: Send {
 ///
 /// # Errors
 /// The status of a call that is cut off, and `INTERNAL` if there is no message or a second one.
-pub async fn single_request(mut call: Box<dyn Call>) -> Result<Bytes, Status> {
-    let Some(message) = poll_fn(|cx| call.poll_message(cx)).await.transpose()? else {
-        return Err(no_request());
-    };
-    match poll_fn(|cx| call.poll_message(cx)).await.transpose()? {
-        None => Ok(message),
-        Some(_) => Err(second_request()),
-    }
+pub fn single_request(
+    mut call: Box<dyn Call>,
+) -> impl Future<Output = Result<Bytes, Status>> + Send + 'static {
+    let mut request = None;
+    poll_fn(move |cx| {
+        loop {
+            let next = ready!(call.poll_message(cx)).transpose();
+            return Poll::Ready(match (next, request.take()) {
+                (Ok(Some(message)), None) => {
+                    request = Some(message);
+                    continue;
+                }
+                (Ok(Some(_)), Some(_)) => Err(second_request()),
+                (Ok(None), Some(message)) => Ok(message),
+                (Ok(None), None) => Err(no_request()),
+                (Err(status), _) => Err(status),
+            });
+        }
+    })
 }
 
 /// The status of a call that ended without the one request its method takes.

@@ -1,6 +1,7 @@
 //! What a transport is to the driver.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::{Call, CallHead, Channel, MessageStream, OutMessage, Reply, Router, Status};
@@ -170,8 +171,10 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
         head: CallHead,
         message: OutMessage,
     ) -> BoxFuture<'static, Result<Reply<bytes::Bytes>, CallFailure<OutMessage>>> {
-        let call = self.unary(head, message);
-        Box::pin(async move { call.await.map_err(CallFailure::Ended) })
+        let mut call = self.unary(head, message);
+        Box::pin(poll_fn(move |cx| {
+            call.as_mut().poll(cx).map_err(CallFailure::Ended)
+        }))
     }
 
     /// As [`open`](Self::open), and gives the call back if this connection does not take it.
@@ -194,10 +197,8 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
 
     /// Resolves as soon as [`is_retiring`](Self::is_retiring) holds. Calls in flight go on.
     fn retiring(&self) -> BoxFuture<'static, ()> {
-        let closed = self.closed();
-        Box::pin(async move {
-            let _why = closed.await;
-        })
+        let mut closed = self.closed();
+        Box::pin(poll_fn(move |cx| closed.as_mut().poll(cx).map(drop)))
     }
 
     /// Resolves when something has come from the peer, or the connection is closed: that an address
