@@ -46,6 +46,9 @@ pub trait Client: Clone + Send + Sync + 'static {
     /// Sends the bytes there and back; how many came back.
     fn echo(&self, data: Vec<u8>) -> impl Future<Output = Result<usize, Failure>> + Send;
 
+    /// Has the plugin compute for so many microseconds.
+    fn compute(&self, micros: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Receives a stream; how many bytes came.
     fn download(
         &self,
@@ -149,6 +152,7 @@ impl<L: Launcher> Driver<L> {
                 let bytes = self.client()?.upload(piece, bytes).await?;
                 Ok(json!({ "bytes": bytes, "ns": nanos(begin.elapsed()) }))
             }
+            Order::Compute { callers, micros } => self.compute(callers, micros).await,
             Order::Plugins { count, rounds } => self.plugins(count, rounds).await,
         }
     }
@@ -203,6 +207,32 @@ impl<L: Launcher> Driver<L> {
             calls += result.await??;
         }
         Ok(json!({ "calls": calls, "ns": nanos(begin.elapsed()) }))
+    }
+
+    async fn compute(&self, callers: usize, micros: u64) -> Result<Value, Failure> {
+        let client = self.client()?;
+        let begin = Instant::now();
+        let mut waiting = Vec::new();
+        for _ in 0..callers {
+            let (done, result) = oneshot::channel();
+            let client = client.clone();
+            self.launcher.spawn(Box::pin(async move {
+                // Nobody listens any more when another caller has failed.
+                let _over = done.send(client.compute(micros).await);
+            }));
+            waiting.push(result);
+        }
+        let (done, beside) = oneshot::channel();
+        self.launcher.spawn(Box::pin(async move {
+            let begin = Instant::now();
+            let echoed = echo(&client, FIRST_CALL).await;
+            let _over = done.send(echoed.map(|()| begin.elapsed()));
+        }));
+        for result in waiting {
+            result.await??;
+        }
+        let all = begin.elapsed();
+        Ok(json!({ "ns": nanos(all), "echo": nanos(beside.await??) }))
     }
 
     async fn plugins(&self, count: usize, rounds: usize) -> Result<Value, Failure> {

@@ -49,6 +49,14 @@ pub enum Order {
         /// Bytes in all.
         bytes: usize,
     },
+    /// So many calls at once that each compute, and an echo beside them. Answer: `ns`, how long all of
+    /// them take together, and `echo`, how long that takes.
+    Compute {
+        /// How many calls.
+        callers: usize,
+        /// For how long each, in microseconds.
+        micros: u64,
+    },
     /// So many plugins under one host, launched one after the other, then called in turn. Answer:
     /// `launch` (for all, in nanoseconds), `calls` and `ns`, and `host_kib`, the host's resident
     /// set.
@@ -74,6 +82,7 @@ impl fmt::Display for Order {
             } => write!(f, "load {size} {callers} {millis}"),
             Self::Download { piece, bytes } => write!(f, "download {piece} {bytes}"),
             Self::Upload { piece, bytes } => write!(f, "upload {piece} {bytes}"),
+            Self::Compute { callers, micros } => write!(f, "compute {callers} {micros}"),
             Self::Plugins { count, rounds } => write!(f, "plugins {count} {rounds}"),
         }
     }
@@ -98,6 +107,10 @@ impl FromStr for Order {
             }),
             ("download", &[piece, bytes]) => Ok(Self::Download { piece, bytes }),
             ("upload", &[piece, bytes]) => Ok(Self::Upload { piece, bytes }),
+            ("compute", &[callers, micros]) => Ok(Self::Compute {
+                callers,
+                micros: micros as u64,
+            }),
             ("plugins", &[count, rounds]) => Ok(Self::Plugins { count, rounds }),
             _ => Err(format!("no such order: {line:?}").into()),
         }

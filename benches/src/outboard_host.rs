@@ -11,7 +11,7 @@ use crate::clock::monotonic_ns;
 use crate::drive::{Client, FIRST_CALL, Launch, Launcher, Plugin};
 use crate::probe::{MarkedRuntime, Marks};
 use crate::runtimes::TransportKind;
-use crate::service::{Bench as _, BenchClient, HANDSHAKE, NAME, Payload, Transfer, pieces};
+use crate::service::{Bench as _, BenchClient, HANDSHAKE, NAME, Payload, Transfer, Work, pieces};
 
 /// Launches plugins with outboard.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ impl Client for BenchClient {
     async fn echo(&self, data: Vec<u8>) -> Result<usize, Failure> {
         let reply = crate::service::Bench::echo(self, Payload { data }).await?;
         Ok(reply.data.len())
+    }
+
+    async fn compute(&self, micros: u64) -> Result<(), Failure> {
+        crate::service::Bench::compute(self, Work { micros }).await?;
+        Ok(())
     }
 
     async fn download(&self, piece: usize, bytes: usize) -> Result<usize, Failure> {

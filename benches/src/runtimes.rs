@@ -11,11 +11,13 @@ use outboard_core::rt::SharedRuntime;
 use crate::Failure;
 use crate::probe::{MarkedTransport, Marks};
 
-/// An async runtime, one thread of it.
+/// An async runtime, as a rule one thread of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuntimeKind {
     /// tokio, `current_thread`.
     Tokio,
+    /// tokio, with two worker threads.
+    Threads,
     /// async-executor on the adapter's own reactor: `Smol::block_on`.
     Smol,
     /// async-executor on async-io's reactor: `Smol::on`.
@@ -24,7 +26,7 @@ pub enum RuntimeKind {
 
 impl RuntimeKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncIo];
+    pub const ALL: [Self; 4] = [Self::Tokio, Self::Threads, Self::Smol, Self::AsyncIo];
     /// Those that are measured unless told otherwise.
     pub const USUAL: [Self; 2] = [Self::Tokio, Self::Smol];
 }
@@ -33,6 +35,7 @@ impl fmt::Display for RuntimeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tokio => "tokio",
+            Self::Threads => "tokio-threads",
             Self::Smol => "smol",
             Self::AsyncIo => "async-io",
         })
@@ -144,11 +147,11 @@ impl FromStr for TransportKind {
 pub fn run<T>(kind: RuntimeKind, main: impl AsyncFnOnce(SharedRuntime) -> T) -> Result<T, Failure> {
     match kind {
         #[cfg(feature = "tokio")]
-        RuntimeKind::Tokio => {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().build()?;
-            let shared = outboard::Tokio::from_handle(runtime.handle().clone()).into();
-            Ok(runtime.block_on(main(shared)))
+        RuntimeKind::Tokio => on_tokio(&mut tokio::runtime::Builder::new_current_thread(), main),
+        #[cfg(feature = "threads")]
+        RuntimeKind::Threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            on_tokio(builder.worker_threads(2), main)
         }
         #[cfg(feature = "smol")]
         RuntimeKind::Smol => Ok(outboard::Smol::block_on(|smol| main(smol.into()))),
@@ -161,6 +164,16 @@ pub fn run<T>(kind: RuntimeKind, main: impl AsyncFnOnce(SharedRuntime) -> T) -> 
         #[allow(unreachable_patterns)] // Reached in builds that lack one.
         _ => Err(not_built(kind)),
     }
+}
+
+#[cfg(feature = "tokio")]
+fn on_tokio<T>(
+    builder: &mut tokio::runtime::Builder,
+    main: impl AsyncFnOnce(SharedRuntime) -> T,
+) -> Result<T, Failure> {
+    let runtime = builder.enable_all().build()?;
+    let shared = outboard::Tokio::from_handle(runtime.handle().clone()).into();
+    Ok(runtime.block_on(main(shared)))
 }
 
 #[allow(dead_code)] // Unused where everything is built.

@@ -1,8 +1,10 @@
 //! The measured service on outboard.
 
+use std::time::{Duration, Instant};
+
 use outboard::{Handshake, Status, Streaming};
 
-pub use self::generated::{Bench, BenchClient, BenchServer, Moment, Payload, Transfer};
+pub use self::generated::{Bench, BenchClient, BenchServer, Moment, Payload, Transfer, Work};
 
 #[allow(missing_docs)] // The .proto file has them.
 mod generated {
@@ -27,6 +29,11 @@ impl Bench for Implementation {
         Ok(request)
     }
 
+    async fn compute(&self, request: Work) -> Result<Payload, Status> {
+        compute(request.micros);
+        Ok(Payload::default())
+    }
+
     async fn born(&self, _request: Payload) -> Result<Moment, Status> {
         Ok(Moment {
             monotonic_ns: self.born,
@@ -43,6 +50,14 @@ impl Bench for Implementation {
             bytes += piece.data.len() as u64;
         }
         Ok(Transfer { bytes, piece: 0 })
+    }
+}
+
+/// Keeps the thread busy for so many microseconds.
+pub fn compute(micros: u64) {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_micros(micros) {
+        std::hint::spin_loop();
     }
 }
 

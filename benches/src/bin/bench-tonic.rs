@@ -1,11 +1,13 @@
-//! The peer on tonic: `bench-tonic host|plugin`, over a unix socket, one thread each, with tonic's
-//! own defaults. It does less than go-plugin or outboard: no broker, no logs, no output of the
+//! The peer on tonic: `bench-tonic host|plugin [threads]`, over a unix socket, one thread each or, with
+//! `threads`, two, with tonic's own defaults. It does less than go-plugin or outboard: no broker, no logs, no output of the
 //! plugin, and ending the plugin is killing it.
 
 use std::process::Stdio;
 
 use outboard_benches::clock::monotonic_ns;
 use outboard_benches::drive::{Client, Driver, FIRST_CALL, Launch, Launcher, Plugin};
+use outboard_benches::runner::subject::THREADS;
+use outboard_benches::service::compute;
 use outboard_benches::{Failure, orders};
 use outboard_core::rt::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -18,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::generated::bench_client::BenchClient;
 use self::generated::bench_server::{Bench, BenchServer};
-use self::generated::{Moment, Payload, Transfer};
+use self::generated::{Moment, Payload, Transfer, Work};
 
 #[allow(unused_qualifications, unreachable_pub)] // tonic's generator does not mind.
 mod generated {
@@ -27,16 +29,21 @@ mod generated {
 
 fn main() -> Result<(), Failure> {
     let born = monotonic_ns();
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().build()?;
+    let threads = std::env::args().nth(2).is_some_and(|arg| arg == THREADS);
+    let mut builder = if threads {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = builder.worker_threads(2).enable_all().build()?;
     match std::env::args().nth(1).as_deref() {
         Some("plugin") => runtime.block_on(serve(born)),
         Some("host") => runtime.block_on(async {
-            let mut driver = Driver::new(Tonic);
+            let mut driver = Driver::new(Tonic { threads });
             orders::serve(async |order| driver.obey(order).await).await?;
             driver.end().await
         }),
-        _ => Err("usage: bench-tonic host|plugin".into()),
+        _ => Err("usage: bench-tonic host|plugin [threads]".into()),
     }
 }
 
@@ -64,6 +71,11 @@ impl Bench for Implementation {
 
     async fn echo(&self, request: Request<Payload>) -> Reply<Payload> {
         Ok(Response::new(request.into_inner()))
+    }
+
+    async fn compute(&self, request: Request<Work>) -> Reply<Payload> {
+        compute(request.into_inner().micros);
+        Ok(Response::new(Payload::default()))
     }
 
     async fn born(&self, _request: Request<Payload>) -> Reply<Moment> {
@@ -100,7 +112,9 @@ fn pieces(transfer: &Transfer) -> Result<impl Iterator<Item = Payload> + use<>, 
     }))
 }
 
-struct Tonic;
+struct Tonic {
+    threads: bool,
+}
 
 struct Running {
     child: Child,
@@ -115,6 +129,7 @@ impl Launcher for Tonic {
         let begin = monotonic_ns();
         let mut child = Command::new(std::env::current_exe()?)
             .arg("plugin")
+            .args(self.threads.then_some(THREADS))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -177,6 +192,11 @@ impl Client for BenchClient<Channel> {
         // tonic's clients are cloned for each caller; a call needs one of its own.
         let reply = Self::echo(&mut self.clone(), Payload { data }).await?;
         Ok(reply.into_inner().data.len())
+    }
+
+    async fn compute(&self, micros: u64) -> Result<(), Failure> {
+        Self::compute(&mut self.clone(), Work { micros }).await?;
+        Ok(())
     }
 
     async fn download(&self, piece: usize, bytes: usize) -> Result<usize, Failure> {

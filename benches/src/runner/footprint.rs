@@ -58,7 +58,7 @@ impl Plan {
                 Subject::Outboard { .. } if self.alone => programs.rust("bench-plugin")?,
                 Subject::Outboard { .. } | Subject::GoPlugin { .. } => continue,
                 Subject::Go(_) => programs.go("go-bench-plugin")?,
-                Subject::Tonic => programs.rust("bench-tonic")?,
+                Subject::Tonic | Subject::TonicThreads => programs.rust("bench-tonic")?,
                 Subject::Floor(_) => programs.rust("bench-floor")?,
             };
             let megabytes = Programs::stripped_size(&program)? as f64 / 1e6;
@@ -78,7 +78,7 @@ impl Plan {
                 if !dir.is_dir() {
                     (self.progress)(&format!("building programs with {name} alone"));
                     let feature = match runtime {
-                        RuntimeKind::Tokio => "tokio",
+                        RuntimeKind::Tokio | RuntimeKind::Threads => "tokio",
                         RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
                     };
                     let features = format!("{feature},{}", transport.feature());
@@ -90,6 +90,7 @@ impl Plan {
             | Subject::GoPlugin { .. }
             | Subject::Go(_)
             | Subject::Tonic
+            | Subject::TonicThreads
             | Subject::Floor(_) => Ok(self.programs.clone()),
         }
     }

@@ -27,6 +27,8 @@ pub enum Subject {
     Go(GoProtocol),
     /// tonic on both sides, over a unix socket.
     Tonic,
+    /// The same, with two threads on either side.
+    TonicThreads,
     /// A blocking ping-pong.
     Floor(Wire),
 }
@@ -39,6 +41,9 @@ pub enum GoProtocol {
     /// Go's own net/rpc in yamux.
     NetRpc,
 }
+
+/// The argument of `bench-tonic` that asks for two threads.
+pub const THREADS: &str = "threads";
 
 /// What the floor goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +155,12 @@ impl Subject {
                 command.arg(programs.go("go-bench-plugin")?);
                 command
             }
-            Self::Tonic => {
+            Self::Tonic | Self::TonicThreads => {
                 let mut command = Command::new(programs.rust("bench-tonic")?);
                 command.arg("host");
+                if *self == Self::TonicThreads {
+                    command.arg(THREADS);
+                }
                 command
             }
             Self::Floor(wire) => {
@@ -175,6 +183,7 @@ impl fmt::Display for Subject {
             Self::Go(GoProtocol::Grpc) => f.write_str("go-plugin"),
             Self::Go(GoProtocol::NetRpc) => f.write_str("go net/rpc"),
             Self::Tonic => f.write_str("tonic"),
+            Self::TonicThreads => f.write_str("tonic, 2 threads"),
             Self::Floor(Wire::Socket) => f.write_str("raw socket"),
             Self::Floor(Wire::Pipe) => f.write_str("raw pipe"),
         }

@@ -62,6 +62,8 @@ func obey(host *host, words []string) (answer, error) {
 		return host.download(numbers[0], numbers[1])
 	case "upload":
 		return host.upload(numbers[0], numbers[1])
+	case "compute":
+		return host.compute(numbers[0], numbers[1])
 	case "plugins":
 		return host.plugins(numbers[0], numbers[1])
 	}

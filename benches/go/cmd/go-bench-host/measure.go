@@ -101,7 +101,7 @@ func (h *host) streaming() (benchpb.BenchClient, error) {
 		return nil, errNotStarted
 	}
 	if h.running.grpc == nil {
-		return nil, errors.New("unsupported: net/rpc has no streams")
+		return nil, errors.New("unsupported: for gRPC only")
 	}
 	return h.running.grpc, nil
 }
@@ -151,6 +151,41 @@ func (h *host) upload(piece, bytes int) (answer, error) {
 		return nil, err
 	}
 	return answer{"bytes": taken.Bytes, "ns": time.Since(begin).Nanoseconds()}, nil
+}
+
+func (h *host) compute(callers, micros int) (answer, error) {
+	client, err := h.streaming()
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	var echo atomic.Int64
+	var failed atomic.Value
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			work := &benchpb.Work{Micros: uint64(micros)}
+			if _, err := client.Compute(context.Background(), work); err != nil {
+				failed.Store(err)
+			}
+		})
+	}
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		begin := time.Now()
+		if err := h.running.echo(make([]byte, 16)); err != nil {
+			failed.Store(err)
+		}
+		echo.Store(time.Since(begin).Nanoseconds())
+	}()
+	group.Wait()
+	took := time.Since(begin).Nanoseconds()
+	<-all
+	if err, ok := failed.Load().(error); ok {
+		return nil, err
+	}
+	return answer{"ns": took, "echo": echo.Load()}, nil
 }
 
 func (h *host) plugins(count, rounds int) (answer, error) {

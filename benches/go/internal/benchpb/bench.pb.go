@@ -119,6 +119,50 @@ func (x *Transfer) GetPiece() uint32 {
 	return 0
 }
 
+type Work struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Micros        uint64                 `protobuf:"varint,1,opt,name=micros,proto3" json:"micros,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Work) Reset() {
+	*x = Work{}
+	mi := &file_bench_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Work) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Work) ProtoMessage() {}
+
+func (x *Work) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Work.ProtoReflect.Descriptor instead.
+func (*Work) Descriptor() ([]byte, []int) {
+	return file_bench_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Work) GetMicros() uint64 {
+	if x != nil {
+		return x.Micros
+	}
+	return 0
+}
+
 // A point in time on the system's monotonic clock, which all processes share.
 type Moment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -129,7 +173,7 @@ type Moment struct {
 
 func (x *Moment) Reset() {
 	*x = Moment{}
-	mi := &file_bench_proto_msgTypes[2]
+	mi := &file_bench_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -141,7 +185,7 @@ func (x *Moment) String() string {
 func (*Moment) ProtoMessage() {}
 
 func (x *Moment) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_proto_msgTypes[2]
+	mi := &file_bench_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -154,7 +198,7 @@ func (x *Moment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moment.ProtoReflect.Descriptor instead.
 func (*Moment) Descriptor() ([]byte, []int) {
-	return file_bench_proto_rawDescGZIP(), []int{2}
+	return file_bench_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Moment) GetMonotonicNs() uint64 {
@@ -173,13 +217,16 @@ const file_bench_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"6\n" +
 	"\bTransfer\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x14\n" +
-	"\x05piece\x18\x02 \x01(\rR\x05piece\"+\n" +
+	"\x05piece\x18\x02 \x01(\rR\x05piece\"\x1e\n" +
+	"\x04Work\x12\x16\n" +
+	"\x06micros\x18\x01 \x01(\x04R\x06micros\"+\n" +
 	"\x06Moment\x12!\n" +
-	"\fmonotonic_ns\x18\x01 \x01(\x04R\vmonotonicNs2\xb2\x01\n" +
+	"\fmonotonic_ns\x18\x01 \x01(\x04R\vmonotonicNs2\xda\x01\n" +
 	"\x05Bench\x12&\n" +
 	"\x04Echo\x12\x0e.bench.Payload\x1a\x0e.bench.Payload\x12-\n" +
 	"\bDownload\x12\x0f.bench.Transfer\x1a\x0e.bench.Payload0\x01\x12+\n" +
-	"\x06Upload\x12\x0e.bench.Payload\x1a\x0f.bench.Transfer(\x01\x12%\n" +
+	"\x06Upload\x12\x0e.bench.Payload\x1a\x0f.bench.Transfer(\x01\x12&\n" +
+	"\aCompute\x12\v.bench.Work\x1a\x0e.bench.Payload\x12%\n" +
 	"\x04Born\x12\x0e.bench.Payload\x1a\r.bench.MomentB'Z%outboard.dev/benches/internal/benchpbb\x06proto3"
 
 var (
@@ -194,23 +241,26 @@ func file_bench_proto_rawDescGZIP() []byte {
 	return file_bench_proto_rawDescData
 }
 
-var file_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_bench_proto_goTypes = []any{
 	(*Payload)(nil),  // 0: bench.Payload
 	(*Transfer)(nil), // 1: bench.Transfer
-	(*Moment)(nil),   // 2: bench.Moment
+	(*Work)(nil),     // 2: bench.Work
+	(*Moment)(nil),   // 3: bench.Moment
 }
 var file_bench_proto_depIdxs = []int32{
 	0, // 0: bench.Bench.Echo:input_type -> bench.Payload
 	1, // 1: bench.Bench.Download:input_type -> bench.Transfer
 	0, // 2: bench.Bench.Upload:input_type -> bench.Payload
-	0, // 3: bench.Bench.Born:input_type -> bench.Payload
-	0, // 4: bench.Bench.Echo:output_type -> bench.Payload
-	0, // 5: bench.Bench.Download:output_type -> bench.Payload
-	1, // 6: bench.Bench.Upload:output_type -> bench.Transfer
-	2, // 7: bench.Bench.Born:output_type -> bench.Moment
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	2, // 3: bench.Bench.Compute:input_type -> bench.Work
+	0, // 4: bench.Bench.Born:input_type -> bench.Payload
+	0, // 5: bench.Bench.Echo:output_type -> bench.Payload
+	0, // 6: bench.Bench.Download:output_type -> bench.Payload
+	1, // 7: bench.Bench.Upload:output_type -> bench.Transfer
+	0, // 8: bench.Bench.Compute:output_type -> bench.Payload
+	3, // 9: bench.Bench.Born:output_type -> bench.Moment
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -227,7 +277,7 @@ func file_bench_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bench_proto_rawDesc), len(file_bench_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

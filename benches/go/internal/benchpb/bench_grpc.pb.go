@@ -24,6 +24,7 @@ const (
 	Bench_Echo_FullMethodName     = "/bench.Bench/Echo"
 	Bench_Download_FullMethodName = "/bench.Bench/Download"
 	Bench_Upload_FullMethodName   = "/bench.Bench/Upload"
+	Bench_Compute_FullMethodName  = "/bench.Bench/Compute"
 	Bench_Born_FullMethodName     = "/bench.Bench/Born"
 )
 
@@ -37,6 +38,8 @@ type BenchClient interface {
 	Download(ctx context.Context, in *Transfer, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Payload], error)
 	// Takes bytes and says how many came.
 	Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Payload, Transfer], error)
+	// Computes for that long, without waiting for anything.
+	Compute(ctx context.Context, in *Work, opts ...grpc.CallOption) (*Payload, error)
 	// When the plugin's main function began.
 	Born(ctx context.Context, in *Payload, opts ...grpc.CallOption) (*Moment, error)
 }
@@ -91,6 +94,16 @@ func (c *benchClient) Upload(ctx context.Context, opts ...grpc.CallOption) (grpc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Bench_UploadClient = grpc.ClientStreamingClient[Payload, Transfer]
 
+func (c *benchClient) Compute(ctx context.Context, in *Work, opts ...grpc.CallOption) (*Payload, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payload)
+	err := c.cc.Invoke(ctx, Bench_Compute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *benchClient) Born(ctx context.Context, in *Payload, opts ...grpc.CallOption) (*Moment, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Moment)
@@ -111,6 +124,8 @@ type BenchServer interface {
 	Download(*Transfer, grpc.ServerStreamingServer[Payload]) error
 	// Takes bytes and says how many came.
 	Upload(grpc.ClientStreamingServer[Payload, Transfer]) error
+	// Computes for that long, without waiting for anything.
+	Compute(context.Context, *Work) (*Payload, error)
 	// When the plugin's main function began.
 	Born(context.Context, *Payload) (*Moment, error)
 	mustEmbedUnimplementedBenchServer()
@@ -131,6 +146,9 @@ func (UnimplementedBenchServer) Download(*Transfer, grpc.ServerStreamingServer[P
 }
 func (UnimplementedBenchServer) Upload(grpc.ClientStreamingServer[Payload, Transfer]) error {
 	return status.Error(codes.Unimplemented, "method Upload not implemented")
+}
+func (UnimplementedBenchServer) Compute(context.Context, *Work) (*Payload, error) {
+	return nil, status.Error(codes.Unimplemented, "method Compute not implemented")
 }
 func (UnimplementedBenchServer) Born(context.Context, *Payload) (*Moment, error) {
 	return nil, status.Error(codes.Unimplemented, "method Born not implemented")
@@ -192,6 +210,24 @@ func _Bench_Upload_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Bench_UploadServer = grpc.ClientStreamingServer[Payload, Transfer]
 
+func _Bench_Compute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Work)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BenchServer).Compute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Bench_Compute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BenchServer).Compute(ctx, req.(*Work))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Bench_Born_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Payload)
 	if err := dec(in); err != nil {
@@ -220,6 +256,10 @@ var Bench_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Echo",
 			Handler:    _Bench_Echo_Handler,
+		},
+		{
+			MethodName: "Compute",
+			Handler:    _Bench_Compute_Handler,
 		},
 		{
 			MethodName: "Born",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/rpc"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"golang.org/x/sys/unix"
@@ -61,6 +62,13 @@ type implementation struct {
 
 func (*implementation) Echo(_ context.Context, request *benchpb.Payload) (*benchpb.Payload, error) {
 	return request, nil
+}
+
+func (*implementation) Compute(_ context.Context, request *benchpb.Work) (*benchpb.Payload, error) {
+	begin := time.Now()
+	for time.Since(begin) < time.Duration(request.Micros)*time.Microsecond {
+	}
+	return &benchpb.Payload{}, nil
 }
 
 func (s *implementation) Born(context.Context, *benchpb.Payload) (*benchpb.Moment, error) {
