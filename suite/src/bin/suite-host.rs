@@ -165,6 +165,11 @@ mod unix {
         let mut calls = pin!(calls);
         if half_written {
             kill_process(pid, Signal::STOP)?;
+            // Each of its threads has to be told.
+            waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT,
+            )?;
             for _ in 0..100 {
                 if poll_immediate(calls.as_mut()).await.is_some() {
                     return Err("a stopped plugin has answered".into());
