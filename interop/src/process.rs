@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long to wait for something that another process does.
 #[derive(Debug, Clone, Copy)]
@@ -55,10 +55,29 @@ pub fn sockets_in(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until the process is gone and says whether that came to pass. A
-/// process that is not our child can only be asked about, hence the polling.
+/// Waits until the process is gone and says whether that came to pass.
 #[must_use]
 pub fn wait_until_gone(pid: u32, wait: Wait) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use rustix::process::{PidfdFlags, pidfd_open};
+        let Ok(pidfd) = pidfd_open(unix_pid(pid), PidfdFlags::empty()) else {
+            return !is_alive(pid);
+        };
+        let limit = Timespec::try_from(wait.0).expect("short");
+        let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+        poll(&mut ended, Some(&limit)) == Ok(1)
+    }
+    #[cfg(not(target_os = "linux"))]
+    poll_until_gone(pid, wait)
+}
+
+/// A process that is not our child can only be asked about there.
+#[cfg(not(target_os = "linux"))]
+fn poll_until_gone(pid: u32, wait: Wait) -> bool {
+    use std::time::Instant;
+
     let end = Instant::now() + wait.0;
     while is_alive(pid) {
         if Instant::now() >= end {

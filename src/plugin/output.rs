@@ -149,6 +149,9 @@ impl Output {
                 false
             });
             state.cost -= freed;
+            drop(state);
+            // A print may wait for the room.
+            self.room.notify_all();
             return taken;
         }
         Vec::new()

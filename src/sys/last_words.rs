@@ -2,12 +2,11 @@
 //! handshake line is told why, and text on stderr that was not sent goes to the log.
 
 use std::fs::File;
-use std::io::{PipeReader, Read as _, Write as _};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use outboard_core::handshake::Refusal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::stdio::{Events, write_log};
 use super::{cleanup, sigpipe};
@@ -24,7 +23,8 @@ struct State {
     stdout: Option<File>,
     /// The last panic, in short.
     panicked: Option<String>,
-    /// The pipe behind the captured descriptor 2, unless that is the host's.
+    /// The pipe behind the captured descriptor 2, unless that is the host's. Never blocking: the watching
+    /// thread reads it, too.
     stderr: Option<PipeReader>,
     events: Arc<dyn Events>,
 }
@@ -68,8 +68,8 @@ fn lock() -> std::sync::MutexGuard<'static, Option<State>> {
 }
 
 impl State {
-    /// What is queued, then what nobody has read yet.
-    fn log_unsent(&mut self) {
+    /// What is queued, then what nobody has read yet, and what is just being queued.
+    fn log_unsent(&mut self, log: &mut dyn FnMut(&[u8])) {
         /// A pipe's worth and more: who still prints meanwhile is not waited for.
         const READS: usize = 16;
         let Some(stderr) = &mut self.stderr else {
@@ -78,22 +78,16 @@ impl State {
         };
         let mut buffer = vec![0; 64 * 1024];
         for _ in 0..READS {
-            log_queued(&*self.events);
-            let now = Timespec::default();
-            let mut fds = [PollFd::new(stderr, PollFlags::IN)];
-            if !matches!(poll(&mut fds, Some(&now)), Ok(1)) {
-                break;
-            }
+            log_queued(&*self.events, log);
             match stderr.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Nothing is there: the pipe is not waited for.
                 Ok(0) | Err(_) => break,
-                Ok(count) => {
-                    let _unread = write_log(&buffer[..count]);
-                }
+                Ok(count) => log(&buffer[..count]),
             }
         }
-        // The watching thread may have read a piece and not queued it yet, which takes no time.
-        std::thread::sleep(Duration::from_millis(1));
-        log_queued(&*self.events);
+        until_queued();
+        log_queued(&*self.events, log);
     }
 
     fn refuse(&mut self, reason: &str) {
@@ -108,12 +102,43 @@ impl State {
     }
 }
 
-fn log_queued(events: &dyn Events) {
+fn log_queued(events: &dyn Events, log: &mut dyn FnMut(&[u8])) {
     let unsent = events.unsent_stderr();
     if !unsent.is_empty() {
-        // Without a reader there is nobody to tell.
-        let _unread = write_log(&unsent);
+        log(&unsent);
     }
+}
+
+/// How long the exit waits for [`InHand`] to be dropped. (A choice: it takes no time, unless the queue
+/// is full of what was printed on stdout.)
+const QUEUED_WITHIN: Duration = Duration::from_millis(100);
+
+/// How many pieces of what was printed watching threads have in hand. Held for as long as it takes to
+/// look, also at the exit.
+static IN_HAND: Mutex<u32> = Mutex::new(0);
+static QUEUED: Condvar = Condvar::new();
+
+/// What is read while this exists is queued before it is dropped.
+pub(super) struct InHand(());
+
+impl InHand {
+    pub(super) fn begin() -> Self {
+        *IN_HAND.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(())
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        *IN_HAND.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        QUEUED.notify_all();
+    }
+}
+
+/// Waits until what was read from the pipe is in the queue.
+fn until_queued() {
+    let in_hand = IN_HAND.lock().unwrap_or_else(PoisonError::into_inner);
+    let _late = QUEUED.wait_timeout_while(in_hand, QUEUED_WITHIN, |count| *count > 0);
 }
 
 /// Called by `exit` and by returning from `main`, while other threads may hold any lock.
@@ -127,10 +152,77 @@ extern "C" fn at_exit() {
     if state.pid != std::process::id() {
         return;
     }
-    state.log_unsent();
+    state.log_unsent(&mut |bytes| {
+        // Without a reader there is nobody to tell.
+        let _unread = write_log(bytes);
+    });
     let reason = match state.panicked.take() {
         Some(panic) => format!("it panicked: {panic}"),
         None => "its program ended before it served; what it wrote on stderr may tell why".into(),
     };
     state.refuse(&reason);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::sys::stdio::Stream;
+
+    /// Where the watching thread queues what it has read. Says when somebody looks.
+    struct Queue(Mutex<Vec<u8>>, mpsc::Sender<()>);
+
+    impl Events for Queue {
+        fn printed(&self, _: Stream, bytes: &[u8]) {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+        }
+
+        fn host_gone(&self) -> Option<Duration> {
+            None
+        }
+
+        fn orphaned(&self) {}
+
+        fn released(&self) -> bool {
+            false
+        }
+
+        fn unsent_stderr(&self) -> Vec<u8> {
+            let _over = self.1.send(());
+            std::mem::take(&mut self.0.lock().expect("no panic"))
+        }
+    }
+
+    #[test]
+    fn what_is_just_being_queued_is_waited_for() {
+        let (looks, looked) = mpsc::channel();
+        let queue = Arc::new(Queue(Mutex::default(), looks));
+        let (stderr, mut printing) = std::io::pipe().expect("a pipe");
+        rustix::io::ioctl_fionbio(&stderr, true).expect("a pipe");
+        printing.write_all(b"in the pipe, ").expect("room");
+        let mut state = State {
+            pid: std::process::id(),
+            stdout: None,
+            panicked: None,
+            stderr: Some(stderr),
+            events: Arc::clone(&queue) as Arc<dyn Events>,
+        };
+        let (begun, in_hand) = mpsc::channel();
+        let watching = std::thread::spawn(move || {
+            let piece = InHand::begin();
+            begun.send(()).expect("waited for");
+            // The exit has begun, and found nothing queued.
+            looked.recv().expect("it looks");
+            looked.recv().expect("it looks again");
+            queue.printed(Stream::Stderr, b"in hand");
+            drop(piece);
+        });
+        in_hand.recv().expect("it begins");
+        let mut log = Vec::new();
+        state.log_unsent(&mut |bytes| log.extend_from_slice(bytes));
+        assert_eq!(String::from_utf8_lossy(&log), "in the pipe, in hand");
+        watching.join().expect("no panic");
+        drop(printing);
+    }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, Joined, SharedRuntime};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use rustix::io::fcntl_dupfd_cloexec;
+use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::watcher::{Watched, Watcher};
@@ -100,6 +100,8 @@ pub(crate) fn claim(events: Arc<dyn Events>, output: Option<&Path>) -> io::Resul
     let err_rest = if is_direct {
         None
     } else {
+        // Two read from it: what one has seen the other may have taken.
+        ioctl_fionbio(&err.0, true)?;
         Some(err.0.try_clone()?)
     };
     let watcher = Watcher::start(

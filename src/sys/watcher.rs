@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::last_words;
 use super::stdio::{Events, Stream, can_hang_up};
 
 /// What the thread watches.
@@ -272,6 +273,7 @@ impl State {
                 let Some(pipe) = &mut self.captured[index] else {
                     return;
                 };
+                let _in_hand = (index == 1).then(last_words::InHand::begin);
                 match pipe.read(buffer) {
                     Ok(0) => self.captured[index] = None,
                     Ok(count) => events.printed(stream, &buffer[..count]),

@@ -12,6 +12,8 @@ use outboard::{
     Command, ConfigError, Exit, Handshake, Host, HostError, StartError, StartFailure, StartPhase,
 };
 
+use rustix::fs::{CWD, Mode, mkfifoat};
+
 use crate::harness::{FAKE, Harness};
 use crate::leftovers::{self, processes_of};
 
@@ -386,16 +388,14 @@ pub async fn lines_of_all_lengths_are_accepted(h: Harness) {
 pub async fn a_socket_that_nobody_was_told_of_goes_with_its_plugin(h: Harness) {
     for end in ["is given up", "is killed", "loses its runtime"] {
         let told = h.dir().join("told");
+        // What is written into it is waited for.
+        let mode = Mode::RUSR | Mode::WUSR;
+        mkfifoat(CWD, &told, mode).expect("made");
         let bound = Command::new(FAKE).args(["bound", told.to_str().expect("text")]);
         let host = h.host_of(bound);
         let dir_of = {
             let told = told.clone();
-            move || loop {
-                match std::fs::read_to_string(&told) {
-                    Ok(dir) if !dir.is_empty() => break PathBuf::from(dir),
-                    Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(1)),
-                }
-            }
+            move || PathBuf::from(std::fs::read_to_string(&told).expect("it is told"))
         };
         let dir = match end {
             "is killed" => {
