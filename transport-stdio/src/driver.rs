@@ -10,7 +10,8 @@ use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rpc::{self, Budget, LostHook, Spin, Status};
 use outboard_core::rt::{BoxFuture, Timer};
 
-use crate::server::{Handler, Job};
+use crate::handler::Handler;
+use crate::server::Job;
 use crate::session::{Drain, Note, Session, State, drop_foreign, own};
 use crate::wakers::Clones;
 use crate::wire::close;

@@ -12,6 +12,7 @@ mod client;
 mod connection;
 mod driver;
 mod gate;
+mod handler;
 mod pump;
 mod server;
 mod session;
