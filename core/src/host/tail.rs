@@ -193,13 +193,24 @@ impl Tail {
 /// nothing of the program, and would push out what does. Its errors do, as panics of handlers.
 fn is_of_outboard(line: &[u8]) -> bool {
     /// As outboard's own plugins print it; others need no look.
-    const MODULE: &[u8] = br#""@module":"outboard""#;
+    const MODULE: &[u8] = br#""@module":"outboard"#;
+    /// What runs in a plugin. Crates of others may have such names, too.
+    const CRATES: [&str; 7] = [
+        "outboard",
+        "outboard_core",
+        "outboard_transport_h2",
+        "outboard_transport_stdio",
+        "outboard_runtime_tokio",
+        "outboard_runtime_smol",
+        "outboard_runtime_unix",
+    ];
     if line.first() != Some(&b'{') || memchr::memmem::find(line, MODULE).is_none() {
         return false;
     }
     let record = hclog::parse(line);
+    let of = record.module().and_then(|module| module.split("::").next());
     record.kind == Kind::Structured
-        && record.module() == Some("outboard")
+        && of.is_some_and(|of| CRATES.contains(&of))
         && record.level < hclog::Level::Error
 }
 

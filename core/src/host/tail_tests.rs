@@ -32,6 +32,29 @@ fn what_is_printed_beside_the_log_does_not_cut_its_lines() {
 }
 
 #[test]
+fn what_outboard_logs_on_the_way_is_no_evidence() {
+    let mut tail = Tail::new(9, 4000);
+    for (module, level, kept) in [
+        ("outboard", "debug", false),
+        ("outboard", "warn", false),
+        ("outboard", "error", true),
+        ("outboard_transport_h2::server", "debug", false),
+        ("outboard_transport_stdio::session::after", "warn", false),
+        ("outboard_shop", "debug", true),
+        ("outboards", "debug", true),
+        ("shop", "trace", true),
+    ] {
+        let before = tail.lines().len();
+        let record =
+            format!(r#"{{"@level":"{level}","@message":"of {module}","@module":"{module}"}}"#);
+        tail.push(record.as_bytes());
+        assert_eq!(tail.lines().len() > before, kept, "{module}, unended");
+        tail.push(b"\n");
+        assert_eq!(tail.lines().len() > before, kept, "{module}");
+    }
+}
+
+#[test]
 fn log_records_are_shown_as_text() {
     let mut tail = Tail::new(3, 4000);
     tail.push(br#"{"@level":"error","@message":"it broke\nat x","@module":"m","n":3}"#);
