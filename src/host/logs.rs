@@ -318,3 +318,52 @@ fn emit(plugin: &str, record: &Record) {
 fn only_module(record: &Record) -> bool {
     record.fields.keys().all(|key| key == "@module")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What a hook has got after these.
+    fn messages(feed: impl FnOnce(&mut LogPump, Instant)) -> Vec<String> {
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&records);
+        let hook: LogHook = Box::new(move |record| {
+            let mut told = told.lock().expect("no panic");
+            told.push(record.message.clone());
+        });
+        let mut pump = LogPump::new("it".to_owned(), true, None, Some(hook), u32::MAX);
+        let now = Instant::now();
+        feed(&mut pump, now);
+        pump.finish(now);
+        std::mem::take(&mut *records.lock().expect("no panic"))
+    }
+
+    #[test]
+    fn what_comes_beside_the_log_does_not_cut_its_lines() {
+        let all = messages(|pump, now| {
+            pump.early(now, b"before\nha");
+            pump.stderr(now, br#"{"@level":"info","@message":"a re"#);
+            pump.early(now, b"lf\nthe last");
+            pump.stderr(now, b"cord\"}\nnext ");
+        });
+        assert_eq!(all, ["before", "a record", "next ", "half", "the last"]);
+    }
+
+    #[test]
+    fn a_line_without_end_beside_the_log_is_not_held_for_ever() {
+        let mut held = 0;
+        let all = messages(|pump, now| {
+            pump.stderr(now, b"has begun");
+            for _ in 0..100 {
+                pump.early(now, &[b'x'; 1 << 14]);
+                held = held.max(pump.aside.len());
+            }
+        });
+        assert!(held <= 2 * DEFAULT_BUFFER, "{held}");
+        assert_eq!(all[0], "has begun");
+        let came: usize = all[1..].iter().map(String::len).sum();
+        assert_eq!(came, 100 << 14);
+    }
+}

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
 use outboard::{Code, Exit, ExitReason, Health, PingError, ShutdownError, Streaming};
-use outboard_suite::PROBE;
-use outboard_suite::proto::{Flag, Nothing, Probe as _, ProbeClient, Process as _};
+use outboard_suite::proto::{
+    Flag, Nothing, PrintRequest, Probe as _, ProbeClient, Process as _, ProcessClient,
+    print_request::How,
+};
+use outboard_suite::{PROBE, PROCESS};
 
 use crate::broker::borrow;
 use crate::calls::payload;
@@ -372,7 +375,19 @@ pub async fn a_plugin_may_outlive_its_host(h: Harness) {
     let second = h.second_host(&socket).await;
     let probe: ProbeClient = second.dispense(PROBE).await.expect("no names are given");
     assert_eq!(probe.echo(payload("second")).await, Ok(payload("second")));
-    drop(probe);
+    // Its prints neither break nor wait for ever, although who read them is gone.
+    let process: ProcessClient = second.dispense(PROCESS).await.expect("no names are given");
+    for stderr in [false, true] {
+        let request = PrintRequest {
+            how: How::Handler.into(),
+            stderr,
+            text: "x".repeat(64 << 10),
+            repeat: 8,
+        };
+        let printed = h.promptly(process.print(request)).await;
+        printed.expect("it prints");
+    }
+    drop((probe, process));
     second.kill().await;
     leftovers::kill(plugin);
     let dir = socket.parent().expect("a directory of its own");
