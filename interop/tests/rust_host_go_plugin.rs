@@ -3,7 +3,7 @@
 
 use outboard_interop::{
     go,
-    rust_host::{Peer, calls, life, output, reconnect, refused, services, wrapped},
+    rust_host::{Peer, calls, few_streams, life, output, reconnect, refused, services, wrapped},
 };
 
 /// One test per scenario.
@@ -27,6 +27,8 @@ scenarios! {
         stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call
         killed dropped runtime_dropped grandchild environment two_at_once;
+    few_streams: few_streams few_streams_held few_streams_warning
+        few_streams_one_connection;
     reconnect: connection_age connection_cut stream_ids;
     wrapped: wrapped_failed_start wrapped_killed;
     refused: dies_first cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;

@@ -31,6 +31,7 @@ use self::state::{Early, Inside, State};
 pub(crate) use self::control::Generation;
 pub use self::error::BrokerError;
 pub(crate) use self::listen::ListenPolicy;
+pub(crate) use self::redial::connect;
 pub use self::served::Served;
 
 /// Passes live interfaces between the two sides of one connection.

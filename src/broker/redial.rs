@@ -36,7 +36,7 @@ fn limits() -> LinkConfig {
 }
 
 /// Connects to where an id is served. The errors of the system are told with what they mean there.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     runtime: SharedRuntime,
     endpoint: Endpoint,
 ) -> Result<BoxByteStream, Fault> {

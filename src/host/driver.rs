@@ -559,16 +559,17 @@ impl Driver {
             self.proving = Some((inside, heard));
             return;
         }
-        let authority = self
-            .machine
-            .announced()
-            .map(Endpoint::authority)
-            .unwrap_or_default();
-        self.establish(transport, io, authority);
+        let endpoint = self.machine.announced().cloned();
+        self.establish(transport, io, endpoint);
     }
 
-    fn establish(&mut self, transport: Arc<dyn Transport>, io: BoxByteStream, authority: String) {
-        let (link, inside) = Link::establish(&self.runtime, transport, io, authority, &self.shared);
+    fn establish(
+        &mut self,
+        transport: Arc<dyn Transport>,
+        io: BoxByteStream,
+        endpoint: Option<Endpoint>,
+    ) {
+        let (link, inside) = Link::establish(&self.runtime, transport, io, endpoint, &self.shared);
         self.watch = Some(inside.watch());
         self.link = Some(link);
         self.input(HostInput::Connected);
@@ -600,7 +601,7 @@ impl Driver {
         self.establish(
             transport,
             Box::new(Joined::new(stdout, stdin).behind(before)),
-            "localhost".to_owned(),
+            None,
         );
         // It is the transport's from now on.
         self.input(HostInput::StdoutClosed);

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, FutureExt as _, Shared as SharedFuture, select};
+use outboard_core::endpoint::Endpoint;
 use outboard_core::handshake::Protocol;
 use outboard_core::host::{HostInput, Printed};
 use outboard_core::link::LinkInput;
@@ -21,6 +22,7 @@ use outboard_core::wire::plugin::{
 
 use super::printed::hand_over;
 use super::running::{ExitReport, Shared};
+use super::standing::{Standing, StandingParts};
 use crate::broker::{Broker, BrokerParts, Generation};
 use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
 use crate::link::{self, Stable};
@@ -33,6 +35,7 @@ pub(super) struct Link {
     pub(super) broker: Broker,
     /// The same connection, if its inside can be replaced.
     stable: Option<Arc<Stable>>,
+    standing: Standing,
     transport: Arc<dyn Transport>,
     config: ConnectionConfig,
 }
@@ -82,16 +85,20 @@ const EXPLAIN_WITHIN: Duration = Duration::from_millis(500);
 const LAST_OUTPUT: Duration = Duration::from_millis(100);
 
 impl Link {
-    /// Makes the connection over `io` and opens the two streams that go-plugin's host opens on
-    /// every connection. Nothing is waited for: a Go plugin sends response headers only with the
-    /// first message, which may never come.
+    /// Makes the connection over `io`, on which the two streams will be opened that go-plugin's host
+    /// has. Nothing is waited for: a Go plugin sends response headers only with the first message,
+    /// which may never come.
     pub(super) fn establish(
         runtime: &SharedRuntime,
         transport: Arc<dyn Transport>,
         io: BoxByteStream,
-        authority: String,
+        endpoint: Option<Endpoint>,
         shared: &Arc<Shared>,
     ) -> (Self, Inside) {
+        let authority = match &endpoint {
+            Some(endpoint) => endpoint.authority(),
+            None => "localhost".to_owned(),
+        };
         let config = ConnectionConfig {
             max_message_size: shared.settings().max_message_size,
             authority,
@@ -119,25 +126,28 @@ impl Link {
             Some(stable) => Arc::clone(stable) as Arc<dyn Connection>,
             None => Arc::clone(&inside),
         };
-        let standing = Standing {
-            connection: Arc::downgrade(&connection),
-            stable: stable.as_ref().map(Arc::downgrade),
-        };
-        let channel = Channel::new(Arc::clone(&connection));
-        let output = open_stdio(&channel);
-        let stdio = sync_stdio(standing.clone(), output, Arc::clone(shared));
+        let standing = Standing::new(StandingParts {
+            runtime,
+            transport: &transport,
+            config: &config,
+            endpoint,
+            connection: &connection,
+            stable: stable.as_ref(),
+            shared,
+        });
+        let stdio = sync_stdio(standing.clone(), Arc::clone(shared));
         runtime.spawn(Box::pin(stdio));
         if inside.sub_channels().is_none() {
             let (outgoing, generation) = broker.outgoing();
-            let incoming = open_control(&channel, outgoing);
             let broker = broker.clone();
-            let control = keep_control(standing, broker, generation, incoming);
+            let control = keep_control(standing.clone(), broker, generation, outgoing);
             runtime.spawn(Box::pin(control));
         }
         let link = Self {
             connection,
             broker,
             stable,
+            standing,
             transport,
             config,
         };
@@ -210,11 +220,13 @@ impl Link {
     }
 
     /// Asks the plugin to end, which it was whatever comes of it: go-plugin's plugins die before they
-    /// answer. Only one without a controller was not.
+    /// answer. Only one without a controller was not. It does not wait for a stream that calls hold.
     pub(super) fn call_shutdown(&self) -> BoxFuture<'static, HostInput<'static>> {
         let channel = Channel::new(Arc::clone(&self.connection));
-        let call = call_unary::<_, Empty>(&channel, CONTROLLER.methods[0].path, &Empty {});
+        let spare = self.standing.spare();
         Box::pin(async move {
+            let channel = spare.await.unwrap_or(channel);
+            let call = call_unary::<_, Empty>(&channel, CONTROLLER.methods[0].path, &Empty {});
             match call.await {
                 Err(status) if status.code() == Code::Unimplemented => {
                     HostInput::ShutdownUnsupported
@@ -286,47 +298,29 @@ fn explain(
     })
 }
 
-/// What the streams that stand as long as the plugin runs are opened on, as often as needed. They
-/// do not keep the connection from being closed.
-#[derive(Clone)]
-struct Standing {
-    connection: Weak<dyn Connection>,
-    stable: Option<Weak<Stable>>,
-}
-
-impl Standing {
-    fn channel(&self) -> Option<Channel> {
-        self.connection.upgrade().map(Channel::new)
-    }
-
-    /// Whether a stream that ended with this is to be opened again: its connection was lost, and
-    /// there will be another.
-    fn comes_back(&self, status: &Status) -> bool {
-        let stable = self.stable.as_ref().and_then(Weak::upgrade);
-        status.is_connection_lost() && stable.is_some_and(|stable| stable.comes_back())
-    }
-}
-
 fn open_control(channel: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<ConnInfo> {
     call_bidirectional(channel, BROKER.methods[0].path, outgoing)
 }
 
 /// Keeps the broker's control stream open.
 async fn keep_control(
-    standing: Standing,
+    mut standing: Standing,
     broker: Broker,
     mut generation: Generation,
-    mut incoming: Streaming<ConnInfo>,
+    mut outgoing: Streaming<ConnInfo>,
 ) {
     let ended = loop {
-        let ended = broker.listen_to(incoming, generation).await;
-        match (ended, standing.channel()) {
-            (Err(status), Some(channel)) if standing.comes_back(&status) => {
-                let outgoing;
+        let opened = standing.open(|channel| open_control(channel, outgoing));
+        let (incoming, own) = match opened.await {
+            Ok(opened) => opened,
+            Err(status) => break Err(status),
+        };
+        let listening = broker.listen_to(incoming, generation);
+        match standing.follow(own, listening).await {
+            Err(status) if standing.comes_back(&status) => {
                 (outgoing, generation) = broker.outgoing_again(generation);
-                incoming = open_control(&channel, outgoing);
             }
-            (ended, _) => break ended,
+            ended => break ended,
         }
     };
     broker.control_ended(generation, &ended);
@@ -337,20 +331,20 @@ fn open_stdio(channel: &Channel) -> Streaming<StdioData> {
 }
 
 /// Hands what the plugin prints to the user's writers until the plugin has no more.
-async fn sync_stdio(standing: Standing, mut stream: Streaming<StdioData>, shared: Arc<Shared>) {
+async fn sync_stdio(mut standing: Standing, shared: Arc<Shared>) {
     let ended = AtEnd(shared, Shared::set_stdio_ended);
     let shared = &ended.0;
-    while let Err(status) = copy_stdio(stream, shared).await {
-        match standing.channel().filter(|_| standing.comes_back(&status)) {
-            Some(channel) => stream = open_stdio(&channel),
-            None => {
-                return note_end(
-                    shared.name(),
-                    &status,
-                    shared.settings().sync.wanted().contains(&true),
-                );
-            }
-        }
+    loop {
+        let status = match standing.open(open_stdio).await {
+            Ok((stream, own)) => match standing.follow(own, copy_stdio(stream, shared)).await {
+                Ok(()) => return,
+                Err(status) if standing.comes_back(&status) => continue,
+                Err(status) => status,
+            },
+            Err(status) => status,
+        };
+        let wanted = shared.settings().sync.wanted().contains(&true);
+        return note_end(shared.name(), &status, wanted);
     }
 }
 

@@ -8,6 +8,7 @@ mod logs;
 mod places;
 mod printed;
 mod running;
+mod standing;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};

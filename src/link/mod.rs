@@ -5,6 +5,8 @@
 //! move to it if the present one turns out not to take them any more. A call that the peer has begun
 //! with is never made twice.
 
+mod limit;
+mod place;
 mod streaming;
 #[cfg(all(test, unix))]
 mod tests;
@@ -23,6 +25,8 @@ use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{Call, CallHead, Connection, MessageStream, OutMessage, Reply, Status};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 
+use self::limit::MaxCalls;
+use self::place::Place;
 use self::streaming::Slot;
 use self::unary::Unary;
 
@@ -55,8 +59,8 @@ struct State {
     epoch: u64,
     /// Earlier insides that go on with calls, by their epoch.
     retired: BTreeMap<u64, Arc<dyn Connection>>,
-    /// Unary calls that wait, in the order in which they came.
-    unary: BTreeMap<u64, Waker>,
+    /// Unary calls and others who wait, in the order in which they came.
+    waiting: BTreeMap<u64, Waker>,
     /// Streaming calls that wait, in the order in which they came. Nobody needs to poll them.
     streaming: VecDeque<Weak<Slot>>,
     tickets: u64,
@@ -104,7 +108,7 @@ impl Stable {
             stage: Stage::Up(inside),
             epoch: 0,
             retired: BTreeMap::new(),
-            unary: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             streaming: VecDeque::new(),
             tickets: 0,
             closed: Some(closed),
@@ -137,7 +141,7 @@ impl Stable {
             if waiting.is_empty() {
                 state.epoch += 1;
                 state.stage = Stage::Up(inside);
-                let wakers = std::mem::take(&mut state.unary);
+                let wakers = std::mem::take(&mut state.waiting);
                 drop(state);
                 wakers.into_values().for_each(Waker::wake);
                 return;
@@ -263,7 +267,7 @@ impl Shared {
                 }
             }
         }
-        let wakers = std::mem::take(&mut state.unary);
+        let wakers = std::mem::take(&mut state.waiting);
         let slots = std::mem::take(&mut state.streaming);
         let closed = match end {
             End::GivenUp => None,
@@ -311,6 +315,10 @@ impl Connection for Stable {
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
         let head = limited(head, &self.0.runtime);
         streaming::open(&self.0, head, messages)
+    }
+
+    fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
+        Box::pin(MaxCalls::new(&self.0))
     }
 
     fn drain(&self) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use outboard_core::rpc::{CallFailure, CallHead, Connection, OutMessage, Reply, Status};
 use outboard_core::rt::BoxFuture;
 
-use super::{Shared, Way, waited_too_long};
+use super::{Place, Shared, Way, waited_too_long};
 use crate::time::Alarm;
 
 /// The future of a unary call. Nothing is sent before its first poll.
@@ -18,8 +18,7 @@ pub(super) struct Unary {
     shared: Arc<Shared>,
     stage: Stage,
     refusals: u32,
-    /// Its place among those who wait, if it does.
-    ticket: Option<u64>,
+    place: Place,
     alarm: Alarm,
 }
 
@@ -37,34 +36,12 @@ enum Stage {
 impl Unary {
     pub(super) fn new(shared: Arc<Shared>, head: CallHead, message: OutMessage) -> Self {
         Self {
+            place: Place::new(&shared),
             shared,
             stage: Stage::Start(head, message),
             refusals: 0,
-            ticket: None,
             alarm: Alarm::default(),
         }
-    }
-
-    /// Where to go, or a place among those who wait.
-    fn way(&mut self, cx: &Context<'_>) -> Way {
-        let mut state = self.shared.state.lock();
-        let way = self.shared.way(&state);
-        let earlier = match (&way, self.ticket) {
-            (Way::Wait, None) => {
-                state.tickets += 1;
-                let ticket = state.tickets;
-                self.ticket = Some(ticket);
-                state.unary.insert(ticket, cx.waker().clone())
-            }
-            (Way::Wait, Some(ticket)) => state.unary.insert(ticket, cx.waker().clone()),
-            (Way::To(..) | Way::Nowhere(_), ticket) => {
-                self.ticket = None;
-                ticket.and_then(|ticket| state.unary.remove(&ticket))
-            }
-        };
-        drop(state);
-        drop(earlier);
-        way
     }
 
     fn call(&mut self, inside: Arc<dyn Connection>, epoch: u64) {
@@ -98,7 +75,7 @@ impl Future for Unary {
             match &mut this.stage {
                 Stage::Start(head, _) => {
                     let deadline = head.deadline;
-                    match this.way(cx) {
+                    match this.place.way(cx) {
                         Way::To(inside, epoch) => this.call(inside, epoch),
                         Way::Nowhere(status) => return this.end(Err(status)),
                         Way::Wait => {
@@ -125,15 +102,6 @@ impl Future for Unary {
                 // Polled after its end, which the contract of futures leaves open.
                 Stage::Done => return Poll::Pending,
             }
-        }
-    }
-}
-
-impl Drop for Unary {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            let waker = self.shared.state.lock().unary.remove(&ticket);
-            drop(waker);
         }
     }
 }

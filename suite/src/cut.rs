@@ -23,6 +23,8 @@ pub struct Scissors(Arc<Table>);
 #[derive(Default)]
 struct Table {
     closed: AtomicBool,
+    /// None is made beyond so many; 0 for any number.
+    most: AtomicUsize,
     connections: AtomicUsize,
     threads: Mutex<Vec<Weak<Thread>>>,
 }
@@ -48,6 +50,11 @@ impl Scissors {
     /// Refuses further connections, or takes them again.
     pub fn close(&self, closed: bool) {
         self.0.closed.store(closed, Ordering::SeqCst);
+    }
+
+    /// Refuses what comes after the first so many connections.
+    pub fn close_after(&self, connections: usize) {
+        self.0.most.store(connections, Ordering::SeqCst);
     }
 
     /// How many connections were made.
@@ -109,7 +116,9 @@ impl Runtime for Cuttable {
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, io::Result<BoxByteStream>> {
         let table = Arc::clone(&self.scissors.0);
-        if table.closed.load(Ordering::SeqCst) {
+        let most = table.most.load(Ordering::SeqCst);
+        let used_up = most > 0 && table.connections.load(Ordering::SeqCst) >= most;
+        if used_up || table.closed.load(Ordering::SeqCst) {
             return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
         }
         let connecting = self.inner.connect(to);

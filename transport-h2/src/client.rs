@@ -7,7 +7,7 @@ mod unary;
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -50,6 +50,10 @@ pub(crate) struct Shared {
     retiring: Signal,
     /// Signalled once something has come from the peer.
     heard: Signal,
+    /// How many calls the peer takes at once, if it says so.
+    max_calls: OnceLock<u32>,
+    /// Signalled once that is known.
+    greeted: Signal,
 }
 
 /// Something that happens once, at the latest with the end of the connection.
@@ -143,6 +147,8 @@ pub(crate) fn connect(
         closing: closing.shared(),
         retiring: Signal::new(),
         heard: Signal::new(),
+        max_calls: OnceLock::new(),
+        greeted: Signal::new(),
     });
     let spin = config.spinner();
     let mut h2 = h2;
@@ -195,16 +201,17 @@ impl Shared {
             return Err(Failure::Connection);
         };
         let request = template.request(head, timeout).map_err(Failure::Call)?;
-        // Pending: the last call of this sender waits for the peer to allow another stream. A
-        // clone may queue a call behind it; the callers are what bounds that queue.
         let sender = &mut open.sender;
-        let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
-        if ready.is_pending() {
-            *sender = sender.clone();
-        }
         let started = sender
             .send_request(request, false)
             .map_err(|error| Failure::from_h2(&error));
+        // Where the peer allows so many streams and no more, the call may have to wait, and this
+        // sender would look after it: refuse further calls, and whenever it is asked whether it is
+        // ready take the place of whoever waits to send the call's messages. A clone knows of no
+        // call. It queues the next one behind; the callers are what bounds that queue.
+        if sender.current_max_send_streams() != usize::MAX {
+            *sender = sender.clone();
+        }
         let retired = match &started {
             Ok((response, _)) if response.stream_id().as_u32() >= self.last_stream => {
                 Some(used_up())
@@ -312,6 +319,12 @@ impl Connection for Handle {
 
     fn heard(&self) -> BoxFuture<'static, ()> {
         self.0.heard.wait()
+    }
+
+    fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
+        let shared = Arc::clone(&self.0);
+        let greeted = shared.greeted.wait();
+        Box::pin(greeted.map(move |()| shared.max_calls.get().copied()))
     }
 
     fn drain(&self) {

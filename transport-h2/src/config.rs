@@ -41,6 +41,10 @@ const REMEMBERED_RESETS: usize = 4096;
 /// memory a hostile peer can pin stays in the megabytes.
 const PENDING_RESETS: usize = 4096;
 
+/// Calls that are sent before the peer has said how many it takes: the first, which every peer takes.
+/// `h2`'s 100 are refused by one that allows fewer.
+const STREAMS_BEFORE_SETTINGS: usize = 1;
+
 impl Default for H2 {
     fn default() -> Self {
         Self::new()
@@ -173,6 +177,7 @@ impl H2 {
             .max_frame_size(self.max_frame_size)
             .max_header_list_size(self.kept_header_list())
             .enable_push(false)
+            .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
             .data_frame_budget(self.data_frame_budget())
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
             .max_local_error_reset_streams(None);

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::announce::announce_header_list;
 use crate::authority::Filter;
 use crate::budget::Budget;
+use crate::greeting::{Greeted, Greeting};
 
 /// Writes of more than this go to the stream directly, without a copy: about where copying begins
 /// to cost as much as the system call it saves. A guess.
@@ -68,6 +69,15 @@ struct Inner {
     has_heard: bool,
     /// Bytes have come since that was asked last, for the keepalive.
     alive: bool,
+    /// What a client hears first.
+    greeting: Hearing,
+}
+
+enum Hearing {
+    /// Nobody asks, or has been told already.
+    Over,
+    Listens(Greeting),
+    Heard(Greeted),
 }
 
 enum Writing {
@@ -86,6 +96,11 @@ pub(crate) fn adapt(
     max_header_list: u32,
     filter: Option<Filter>,
 ) -> (Io, Flusher) {
+    // Clients have no filter.
+    let greeting = match &filter {
+        None => Hearing::Listens(Greeting::default()),
+        Some(_) => Hearing::Over,
+    };
     let inner = Arc::new(Mutex::new(
         Rank::Bytes,
         Inner {
@@ -101,6 +116,7 @@ pub(crate) fn adapt(
             has_read: false,
             has_heard: false,
             alive: false,
+            greeting,
         },
     ));
     (Io(Arc::clone(&inner)), Flusher(inner))
@@ -129,6 +145,16 @@ impl Flusher {
     /// Whether anything has come from the peer.
     pub(crate) fn has_heard(&self) -> bool {
         lock(&self.0).has_heard
+    }
+
+    /// What the server began with, once, as soon as it is there.
+    pub(crate) fn take_greeted(&self) -> Option<Greeted> {
+        let mut inner = lock(&self.0);
+        let Hearing::Heard(greeted) = inner.greeting else {
+            return None;
+        };
+        inner.greeting = Hearing::Over;
+        Some(greeted)
     }
 
     /// Whether bytes have come since that was asked last.
@@ -262,6 +288,11 @@ impl Inner {
         self.has_read |= read > 0;
         self.has_heard |= read > 0;
         self.alive |= read > 0;
+        if let Hearing::Listens(greeting) = &mut self.greeting
+            && let Some(greeted) = greeting.push(&target[..read])
+        {
+            self.greeting = Hearing::Heard(greeted);
+        }
         self.budget.handle_read(read, || self.runtime.now());
         Poll::Ready(Ok(read))
     }

@@ -42,6 +42,7 @@ mod budget;
 mod call;
 mod client;
 mod config;
+mod greeting;
 mod headers;
 mod io;
 mod keepalive;

@@ -434,8 +434,9 @@ fn requests_look_as_grpc_wants_them() {
     });
 }
 
-/// Takes one write, gives its answer only after the second has failed, then ends.
+/// Greets, takes one write, gives its answer only after the second has failed, then ends.
 struct ClosingPeer {
+    greeting: Bytes,
     answer: Bytes,
     writes: usize,
     reader: Option<std::task::Waker>,
@@ -447,12 +448,16 @@ impl futures_io::AsyncRead for ClosingPeer {
         cx: &mut Context<'_>,
         target: &mut [u8],
     ) -> Poll<std::io::Result<usize>> {
-        if self.writes < 2 {
+        let piece = if !self.greeting.is_empty() {
+            &mut self.greeting
+        } else if self.writes < 2 {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
-        }
-        let count = self.answer.len().min(target.len());
-        let piece = self.answer.split_to(count);
+        } else {
+            &mut self.answer
+        };
+        let count = piece.len().min(target.len());
+        let piece = piece.split_to(count);
         target[..count].copy_from_slice(&piece);
         Poll::Ready(Ok(count))
     }
@@ -486,14 +491,15 @@ impl futures_io::AsyncWrite for ClosingPeer {
 #[test]
 fn an_answer_that_came_before_the_end_is_not_lost_to_a_failed_write() {
     use outboard_core::rpc::Transport as _;
-    let mut answer = raw::Frame::new(raw::SETTINGS, 0, 0, []).encode();
+    let greeting = raw::Frame::new(raw::SETTINGS, 0, 0, []).encode();
     let mut head = vec![0x88];
     head.extend(raw::header_block(&[("content-type", "application/grpc")]));
-    answer.extend(raw::Frame::new(raw::HEADERS, 4, 1, head).encode());
+    let mut answer = raw::Frame::new(raw::HEADERS, 4, 1, head).encode();
     answer.extend(raw::Frame::new(raw::DATA, 0, 1, &framed(b"last words")[..]).encode());
     let trailers = raw::header_block(&[("grpc-status", "0")]);
     answer.extend(raw::Frame::new(raw::HEADERS, 5, 1, trailers).encode());
     let peer = ClosingPeer {
+        greeting: greeting.into(),
         answer: answer.into(),
         writes: 0,
         reader: None,

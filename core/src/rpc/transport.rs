@@ -208,6 +208,13 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
         Box::pin(std::future::ready(()))
     }
 
+    /// Resolves with how many calls the peer lets be in flight at once, as soon as it has said so;
+    /// more of them wait, each within its own limit. `None` if there is no such limit, or if the
+    /// connection ended first. The future does not hold the connection.
+    fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// Takes no further calls, lets those in flight finish, then closes.
     fn drain(&self);
 

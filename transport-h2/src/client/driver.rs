@@ -125,6 +125,7 @@ impl Driver {
         drop(before);
         shared.retiring.set();
         shared.heard.set();
+        shared.greeted.set();
         // Nobody may be waiting.
         let _ = closed.send(status);
     }
@@ -142,6 +143,13 @@ impl Driver {
         if !self.heard && self.flusher.has_heard() {
             self.heard = true;
             self.shared.heard.set();
+        }
+        if let Some(greeted) = self.flusher.take_greeted() {
+            if let Some(streams) = greeted.max_streams {
+                // A server greets once.
+                let _ = self.shared.max_calls.set(streams);
+            }
+            self.shared.greeted.set();
         }
         self.shared.check_retired();
         if let Poll::Ready(Err(error)) = self.flusher.poll_flush(cx) {

@@ -20,6 +20,7 @@
 //	INTEROP_EXIT_FILE        written when serving ended in an orderly way
 //	INTEROP_STDERR_FIRST     written to stderr before anything else
 //	INTEROP_MAX_AGE_MILLIS   the maximal age of a connection
+//	INTEROP_MAX_STREAMS      how many streams a connection may have at once
 //	INTEROP_DEFAULT_LIMITS   if set: keep grpc-go's own message limit
 //	INTEROP_BROKERED_AGE     milliseconds after which brokered servers end a
 //	                         connection, once its calls are done

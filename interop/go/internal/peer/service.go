@@ -55,7 +55,8 @@ func (s *Service) GRPCClient(ctx context.Context, broker *plugin.GRPCBroker, con
 
 // NewServer makes a gRPC server with our receive limit. With
 // INTEROP_MAX_AGE_MILLIS in the environment it asks the peer to leave each
-// connection after that time, and ends it after as long again.
+// connection after that time, and ends it after as long again; with
+// INTEROP_MAX_STREAMS it allows that many streams on a connection.
 func NewServer(options []grpc.ServerOption) *grpc.Server {
 	options = append(options, grpc.MaxRecvMsgSize(MaxMessage))
 	if millis, err := strconv.Atoi(os.Getenv("INTEROP_MAX_AGE_MILLIS")); err == nil {
@@ -64,6 +65,9 @@ func NewServer(options []grpc.ServerOption) *grpc.Server {
 			MaxConnectionAge:      age,
 			MaxConnectionAgeGrace: age,
 		}))
+	}
+	if streams, err := strconv.ParseUint(os.Getenv("INTEROP_MAX_STREAMS"), 10, 32); err == nil {
+		options = append(options, grpc.MaxConcurrentStreams(uint32(streams)))
 	}
 	return grpc.NewServer(options...)
 }
