@@ -23,16 +23,27 @@ struct Fake {
     name: &'static str,
     next: StdMutex<VecDeque<Next>>,
     retiring: StdMutex<bool>,
+    /// How many calls it takes at once, if it says so.
+    limit: Option<u32>,
     made: StdMutex<Vec<String>>,
     ended: StdMutex<Vec<String>>,
 }
 
 impl Fake {
     fn new(name: &'static str, next: impl IntoIterator<Item = Next>) -> Arc<Self> {
+        Self::limited(name, next, None)
+    }
+
+    fn limited(
+        name: &'static str,
+        next: impl IntoIterator<Item = Next>,
+        limit: Option<u32>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name,
             next: StdMutex::new(next.into_iter().collect()),
             retiring: StdMutex::new(false),
+            limit,
             made: StdMutex::default(),
             ended: StdMutex::default(),
         })
@@ -127,6 +138,10 @@ impl Connection for Fake {
 
     fn is_retiring(&self) -> bool {
         *self.retiring.lock().expect("no panic")
+    }
+
+    fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
+        Box::pin(std::future::ready(self.limit))
     }
 
     fn drain(&self) {
@@ -359,4 +374,26 @@ fn an_abort_says_why_after_a_drain() {
     stable.abort(Status::internal("a second time"));
     assert_eq!(now(&mut unary(&stable, "/3")), Some(Err(cut())));
     assert_eq!(fake.ended(), ["drained", "cut off"]);
+}
+
+#[test]
+fn how_many_calls_are_taken_is_asked_of_a_connection_that_lives() {
+    let stable = stable(&Fake::limited("first", [], Some(2)));
+    assert_eq!(now(&mut stable.max_calls()), Some(Some(2)));
+    stable.interrupt();
+    let mut asked = stable.max_calls();
+    assert_eq!(now(&mut asked), None);
+    // It ends before it could say.
+    let ended = Fake::new("ended", []);
+    ended.retire();
+    replace(&stable, &ended);
+    assert_eq!(now(&mut asked), None);
+    replace(&stable, &Fake::limited("next", [], Some(1)));
+    assert_eq!(now(&mut asked), Some(Some(1)));
+    replace(&stable, &Fake::new("unlimited", []));
+    assert_eq!(now(&mut stable.max_calls()), Some(None));
+    stable.interrupt();
+    let mut asked = stable.max_calls();
+    stable.fail(Status::connection_lost("given up"));
+    assert_eq!(now(&mut asked), Some(None));
 }
