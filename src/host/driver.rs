@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
@@ -43,14 +44,16 @@ pub(super) struct Started {
     pub(super) link: Link,
 }
 
-/// Reads handled in one poll before other tasks get their turn.
+/// Reads handled in one poll before other tasks get their turn, and the time after which they do all
+/// the same: what is read may be lines of one byte, each of which is looked at.
 const READS_PER_POLL: usize = 4;
+const TURN: Duration = Duration::from_micros(500);
 
 /// How often a launch is tried again while the program's file is still open for writing ("text
 /// file busy"), and the pause before the first of these tries; each later one is longer by as
 /// much. Together about a second, the time an installer may take to let go. (A choice.)
 const BUSY_LAUNCHES: u32 = 14;
-const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Bytes read at a time. Small: a plugin that logs much is read more often.
 const READ_SIZE: usize = 16 * 1024;
@@ -624,6 +627,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let began = Instant::now();
         for _ in 0..READS_PER_POLL {
             if this.drain() {
                 return Poll::Ready(());
@@ -642,6 +646,9 @@ impl Future for Driver {
             // Without an input the machine has nothing new to say.
             if !progress.contains(&true) {
                 return Poll::Pending;
+            }
+            if began.elapsed() >= TURN {
+                break;
             }
         }
         // Others first: a plugin that prints without end must not keep the thread.

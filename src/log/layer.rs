@@ -19,7 +19,8 @@ use crate::plugin::panic;
 /// pairs.
 ///
 /// [`Plugin::serve`](crate::Plugin::serve) installs it by itself unless the program has set a
-/// global subscriber; use it to build that one. It writes to where stderr was when the plugin was
+/// global subscriber, and [`Plugin::install_logging`](crate::Plugin::install_logging) before that; use
+/// it to build one of your own. It writes to where stderr was when the plugin was
 /// made, so that it is never mixed up with what the program prints.
 ///
 /// What `RUST_LOG` lets through, in the usual directives (`info,my_library=trace`), goes to the host.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use outboard::{CallOptions, Code, Command};
-use outboard_suite::proto::{Nothing, Probe as _, ProbeClient};
+use outboard_suite::proto::{Nothing, Probe as _, ProbeClient, print_request::How};
 
 use crate::broker::borrow;
 use crate::calls::payload;
@@ -159,6 +159,43 @@ fn flood(
         let _gone = stream.shutdown(std::net::Shutdown::Both);
         drop(reader.join().expect("it only reads"));
     })
+}
+
+/// What children of the plugin print without end, and go on with when it is gone.
+pub async fn a_plugin_that_floods_its_output_delays_nobody(h: Harness) {
+    struct Counts(Arc<AtomicU64>);
+    impl std::io::Write for Counts {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let other = h.start().await;
+    for wanted in [false, true] {
+        let mut host = h.host([""; 0]);
+        let counts = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        if wanted {
+            let [out, err] = counts.clone().map(Counts);
+            host = host.sync_stdout(out).sync_stderr(err);
+        }
+        let rig = h.start_host(host).await;
+        let (_, brokered) = borrow(&rig).await;
+        let script = "(timeout 60 yes) & (timeout 60 yes >&2) & (timeout 60 yes '' >&2) &";
+        crate::output::print(&rig, How::Child, false, script).await;
+        for _ in 0..3 {
+            all_is_well(&h, &rig, &brokered).await;
+            all_is_well(&h, &other, &brokered).await;
+        }
+        for count in counts {
+            let came = count.load(Ordering::Relaxed);
+            assert_eq!(came > 100_000, wanted, "{came}");
+        }
+        h.promptly(rig.plugin.kill()).await;
+    }
+    other.shutdown().await;
 }
 
 /// What a plugin's log is flooded with: records by the hundred thousand, each of no length.

@@ -242,7 +242,8 @@ macro_rules! pairs {
         );
         group!(floods:
             a_plugin_that_floods_its_connection_delays_nobody,
-            a_plugin_that_floods_its_log_delays_nobody;
+            a_plugin_that_floods_its_log_delays_nobody,
+            a_plugin_that_floods_its_output_delays_nobody;
             $on:
             [H2:
                 strangers_that_flood_the_sockets_delay_nobody,
