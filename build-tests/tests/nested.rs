@@ -62,6 +62,8 @@ impl Nested for Measure {
 /// One level of a list is two messages.
 const FINE: usize = 45;
 const TOO_DEEP: usize = 60;
+/// By far, and yet no matter for the sender's stack.
+const FAR_TOO_DEEP: usize = 1000;
 
 #[track_caller]
 fn check<T: std::fmt::Debug>(result: Result<T, Status>, what: &str) {
@@ -77,12 +79,14 @@ fn a_request_too_deep_fails_its_call_alone() {
     let server = Arc::new(NestedServer::new(Measure));
     let client = NestedClient::from_channel(channel_to([server]));
     block_on(async {
-        check(client.depth(value(TOO_DEEP)).await, "request");
+        for depth in [TOO_DEEP, FAR_TOO_DEEP] {
+            check(client.depth(value(depth)).await, "request");
+        }
         let text = client.depth(value(FINE)).await.map(|answer| answer.text);
         assert_eq!(text.as_deref(), Ok("45"));
         let each = |depths: [usize; 3]| Streaming::iter(depths.map(value));
         let mut answers = client
-            .depth_of_each(each([1, TOO_DEEP, 2]))
+            .depth_of_each(each([1, FAR_TOO_DEEP, 2]))
             .await
             .expect("starts");
         let first = answers.message().await.expect("fine").expect("one");
@@ -110,10 +114,15 @@ fn an_answer_too_deep_fails_its_call_alone() {
         depth: i32::try_from(depth).expect("small"),
     };
     block_on(async {
-        check(client.make(wanted(TOO_DEEP)).await, "answer");
+        for depth in [TOO_DEEP, FAR_TOO_DEEP] {
+            check(client.make(wanted(depth)).await, "answer");
+        }
         let made = client.make(wanted(FINE)).await;
         assert_eq!(made.as_ref().map(depth), Ok(FINE));
-        let mut answers = client.make_many(wanted(TOO_DEEP)).await.expect("starts");
+        let mut answers = client
+            .make_many(wanted(FAR_TOO_DEEP))
+            .await
+            .expect("starts");
         check(answers.message().await, "message");
         let mut answers = client.make_many(wanted(FINE)).await.expect("starts");
         assert_eq!(

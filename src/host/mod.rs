@@ -268,6 +268,8 @@ impl Host {
 
     /// The largest message either side may send, in bytes: calls in both directions and brokered
     /// ones. 2^31 - 1 if this is not called, as in go-plugin's host.
+    ///
+    /// Whatever its size, a message that is nested deeper than 100 fails its call where it is decoded.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.settings.max_message_size = bytes;
         self

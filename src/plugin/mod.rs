@@ -171,6 +171,8 @@ impl Plugin {
 
     /// The largest message either side may send, in bytes. 2^31 - 1 if this is not called, as for
     /// hosts.
+    ///
+    /// Whatever its size, a message that is nested deeper than 100 fails its call where it is decoded.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self

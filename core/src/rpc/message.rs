@@ -29,6 +29,13 @@ impl OutMessage {
     pub const HEADROOM: usize = 32;
 
     /// Encodes a protobuf message.
+    ///
+    /// Whoever decodes it refuses messages nested deeper than 100, so that nothing that comes from a
+    /// peer is. What a program builds by itself it may nest as deeply as it likes, and `prost` encodes
+    /// it by recursion, as Rust drops it: on a stack of 2 MiB, 12,000 `google.protobuf.ListValue` in
+    /// each other could be both encoded and dropped in an optimised build, and 20,000 neither; without
+    /// optimisation 3,000 and 5,000. (x86-64; the time grows with the square of the depth, to a second
+    /// for the 12,000.) A message cannot be asked for its depth beforehand.
     #[must_use]
     pub fn encode(message: &impl prost::Message) -> Self {
         let mut buffer = BytesMut::with_capacity(Self::HEADROOM + message.encoded_len());
