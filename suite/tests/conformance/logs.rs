@@ -193,8 +193,11 @@ pub async fn a_sink_of_the_log_that_panics_is_told_of_and_dropped(h: Harness) {
 pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
     let calls = Arc::new(AtomicU64::new(0));
     let count = calls.clone();
+    events::collect();
+    let name = format!("{:?} with a hook", h.on);
     let sink = Sink::default();
-    let host = h.host([""; 0]).log_sink(sink.clone()).on_log(move |_| {
+    let host = h.host([""; 0]).name(&name).log_sink(sink.clone());
+    let host = host.on_log(move |_| {
         count.fetch_add(1, Ordering::Relaxed);
         panic!("the hook of a test");
     });
@@ -211,4 +214,6 @@ pub async fn a_hook_that_panics_gets_nothing_more(h: Harness) {
     // The host goes on, and so does the plugin.
     assert_eq!(rig.probe.echo(payload("x")).await, Ok(payload("x")));
     rig.shutdown().await;
+    let told = "the hook given to on_log panicked: the hook of a test; it gets nothing more";
+    assert_eq!(events::of(&name), [told]);
 }

@@ -13,6 +13,7 @@ use outboard_suite::proto::{
 use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
+use crate::events;
 use crate::harness::{Harness, Rig};
 use crate::leftovers;
 
@@ -356,8 +357,10 @@ pub async fn a_sink_that_panics_is_dropped(h: Harness) {
             Ok(())
         }
     }
+    events::collect();
+    let name = format!("{:?} with a writer", h.on);
     let stderr = Sink::default();
-    let host = h.host([""; 0]);
+    let host = h.host([""; 0]).name(&name);
     let host = host.sync_stdout(Panics).sync_stderr(stderr.clone());
     let rig = h.start_host(host).await;
     print(&rig, How::Handler, false, "into the abyss").await;
@@ -365,4 +368,7 @@ pub async fn a_sink_that_panics_is_dropped(h: Harness) {
     print(&rig, How::Handler, true, "beside it").await;
     rig.shutdown().await;
     assert_eq!(stderr.bytes(), b"beside it");
+    let told = "the writer of what the plugin prints panicked: a sink that panics, as meant; it gets \
+                nothing more";
+    assert_eq!(events::of(&name), [told]);
 }
