@@ -125,6 +125,7 @@ fn stdio_call() -> Work {
             channel: 0,
             timeout: None,
             metadata: &metadata,
+            urgent: false,
         };
         let request = OutMessage::copy_from(black_box(&[7; 16]));
         let call = caller.open(start, Some(request), true)?;

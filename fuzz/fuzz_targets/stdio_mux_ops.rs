@@ -132,6 +132,7 @@ fuzz_target!(|input: (u8, Vec<(bool, Op)>)| {
                     channel: u32::from(name % 2),
                     timeout: None,
                     metadata: &metadata,
+                    urgent: name % 7 == 0,
                 };
                 let key = side.mux.open(start, first.map(message), end);
                 side.calls.insert(key.expect("open"));

@@ -24,7 +24,7 @@ use super::printed::hand_over;
 use super::running::{ExitReport, Shared};
 use super::standing::{Standing, StandingParts};
 use crate::broker::{Broker, BrokerParts, Generation};
-use crate::codegen::{call_bidirectional, call_server_streaming, call_unary};
+use crate::codegen::{call_bidirectional, call_server_streaming};
 use crate::link::{self, Stable};
 use crate::time::{self, Turns};
 
@@ -226,8 +226,9 @@ impl Link {
         let spare = self.standing.spare();
         Box::pin(async move {
             let channel = spare.await.unwrap_or(channel);
-            let call = call_unary::<_, Empty>(&channel, CONTROLLER.methods[0].path, &Empty {});
-            match call.await {
+            let mut head = channel.head(CONTROLLER.methods[0].path);
+            head.urgent = true;
+            match channel.unary::<_, Empty>(head, &Empty {}).await {
                 Err(status) if status.code() == Code::Unimplemented => {
                     HostInput::ShutdownUnsupported
                 }

@@ -221,6 +221,7 @@ impl State {
             channel,
             timeout,
             metadata: &head.metadata,
+            urgent: head.urgent,
         };
         let key = self
             .mux

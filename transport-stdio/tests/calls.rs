@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use outboard_core::rpc::{
     Call, CallHead, Code, ConnectionConfig, MessageStream, Metadata, ServerConfig, Status,
 };
@@ -484,5 +484,45 @@ fn brokered_channels_work_in_both_directions() {
         // The main channel of the calling side is not served.
         let reply = pair.connection.unary(echo(), out("main")).await;
         assert_eq!(reply.expect("an answer").message, "main");
+    });
+}
+
+#[test]
+fn an_urgent_call_needs_no_free_stream() {
+    run(async {
+        let config = MuxConfig {
+            settings: Settings {
+                max_streams: 16,
+                ..Settings::LEAST
+            },
+            ..MuxConfig::default()
+        };
+        let pair = PairBuilder {
+            stdio: Stdio::new().limits(config),
+            ..PairBuilder::default()
+        }
+        .build();
+        let head = || CallHead::new("/test.Echo/Echo");
+        let hang = || {
+            pair.connection
+                .unary(CallHead::new("/test.Echo/Hang"), out("x"))
+        };
+        let mut held: Vec<_> = (0..32).map(|_| hang()).collect();
+        for call in &mut held {
+            assert!(call.now_or_never().is_none());
+        }
+        let mut waits = pair.connection.unary(head(), out("waits"));
+        assert!((&mut waits).now_or_never().is_none());
+        for text in ["urgent", "urgent as well"] {
+            let urgent = CallHead {
+                urgent: true,
+                ..head()
+            };
+            let reply = pair.connection.unary(urgent, out(text)).await;
+            assert_eq!(reply.expect("an answer").message, text);
+        }
+        assert!((&mut waits).now_or_never().is_none());
+        drop(held);
+        assert_eq!(waits.await.expect("an answer").message, "waits");
     });
 }

@@ -107,6 +107,7 @@ fn call(mux: &mut Mux, channel: u32) -> Result<Key, OpenError> {
         channel,
         timeout: None,
         metadata: &Metadata::new(),
+        urgent: false,
     };
     mux.open(start, Some(OutMessage::copy_from(b"hi")), true)
 }

@@ -79,6 +79,7 @@ impl Side {
             channel: number % 3,
             timeout: None,
             metadata: &metadata,
+            urgent: false,
         };
         let key = self.mux.open(start, first, end).unwrap();
         self.ours.insert(key, number);
@@ -522,7 +523,8 @@ fn calls_beyond_the_peers_table_are_opened_in_turn() {
     };
     let mut sides = [Side::new(config), Side::new(config)];
     settle(&mut sides);
-    let most = Settings::LEAST.max_streams;
+    // The last one is kept for urgent calls.
+    let most = Settings::LEAST.max_streams - 1;
     let total = 4 * most;
     for number in 0..total {
         sides[0].open(number, Some(1), false);

@@ -285,6 +285,7 @@ fn open(mux: &mut Mux, path: &'static str, channel: u32, metadata: &Metadata) ->
         channel,
         timeout: (!metadata.is_empty()).then_some(Duration::from_secs(1)),
         metadata,
+        urgent: false,
     };
     mux.open(start, None, false).expect("open")
 }

@@ -23,6 +23,10 @@ pub struct CallHead {
     /// When the call must be done, if limited: a deadline inherited from the call that this one
     /// is made for. With a timeout too, the earlier of both counts.
     pub deadline: Option<Instant>,
+    /// Whether the call may have the last of the calls that the peer takes at once, where this side
+    /// counts them: that one is kept for what must not wait for calls without an end, as the request
+    /// to end does not.
+    pub urgent: bool,
 }
 
 impl CallHead {
@@ -33,6 +37,7 @@ impl CallHead {
             metadata: Metadata::new(),
             timeout: None,
             deadline: None,
+            urgent: false,
         }
     }
 

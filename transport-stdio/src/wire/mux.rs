@@ -145,6 +145,7 @@ impl Mux {
                     .timeout
                     .map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)),
                 metadata,
+                urgent: start.urgent,
             });
             if let Some(message) = message {
                 stream.outbox_len = message.len();

@@ -72,7 +72,8 @@ impl Mux {
             return Turn::Idle;
         }
         let numbered = stream.wire;
-        let number = numbered.or_else(|| self.ours.number(key, peer.max_streams));
+        let urgent = opening.urgent;
+        let number = numbered.or_else(|| self.ours.number(key, peer.max_streams, urgent));
         let Some(wire) = number else {
             self.want_number(key);
             return Turn::Idle;
@@ -137,12 +138,13 @@ impl Mux {
         }
         let most = self.peer;
         let opening = self.ours.get(key).and_then(|s| s.opening.as_ref());
+        let urgent = opening.is_some_and(|o| o.urgent);
         let checked = opening.map_or(Ok(()), |o| o.metadata.check(most.max_head));
         if let Err(error) = checked {
             self.cancel(key, Status::resource_exhausted(error.to_string()));
             return Turn::Again;
         }
-        let Some(wire) = self.ours.number(key, most.max_streams) else {
+        let Some(wire) = self.ours.number(key, most.max_streams, urgent) else {
             self.want_number(key);
             return Turn::Idle;
         };

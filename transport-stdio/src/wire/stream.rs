@@ -9,6 +9,7 @@ use super::flow::{ReceiveWindow, SendWindow};
 use super::inbox::Inbox;
 use super::metadata::Block;
 use super::parts::{Ending, PartsOut};
+use super::types::RESERVED;
 
 /// A handle to a call. It stays safe to use after the call's end: numbers of streams are used
 /// again, but never the same generation.
@@ -63,6 +64,7 @@ pub(super) struct Opening {
     pub(super) path: std::borrow::Cow<'static, str>,
     pub(super) timeout: Option<u64>,
     pub(super) metadata: Block,
+    pub(super) urgent: bool,
 }
 
 /// A large message on its way out.
@@ -293,20 +295,22 @@ impl Table {
         self.key(index, generation)
     }
 
-    /// Whether fewer than `most` streams of this side are numbered.
-    pub(super) fn has_number(&self, most: u32) -> bool {
-        !self.free_wires.is_empty() || self.by_wire.len() < most as usize
+    /// Whether there is a number for a call of this side, of which the peer takes `most`.
+    pub(super) fn has_number(&self, most: u32, urgent: bool) -> bool {
+        let unused = (most as usize).saturating_sub(self.by_wire.len());
+        let kept = if urgent { 0 } else { RESERVED };
+        self.free_wires.len() + unused > kept
     }
 
-    /// Numbers a stream of this side, if fewer than `most` are numbered.
-    pub(super) fn number(&mut self, key: Key, most: u32) -> Option<u32> {
+    /// Numbers a call of this side, if there is a number for it.
+    pub(super) fn number(&mut self, key: Key, most: u32, urgent: bool) -> Option<u32> {
+        if !self.has_number(most, urgent) {
+            return None;
+        }
         let wire = match self.free_wires.pop() {
             Some(wire) => wire,
             None => {
                 let next = u32::try_from(self.by_wire.len()).ok()?;
-                if next >= most {
-                    return None;
-                }
                 self.by_wire.push(None);
                 next
             }

@@ -81,7 +81,7 @@ impl Mux {
     /// Whose turn it is. Calls that wait for a number go first while there is one, so that no call
     /// that is made later takes it from them, and nobody has to be told when one becomes free.
     fn next_turn(&mut self) -> Option<Key> {
-        while self.ours.has_number(self.peer.max_streams)
+        while self.ours.has_number(self.peer.max_streams, false)
             && let Some(key) = self.unnumbered.pop()
         {
             if let Some(stream) = self.ours.get_mut(key) {
@@ -104,7 +104,8 @@ impl Mux {
         !self.close_sent
             && (!self.ready.is_empty()
                 || !self.sent_preface
-                || !self.unnumbered.is_empty() && self.ours.has_number(self.peer.max_streams)
+                || !self.unnumbered.is_empty()
+                    && self.ours.has_number(self.peer.max_streams, false)
                 || self.pong_due.is_some()
                 || self.ping_due
                 || self.goaway_due.is_some()

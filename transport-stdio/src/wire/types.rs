@@ -71,7 +71,12 @@ pub struct CallStart<'a> {
     pub timeout: Option<Duration>,
     /// The metadata.
     pub metadata: &'a Metadata,
+    /// Whether the call may have the last number: see [`RESERVED`].
+    pub urgent: bool,
 }
+
+/// How many of the peer's `max_streams` are kept for urgent calls. The protocol has 16 at least.
+pub(super) const RESERVED: usize = 1;
 
 /// A call of the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ impl Mux {
             channel: 0,
             timeout: None,
             metadata: &Metadata::new(),
+            urgent: false,
         };
         self.open(start, Some(request), true)
     }
