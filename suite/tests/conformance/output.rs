@@ -14,7 +14,7 @@ use outboard_suite::watched::Sink;
 
 use crate::calls::payload;
 use crate::events;
-use crate::harness::{Harness, Rig};
+use crate::harness::{Harness, Output, Rig};
 use crate::leftovers;
 
 /// A host with a sink for each channel.
@@ -170,14 +170,19 @@ impl io::Write for Slow {
     }
 }
 
-/// Has a mebibyte printed by the last call, ends the plugin, and gives how much of it has come.
+/// Has a mebibyte printed by the last call, ends the plugin, and gives how much of it is missing.
 async fn a_last_mebibyte(h: &Harness, takes: Duration, limit: Duration, kill: bool) -> usize {
     let stdout = Sink::default();
     let host = h.host([""; 0]).last_output_within(limit);
     let rig = h
         .start_host(host.sync_stdout(Slow(stdout.clone(), takes)))
         .await;
-    let text: String = (0..1 << 17).map(|n| format!("{n:07},")).collect();
+    let numbers = match h.on.output {
+        Output::Piped => 1 << 17,
+        // What a plugin keeps for a host that is busy elsewhere: beyond that it waits for a second.
+        Output::Sent => (1 << 17) / 16 * 15,
+    };
+    let text: String = (0..numbers).map(|n| format!("{n:07},")).collect();
     print(&rig, How::Handler, false, &text).await;
     if kill {
         // Only what the plugin had sent by then can come; all of it was printed.
@@ -190,13 +195,13 @@ async fn a_last_mebibyte(h: &Harness, takes: Duration, limit: Duration, kill: bo
     }
     let come = stdout.bytes();
     assert!(text.as_bytes().starts_with(&come), "in order and whole");
-    come.len()
+    text.len() - come.len()
 }
 
 pub async fn a_mebibyte_printed_by_the_last_call_has_been_written(h: Harness) {
     for takes in [Duration::ZERO, Duration::from_micros(200)] {
         for _ in 0..3 {
-            assert_eq!(a_last_mebibyte(&h, takes, LONG, false).await, 1 << 20);
+            assert_eq!(a_last_mebibyte(&h, takes, LONG, false).await, 0);
         }
     }
 }
@@ -278,10 +283,10 @@ pub async fn a_writer_that_takes_too_long_costs_its_limit_and_no_more(h: Harness
     // All of it would take ten seconds.
     let takes = Duration::from_millis(10);
     let limit = Duration::from_millis(200);
-    let come = a_last_mebibyte(&h, takes, limit, false).await;
-    assert!(come < 1 << 20, "not all of it");
-    let come = a_last_mebibyte(&h, takes, limit, true).await;
-    assert!(come < 1 << 20, "not all of it");
+    let missing = a_last_mebibyte(&h, takes, limit, false).await;
+    assert!(missing > 0, "not all of it");
+    let missing = a_last_mebibyte(&h, takes, limit, true).await;
+    assert!(missing > 0, "not all of it");
 }
 
 pub async fn a_thread_that_prints_to_the_very_end_harms_nothing(h: Harness) {
@@ -301,7 +306,8 @@ pub async fn a_thread_that_prints_to_the_very_end_harms_nothing(h: Harness) {
     if !h.on.transport.has_sockets() {
         // Past the end of the output, descriptor 1 must not be the connection's.
         let late = numbers(&log);
-        assert!(late.len() >= 5, "{late:?}");
+        // Of the five that the program waits for, it may learn of the first when that is long printed.
+        assert!(late.len() >= 4, "{late:?}");
         all.extend(late);
         let log = String::from_utf8_lossy(&log.bytes()).into_owned();
         assert!(log.lines().any(|line| line == "after serving"), "{log}");
