@@ -17,6 +17,7 @@ pub struct H2 {
     connection_window: u32,
     max_frame_size: u32,
     max_header_list_size: u32,
+    unread_frames: Option<usize>,
     spin: Duration,
     pub(crate) keepalive: Option<Keepalive>,
     pub(crate) last_stream: u32,
@@ -57,9 +58,12 @@ impl H2 {
     ///
     /// So a call that nobody reads holds up no other. What it makes this side hold is bounded by
     /// [`stream_window`](Self::stream_window), but by more than its bytes: `h2` keeps every frame apart,
-    /// at some 160 bytes each. A peer that means it, with frames of one byte, makes a call that is not
-    /// read hold 159 MiB at the default window, and 54 MiB with frames of five bytes (measured); a
-    /// smaller window makes it less in proportion.
+    /// in a table with 256 bytes for each that doubles when it is full and stays until the connection
+    /// ends. Frames of a usual size add nothing to speak of. A peer that means it, with frames of one
+    /// byte, makes a call that is not read hold 258 MiB at the default window, and 65 MiB with frames
+    /// of five bytes, the smallest message (measured; half as much again while the table grows). A
+    /// smaller window makes it less in proportion, and [`unread_frames`](Self::unread_frames) bounds it
+    /// for all calls of a connection together.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -76,6 +80,7 @@ impl H2 {
             // The most that the limits of outboard_core::rpc::limits come to: a status text of 1 MiB,
             // percent-encoded, and 1 MiB of details and metadata in base64.
             max_header_list_size: 5 << 20,
+            unread_frames: None,
             spin: Duration::ZERO,
             keepalive: None,
             last_stream: LAST_STREAM,
@@ -88,6 +93,20 @@ impl H2 {
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.clamp(1, MAX_WINDOW);
+        self
+    }
+
+    /// How much the small frames that nobody has read may take on one connection, in bytes: each counts
+    /// as 256, as much as `h2` needs to keep it, less its own bytes. Frames of 256 bytes and more do not
+    /// count, nor does what has been read. There may be twice as much in use, by a table that doubles.
+    ///
+    /// A peer that goes beyond it loses the connection, whose calls then fail. So this is for peers that
+    /// are not to be trusted, and should be well above what a reader that pauses may find waiting: 1,000
+    /// messages of a few bytes each are a quarter of a megabyte. By default there is no limit but the
+    /// windows.
+    #[must_use]
+    pub fn unread_frames(mut self, bytes: usize) -> Self {
+        self.unread_frames = Some(bytes);
         self
     }
 
@@ -214,6 +233,9 @@ impl H2 {
     /// so a connection window full of those costs this much: flow control stops the peer first,
     /// and a reader that pauses never loses its connection.
     fn data_frame_budget(&self) -> usize {
+        if let Some(bytes) = self.unread_frames {
+            return bytes;
+        }
         const SMALLEST: usize = outboard_core::grpc::PREFIX_LEN;
         const CHARGE: usize = 256 - SMALLEST;
         let frames = (self.connection_window as usize).div_ceil(SMALLEST);
