@@ -85,6 +85,10 @@ impl Runtime for MarkedRuntime {
         self.runtime.now()
     }
 
+    fn stopwatch(&self) -> Instant {
+        self.runtime.stopwatch()
+    }
+
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
         self.runtime.timer(at)
     }

@@ -60,6 +60,12 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// pausable clock returns that clock, so that tests under paused time work.
     fn now(&self) -> Instant;
 
+    /// A clock to measure with how long code takes: the same as [`now`](Self::now) unless another is
+    /// cheaper. Where that can be paused, this need not stand still with it.
+    fn stopwatch(&self) -> Instant {
+        self.now()
+    }
+
     /// A timer that fires once at `at`, at once if `at` is past. Dropping it disarms it.
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
 

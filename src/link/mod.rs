@@ -308,8 +308,20 @@ impl Connection for Stable {
         head: CallHead,
         message: OutMessage,
     ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
-        let head = limited(head, &self.0.runtime);
-        Box::pin(Unary::new(Arc::clone(&self.0), head, message))
+        let way = self.0.way(&self.0.state.lock());
+        match way {
+            // What is not given back needs nobody who makes it once more.
+            Way::To(inside, _) if !inside.gives_back() => inside.unary(head, message),
+            Way::To(inside, epoch) => {
+                let head = limited(head, &self.0.runtime);
+                let shared = Arc::clone(&self.0);
+                Box::pin(Unary::begun(shared, inside, epoch, head, message))
+            }
+            Way::Wait | Way::Nowhere(_) => {
+                let head = limited(head, &self.0.runtime);
+                Box::pin(Unary::new(Arc::clone(&self.0), head, message))
+            }
+        }
     }
 
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {

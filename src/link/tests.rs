@@ -100,6 +100,10 @@ impl Connection for Fake {
         unreachable!("a call that may move is tried")
     }
 
+    fn gives_back(&self) -> bool {
+        true
+    }
+
     fn try_unary(
         &self,
         head: CallHead,

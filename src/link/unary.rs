@@ -44,6 +44,28 @@ impl Unary {
         }
     }
 
+    /// A call that goes to this connection first, the one of this epoch.
+    pub(super) fn begun(
+        shared: Arc<Shared>,
+        inside: Arc<dyn Connection>,
+        epoch: u64,
+        head: CallHead,
+        message: OutMessage,
+    ) -> Self {
+        let call = inside.try_unary(head, message);
+        Self {
+            place: Place::new(&shared),
+            shared,
+            stage: Stage::Calling {
+                call,
+                inside,
+                epoch,
+            },
+            refusals: 0,
+            alarm: Alarm::default(),
+        }
+    }
+
     fn call(&mut self, inside: Arc<dyn Connection>, epoch: u64) {
         if let Stage::Start(head, message) = std::mem::replace(&mut self.stage, Stage::Done) {
             self.stage = Stage::Calling {

@@ -98,6 +98,10 @@ impl Runtime for Cuttable {
         self.inner.now()
     }
 
+    fn stopwatch(&self) -> Instant {
+        self.inner.stopwatch()
+    }
+
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
         self.inner.timer(at)
     }

@@ -289,6 +289,10 @@ impl Connection for Handle {
         Box::pin(Unary::new(Arc::clone(&self.0), head, message))
     }
 
+    fn gives_back(&self) -> bool {
+        true
+    }
+
     fn try_unary(
         &self,
         head: CallHead,

@@ -249,7 +249,7 @@ impl Accepting {
                 return true;
             }
             taken += self.batch.len();
-            let now = self.server.runtime.now();
+            let now = self.server.runtime.stopwatch();
             let turn = turn.get_or_insert_with(|| Turn::new(now));
             turn.resume(now);
             for (request, respond) in self.batch.drain(..) {

@@ -90,15 +90,16 @@ impl Future for Unary {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let session = Arc::clone(&this.target.session);
-        // One to wait for the answer, one to be woken by the stream of bytes.
-        let mut waker = Clones::two(cx.waker());
         if let Step::Start(_) = this.step {
-            let mut closed = Clones::one(cx.waker());
-            let explained = session.with(|state| {
-                !state.is_being_explained() || state.poll_closed(&mut closed).is_ready()
-            });
-            if !explained {
-                return Poll::Pending;
+            // Clones of wakers are not free, and this is rare.
+            if session.with(|state| state.is_being_explained()) {
+                let mut closed = Clones::one(cx.waker());
+                let explained = session.with(|state| {
+                    !state.is_being_explained() || state.poll_closed(&mut closed).is_ready()
+                });
+                if !explained {
+                    return Poll::Pending;
+                }
             }
             let Step::Start(parts) = std::mem::replace(&mut this.step, Step::Over) else {
                 return Poll::Pending;
@@ -110,6 +111,8 @@ impl Future for Unary {
                 return Poll::Ready(Err(too_late()));
             }
             let (connection, channel) = (this.target.connection, this.target.channel);
+            // One to wait for the answer, one to be woken by the stream of bytes.
+            let mut waker = Clones::two(cx.waker());
             let opened = session.with(|state| {
                 let key = state.open(connection, channel, &head, timeout, Some(message), true)?;
                 state.count_unary(true);
@@ -135,7 +138,12 @@ impl Future for Unary {
             return Poll::Pending;
         };
         let key = live.key;
-        let reply = session.with(|state| state.poll_reply(key, &mut waker, take_reply));
+        let mut reply = session.with(|state| take_reply(state, key));
+        // Mostly it is there, since the call was woken for it: no need of wakers.
+        if reply.is_none() {
+            let mut waker = Clones::two(cx.waker());
+            reply = session.with(|state| state.poll_reply(key, &mut waker, take_reply));
+        }
         let result = match reply {
             Some(result) => result,
             None if this.deadline.poll_over(cx).is_ready() => Err(too_late()),

@@ -163,7 +163,7 @@ impl Driver {
             return;
         }
         let more = self.jobs.len().min(HANDLERS);
-        let mut turn = rpc::Turn::new(self.session.runtime.now());
+        let mut turn = rpc::Turn::new(self.session.runtime.stopwatch());
         for job in self.jobs.drain(..more) {
             budget.spend(Budget::HANDLER);
             // Of many, some may have been given up before their turn.
@@ -186,7 +186,7 @@ impl Driver {
             let mut cx = Context::from_waker(Waker::noop());
             let polled = handler.poll_work(&mut cx);
             if !handler.is_collecting() {
-                turn.polled(handler.pace(), self.session.runtime.now());
+                turn.polled(handler.pace(), self.session.runtime.stopwatch());
             }
             match polled {
                 Poll::Ready(mut outcome) => {

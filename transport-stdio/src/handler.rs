@@ -288,12 +288,13 @@ impl Future for Handler {
         if !self.is_wanted(cx.waker()) {
             return Poll::Ready(());
         }
-        let started = self.learns.then(|| self.session.runtime.now());
+        let runtime = &self.session.runtime;
+        let started = self.learns.then(|| runtime.stopwatch());
         let polled = self.poll_work(cx);
         if let Some(started) = started
             && !self.is_collecting()
         {
-            let now = self.session.runtime.now();
+            let now = self.session.runtime.stopwatch();
             self.pace.took(now.saturating_duration_since(started));
             self.learns = false;
         }

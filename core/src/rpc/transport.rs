@@ -164,6 +164,12 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
     /// by itself as flow control allows, also while nobody polls the call.
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call>;
 
+    /// Whether [`try_unary`](Self::try_unary) and [`try_open`](Self::try_open) ever give a call back.
+    /// Where they do not, there is no need of them.
+    fn gives_back(&self) -> bool {
+        false
+    }
+
     /// As [`unary`](Self::unary), and gives the call back if the peer has not begun with it, so
     /// that it can be made on another connection. Transports that cannot tell never do.
     fn try_unary(

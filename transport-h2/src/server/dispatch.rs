@@ -86,7 +86,7 @@ fn start(
             let polled = Pin::new(&mut call).poll_stage(&mut cx);
             let is_reading = call.is_reading();
             if !is_reading {
-                turn.polled(&route.pace, runtime.now());
+                turn.polled(&route.pace, runtime.stopwatch());
             }
             if polled.is_pending() {
                 call.spawn(is_reading.then_some(&route.pace));

@@ -156,13 +156,15 @@ impl Future for UnaryCall {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let started = this.pace.is_some().then(|| this.server.runtime.now());
+        let runtime = &this.server.runtime;
+        let started = this.pace.is_some().then(|| runtime.stopwatch());
         let polled = this.poll_stage(cx);
         if let Some(started) = started
             && !this.is_reading()
             && let Some(pace) = this.pace.take()
         {
-            pace.took(this.server.runtime.now().saturating_duration_since(started));
+            let now = this.server.runtime.stopwatch();
+            pace.took(now.saturating_duration_since(started));
         }
         if polled.is_ready() {
             return Poll::Ready(());

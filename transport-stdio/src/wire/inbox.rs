@@ -9,9 +9,12 @@ use super::flow::cost;
 /// The messages of one stream, in order.
 ///
 /// What a peer sends in tiny messages must not take many times the credit that it costs: so short
-/// ones lie in the queue itself, the queue grows by quarters, and shrinks when it is empty.
+/// ones lie in the queue itself, the queue grows by quarters, and shrinks when it is empty. Where there
+/// is one message in all, as on either side of most calls, there is no queue.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// Before all in the queue.
+    first: Option<Inbound>,
     queue: VecDeque<Inbound>,
 }
 
@@ -60,6 +63,10 @@ impl Inbox {
     }
 
     fn add(&mut self, inbound: Inbound) {
+        if self.first.is_none() && self.queue.is_empty() {
+            self.first = Some(inbound);
+            return;
+        }
         if self.queue.len() == self.queue.capacity() {
             let more = (self.queue.len() / 4).max(4);
             self.queue.reserve_exact(more);
@@ -68,6 +75,9 @@ impl Inbox {
     }
 
     pub(super) fn pop(&mut self) -> Option<Taken> {
+        if let Some(inbound) = self.first.take() {
+            return Some(inbound.taken());
+        }
         let inbound = self.queue.pop_front()?;
         if self.queue.is_empty() && self.queue.capacity() > KEEP {
             self.queue = VecDeque::new();
@@ -77,7 +87,9 @@ impl Inbox {
 
     /// Drops all, and gives the credit that they held.
     pub(super) fn clear(&mut self) -> u64 {
-        let held = self.queue.iter().map(Inbound::cost).sum();
+        let all = self.first.iter().chain(&self.queue);
+        let held = all.map(Inbound::cost).sum();
+        self.first = None;
         self.queue.clear();
         if self.queue.capacity() > KEEP {
             self.queue = VecDeque::new();
