@@ -314,7 +314,9 @@ impl Future for Handler {
 impl Drop for Handler {
     fn drop(&mut self) {
         let key = self.key;
-        // First, as a draining connection looks at it when it is woken.
+        // Whoever waits for the end of what is served is told once nothing of it is left.
+        drop_foreign(std::mem::replace(&mut self.work, Work::Over));
+        // Before the session is told, as a draining connection looks at it when it is woken.
         self.running = None;
         self.session.with(|state| {
             if state.mux.is_sending(key) {
@@ -325,7 +327,6 @@ impl Drop for Handler {
                 state.wake_driver();
             }
         });
-        drop_foreign(std::mem::replace(&mut self.work, Work::Over));
     }
 }
 

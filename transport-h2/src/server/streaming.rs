@@ -22,11 +22,12 @@ use crate::panic::guard;
 
 /// A streaming call, run in a task of its own.
 pub(super) struct StreamingCall {
-    server: Arc<Server>,
     respond: SendResponse<Bytes>,
     deadline: Deadline,
     path: &'static str,
     stage: Stage,
+    /// The last to be dropped: its drop says that the handler is gone.
+    server: Arc<Server>,
 }
 
 /// `Starting` -> `Opening` -> `Sending` -> `Done`.

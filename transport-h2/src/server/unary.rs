@@ -21,13 +21,14 @@ use crate::panic::guard;
 
 /// A unary call from its first byte to its answer.
 pub(super) struct UnaryCall {
-    server: Arc<Server>,
     respond: SendResponse<Bytes>,
     deadline: Deadline,
     path: &'static str,
     stage: Stage,
     /// Learns of the first poll of the handler, if that is in the task.
     pace: Option<Arc<Pace>>,
+    /// The last to be dropped: its drop says that the handler is gone.
+    server: Arc<Server>,
 }
 
 #[expect(
