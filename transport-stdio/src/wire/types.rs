@@ -71,7 +71,7 @@ pub struct CallStart<'a> {
     pub timeout: Option<Duration>,
     /// The metadata.
     pub metadata: &'a Metadata,
-    /// Whether the call may have the last number: see [`RESERVED`].
+    /// Whether the call may have the last number, which others leave free.
     pub urgent: bool,
 }
 
