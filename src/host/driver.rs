@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
@@ -627,7 +627,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let began = Instant::now();
+        let began = this.runtime.stopwatch();
         for _ in 0..READS_PER_POLL {
             if this.drain() {
                 return Poll::Ready(());
@@ -647,7 +647,8 @@ impl Future for Driver {
             if !progress.contains(&true) {
                 return Poll::Pending;
             }
-            if began.elapsed() >= TURN {
+            let spent = this.runtime.stopwatch();
+            if spent.saturating_duration_since(began) >= TURN {
                 break;
             }
         }
