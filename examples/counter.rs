@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::io;
 
-use outboard::{Command, Handshake, Host, Plugin, RunningPlugin, Status, Tokio, context};
+use outboard::{Broker, Command, Handshake, Host, Plugin, RunningPlugin, Status, Tokio};
 use outboard_examples::{args, with_flags};
 
 outboard::include_proto!("counter/proto");
@@ -31,7 +31,7 @@ impl Counter for Files {
 
     async fn put(&self, request: CounterPutRequest) -> Result<CounterEmpty, Status> {
         // The number in the request names what the host serves; the broker makes a client of it.
-        let broker = context::broker()?;
+        let broker = Broker::current()?;
         let helper: AddHelperClient = broker.dial(request.add_server).await?;
         let sum = helper
             .sum(SumRequest {
@@ -109,7 +109,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if args == ["plugin"] {
         let plugin = Plugin::new(HANDSHAKE).provide("counter", CounterServer::new(Files));
-        return Ok(plugin.serve(Tokio::current()).await?);
+        plugin.serve_or_exit(Tokio::current()).await;
+        return Ok(());
     }
     let command = match std::env::var("COUNTER_PLUGIN") {
         Ok(command) => Command::new("sh").arg("-c").arg(command),

@@ -32,16 +32,16 @@ impl Greeter for Hello {
 }
 
 /// Serves the interface until the host is done.
-async fn plugin() -> Result<(), Box<dyn Error>> {
+async fn plugin() {
     let plugin = Plugin::new(HANDSHAKE).provide("greeter", GreeterServer::new(Hello));
-    Ok(plugin.serve(Tokio::current()).await?)
+    plugin.serve_or_exit(Tokio::current()).await;
 }
 
 /// Launches the plugin and calls it like any Rust value.
 async fn host() -> Result<(), Box<dyn Error>> {
     let plugin = with_flags(Host::new(HANDSHAKE))
         .command(Command::new(std::env::current_exe()?).arg("plugin"))
-        .sync_stdout(std::io::stdout())
+        .sync_stdout(std::io::stdout)
         .start(Tokio::current())
         .await?;
     let greeter: GreeterClient = plugin.dispense("greeter").await?;
@@ -72,7 +72,8 @@ fn show_plugin_logs() {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().nth(1).as_deref() == Some("plugin") {
-        return plugin().await;
+        plugin().await;
+        return Ok(());
     }
     show_plugin_logs();
     host().await

@@ -1,7 +1,6 @@
 //! The key-value plugin: a plugin in a binary of its own, for the `kv` host or any host that uses
 //! go-plugin's gRPC example. Values are kept in files named `kv_KEY` in the working directory.
 
-use std::error::Error;
 use std::io;
 
 use outboard::{Handshake, Plugin, Status, Tokio};
@@ -42,7 +41,7 @@ fn unknown(error: io::Error) -> Status {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() {
     let plugin = Plugin::new(HANDSHAKE).provide("kv", KvServer::new(Files));
-    Ok(plugin.serve(Tokio::current()).await?)
+    plugin.serve_or_exit(Tokio::current()).await;
 }

@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let plugin = Plugin::new(HANDSHAKE)
             .provide_version(2, "kv", KvServer::new(Version(2)))
             .provide_version(3, "kv", KvServer::new(Version(3)));
-        return Ok(plugin.serve(Tokio::current()).await?);
+        plugin.serve_or_exit(Tokio::current()).await;
+        return Ok(());
     }
 
     let mut versions: Vec<u32> = args

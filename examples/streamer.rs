@@ -132,14 +132,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if args == ["plugin"] {
         let service = StreamerServiceServer::new(OneFile::default());
         let plugin = Plugin::new(HANDSHAKE).provide("streamer", service);
-        return Ok(plugin.serve(Tokio::current()).await?);
+        plugin.serve_or_exit(Tokio::current()).await;
+        return Ok(());
     }
     let command = match std::env::var("STREAMER_PLUGIN") {
         Ok(command) => Command::new("sh").arg("-c").arg(command),
         Err(_) => Command::new(std::env::current_exe()?).arg("plugin"),
     };
     // The plugin must not read the stdin that is being copied.
-    let command = command.stdin_null();
+    let command = command.inherit_stdin(false);
     let plugin = with_flags(Host::new(HANDSHAKE))
         .command(command)
         .start(Tokio::current())

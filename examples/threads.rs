@@ -20,7 +20,7 @@ use std::{error::Error, thread};
 use outboard::prost::Message;
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
 use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput};
-use outboard_core::rpc::{Code, OutMessage, Status};
+use outboard_core::rpc::{Code, Codec as _, Prost, Status};
 use outboard_core::{env::HostEnv, exit::Exit, wire::plugin};
 use outboard_transport_stdio::wire::{Event, Mux, MuxConfig, OutBuf, close};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -58,9 +58,9 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
             match action {
                 HostAction::Launch => match launch(command, &teller) {
                     Ok((launched, writer)) => {
-                        let pid = Some(launched.id());
+                        let id = Some(launched.id().to_string());
                         (child, stdin) = (Some(launched), Some(writer));
-                        host.handle(now, HostInput::Launched { pid });
+                        host.handle(now, HostInput::Launched { id });
                         host.handle(now, HostInput::StderrClosed);
                     }
                     Err(error) => host.handle(now, HostInput::LaunchFailed(error.into())),
@@ -70,19 +70,20 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                 HostAction::TransportBytes(bytes) if calls.receive(&bytes).is_ok() => {}
                 HostAction::TransportBytes(_) => host.handle(now, HostInput::ConnectionLost),
                 HostAction::CallShutdown => {
-                    let request = OutMessage::encode(&plugin::Empty {});
+                    let request = Prost::encode(&plugin::Empty {});
                     goodbye = calls.call(plugin::CONTROLLER.methods[0].path, request).ok();
                 }
                 HostAction::Disconnect => calls.close(close::ORDERLY, "the host is done"),
                 // If the system refuses, the machine's own timer ends the wait.
                 HostAction::Kill => drop(child.as_mut().map(Child::kill)),
-                HostAction::Abandon | HostAction::CloseBroker | HostAction::Cleanup => {}
+                HostAction::Abandon | HostAction::CloseBroker => {}
+                HostAction::Release | HostAction::Cleanup => {}
             }
         } else if let Some(event) = host.poll_event() {
             match event {
                 HostEvent::Ready => {
                     let name = "threads".to_owned();
-                    let request = OutMessage::encode(&GreetRequest { name });
+                    let request = Prost::encode(&GreetRequest { name });
                     match calls.call("/greeter.Greeter/Greet", request) {
                         Ok(key) => greeting = Some(key),
                         Err(_) => host.shutdown(now),
@@ -94,8 +95,7 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                     eprintln!("the plugin {exit}: {reason:?}")
                 }
                 HostEvent::Finished => return outcome,
-                HostEvent::Negotiated(_) | HostEvent::StrayStdout { .. } => {}
-                HostEvent::Interrupted | HostEvent::Restored => {}
+                _ => {}
             }
         } else if let Some(event) = calls.poll_event() {
             match event {

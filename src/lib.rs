@@ -53,11 +53,11 @@
 //! }
 //!
 //! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> Result<(), outboard::ServeError> {
+//! async fn main() {
 //!     Plugin::new(HANDSHAKE)
 //!         .provide("greeter", GreeterServer::new(Hello))
-//!         .serve(Tokio::current())
-//!         .await
+//!         .serve_or_exit(Tokio::current())
+//!         .await;
 //! }
 //! ```
 //!
@@ -132,65 +132,78 @@
 //! - `tokio` (default): the adapter [`Tokio`].
 //! - `smol`: the adapter `Smol`.
 //! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
+//! - `tls` (default): TLS and go-plugin's AutoMTLS, see `Host::auto_mtls`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
-mod accept;
+#[macro_use]
+mod passing;
+
 mod broker;
-pub mod client;
-pub mod codegen;
-pub mod context;
+mod carrier;
+mod client;
+pub mod error;
+pub mod hclog;
 mod host;
 mod link;
+#[cfg(not(feature = "log"))]
+mod log;
+#[cfg(feature = "log")]
 pub mod log;
+pub mod memory;
+mod peer;
 mod plugin;
-pub mod services;
+pub mod rt;
+mod runner;
+mod serve;
+mod services;
 mod sys;
 mod text;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
+pub mod transport;
 mod transports;
 
-pub use outboard_core::{
-    endpoint, env,
-    exit::Exit,
-    handshake,
-    handshake::Handshake,
-    hclog,
-    host::{Evidence, StartError, StartFailure, StartPhase},
-    plugin::{PluginError, StopReason},
-    rpc::{Router, Service, Transport},
-    rt,
+pub use outboard_core::endpoint::{Endpoint, EndpointError};
+pub use outboard_core::exit::Exit;
+pub use outboard_core::handshake::{Handshake, MisconfiguredHandshake, Protocol, UnknownProtocol};
+pub use outboard_core::host::{Evidence, StartError, StartFailure, StartPhase};
+pub use outboard_core::plugin::{PluginError, StopReason};
+pub use outboard_core::rpc::{
+    CallOptions, Channel, Code, DuplicateService, Keepalive, Metadata, MetadataError,
+    MetadataValue, Router, Service, Status, StreamSender, Streaming, Transport,
 };
-#[cfg(feature = "h2")]
-pub use outboard_transport_h2::H2;
 
 pub use self::broker::{Broker, BrokerError, Served};
+pub use self::client::Client;
 pub use self::host::{
     Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
     LOG_TARGET, PingError, RunningPlugin, ShutdownError,
 };
 pub use self::plugin::{Plugin, ServeError};
+pub use self::serve::{codegen, context};
+pub use self::services::health::{HealthReporter, HealthService};
+pub use self::services::reflection::Reflection;
 pub use self::sys::socket::ListenError;
 
 #[cfg(all(unix, feature = "smol"))]
 pub use outboard_runtime_smol::Smol;
 #[cfg(feature = "tokio")]
 pub use outboard_runtime_tokio::Tokio;
+#[cfg(feature = "h2")]
+pub use outboard_transport_h2::H2;
 #[cfg(feature = "stdio")]
 pub use outboard_transport_stdio::Stdio;
+#[cfg(unix)]
+pub use outboard_unix::ForkExec;
 
 /// The crates that generated messages are made with: `prost::Message` encodes and decodes them,
 /// and `prost_types` has the well-known types of `google/protobuf/`. With these, a crate that uses
 /// generated code needs no dependency on them of its own, and gets the versions that fit.
-pub use self::codegen::{prost, prost_types};
-
-pub use self::client::Client;
-pub use outboard_core::rpc::{
-    CallOptions, Channel, Code, Keepalive, Metadata, MetadataError, MetadataValue, Status,
-    StreamSender, Streaming,
-};
+pub use {prost, prost_types};
 
 /// Includes what `outboard-build` generated from the `.proto` files of a package, such as
 /// `include_proto!("greeter")` for `package greeter;` or `include_proto!("acme.kv.v1")`. Files

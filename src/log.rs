@@ -12,6 +12,7 @@ use crate::sys::stdio::write_log;
 mod filter;
 #[cfg(feature = "log")]
 mod layer;
+pub(crate) mod panic;
 
 #[cfg(feature = "log")]
 pub use self::layer::Layer;
@@ -47,7 +48,8 @@ pub(crate) fn install() {
 
     // Beside the layer, so that what nobody gets is not even made.
     let filter = filter::Filter::of_environment().targets();
-    let subscriber = Registry::default().with(filter).with(Layer::unfiltered());
+    let layer = Layer::new().filtered(false);
+    let subscriber = Registry::default().with(filter).with(layer);
     // The program's own subscriber has precedence.
     let _taken = tracing::subscriber::set_global_default(subscriber);
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use outboard_core::rt::{SharedRuntime, Timer};
+use outboard_core::turn::Turn;
 
 /// Resolves after `duration`. Starts counting at the call.
 pub(crate) fn sleep(
@@ -20,31 +21,19 @@ pub(crate) fn sleep(
     poll_fn(move |cx| timer.as_mut().poll_expired(cx))
 }
 
-/// How much a task takes in a row before other tasks have their turn: messages, say, that a peer may
-/// send without end. Some microseconds each.
+/// What a task takes in a row before other tasks have their turn: [events](Turn::EVENT), messages,
+/// say, that a peer may send without end.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Turn);
+
+/// How many that are.
+#[cfg(test)]
 pub(crate) const IN_A_ROW: usize = 32;
 
-/// Counts what a task takes in a row.
-#[derive(Debug, Default)]
-pub(crate) struct Turns(usize);
-
 impl Turns {
-    /// One more; after [`IN_A_ROW`] of them it lets other tasks have their turn.
+    /// One more; after a turn of them it lets other tasks have theirs.
     pub(crate) async fn step(&mut self) {
-        if self.0 < IN_A_ROW {
-            self.0 += 1;
-            return;
-        }
-        self.0 = 1;
-        let mut yielded = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.0.poll_step(Turn::EVENT, cx)).await;
     }
 }
 

@@ -8,7 +8,7 @@ use outboard_benches::orders::Order;
 use outboard_benches::runner::proc::Placement;
 use outboard_benches::runner::session::Session;
 use outboard_benches::runner::subject::{GoProtocol, Subject};
-use outboard_benches::runtimes::{RuntimeKind, TransportKind};
+use outboard_benches::runtimes::{RuntimeKind, USUAL_TRANSPORTS};
 
 use common::{nanos, programs, subjects};
 
@@ -17,9 +17,9 @@ const MICROS: u64 = 20_000;
 
 fn computing(criterion: &mut Criterion) {
     let programs = programs();
-    let mut all = TransportKind::USUAL
+    let mut all = USUAL_TRANSPORTS
         .map(|transport| Subject::Outboard {
-            runtime: RuntimeKind::Threads,
+            runtime: RuntimeKind::TokioThreads,
             transport,
         })
         .to_vec();

@@ -182,12 +182,8 @@ fn broker() -> Work {
     }
     Box::new(move || {
         let id = plugin.next_id();
-        plugin.accept(now, id)?;
-        let Some(BrokerAction::Listen { id }) = plugin.poll_action() else {
-            return Err("the plugin was not told to listen".into());
-        };
         let endpoint = Endpoint::Unix("/tmp/plugin1234567890".into());
-        plugin.handle(now, BrokerInput::Listening { id, endpoint });
+        plugin.accept(now, id, Some(&endpoint))?;
         let info = plugin.poll_transmit().ok_or("nothing was announced")?;
         host.dial(now, id)?;
         host.handle_message(now, info);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::clock::monotonic_ns;
-use crate::orders::Order;
+use crate::orders::{Order, unsupported};
 
 /// A way to launch plugins.
 pub trait Launcher {
@@ -36,6 +36,10 @@ pub trait Plugin {
 
     /// The process id.
     fn pid(&self) -> u32;
+
+    /// Has the plugin serve once more and dials that: how long it takes from there to the first reply of
+    /// [`FIRST_CALL`] bytes, in nanoseconds. Nothing if there is no broker.
+    fn dial(&self) -> Option<impl Future<Output = Result<u64, Failure>>>;
 
     /// Ends the plugin and waits until the process is gone.
     fn end(self) -> impl Future<Output = Result<(), Failure>>;
@@ -152,6 +156,7 @@ impl<L: Launcher> Driver<L> {
                 let bytes = self.client()?.upload(piece, bytes).await?;
                 Ok(json!({ "bytes": bytes, "ns": nanos(begin.elapsed()) }))
             }
+            Order::Dial(count) => self.dial(count).await,
             Order::Compute { callers, micros } => self.compute(callers, micros).await,
             Order::Plugins { count, rounds } => self.plugins(count, rounds).await,
         }
@@ -207,6 +212,19 @@ impl<L: Launcher> Driver<L> {
             calls += result.await??;
         }
         Ok(json!({ "calls": calls, "ns": nanos(begin.elapsed()) }))
+    }
+
+    async fn dial(&self, count: usize) -> Result<Value, Failure> {
+        let plugin = self.running.as_ref().ok_or("no plugin has been started")?;
+        let mut samples = Vec::with_capacity(count);
+        for _ in 0..count {
+            let took = plugin
+                .dial()
+                .ok_or_else(|| unsupported(&Order::Dial(count)))?;
+            samples.push(took.await?);
+        }
+        let total: u64 = samples.iter().sum();
+        Ok(json!({ "samples": samples, "ns": total }))
     }
 
     async fn compute(&self, callers: usize, micros: u64) -> Result<Value, Failure> {

@@ -54,6 +54,7 @@ pub async fn host(wire: &str) -> Result<(), Failure> {
         Order::Load { .. }
         | Order::Download { .. }
         | Order::Upload { .. }
+        | Order::Dial(_)
         | Order::Compute { .. }
         | Order::Plugins { .. } => Err(orders::unsupported(&order)),
     })

@@ -49,6 +49,9 @@ pub enum Order {
         /// Bytes in all.
         bytes: usize,
     },
+    /// Have the plugin serve once more, over the broker, dial that and make one call; so many times. Answer:
+    /// `samples`, how long each took from the dial to the reply, and `ns`, that of all together.
+    Dial(usize),
     /// So many calls at once that each compute, and an echo beside them. Answer: `ns`, how long all of
     /// them take together, and `echo`, how long that takes.
     Compute {
@@ -82,6 +85,7 @@ impl fmt::Display for Order {
             } => write!(f, "load {size} {callers} {millis}"),
             Self::Download { piece, bytes } => write!(f, "download {piece} {bytes}"),
             Self::Upload { piece, bytes } => write!(f, "upload {piece} {bytes}"),
+            Self::Dial(count) => write!(f, "dial {count}"),
             Self::Compute { callers, micros } => write!(f, "compute {callers} {micros}"),
             Self::Plugins { count, rounds } => write!(f, "plugins {count} {rounds}"),
         }
@@ -107,6 +111,7 @@ impl FromStr for Order {
             }),
             ("download", &[piece, bytes]) => Ok(Self::Download { piece, bytes }),
             ("upload", &[piece, bytes]) => Ok(Self::Upload { piece, bytes }),
+            ("dial", &[count]) => Ok(Self::Dial(count)),
             ("compute", &[callers, micros]) => Ok(Self::Compute {
                 callers,
                 micros: micros as u64,
@@ -171,7 +176,7 @@ mod tests {
             callers: 64,
             millis: 300,
         };
-        for order in [Order::Start, Order::Dispense(3), load] {
+        for order in [Order::Start, Order::Dispense(3), Order::Dial(3), load] {
             let parsed: Order = order.to_string().parse().expect("its own text");
             assert_eq!(parsed, order);
         }

@@ -10,7 +10,7 @@ use crate::Failure;
 use crate::clock::monotonic_ns;
 use crate::drive::{Client, FIRST_CALL, Launch, Launcher, Plugin};
 use crate::probe::{MarkedRuntime, Marks};
-use crate::runtimes::TransportKind;
+use crate::runtimes::{self, TransportKind};
 use crate::service::{Bench as _, BenchClient, HANDSHAKE, NAME, Payload, Transfer, Work, pieces};
 
 /// Launches plugins with outboard.
@@ -36,12 +36,12 @@ impl Launcher for OutboardHost {
             runtime: Arc::clone(&self.runtime),
             marks: marks.clone(),
         });
-        let mut command = Command::new(&self.program).stdin_null();
+        let mut command = Command::new(&self.program).inherit_stdin(false);
         for arg in &self.args {
             command = command.arg(arg);
         }
         let host = Host::new(HANDSHAKE).command(command);
-        let host = self.transport.set(host, Some(marks.clone()))?;
+        let host = runtimes::of_host(self.transport, host, marks.clone())?;
         let plugin = host.start(runtime).await?;
         let connected = monotonic_ns();
         let client: BenchClient = plugin.dispense(NAME).await?;
@@ -73,7 +73,17 @@ impl Plugin for RunningPlugin {
     }
 
     fn pid(&self) -> u32 {
-        self.id().unwrap_or_default()
+        Self::pid(self).unwrap_or_default()
+    }
+
+    fn dial(&self) -> Option<impl Future<Output = Result<u64, Failure>>> {
+        Some(async {
+            let offered = self.client().offer(Payload::default()).await?;
+            let begin = monotonic_ns();
+            let dialled: BenchClient = self.broker().dial(offered.id).await?;
+            Client::echo(&dialled, vec![0; FIRST_CALL]).await?;
+            Ok(monotonic_ns() - begin)
+        })
     }
 
     async fn end(self) -> Result<(), Failure> {

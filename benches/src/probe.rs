@@ -1,7 +1,6 @@
 //! When a launch comes how far, seen from between the driver and what it drives.
 
-use std::io::{PipeReader, PipeWriter, Result};
-use std::os::fd::OwnedFd;
+use std::io::Result;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -11,8 +10,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
-    SharedRuntime, Timer,
+    BoxByteStream, BoxFuture, Descriptors, Listener, OsSocket, Runtime, SharedRuntime, Timer,
 };
 
 use crate::clock::monotonic_ns;
@@ -109,19 +107,7 @@ impl Runtime for MarkedRuntime {
         self.runtime.listener(socket, local)
     }
 
-    fn launch(&self, launch: Launch) -> Result<Process> {
-        self.runtime.launch(launch)
-    }
-
-    fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
-        self.runtime.pipe_reader(pipe)
-    }
-
-    fn pipe_writer(&self, pipe: PipeWriter) -> Result<BoxWriter> {
-        self.runtime.pipe_writer(pipe)
-    }
-
-    fn watch(&self, fd: OwnedFd) -> Result<BoxFuture<'static, Result<()>>> {
-        self.runtime.watch(fd)
+    fn descriptors(&self) -> Result<&dyn Descriptors> {
+        self.runtime.descriptors()
     }
 }

@@ -2,7 +2,6 @@
 //! everywhere.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use outboard::{Host, Plugin, Transport};
@@ -11,133 +10,71 @@ use outboard_core::rt::SharedRuntime;
 use crate::Failure;
 use crate::probe::{MarkedTransport, Marks};
 
-/// An async runtime, as a rule one thread of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuntimeKind {
-    /// tokio, `current_thread`.
-    Tokio,
-    /// tokio, with two worker threads.
-    Threads,
-    /// async-executor on the adapter's own reactor: `Smol::block_on`.
-    Smol,
-    /// async-executor on async-io's reactor: `Smol::on`.
-    AsyncIo,
-}
+pub use outboard_kit::axes::{RuntimeKind, TransportKind};
 
-impl RuntimeKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tokio, Self::Threads, Self::Smol, Self::AsyncIo];
-    /// Those that are measured unless told otherwise.
-    pub const USUAL: [Self; 2] = [Self::Tokio, Self::Smol];
-}
+/// The runtimes that are measured unless told otherwise.
+pub const USUAL_RUNTIMES: [RuntimeKind; 2] = [RuntimeKind::Tokio, RuntimeKind::Smol];
 
-impl fmt::Display for RuntimeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tokio => "tokio",
-            Self::Threads => "tokio-threads",
-            Self::Smol => "smol",
-            Self::AsyncIo => "async-io",
-        })
-    }
-}
+/// The transports that are measured unless told otherwise.
+pub const USUAL_TRANSPORTS: [TransportKind; 2] = [TransportKind::H2, TransportKind::Stdio];
 
-impl FromStr for RuntimeKind {
-    type Err = Failure;
+/// The transports that are measured on demand.
+pub const SPINNING: [TransportKind; 2] = [TransportKind::H2Spin, TransportKind::StdioSpin];
 
-    fn from_str(name: &str) -> Result<Self, Failure> {
-        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
-        found.ok_or_else(|| format!("no such runtime: {name}").into())
-    }
-}
-
-/// A transport of outboard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportKind {
-    /// gRPC over HTTP/2 on a unix socket.
-    H2,
-    /// Frames over the plugin's stdin and stdout.
-    Stdio,
-    /// `H2`, looking again for a while before it sleeps.
-    H2Spin,
-    /// `Stdio`, looking again for a while before it sleeps.
-    StdioSpin,
-}
+/// Those with AutoMTLS, which are measured on demand.
+pub const SECURED: [TransportKind; 1] = [TransportKind::H2Tls];
 
 /// How long those look that do.
 const SPIN: Duration = Duration::from_micros(50);
 
-impl TransportKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::H2, Self::Stdio, Self::H2Spin, Self::StdioSpin];
-    /// Those that are measured unless told otherwise.
-    pub const USUAL: [Self; 2] = [Self::H2, Self::Stdio];
-    /// Those that are measured on demand.
-    pub const SPINNING: [Self; 2] = [Self::H2Spin, Self::StdioSpin];
-
-    /// The feature that a program needs for it.
-    pub(crate) fn feature(self) -> &'static str {
-        match self {
-            Self::H2 | Self::H2Spin => "h2",
-            Self::Stdio | Self::StdioSpin => "stdio",
-        }
-    }
-
-    /// `host` with this transport and no other.
-    ///
-    /// # Errors
-    /// If this program was built without it.
-    pub(crate) fn set(self, host: Host, marks: Option<Marks>) -> Result<Host, Failure> {
-        self.with(|transport| match marks {
-            Some(marks) => host.transport(MarkedTransport { transport, marks }),
-            None => host.transport(transport),
-        })
-    }
-
-    /// `plugin` with this transport and no other.
-    ///
-    /// # Errors
-    /// If this program was built without it.
-    pub fn of_plugin(self, plugin: Plugin) -> Result<Plugin, Failure> {
-        self.with(|transport| plugin.transport(transport))
-    }
-
-    #[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(unused_variables))]
-    fn with<T>(self, take: impl FnOnce(Box<dyn Transport>) -> T) -> Result<T, Failure> {
-        let transport: Box<dyn Transport> = match self {
-            #[cfg(feature = "h2")]
-            Self::H2 => Box::new(outboard::H2::new()),
-            #[cfg(feature = "h2")]
-            Self::H2Spin => Box::new(outboard::H2::new().spin(SPIN)),
-            #[cfg(feature = "stdio")]
-            Self::Stdio => Box::new(outboard::Stdio::new()),
-            #[cfg(feature = "stdio")]
-            Self::StdioSpin => Box::new(outboard::Stdio::new().spin(SPIN)),
-            #[allow(unreachable_patterns)] // Reached in builds that lack one.
-            _ => return Err(not_built(self)),
-        };
-        Ok(take(transport))
+/// The features that a program needs for a transport.
+pub(crate) fn features(kind: TransportKind) -> &'static str {
+    match kind {
+        TransportKind::H2 | TransportKind::H2Spin => "h2",
+        TransportKind::Stdio | TransportKind::StdioSpin => "stdio",
+        TransportKind::H2Tls => "h2,tls",
+        // Measured by its dials alone, not as an axis: `with` says that it is not built.
+        TransportKind::H2Streams => "h2",
     }
 }
 
-impl fmt::Display for TransportKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::H2 => "h2",
-            Self::Stdio => "stdio",
-            Self::H2Spin => "h2+spin",
-            Self::StdioSpin => "stdio+spin",
-        })
-    }
+/// `host` with this transport and no other.
+///
+/// # Errors
+/// If this program was built without it.
+pub(crate) fn of_host(kind: TransportKind, host: Host, marks: Marks) -> Result<Host, Failure> {
+    #[cfg(feature = "tls")]
+    let host = host.auto_mtls(kind == TransportKind::H2Tls);
+    with(kind, |transport| {
+        host.transport(MarkedTransport { transport, marks })
+    })
 }
 
-impl FromStr for TransportKind {
-    type Err = Failure;
+/// `plugin` with this transport and no other.
+///
+/// # Errors
+/// If this program was built without it.
+pub fn of_plugin(kind: TransportKind, plugin: Plugin) -> Result<Plugin, Failure> {
+    with(kind, |transport| plugin.transport(transport))
+}
 
-    fn from_str(name: &str) -> Result<Self, Failure> {
-        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
-        found.ok_or_else(|| format!("no such transport: {name}").into())
-    }
+#[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(unused_variables))]
+fn with<T>(kind: TransportKind, take: impl FnOnce(Box<dyn Transport>) -> T) -> Result<T, Failure> {
+    let transport: Box<dyn Transport> = match kind {
+        #[cfg(all(feature = "h2", feature = "tls"))]
+        TransportKind::H2Tls => Box::new(outboard::H2::new()),
+        #[cfg(feature = "h2")]
+        TransportKind::H2 => Box::new(outboard::H2::new()),
+        #[cfg(feature = "h2")]
+        TransportKind::H2Spin => Box::new(outboard::H2::new().spin(SPIN)),
+        #[cfg(feature = "stdio")]
+        TransportKind::Stdio => Box::new(outboard::Stdio::new()),
+        #[cfg(feature = "stdio")]
+        TransportKind::StdioSpin => Box::new(outboard::Stdio::new().spin(SPIN)),
+        #[allow(unreachable_patterns)] // Reached in builds that lack one.
+        _ => return Err(not_built(kind)),
+    };
+    Ok(take(transport))
 }
 
 /// Runs a future on a runtime, and what it starts there meanwhile.
@@ -149,7 +86,7 @@ pub fn run<T>(kind: RuntimeKind, main: impl AsyncFnOnce(SharedRuntime) -> T) -> 
         #[cfg(feature = "tokio")]
         RuntimeKind::Tokio => on_tokio(&mut tokio::runtime::Builder::new_current_thread(), main),
         #[cfg(feature = "threads")]
-        RuntimeKind::Threads => {
+        RuntimeKind::TokioThreads => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             on_tokio(builder.worker_threads(2), main)
         }

@@ -1,10 +1,13 @@
 //! The measured service on outboard.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outboard::{Handshake, Status, Streaming};
+use outboard::{Broker, Handshake, Served, Status, Streaming};
 
-pub use self::generated::{Bench, BenchClient, BenchServer, Moment, Payload, Transfer, Work};
+pub use self::generated::{
+    Bench, BenchClient, BenchServer, Moment, Offered, Payload, Transfer, Work,
+};
 
 #[allow(missing_docs)] // The .proto file has them.
 mod generated {
@@ -20,8 +23,20 @@ pub const NAME: &str = "bench";
 /// The plugin's side.
 #[derive(Debug)]
 pub struct Implementation {
-    /// When the plugin's main function began.
-    pub born: u64,
+    born: u64,
+    /// What was offered last.
+    offered: Mutex<Option<Served>>,
+}
+
+impl Implementation {
+    /// That of a plugin whose main function began then.
+    #[must_use]
+    pub fn new(born: u64) -> Self {
+        Self {
+            born,
+            offered: Mutex::default(),
+        }
+    }
 }
 
 impl Bench for Implementation {
@@ -38,6 +53,17 @@ impl Bench for Implementation {
         Ok(Moment {
             monotonic_ns: self.born,
         })
+    }
+
+    async fn offer(&self, _request: Payload) -> Result<Offered, Status> {
+        let failed = |error: outboard::BrokerError| Status::unavailable(error.to_string());
+        let broker = Broker::current().map_err(failed)?;
+        let served = broker.serve(BenchServer::new(Self::new(self.born)));
+        let served = served.map_err(failed)?;
+        let id = served.id();
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        *offered = Some(served);
+        Ok(Offered { id })
     }
 
     async fn download(&self, request: Transfer) -> Result<Streaming<Payload>, Status> {

@@ -10,16 +10,21 @@ use outboard_benches::runner::proc::Placement;
 use outboard_benches::runner::programs::Programs;
 use outboard_benches::runner::report;
 use outboard_benches::runner::subject::{Subject, Wire};
+use outboard_benches::runtimes::{RuntimeKind, SECURED};
 
 #[test]
 fn a_round_of_outboard_and_the_floor_gives_a_report() {
     let host = Path::new(env!("CARGO_BIN_EXE_bench-host"));
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outboard-bench-smoke");
     let mut subjects = Subject::outboard();
+    subjects.extend(SECURED.map(|transport| Subject::Outboard {
+        runtime: RuntimeKind::Tokio,
+        transport,
+    }));
     subjects.push(Subject::Floor(Wire::Socket));
     let plan = Plan {
         subjects,
-        sections: ["dispense", "unary", "throughput"]
+        sections: ["dispense", "unary", "throughput", "broker"]
             .map(str::to_owned)
             .into(),
         amounts: Amounts::TINY,
@@ -48,19 +53,21 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
             let value = value.unwrap_or_else(|| panic!("{name}: no {}", figure.name));
             assert!(value > 0.0, "{name}: {}: {value}", figure.name);
         }
-        let load = outcome
-            .results
-            .value(&Figure::load(16, 64, Placement::Free), &name);
-        assert_eq!(
-            load.is_some(),
-            !matches!(subject, Subject::Floor(_)),
-            "{name}"
-        );
+        for figure in [
+            Figure::load(16, 64, Placement::Free),
+            Figure::dial("p50", Placement::Free),
+        ] {
+            let value = outcome.results.value(&figure, &name);
+            let is_floor = matches!(subject, Subject::Floor(_));
+            assert_eq!(value.is_some(), !is_floor, "{name}: {}", figure.name);
+        }
     }
     report::write(&out, &[("machine", "any".to_owned())], &outcome).expect("a report");
     let report = std::fs::read_to_string(out.join("report.md")).expect("the report");
     assert!(
-        report.contains("h2/tokio") && report.contains("stdio/smol"),
+        report.contains("h2/tokio")
+            && report.contains("h2+tls/tokio")
+            && report.contains("stdio/smol"),
         "{report}"
     );
     assert!(out.join("dispense.svg").is_file());

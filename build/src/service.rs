@@ -248,7 +248,7 @@ impl Code<'_> {
             let (argument, _) = self.argument(method);
             let borrow = if kind == Kind::Unary { "&" } else { "" };
             let call = format!(
-                "{}::codegen::call_{}(&self.channel, {:?}, {borrow}{argument})",
+                "{0}::codegen::call_{1}({0}::codegen::Prost, &self.channel, {2:?}, {borrow}{argument})",
                 self.krate,
                 kind.suffix(),
                 self.path(method),

@@ -68,7 +68,7 @@ impl {Client} {
     pub fn with_options(&self, options: {crate}::CallOptions) -> Self {
         Self::new(self.channel.with_options(options))
     }
-    /// The same client with this limit on the duration of each call; other options stay.
+    /// The same client with this timeout for each call; other options stay.
     #[must_use]
     pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
         Self::new(self.channel.with_timeout(timeout))
@@ -152,7 +152,7 @@ pub(crate) const ARMS: &str = "        \
 ";
 
 pub(crate) const ARM: &str = "            \
-            {index} => {crate}::codegen::serve_{kind}(context, {message}, move |request| async move { <T_ as {Trait}>::{method}(&*inner, request).await }),
+            {index} => {crate}::codegen::serve_{kind}({crate}::codegen::Prost, context, {message}, move |request| async move { <T_ as {Trait}>::{method}(&*inner, request).await }),
 ";
 
 pub(crate) const NO_ARMS: &str = "        \
@@ -161,12 +161,12 @@ pub(crate) const NO_ARMS: &str = "        \
 ";
 
 pub(crate) const DESCRIPTOR: &str = "\
-const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor {
-        name: {service},
-        methods: &[
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen::ServiceDescriptor::new(
+        {service},
+        &[
 {methods}        ],
-        file_descriptor_set: include_bytes!({file}),
-    };
+        include_bytes!({file}),
+    );
 ";
 
 pub(crate) const SAME_DESCRIPTOR: &str = "\
@@ -174,5 +174,5 @@ const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crat
 ";
 
 pub(crate) const METHOD: &str = "            \
-            {crate}::codegen::MethodDescriptor { name: {method}, path: {path}, kind: {crate}::codegen::MethodKind::{kind} },
+            {crate}::codegen::MethodDescriptor::new({method}, {path}, {crate}::codegen::MethodKind::{kind}),
 ";

@@ -1,5 +1,5 @@
 //! What is written for a `.proto`, and what is said about wrong ones. That the code compiles and
-//! works is shown by the member `build-tests`.
+//! works is shown by the member `testing/generator`.
 
 use std::fs;
 use std::path::Path;

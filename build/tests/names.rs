@@ -1,6 +1,6 @@
 //! Names that Rust cannot tell apart or cannot take: the error has both, and the setting that it
 //! offers makes the file compile. That the code then compiles is shown by the member
-//! `build-tests`.
+//! `testing/generator`.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn compile(builder: Builder, proto: &Path) -> Result<(), Error> {
 }
 
 fn hard(name: &str) -> std::path::PathBuf {
-    let hard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build-tests/proto/hard");
+    let hard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/generator/proto/hard");
     hard.join(format!("{name}.proto"))
 }
 
@@ -53,16 +53,17 @@ fn check_text(text: &str, words: &[&str], settled: Builder) {
 #[test]
 fn methods_that_differ_in_what_snake_case_loses() {
     let settled = configure()
-        .rename_method("methods_snake_case.S.getFoo", "get_foo_again")
-        .rename_method("methods_snake_case.S.get_foo", "get_foo_in_snake_case");
+        .rename_method("methods_of_one_name.Book.turnOver", "turn_twice")
+        .rename_method("methods_of_one_name.Book.turn_over", "turn_thrice");
     check(
-        &hard("methods_snake_case"),
+        &hard("methods_of_one_name"),
         &[
-            "the trait of service methods_snake_case.S",
-            "called get_foo: method methods_snake_case.S.GetFoo and method methods_snake_case.S.getFoo",
-            "configure().rename_method(\"methods_snake_case.S.getFoo\"",
+            "the trait of service methods_of_one_name.Book",
+            "called turn_over: method methods_of_one_name.Book.TurnOver and \
+             method methods_of_one_name.Book.turnOver",
+            "configure().rename_method(\"methods_of_one_name.Book.turnOver\"",
         ],
-        settled.rename_method("methods_snake_case.T.call_", "call_again"),
+        settled.rename_method("methods_of_one_name.Shelf.fetch_", "fetch_again"),
     );
     // Both would get the underscore of names that every client has.
     check_text(
@@ -80,13 +81,13 @@ fn methods_that_differ_in_what_snake_case_loses() {
 #[test]
 fn values_of_an_enum() {
     check(
-        &hard("enum_values_overlap"),
+        &hard("values_of_one_name"),
         &[
-            "enum enum_values_overlap.E would have two things called Self_",
-            "value enum_values_overlap.E.Self and value enum_values_overlap.E.E_SELF",
-            "rename_item(\"enum_values_overlap.E.E_SELF\"",
+            "enum values_of_one_name.Whose would have two things called Self_",
+            "value values_of_one_name.Whose.Self and value values_of_one_name.Whose.WHOSE_SELF",
+            "rename_item(\"values_of_one_name.Whose.WHOSE_SELF\"",
         ],
-        configure().rename_item("enum_values_overlap.E.E_SELF", "Own"),
+        configure().rename_item("values_of_one_name.Whose.WHOSE_SELF", "Own"),
     );
     check_text(
         "enum E { A_B = 0; aB = 1; }",
@@ -98,35 +99,35 @@ fn values_of_an_enum() {
 #[test]
 fn a_package_beside_a_message() {
     check(
-        &hard("package_and_message"),
+        &hard("package_beside_message"),
         &[
-            "module pam::foo would have two things called bar",
-            "package pam.foo.bar and message pam.foo.Bar",
-            "rename_item(\"pam.foo.Bar\"",
+            "module store::stock would have two things called crate_of_fruit",
+            "package store.stock.crate_of_fruit and message store.stock.CrateOfFruit",
+            "rename_item(\"store.stock.CrateOfFruit\"",
         ],
-        configure().rename_item("pam.foo.Bar", "Counter"),
+        configure().rename_item("store.stock.CrateOfFruit", "FruitCrate"),
     );
 }
 
 #[test]
 fn oneofs() {
     check(
-        &hard("oneof_names"),
+        &hard("oneof_beside_type"),
         &[
-            "module e2::n would have two things called InnerOneOf",
-            "message e2.N.InnerOneOf and oneof e2.N.inner",
-            "rename_item(\"e2.N.inner\"",
+            "module oneof_beside_type::arrival would have two things called PlaceOneOf",
+            "message oneof_beside_type.Arrival.PlaceOneOf and oneof oneof_beside_type.Arrival.place",
+            "rename_item(\"oneof_beside_type.Arrival.place\"",
         ],
-        configure().rename_item("e2.N.inner", "content"),
+        configure().rename_item("oneof_beside_type.Arrival.place", "whereabouts"),
     );
     check(
-        &hard("oneof_case"),
+        &hard("oneofs_of_one_name"),
         &[
-            "a_b",
-            "oneof e2c.M.a_b and oneof e2c.M.aB",
-            "rename_item(\"e2c.M.aB\"",
+            "called paid_by",
+            "oneof oneofs_of_one_name.Payment.paid_by and oneof oneofs_of_one_name.Payment.paidBy",
+            "rename_item(\"oneofs_of_one_name.Payment.paidBy\"",
         ],
-        configure().rename_item("e2c.M.aB", "other"),
+        configure().rename_item("oneofs_of_one_name.Payment.paidBy", "instead"),
     );
     check_text(
         "message M { oneof o { int32 AB = 1; int32 ab = 2; } optional int32 c = 3; }",
@@ -205,31 +206,31 @@ fn services() {
 
 #[test]
 fn settings_that_fit_nothing_or_are_no_names() {
-    let proto = hard("oneof_case");
+    let proto = hard("oneofs_of_one_name");
     let error = |builder| compile(builder, &proto).expect_err("wrong").to_string();
-    let text = error(configure().rename_item("e2c.M.ab", "other"));
+    let text = error(configure().rename_item("oneofs_of_one_name.Payment.paidby", "other"));
     assert!(
-        text.starts_with("rename_item: there is no item e2c.M.ab "),
+        text.starts_with("rename_item: there is no item oneofs_of_one_name.Payment.paidby "),
         "{text}"
     );
-    let text = error(configure().rename_method("e2c.S.Cal", "other"));
+    let text = error(configure().rename_method("oneofs_of_one_name.Till.Pa", "other"));
     assert!(
-        text.starts_with("rename_method: there is no method e2c.S.Cal "),
+        text.starts_with("rename_method: there is no method oneofs_of_one_name.Till.Pa "),
         "{text}"
     );
-    let text = error(configure().rename_item("e2c.M.aB", "type"));
+    let text = error(configure().rename_item("oneofs_of_one_name.Payment.paidBy", "type"));
     assert!(
         text.starts_with("rename_item: \"type\" is no name"),
         "{text}"
     );
-    let text = error(configure().rename_service("e2c.S", "a::B"));
+    let text = error(configure().rename_service("oneofs_of_one_name.Till", "a::B"));
     assert!(
         text.starts_with("rename_service: \"a::B\" is no name"),
         "{text}"
     );
     let clones = configure()
-        .rename_item("e2c.M.aB", "other")
-        .rename_method("e2c.S.Call", "clone");
+        .rename_item("oneofs_of_one_name.Payment.paidBy", "other")
+        .rename_method("oneofs_of_one_name.Till.Pay", "clone");
     let text = error(clones);
     assert!(text.contains("every client has a method clone"), "{text}");
 }

@@ -4,6 +4,7 @@
 //! taken out: acknowledged knocks are matched to streams one by one, and nothing is kept for longer
 //! than the peer waits for it.
 
+mod ids;
 mod listeners;
 mod streams;
 mod types;
@@ -11,15 +12,17 @@ mod types;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::timer::{TimerKind, Timers};
+use crate::endpoint::Endpoint;
 
 use listeners::Listeners;
 use streams::Streams;
 
 pub use crate::wire::plugin::ConnInfo;
 pub use crate::wire::plugin::conn_info::Knock;
+pub use ids::Ids;
 pub use types::{
-    BrokerAction, BrokerConfig, BrokerError, BrokerEvent, BrokerInput, BrokerMode, Route,
+    BrokerAction, BrokerConfig, BrokerError, BrokerEvent, BrokerInput, BrokerMode, BrokerTimer,
+    ListenersTimer, Route, StreamsTimer,
 };
 
 /// The most ids for which messages of the peer are kept that nobody here has asked for yet. Each
@@ -33,14 +36,15 @@ pub const MAX_PENDING: usize = 1024;
 /// and `poll_*` for what goes outside. The crate's documentation says in which order to use them.
 /// No input in any order makes it panic, and what a peer sends takes bounded memory.
 ///
-/// A control stream that ends closes its broker for good. A plugin that serves several hosts one
-/// after another makes a broker for each control stream.
+/// A broker belongs to one connection. A control stream that ends closes it for good, unless the
+/// connection is made again and with it the stream; a plugin that serves several hosts one after
+/// another makes a broker for each.
 ///
-/// With [`BrokerMode::Listeners`] an accept listens and announces the address; a dial takes an
+/// With [`BrokerMode::Listeners`] an accept announces where somebody listens; a dial takes an
 /// announcement, which may have come before or comes within the timeout:
 ///
 /// ```text
-///  accept:  Opening ── Listening ──▶ Announced ── close() ──▶ (gone)
+///  accept:  Announced ── close_id() ──▶ (gone)
 ///  dial:    (box full) ──▶ Connect     (box empty) ──▶ Waiting ── announced ──▶ Connect
 ///                                                         └────── timeout ────▶ DialFailed
 ///  box:     Empty ── announced, nobody waits ──▶ Full ── dial(), or 5 s ──▶ Empty
@@ -60,7 +64,7 @@ pub const MAX_PENDING: usize = 1024;
 pub struct Broker {
     ways: Ways,
     shared: Shared,
-    last_id: u32,
+    ids: Ids,
 }
 
 /// What both modes need.
@@ -68,7 +72,6 @@ pub struct Broker {
 struct Shared {
     config: BrokerConfig,
     control: Control,
-    timers: Timers,
     outbox: VecDeque<ConnInfo>,
     actions: VecDeque<BrokerAction>,
     events: VecDeque<BrokerEvent>,
@@ -78,7 +81,7 @@ struct Shared {
 #[derive(Debug)]
 enum Ways {
     Listeners(Listeners),
-    Multiplexed(Streams),
+    Multiplexed(Box<Streams>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,43 +99,46 @@ impl Broker {
         Self {
             ways: match config.mode {
                 BrokerMode::Listeners => Ways::Listeners(Listeners::default()),
-                BrokerMode::Multiplexed => Ways::Multiplexed(Streams::default()),
+                BrokerMode::Multiplexed => Ways::Multiplexed(Box::default()),
             },
             shared: Shared {
                 config,
                 control: Control::Waiting,
-                timers: Timers::default(),
                 outbox: VecDeque::new(),
                 actions: VecDeque::new(),
                 events: VecDeque::new(),
                 ignored: 0,
             },
-            last_id: 0,
+            ids: Ids::default(),
         }
     }
 
-    /// A fresh id to accept on: 1, 2, 3 and so on, from 1 again after the last, leaving out ids
-    /// that are being accepted. The peer's ids are apart from these.
+    /// A fresh id to accept on, by the rule of [`Ids`], leaving out ids that are being accepted.
     pub fn next_id(&mut self) -> u32 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.is_accepting(self.last_id) {
-                return self.last_id;
-            }
-        }
+        let ways = &self.ways;
+        self.ids.fresh(|id| ways.is_accepting(id))
     }
 
     /// Offers `id` to the peer, until [`close_id`](Self::close_id).
     ///
+    /// With [`BrokerMode::Listeners`], `at` is where the *peer* reaches the listener that serves the
+    /// id: it is there already, so that nobody is told of what cannot be had, and a host whose plugin
+    /// sees other addresses has translated it. When multiplexed there is none.
+    ///
     /// # Errors
     /// [`BrokerError::AlreadyAccepting`] or [`BrokerError::Closed`].
-    pub fn accept(&mut self, now: Instant, id: u32) -> Result<(), BrokerError> {
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        id: u32,
+        at: Option<&Endpoint>,
+    ) -> Result<(), BrokerError> {
         self.shared.check_open()?;
         if self.is_accepting(id) {
             return Err(BrokerError::AlreadyAccepting { id });
         }
         match &mut self.ways {
-            Ways::Listeners(listeners) => listeners.accept(&mut self.shared, id),
+            Ways::Listeners(listeners) => listeners.accept(&mut self.shared, id, at),
             Ways::Multiplexed(streams) => streams.accept(&mut self.shared, now, id),
         }
         Ok(())
@@ -164,7 +170,7 @@ impl Broker {
     pub fn cancel_dial(&mut self, now: Instant, id: u32) {
         match &mut self.ways {
             Ways::Listeners(listeners) => {
-                listeners.cancel_dial(&mut self.shared, id);
+                listeners.cancel_dial(id);
             }
             Ways::Multiplexed(streams) => {
                 streams.cancel_dial(&mut self.shared, now, id);
@@ -206,24 +212,11 @@ impl Broker {
                     self.shared.control = Control::Up;
                     match &mut self.ways {
                         Ways::Listeners(listeners) => listeners.on_reopened(&mut self.shared),
-                        // Its streams have gone with the session that carried the control stream.
-                        Ways::Multiplexed(_) => {}
+                        Ways::Multiplexed(streams) => streams.on_reopened(&mut self.shared, now),
                     }
                 }
             }
             BrokerInput::ControlLost { reason } => self.lose(reason),
-            BrokerInput::Listening { id, endpoint } => match &mut self.ways {
-                Ways::Listeners(listeners) => {
-                    listeners.on_listening(&mut self.shared, id, &endpoint);
-                }
-                Ways::Multiplexed(_) => {}
-            },
-            BrokerInput::ListenFailed { id, fault } => match &mut self.ways {
-                Ways::Listeners(listeners) => {
-                    listeners.on_listen_failed(&mut self.shared, id, fault);
-                }
-                Ways::Multiplexed(_) => {}
-            },
             BrokerInput::StreamOpened { id } => match &mut self.ways {
                 Ways::Listeners(_) => {}
                 Ways::Multiplexed(streams) => streams.on_opened(&mut self.shared, now, id),
@@ -243,11 +236,9 @@ impl Broker {
     /// Acts on the timers that have expired by `now`. Afterwards
     /// [`poll_timeout`](Self::poll_timeout) is later than `now`, or there is none.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(kind) = self.shared.timers.pop_expired(now) {
-            match &mut self.ways {
-                Ways::Listeners(listeners) => listeners.on_timer(&mut self.shared, kind),
-                Ways::Multiplexed(streams) => streams.on_timer(&mut self.shared, now, kind),
-            }
+        match &mut self.ways {
+            Ways::Listeners(listeners) => listeners.handle_timeout(&mut self.shared, now),
+            Ways::Multiplexed(streams) => streams.handle_timeout(&mut self.shared, now),
         }
     }
 
@@ -272,17 +263,23 @@ impl Broker {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        self.shared.timers.next()
+    pub fn poll_timeout(&self) -> Option<(Instant, BrokerTimer)> {
+        match &self.ways {
+            Ways::Listeners(listeners) => {
+                let (at, kind) = listeners.poll_timeout()?;
+                Some((at, BrokerTimer::Listeners(kind)))
+            }
+            Ways::Multiplexed(streams) => {
+                let (at, kind) = streams.poll_timeout()?;
+                Some((at, BrokerTimer::Multiplexed(kind)))
+            }
+        }
     }
 
     /// Whether `id` is being offered.
     #[must_use]
     pub fn is_accepting(&self, id: u32) -> bool {
-        match &self.ways {
-            Ways::Listeners(listeners) => listeners.is_accepting(id),
-            Ways::Multiplexed(streams) => streams.is_accepting(id),
-        }
+        self.ways.is_accepting(id)
     }
 
     /// Why the broker is closed, if it is.
@@ -316,11 +313,10 @@ impl Broker {
         }
         let error = BrokerError::Closed { reason };
         self.shared.control = Control::Lost(error.clone());
-        self.shared.timers.clear();
         self.shared.outbox.clear();
         let (dials, accepts) = match &mut self.ways {
             Ways::Listeners(listeners) => std::mem::take(listeners).into_ids(),
-            Ways::Multiplexed(streams) => std::mem::take(streams).into_ids(),
+            Ways::Multiplexed(streams) => std::mem::take(&mut **streams).into_ids(),
         };
         for id in dials {
             self.shared.dial_failed(id, error.clone());
@@ -335,16 +331,21 @@ impl Broker {
     }
 }
 
+impl Ways {
+    fn is_accepting(&self, id: u32) -> bool {
+        match self {
+            Self::Listeners(listeners) => listeners.is_accepting(id),
+            Self::Multiplexed(streams) => streams.is_accepting(id),
+        }
+    }
+}
+
 impl Shared {
     fn check_open(&self) -> Result<(), BrokerError> {
         match &self.control {
             Control::Waiting | Control::Up => Ok(()),
             Control::Lost(error) => Err(error.clone()),
         }
-    }
-
-    fn arm(&mut self, kind: TimerKind, now: Instant) {
-        self.timers.arm(kind, now, self.config.timeout);
     }
 
     fn ignore(&mut self) {
@@ -362,17 +363,5 @@ impl Shared {
 
     fn stop_listening(&mut self, id: u32) {
         self.actions.push_back(BrokerAction::StopListening { id });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_begin_again_after_the_last_and_are_never_zero() {
-        let mut broker = Broker::new(BrokerConfig::new(BrokerMode::Listeners));
-        broker.last_id = u32::MAX - 1;
-        assert_eq!([broker.next_id(), broker.next_id()], [u32::MAX, 1]);
     }
 }

@@ -20,6 +20,7 @@ pub const MAX_UNIX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "a
 /// go-plugin knows exactly these two networks. The text forms are those of the handshake line's
 /// third and fourth field and of the broker's `ConnInfo`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// A unix stream socket at this path. On Linux a path that begins with `@` names an abstract
     /// socket, as it does in Go.
@@ -69,6 +70,13 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// What a runtime answers that knows no addresses of this kind.
+    #[must_use]
+    pub fn unsupported(&self) -> io::Error {
+        let text = format!("this runtime knows no addresses such as {self}");
+        io::Error::new(io::ErrorKind::Unsupported, text)
+    }
+
     /// Reads the two fields of a handshake line or a `ConnInfo`.
     ///
     /// # Errors

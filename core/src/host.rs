@@ -12,15 +12,17 @@ use std::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
+use crate::fault::Fault;
 use crate::handshake::{Accepted, HandshakeReader, Location, Protocol};
 use crate::link::Link;
-use crate::timer::{TimerKind, Timers};
+use crate::timer::Timers;
 
 use tail::Tail;
 
 pub use error::{Evidence, StartError, StartFailure, StartPhase};
 pub use types::{
-    ExitReason, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT, Printed,
+    ExitReason, HostAction, HostConfig, HostEvent, HostInput, HostTimer, MAX_STRAY_STDOUT, Printed,
+    WhenDropped,
 };
 
 /// The host's side of one plugin process: launch, handshake, connection, shutdown, cleanup.
@@ -52,13 +54,16 @@ pub use types::{
 /// A connection that is lost in `Ready` is made again as a [`Link`] says; in `Asked` too, as long as
 /// there was none to ask over.
 ///
+/// [`let_go`](Host::let_go) is `kill()`, or leads from `Ready` to `Finished` where the plugin is to be
+/// left running.
+///
 /// From every state `Exited` leads to `Draining`, where the pipes are read until both have ended or
 /// [`HostConfig::pipe_drain`] is over.
 #[derive(Debug)]
 pub struct Host {
     config: HostConfig,
     state: State,
-    timers: Timers,
+    timers: Timers<HostTimer>,
     actions: VecDeque<HostAction>,
     events: VecDeque<HostEvent>,
     /// Present until the handshake line was seen or the start failed.
@@ -69,10 +74,12 @@ pub struct Host {
     target: Option<(Location, Protocol)>,
     /// Whether a process was made.
     launched: bool,
-    pid: Option<u32>,
+    id: Option<String>,
     wire: Wire,
     /// Present while there is a connection that could be made again.
     link: Option<Link>,
+    /// Why there will be no other connection, until it is known whether the process is ending.
+    gone: Option<Fault>,
     /// Whether the plugin was called to shut down.
     called: bool,
     /// Whether it has a controller, as far as is known: the call tells.
@@ -115,6 +122,8 @@ enum Wire {
     Down,
     /// Being made, for the first time or again.
     Connecting,
+    /// The first is there, and is being secured.
+    Securing,
     Up,
 }
 
@@ -146,19 +155,19 @@ impl Host {
     /// [`HostAction::Connect`]. There is no handshake and no evidence from stderr.
     ///
     /// The driver watches the process by its id and reports [`HostInput::Exited`], with
-    /// [`Exit::Unknown`] as only a parent learns more. A plugin in test mode is not to be killed:
-    /// its driver drops the machine instead.
+    /// [`Exit::Unknown`] as only a parent learns more. A plugin that is not to be killed, such as one
+    /// in test mode or in the same process, is configured with [`WhenDropped::Release`].
     #[must_use]
     pub fn attach(
         config: HostConfig,
         now: Instant,
-        pid: Option<u32>,
+        id: Option<String>,
         endpoint: Endpoint,
         protocol: Protocol,
     ) -> Self {
         let mut host = Self::blank(config, State::Connecting);
         host.launched = true;
-        host.pid = pid;
+        host.id = id;
         host.stdout = Pipe::Closed;
         host.stderr = Pipe::Closed;
         host.connect(now, Location::Endpoint(endpoint), protocol);
@@ -168,7 +177,7 @@ impl Host {
     /// Takes note of what happened outside. What went wrong comes out as an event.
     pub fn handle(&mut self, now: Instant, input: HostInput<'_>) {
         match input {
-            HostInput::Launched { pid } => self.on_launched(now, pid),
+            HostInput::Launched { id } => self.on_launched(now, id),
             HostInput::LaunchFailed(fault) => self.on_launch_failed(fault),
             HostInput::Stdout(bytes) => self.on_stdout(now, bytes),
             HostInput::StdoutClosed => self.on_stdout_closed(now),
@@ -186,8 +195,21 @@ impl Host {
                 self.printed = Pipe::Closed;
                 self.finish_when_drained();
             }
+            HostInput::Reached => self.on_reached(now),
             HostInput::Connected => self.on_connected(now),
-            HostInput::ConnectFailed(fault) => self.on_connect_failed(now, fault),
+            HostInput::ConnectFailed(fault) => {
+                self.on_connect_failed(now, fault, |location, fault| StartFailure::Connect {
+                    location,
+                    fault,
+                });
+            }
+            HostInput::SecureFailed(fault) => {
+                self.on_connect_failed(now, fault, |location, fault| StartFailure::Tls {
+                    location,
+                    fault,
+                });
+            }
+            HostInput::ConnectionGone(fault) => self.on_connection_gone(now, fault),
             HostInput::ConnectionRetiring => self.on_connection_retiring(now),
             HostInput::ConnectionLost => self.on_connection_lost(now),
             HostInput::ShutdownAnswered => self.on_shutdown_answered(true),
@@ -217,8 +239,9 @@ impl Host {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+    pub fn poll_timeout(&self) -> Option<(Instant, HostTimer)> {
         let of_link = self.link.as_ref().and_then(Link::poll_timeout);
+        let of_link = of_link.map(|(at, kind)| (at, HostTimer::Link(kind)));
         [self.timers.next(), of_link].into_iter().flatten().min()
     }
 
@@ -241,7 +264,7 @@ impl Host {
                 // same: a plugin that dropped its connection may be on its way out, or take another.
                 self.call_shutdown(now);
                 let grace = self.config.shutdown_grace;
-                self.timers.arm(TimerKind::ShutdownGrace, now, grace);
+                self.timers.arm(HostTimer::ShutdownGrace, now, grace);
             }
             State::Asked | State::Killed | State::Draining | State::Finished => {}
         }
@@ -268,10 +291,28 @@ impl Host {
         }
     }
 
+    /// Takes note that the user has let go of the plugin, as
+    /// [`HostConfig::when_dropped`] says: it is killed, or left running if it was up. One that has
+    /// been asked to end is left to that then. May be called at any time and repeatedly.
+    pub fn let_go(&mut self, now: Instant) {
+        match (self.config.when_dropped, self.state) {
+            (WhenDropped::Release, State::Ready) => self.release(),
+            (WhenDropped::Release, State::Asked) => {}
+            (WhenDropped::Kill | WhenDropped::Release, _) => self.kill(now),
+        }
+    }
+
+    /// Whether a plugin whose driver is dropped now is to be left running, instead of being killed.
+    #[must_use]
+    pub fn outlives_its_driver(&self) -> bool {
+        let up = matches!(self.state, State::Ready | State::Asked);
+        up && self.config.when_dropped == WhenDropped::Release
+    }
+
     /// The id of the process while it lives, as far as the machine knows.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.pid
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Where the plugin said it listens, even if its line was refused: a plugin that is killed

@@ -1,4 +1,4 @@
-//! The sans-IO heart of outboard: go-plugin's protocol as state machines and plain functions.
+//! The sans-IO heart of outboard: go-plugin's protocol as machines and plain functions.
 //!
 //! Nothing in this crate reads a clock, opens a socket, starts a process or a thread, or looks at
 //! the environment. What happens comes in as values, what is to be done comes out as values, and a
@@ -8,8 +8,9 @@
 //! # Machines
 //!
 //! [`host::Host`] launches a plugin and sees to its end, [`plugin::Plugin`] is its counterpart in
-//! the plugin's process, [`broker::Broker`] runs on both sides once they are connected, and
-//! [`link::Link`] decides when a lost connection is made again. They have the same shape:
+//! the plugin's process, [`broker::Broker`] runs on both sides once they are connected,
+//! [`link::Link`] decides when a lost connection is made again, and [`acceptor::Acceptor`] which ones
+//! a listener takes. They have the same shape:
 //!
 //! | Method | Direction |
 //! | --- | --- |
@@ -36,6 +37,10 @@
 //! After `handle_timeout(t)`, `poll_timeout` is later than `t` or `None`, so a driver that calls it
 //! whenever it is due cannot spin.
 //!
+//! Enums of actions are exhaustive on purpose: a driver that passes over a new one would wait for what
+//! never comes, so it had better not compile. Inputs and events can grow without breaking anybody; an
+//! event that a driver does not know is news that it does without.
+//!
 //! What a driver has to give in return: an answer to each action that asks for one, however late
 //! (the machines bound their own waiting by timers), and the bytes of a pipe in order.
 //!
@@ -50,7 +55,7 @@
 //! let mut host = Host::new(HostConfig::new(expectation), now);
 //!
 //! assert_eq!(host.poll_action(), Some(HostAction::Launch));
-//! host.handle(now, HostInput::Launched { pid: Some(7) });
+//! host.handle(now, HostInput::Launched { id: Some("7".to_owned()) });
 //! host.handle(now, HostInput::Stdout(b"1|1|unix|/tmp/plugin1|grpc|\n"));
 //!
 //! assert!(matches!(host.poll_action(), Some(HostAction::Connect { .. })));
@@ -68,8 +73,10 @@
 //! | [`grpc`], [`wire`] | message framing and statuses; the messages of go-plugin's own services |
 //! | [`rpc`] | calls, channels and transports, as every transport offers them |
 //! | [`rt`] | what a driver needs of an async runtime |
-//! | [`endpoint`], [`exit`], [`fault`], [`timer`] | addresses, process exits, system errors, timers as values |
+//! | [`memory`] | a stream of bytes in memory, for tests and examples |
+//! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
+//! | [`turn`] | how much a task does before others get their turn |
 
 #![cfg_attr(
     test,
@@ -79,6 +86,7 @@
     )
 )]
 
+pub mod acceptor;
 pub mod broker;
 pub mod diagnose;
 pub mod endpoint;
@@ -90,8 +98,10 @@ pub mod handshake;
 pub mod hclog;
 pub mod host;
 mod joined;
+pub mod later;
 pub mod link;
 pub mod lock;
+pub mod memory;
 pub mod plugin;
 pub mod queue;
 pub mod report;
@@ -99,5 +109,7 @@ pub mod rpc;
 pub mod rt;
 mod text;
 pub mod timer;
+pub mod told;
+pub mod turn;
 pub mod version;
 pub mod wire;

@@ -1,10 +1,11 @@
 //! When a connection that was lost is made again, and when it is given up.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::fault::Fault;
-use crate::timer::{TimerKind, Timers};
+use crate::timer::Timers;
 
 /// The life of a connection whose inside can be replaced while the process at its other end lives.
 ///
@@ -35,9 +36,11 @@ pub struct Link {
     state: State,
     /// How many tries there were since a connection last stayed up.
     tries: u32,
+    /// How many connections there were meanwhile.
+    brief: u32,
     up_since: Instant,
     last_fault: Option<Fault>,
-    timers: Timers,
+    timers: Timers<LinkTimer>,
     actions: VecDeque<LinkAction>,
     events: VecDeque<LinkEvent>,
 }
@@ -56,6 +59,7 @@ enum State {
 
 /// How a [`Link`] behaves. Durations of [`Duration::MAX`] mean "no limit".
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LinkConfig {
     /// The pause after the first failed try. 10 ms: a process that is alive listens already.
     pub first_pause: Duration,
@@ -63,7 +67,10 @@ pub struct LinkConfig {
     /// answered at once. 1 s.
     pub longest_pause: Duration,
     /// How long a lost connection is tried for. 10 s. With zero it is given up at once.
-    pub limit: Duration,
+    pub within: Duration,
+    /// How many connections in a row may end before they have been up for the longest pause, until it
+    /// is given up. No limit, which [`u32::MAX`] means: the process at the other end lives.
+    pub brief: u32,
 }
 
 impl Default for LinkConfig {
@@ -71,13 +78,15 @@ impl Default for LinkConfig {
         Self {
             first_pause: Duration::from_millis(10),
             longest_pause: Duration::from_secs(1),
-            limit: Duration::from_secs(10),
+            within: Duration::from_secs(10),
+            brief: u32::MAX,
         }
     }
 }
 
 /// What happened to the connection; see [`Link::handle`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkInput {
     /// The peer takes no further calls on the present connection, which goes on with those it has
     /// (HTTP/2's GOAWAY), or the connection can carry no more of them (its stream ids are used up).
@@ -102,14 +111,35 @@ pub enum LinkAction {
     Abandon,
 }
 
+/// What a link waits for; see [`Link::poll_timeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LinkTimer {
+    /// The pause before the next attempt to connect is over.
+    Reconnect,
+    /// A lost connection must have been made again.
+    Unreachable,
+}
+
+/// A phrase that completes "waiting for …".
+impl fmt::Display for LinkTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reconnect => "the next attempt to connect",
+            Self::Unreachable => "a lost connection to come back",
+        })
+    }
+}
+
 /// What the owner learns.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkEvent {
     /// The connection is being made again.
     Interrupted,
     /// It is up again.
     Restored,
-    /// It could not be made within the limit: calls fail from now on.
+    /// It could not be made in time: calls fail from now on.
     GaveUp {
         /// What the last try failed with; `None` if it never got an answer.
         fault: Option<Fault>,
@@ -124,6 +154,7 @@ impl Link {
             config,
             state: State::Up,
             tries: 0,
+            brief: 0,
             up_since: now,
             last_fault: None,
             timers: Timers::default(),
@@ -175,8 +206,8 @@ impl Link {
     /// Tries once more although it was given up, as if it had been lost now: for a last request
     /// that is worth an attempt. No effect otherwise.
     pub fn revive(&mut self, now: Instant) {
-        if self.state == State::Gone && !self.config.limit.is_zero() {
-            self.tries = 0;
+        if self.state == State::Gone && !self.config.within.is_zero() {
+            (self.tries, self.brief) = (0, 0);
             self.interrupt(now);
         }
     }
@@ -186,8 +217,8 @@ impl Link {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(kind) = self.timers.pop_expired(now) {
             match (kind, self.state) {
-                (TimerKind::Reconnect, State::Pausing) => self.attempt(),
-                (TimerKind::Unreachable, State::Trying | State::Pausing) => self.give_up(),
+                (LinkTimer::Reconnect, State::Pausing) => self.attempt(),
+                (LinkTimer::Unreachable, State::Trying | State::Pausing) => self.give_up(),
                 _ => {}
             }
         }
@@ -205,7 +236,7 @@ impl Link {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+    pub fn poll_timeout(&self) -> Option<(Instant, LinkTimer)> {
         self.timers.next()
     }
 
@@ -223,16 +254,24 @@ impl Link {
 
     fn interrupt(&mut self, now: Instant) {
         self.events.push_back(LinkEvent::Interrupted);
-        if self.config.limit.is_zero() {
+        if self.config.within.is_zero() {
             self.state = State::Pausing;
             return self.give_up();
         }
         let was_up_for = now.saturating_duration_since(self.up_since);
         if was_up_for >= self.config.longest_pause {
             self.tries = 0;
+            self.brief = 0;
+        } else if self.tries > 0 {
+            self.brief = self.brief.saturating_add(1);
+        }
+        if self.brief > self.config.brief {
+            self.state = State::Pausing;
+            self.last_fault = Some(Fault::other("the other side ends each connection at once"));
+            return self.give_up();
         }
         self.timers
-            .arm(TimerKind::Unreachable, now, self.config.limit);
+            .arm(LinkTimer::Unreachable, now, self.config.within);
         if self.tries == 0 {
             self.attempt();
         } else {
@@ -256,7 +295,7 @@ impl Link {
             .first_pause
             .saturating_mul(1 << doublings)
             .min(self.config.longest_pause);
-        self.timers.arm(TimerKind::Reconnect, now, pause);
+        self.timers.arm(LinkTimer::Reconnect, now, pause);
     }
 
     fn give_up(&mut self) {
@@ -271,173 +310,5 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn drain(link: &mut Link) -> (Vec<LinkAction>, Vec<LinkEvent>) {
-        let actions = std::iter::from_fn(|| link.poll_action()).collect();
-        let events = std::iter::from_fn(|| link.poll_event()).collect();
-        (actions, events)
-    }
-
-    /// Runs to the next timer, and gives how long that took.
-    fn wait(link: &mut Link, now: &mut Instant) -> Duration {
-        let (at, _) = link.poll_timeout().expect("something is waited for");
-        let waited = at - *now;
-        *now = at;
-        link.handle_timeout(*now);
-        assert!(link.poll_timeout().is_none_or(|(at, _)| at > *now));
-        waited
-    }
-
-    fn refused() -> LinkInput {
-        LinkInput::ConnectFailed(Fault::other("refused"))
-    }
-
-    #[test]
-    fn the_first_try_comes_at_once_and_calls_go_on() {
-        for input in [LinkInput::Lost, LinkInput::Retiring] {
-            let mut now = Instant::now();
-            let mut link = Link::new(LinkConfig::default(), now);
-            now += Duration::from_secs(5);
-            link.handle(now, input);
-            assert!(!link.is_up());
-            let expected = (vec![LinkAction::Connect], vec![LinkEvent::Interrupted]);
-            assert_eq!(drain(&mut link), expected);
-            // The one that was retiring ends meanwhile.
-            link.handle(now, LinkInput::Lost);
-            link.handle(now + MS, LinkInput::Connected);
-            assert_eq!(link.poll_timeout(), None);
-            assert_eq!(drain(&mut link), (vec![], vec![LinkEvent::Restored]));
-            assert!(link.is_up());
-            assert_eq!(link.poll_timeout(), None);
-        }
-    }
-
-    #[test]
-    fn pauses_double_until_the_limit_ends_it_with_the_last_fault() {
-        let mut now = Instant::now();
-        let begin = now;
-        let mut link = Link::new(LinkConfig::default(), now);
-        link.handle(now, LinkInput::Lost);
-        let mut pauses = Vec::new();
-        while !link.is_gone() {
-            let (actions, _) = drain(&mut link);
-            assert_eq!(actions, [LinkAction::Connect]);
-            link.handle(now, refused());
-            pauses.push(wait(&mut link, &mut now));
-        }
-        let expected = [10, 20, 40, 80, 160, 320, 640, 1000].map(|ms| ms * MS);
-        assert_eq!(pauses[..8], expected);
-        assert!(pauses[8..pauses.len() - 1].iter().all(|p| *p == 1000 * MS));
-        assert_eq!(now - begin, Duration::from_secs(10));
-        let fault = Some(Fault::other("refused"));
-        assert_eq!(
-            drain(&mut link),
-            (vec![], vec![LinkEvent::GaveUp { fault }])
-        );
-        assert_eq!(link.poll_timeout(), None);
-        link.handle(now, LinkInput::Connected);
-        assert!(link.is_gone(), "an answer that comes too late");
-    }
-
-    #[test]
-    fn an_attempt_without_an_answer_is_abandoned() {
-        let mut now = Instant::now();
-        let mut link = Link::new(LinkConfig::default(), now);
-        link.handle(now, LinkInput::Lost);
-        drain(&mut link);
-        assert_eq!(wait(&mut link, &mut now), Duration::from_secs(10));
-        let gave_up = LinkEvent::GaveUp { fault: None };
-        assert_eq!(drain(&mut link), (vec![LinkAction::Abandon], vec![gave_up]));
-    }
-
-    #[test]
-    fn a_peer_that_hangs_up_again_and_again_is_not_asked_in_a_loop() {
-        let mut now = Instant::now();
-        let begin = now;
-        let mut link = Link::new(LinkConfig::default(), now);
-        let mut tries = 0;
-        while now - begin < Duration::from_secs(60) {
-            link.handle(now, LinkInput::Lost);
-            if link
-                .poll_timeout()
-                .is_some_and(|(_, kind)| kind == TimerKind::Reconnect)
-            {
-                wait(&mut link, &mut now);
-            }
-            assert_eq!(drain(&mut link).0, [LinkAction::Connect]);
-            tries += 1;
-            link.handle(now, LinkInput::Connected);
-        }
-        assert!(tries < 70, "{tries} in a minute");
-        assert!(!link.is_gone(), "it was reached each time");
-        // Once one has held, the next loss is answered at once.
-        now += Duration::from_secs(1);
-        link.handle(now, LinkInput::Lost);
-        drain(&mut link);
-        assert_eq!(
-            link.poll_timeout().map(|(_, kind)| kind),
-            Some(TimerKind::Unreachable)
-        );
-    }
-
-    #[test]
-    fn without_a_limit_of_time_it_is_given_up_at_once() {
-        let now = Instant::now();
-        let limit = Duration::ZERO;
-        let mut link = Link::new(
-            LinkConfig {
-                limit,
-                ..LinkConfig::default()
-            },
-            now,
-        );
-        link.handle(now, LinkInput::Lost);
-        let gave_up = LinkEvent::GaveUp { fault: None };
-        assert_eq!(
-            drain(&mut link),
-            (vec![], vec![LinkEvent::Interrupted, gave_up])
-        );
-        link.revive(now);
-        assert_eq!(drain(&mut link), (vec![], vec![]));
-    }
-
-    #[test]
-    fn what_is_gone_for_good_is_given_up_at_once() {
-        let mut now = Instant::now();
-        let mut link = Link::new(LinkConfig::default(), now);
-        link.handle(now, LinkInput::Lost);
-        drain(&mut link);
-        now += MS;
-        let fault = Fault::other("its file is gone");
-        link.handle(now, LinkInput::Gone(fault.clone()));
-        let gave_up = LinkEvent::GaveUp { fault: Some(fault) };
-        assert_eq!(drain(&mut link), (vec![], vec![gave_up]));
-        assert_eq!((link.is_gone(), link.poll_timeout()), (true, None));
-        // Too late, or never asked for.
-        link.handle(now, LinkInput::Connected);
-        assert_eq!(drain(&mut link), (vec![], vec![]));
-        let mut up = Link::new(LinkConfig::default(), now);
-        up.handle(now, LinkInput::Gone(Fault::other("who?")));
-        assert!(up.is_up());
-    }
-
-    #[test]
-    fn what_was_given_up_can_be_tried_once_more() {
-        let mut now = Instant::now();
-        let mut link = Link::new(LinkConfig::default(), now);
-        link.revive(now);
-        assert_eq!(drain(&mut link), (vec![], vec![]), "it is up");
-        link.handle(now, LinkInput::Lost);
-        wait(&mut link, &mut now);
-        assert!(link.is_gone());
-        drain(&mut link);
-        link.revive(now);
-        assert_eq!(drain(&mut link).0, [LinkAction::Connect]);
-        link.handle(now, LinkInput::Connected);
-        assert!(link.is_up());
-    }
-}
+#[path = "link_tests.rs"]
+mod tests;

@@ -10,10 +10,24 @@
 //!   happens say so with [`assert_unlocked`], or hold a [`Watched`].
 //!
 //! In release builds all of this is a [`std::sync::Mutex`]. The page `docs/locks.md` has the list.
+//!
+//! With `--cfg outboard_model` the locks and atomics are loom's, for the models in which every order
+//! of steps of several threads is tried (`.ci/models`). The ranks are not watched there: its threads
+//! share one of the system's.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, TryLockError};
+
+#[cfg(outboard_model)]
+use loom::sync;
+#[cfg(not(outboard_model))]
+use std::sync;
+
+/// The atomics beside the locks.
+pub mod atomic {
+    pub use super::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+}
 
 /// Which lock it is, in the order of taking: while one is held, only those further down may be
 /// taken.
@@ -34,6 +48,9 @@ pub enum Rank {
     /// The bytes of a connection: the runtime's IO objects are polled under this one and under
     /// [`Session`](Self::Session), and nothing else is.
     Bytes,
+    /// The streams of a yamux session: what stands above a stream uses it under one of those before,
+    /// and the session's own connection is read and written under this one.
+    Streams,
     /// Lists of wakers.
     Wakers,
     /// What the process as a whole has one of, such as its streams.
@@ -44,7 +61,7 @@ pub enum Rank {
     Reactor,
 }
 
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, not(outboard_model)))]
 mod watch {
     use super::Rank;
     use std::cell::Cell;
@@ -55,13 +72,14 @@ mod watch {
         static HELD: Cell<u32> = const { Cell::new(0) };
     }
 
-    const ALL: [Rank; 10] = [
+    const ALL: [Rank; 11] = [
         Rank::Broker,
         Rank::Link,
         Rank::Driver,
         Rank::Session,
         Rank::Call,
         Rank::Bytes,
+        Rank::Streams,
         Rank::Wakers,
         Rank::Process,
         Rank::Source,
@@ -120,7 +138,7 @@ mod watch {
     }
 }
 
-#[cfg(not(debug_assertions))]
+#[cfg(not(all(debug_assertions, not(outboard_model))))]
 mod watch {
     use super::Rank;
 
@@ -141,9 +159,9 @@ mod watch {
 #[inline(always)]
 #[track_caller]
 pub fn assert_unlocked(what: &str) {
-    #[cfg(debug_assertions)]
+    #[cfg(all(debug_assertions, not(outboard_model)))]
     watch::assert_unlocked(what);
-    #[cfg(not(debug_assertions))]
+    #[cfg(not(all(debug_assertions, not(outboard_model))))]
     let _ = what;
 }
 
@@ -190,15 +208,25 @@ impl fmt::Debug for Held {
 /// not poison it: what it guards must make sense at any time, or belong to one task alone.
 pub struct Mutex<T> {
     rank: Rank,
-    inner: std::sync::Mutex<T>,
+    inner: sync::Mutex<T>,
 }
 
 impl<T> Mutex<T> {
     /// A lock of this rank around `value`.
+    #[cfg(not(outboard_model))]
     pub const fn new(rank: Rank, value: T) -> Self {
         Self {
             rank,
-            inner: std::sync::Mutex::new(value),
+            inner: sync::Mutex::new(value),
+        }
+    }
+
+    /// A lock of this rank around `value`.
+    #[cfg(outboard_model)]
+    pub fn new(rank: Rank, value: T) -> Self {
+        Self {
+            rank,
+            inner: sync::Mutex::new(value),
         }
     }
 
@@ -257,7 +285,7 @@ impl<T> fmt::Debug for Mutex<T> {
 #[must_use = "the lock is held until this is dropped"]
 pub struct MutexGuard<'a, T> {
     // In this order: held until after it was given back.
-    guard: std::sync::MutexGuard<'a, T>,
+    guard: sync::MutexGuard<'a, T>,
     _held: Held,
 }
 
@@ -266,7 +294,7 @@ impl<'a, T> MutexGuard<'a, T> {
     /// variable. It counts as held meanwhile: this thread does nothing else.
     pub fn wait(
         self,
-        wait: impl FnOnce(std::sync::MutexGuard<'a, T>) -> std::sync::MutexGuard<'a, T>,
+        wait: impl FnOnce(sync::MutexGuard<'a, T>) -> sync::MutexGuard<'a, T>,
     ) -> Self {
         let Self { guard, _held } = self;
         Self {

@@ -1,5 +1,6 @@
 //! The plugin's side of its life, from the environment to the exit.
 
+mod ending;
 mod step;
 mod types;
 
@@ -7,15 +8,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::handshake::{HandshakeLine, Protocol};
-use crate::timer::{TimerKind, Timers};
+use crate::timer::Timers;
 use crate::version::{Choice, choose};
 
 pub use types::{
-    ListenSpec, PluginAction, PluginConfig, PluginError, PluginEvent, PluginInput, SocketKind,
-    StopReason,
+    ListenSpec, PluginAction, PluginConfig, PluginError, PluginEvent, PluginInput, PluginTimer,
+    SocketKind, StopReason,
 };
 
-/// The plugin's side of one run: negotiation, listener, handshake line, serving, draining, exit.
+/// The plugin's side of one run: negotiation, listener, handshake line, serving, the end.
 ///
 /// Its methods are getters, `handle*` for what comes from outside, the verbs
 /// [`shutdown`](Self::shutdown) and [`kill`](Self::kill) for what the program itself wants, and
@@ -23,24 +24,40 @@ pub use types::{
 /// input in any order makes it panic; inputs that make no sense in a state are ignored.
 ///
 /// ```text
-///  Listening ── ListenFailed, Interrupted, HostGone ──▶ Finished
-///      │ Listening                                        ▲ ▲
-///      ▼                                                  │ │
-///  Announcing ── HandshakeWriteFailed, … ─────────────────┘ │
-///      │ HandshakeWritten                                   │
+///  Listening ── ListenFailed, Interrupted, HostGone ───────┐
+///      │ Listening                                          │
 ///      ▼                                                    │
-///   Serving ── HostGone, nobody connected, kill() ──────────┤
-///      │ ShutdownCalled, shutdown(), Interrupted (not held) │
-///      ▼                                                    │
-///   Draining ── Drained, drain time is over, kill() ────────┘
+///  Announcing ── HandshakeWriteFailed, … ───────────────────┤
+///      │ HandshakeWritten                                   ▼
+///      │                                                 Finished
+///      ▼                                                    ▲
+///   Serving ── HostGone, nobody connected, kill() ──┐       │ AllClosed, or time is over
+///      │ ShutdownCalled, shutdown(),                ▼       │
+///      │ Interrupted (not held)                  Aborting ──┘
+///      ▼                                            ▲
+///   Ending ── the last connection has closed, ──────┘
+///             time is over, HostGone, kill()
 /// ```
+///
+/// The end in good order has stages, so that nothing is cut off that is on its way: the calls in
+/// flight may still print, and what they print must still be sent.
+///
+/// ```text
+///   Calls ── CallsIdle ──▶ Release ── Released ──▶ Output ── OutputSent ──▶ Connections
+///   finished, no new       stdout and stderr       what was printed        the requests to end are
+///   ones are taken         are given back          is sent                 answered; all may close
+/// ```
+///
+/// All of them together may take [`PluginConfig::drain_timeout`]. Whatever is left then, or once the
+/// last connection has closed, is dropped, for which a handler that computes needs a moment:
+/// [`PluginConfig::abort_patience`].
 #[derive(Debug)]
 pub struct Plugin {
     config: PluginConfig,
     state: State,
     choice: Choice,
     protocol: Protocol,
-    timers: Timers,
+    timers: Timers<PluginTimer>,
     actions: VecDeque<PluginAction>,
     events: VecDeque<PluginEvent>,
     line: Option<HandshakeLine>,
@@ -58,8 +75,24 @@ enum State {
     /// Waiting for the handshake line to be written.
     Announcing,
     Serving,
-    Draining,
+    /// The end in good order.
+    Ending(Stage),
+    /// What is left is being dropped.
+    Aborting,
     Finished,
+}
+
+/// The stages of the end in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The calls in flight are being finished.
+    Calls,
+    /// The redirected streams are being given back and read to their end.
+    Release,
+    /// What was printed is being sent.
+    Output,
+    /// The streams of the plugin's own have ended; the connections are being closed.
+    Connections,
 }
 
 impl Plugin {
@@ -118,15 +151,14 @@ impl Plugin {
                 }
             }
             PluginInput::Accepted => self.on_accepted(),
-            PluginInput::ConnectionClosed => self.on_connection_closed(),
-            PluginInput::ShutdownCalled => self.stop(now, StopReason::Shutdown),
-            PluginInput::HostGone => self.on_host_gone(),
+            PluginInput::ConnectionClosed => self.on_connection_closed(now),
+            PluginInput::ShutdownCalled => self.on_shutdown_called(now),
+            PluginInput::HostGone => self.on_host_gone(now),
             PluginInput::Interrupted => self.on_interrupted(now),
-            PluginInput::Drained => {
-                if self.state == State::Draining {
-                    self.finish(StopReason::Shutdown);
-                }
-            }
+            PluginInput::CallsIdle => self.on_calls_idle(now),
+            PluginInput::Released => self.on_released(),
+            PluginInput::OutputSent => self.on_output_sent(),
+            PluginInput::AllClosed => self.on_all_closed(),
         }
     }
 
@@ -134,7 +166,7 @@ impl Plugin {
     /// [`poll_timeout`](Self::poll_timeout) is later than `now`, or there is none.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(kind) = self.timers.pop_expired(now) {
-            self.on_timer(kind);
+            self.on_timer(now, kind);
         }
     }
 
@@ -150,7 +182,7 @@ impl Plugin {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next, and what is being waited for.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+    pub fn poll_timeout(&self) -> Option<(Instant, PluginTimer)> {
         self.timers.next()
     }
 
@@ -161,10 +193,9 @@ impl Plugin {
     }
 
     /// Ends the plugin at once; calls in flight are dropped. May be called at any time and
-    /// repeatedly.
+    /// repeatedly. A driver that is dropped does this, and carries out the actions that come of it.
     pub fn kill(&mut self, now: Instant) {
-        let _ = now;
-        self.abort(StopReason::Requested);
+        self.abort(now, StopReason::Requested);
     }
 
     /// The version being served, and whether the host offered it.

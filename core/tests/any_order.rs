@@ -1,6 +1,6 @@
 //! The machines under any sequence of inputs, verbs and times.
 
-#[path = "support/ops.rs"]
+#[path = "support/ops/mod.rs"]
 mod ops;
 
 use proptest::collection::vec;

@@ -14,8 +14,13 @@ pub fn args() -> Vec<String> {
 /// The host as the flags on the command line want it.
 ///
 /// `--stdio` has it talk to the plugin over the plugin's own stdin and stdout, without any socket.
-/// The plugin needs no flag: it is told.
+/// `--multiplex` has all go over one connection, and `--auto-mtls` has it encrypted. The plugin needs no
+/// flag: it is told.
 pub fn with_flags(host: Host) -> Host {
+    #[cfg(feature = "multiplex")]
+    let host = host.multiplex(std::env::args().any(|arg| arg == "--multiplex"));
+    #[cfg(feature = "tls")]
+    let host = host.auto_mtls(std::env::args().any(|arg| arg == "--auto-mtls"));
     #[cfg(feature = "stdio")]
     if std::env::args().any(|arg| arg == "--stdio") {
         return host.transport(outboard::Stdio::new());

@@ -80,9 +80,34 @@ fn the_counter_host_lends_to_a_go_plugin() {
 }
 
 #[test]
+#[cfg(all(feature = "tls", feature = "multiplex"))]
+fn the_counter_host_lends_to_a_go_plugin_over_one_connection() {
+    let Some(peers) = go() else { return };
+    for flags in [&["--multiplex"][..], &["--multiplex", "--auto-mtls"]] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let counter = |args: &[&str]| {
+            let args = [flags, args].concat();
+            run(&mut host(peers, dir.path(), "counter", "counter", &args))
+        };
+        ok(&counter(&["put", "sum", "5"]));
+        ok(&counter(&["put", "sum", "-7"]));
+        assert_eq!(ok(&counter(&["get", "sum"])), "-2\n", "{flags:?}");
+    }
+}
+
+#[test]
 fn a_go_host_lends_to_the_counter_plugin() {
     let Some(peers) = go() else { return };
     services::counter(&plugin(peers, "counter", ""));
+}
+
+#[test]
+#[cfg(all(feature = "tls", feature = "multiplex"))]
+fn a_go_host_lends_to_the_counter_plugin_over_one_connection() {
+    let Some(peers) = go() else { return };
+    for flags in [&["-multiplex"][..], &["-multiplex", "-automtls"]] {
+        services::counter_with(&plugin(peers, "counter", ""), flags);
+    }
 }
 
 #[test]

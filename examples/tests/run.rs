@@ -260,7 +260,7 @@ fn threads_reports_a_plugin_that_dies_or_cheats_before_it_answers() {
         ("echo nonsense, and more of it; exec sleep 1000", "SIGKILL"),
         // A preface and CLOSE.
         (
-            r"printf '\211OBS\r\n\032\n\001\000\000\000\002\000\000\043\000\000\000\000\000\000'; exec sleep 1000",
+            r"printf '\211OBS\r\n\032\n\002\000\000\000\002\000\000\043\000\000\000\000\000\000'; exec sleep 1000",
             "SIGKILL",
         ),
         // Neither reads nor writes, and closed its stdout.
@@ -283,8 +283,8 @@ fn threads_tells_who_was_asked_to_end() {
     // more has: a reply, and UNIMPLEMENTED or OK.
     let script = |status: &str| {
         format!(
-            r"echo '1|1|stdio|-|stdio|'; printf '\211OBS\r\n\032\n\001\001\000\000'
-            head -c 98 >&2; printf '\006\000\000\006\000\000\000\004\000\000\012\002hi'
+            r"echo '1|1|stdio|-|stdio|'; printf '\211OBS\r\n\032\n\002\000\000\000'
+            head -c 90 >&2; printf '\006\000\000\006\000\000\000\004\000\000\012\002hi'
             head -c 8 >&2; printf '\002\000\000\006\000\000\000\000\000{status}'; exec sleep 1000"
         )
     };

@@ -41,7 +41,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8, Option<(u8, u8)>)| {
     let mut reader = HandshakeReader::new().with_limit(limit);
     if let Some((lines, bytes)) = tolerance {
         let (lines, bytes) = (usize::from(lines), usize::from(bytes));
-        reader = reader.tolerate(StrayTolerance { lines, bytes });
+        reader = reader.tolerate(StrayTolerance::new(lines, bytes));
     }
     let at_once = read(reader.clone(), limit, std::iter::once(&bytes[..]));
     assert_eq!(read(reader, limit, portions(&bytes, &cuts)), at_once);

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../core/tests/support/ops.rs"]
+#[path = "../../core/tests/support/ops/mod.rs"]
 mod ops;
 
 fuzz_target!(|input: (u8, Vec<ops::Op>)| ops::plugin(input.0, &input.1));

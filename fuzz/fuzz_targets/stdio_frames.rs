@@ -27,7 +27,8 @@ fuzz_target!(|input: (bool, usize, &[u8])| {
     let run = |pieces: [&[u8]; 2]| {
         let mut mux = Mux::new(MuxConfig::default(), Instant::now());
         // A call of this side, so that some frames are answers.
-        mux.call("/m/ours", OutMessage::copy_from(b"ask")).expect("opens");
+        mux.call("/m/ours", OutMessage::copy_from(b"ask"))
+            .expect("opens");
         mux.transmit(&mut OutBuf::default());
         if prefaced {
             let mut preface = Vec::new();

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use outboard_runtime_unix::{is_broken, without_sigpipe};
+use outboard_unix::{is_broken, without_sigpipe};
 
 use crate::fd::Fd;
 
@@ -93,11 +93,11 @@ macro_rules! socket {
             }
 
             fn write(&self, buf: &[u8]) -> Result<usize> {
-                outboard_runtime_unix::send(self, buf)
+                outboard_unix::send(self, buf)
             }
 
             fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize> {
-                outboard_runtime_unix::send_vectored(self, bufs)
+                outboard_unix::send_vectored(self, bufs)
             }
 
             fn end(&self) -> Result<()> {

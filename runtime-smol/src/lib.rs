@@ -26,11 +26,19 @@
 //! ```
 #![cfg(unix)]
 
+mod direction;
 mod fd;
 mod io;
+#[cfg(all(test, outboard_model))]
+mod models;
 mod net;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg_attr(outboard_model, path = "poller_model.rs")]
+mod poller;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod registered;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod source;
 mod timer;
@@ -49,12 +57,13 @@ use std::time::Instant;
 use async_executor::Executor;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, Process, Runtime,
-    SharedRuntime, Timer,
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Descriptors, Listener, Runtime, SharedRuntime,
+    Timer,
 };
 use tracing::Instrument;
 
-use crate::fd::{Home, Interest};
+use crate::direction::Interest;
+use crate::fd::Home;
 
 /// A runtime of the smol family as outboard uses it. Cheap to clone.
 #[derive(Clone)]
@@ -186,10 +195,12 @@ impl Runtime for Smol {
         net::listener(&self.home, socket, local)
     }
 
-    fn launch(&self, launch: Launch) -> Result<Process> {
-        outboard_runtime_unix::launch(self, launch)
+    fn descriptors(&self) -> Result<&dyn Descriptors> {
+        Ok(self)
     }
+}
 
+impl Descriptors for Smol {
     fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
         let pipe = self.home.adopt(pipe, Interest::Read)?;
         Ok(Box::new(io::PipeStart(pipe)))

@@ -13,7 +13,8 @@ use futures_channel::oneshot;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{BoxByteStream, Listener};
 
-use crate::fd::{Fd, Home, Interest};
+use crate::direction::Interest;
+use crate::fd::{Fd, Home};
 use crate::io::{Socket, Stream};
 
 pub(crate) async fn connect(home: Home, to: Endpoint) -> Result<BoxByteStream> {
@@ -31,6 +32,7 @@ pub(crate) async fn connect(home: Home, to: Endpoint) -> Result<BoxByteStream> {
             }))
         }
         Endpoint::Unix(path) => stream(&home, connect_unix(path, to.is_abstract()).await?),
+        other => Err(other.unsupported()),
     }
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn listener(home: &Home, socket: OwnedFd, local: Endpoint) -> Result<
             home,
             local,
         }),
+        other => return Err(other.unsupported()),
     })
 }
 

@@ -8,26 +8,24 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use outboard_core::lock::atomic::{AtomicBool, AtomicU8, Ordering};
 use outboard_core::lock::{Mutex, Rank};
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::epoll::EventFlags;
 
-use crate::fd::Direction;
+use crate::direction::Direction;
+use crate::poller::{Events, Poller};
 use crate::source::Source;
-use crate::turn::Turn;
+use crate::turn;
 
 /// What happens on one descriptor is told to its [`Source`].
 pub(crate) struct Reactor {
-    epoll: OwnedFd,
-    /// Written to wake the thread from another. Never read: each write is a new edge.
-    alarm: OwnedFd,
+    pub(crate) poller: Poller,
     /// `RUNNING`, `WOKEN` or `SLEEPING`.
     state: AtomicU8,
     closed: AtomicBool,
@@ -44,15 +42,9 @@ const WOKEN: u8 = 1;
 /// The thread waits in the system for events, or is about to: `alarm` ends that.
 const SLEEPING: u8 = 2;
 
-/// The key of `alarm`; sources get theirs by counting from zero.
-const ALARM: u64 = u64::MAX;
-
 /// How often in a row the future is polled without a look at the events, if that takes no time to
 /// speak of. One poll may run many tasks.
-const POLLS: u32 = 8;
-
-/// How many events are taken at once; the rest come with the next turn.
-const EVENTS: usize = 256;
+const POLLS: usize = 8;
 
 struct Keyed<K, V> {
     next: u64,
@@ -75,13 +67,8 @@ impl<K, V> Keyed<K, V> {
 
 impl Reactor {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &alarm, EventData::new_u64(ALARM), flags)?;
         Ok(Arc::new(Self {
-            epoll,
-            alarm,
+            poller: Poller::new()?,
             state: AtomicU8::new(RUNNING),
             closed: AtomicBool::new(false),
             sources: Mutex::new(Rank::Reactor, Keyed::new()),
@@ -95,9 +82,9 @@ impl Reactor {
         let _close = Close(self);
         let waker = Waker::from(Arc::clone(self));
         let mut future = pin!(future);
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events = Events::new();
         loop {
-            let mut turn = Turn::new(POLLS);
+            let mut turn = turn::of(POLLS);
             loop {
                 // Not a store: it would take a wake-up away without seeing what was done before it,
                 // and the poll that follows might not see it either.
@@ -106,12 +93,12 @@ impl Reactor {
                 {
                     return output;
                 }
-                if !self.is_woken() || turn.is_over(Instant::now) {
+                if !self.is_woken() || turn.step(1, || self.poller.now()) {
                     break;
                 }
             }
             if self.is_woken() {
-                self.turn(&mut events, Some(Timespec::default()));
+                self.turn(&mut events, Some(Duration::ZERO));
             }
             while self.swap(RUNNING, SLEEPING) {
                 // Looked at now, so that who comes later sees that the thread sleeps.
@@ -119,11 +106,15 @@ impl Reactor {
                 let timeout = if waits {
                     self.first_timer()
                 } else {
-                    Some(Timespec::default())
+                    Some(Duration::ZERO)
                 };
                 self.turn(&mut events, timeout);
             }
         }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.poller.now()
     }
 
     fn is_woken(&self) -> bool {
@@ -136,14 +127,10 @@ impl Reactor {
     }
 
     /// Waits for events and timers and wakes who waits for them.
-    fn turn(&self, events: &mut Vec<epoll::Event>, timeout: Option<Timespec>) {
-        events.clear();
-        let buffer = rustix::buffer::spare_capacity(events);
-        // Of the errors only an interruption can happen, and that is a turn without events.
-        let _ = epoll::wait(&self.epoll, buffer, timeout.as_ref());
+    fn turn(&self, events: &mut Events, timeout: Option<Duration>) {
+        self.poller.wait(events, timeout);
         self.swap(SLEEPING, RUNNING);
-        for event in events.iter() {
-            let (key, flags) = (event.data.u64(), event.flags);
+        for (key, flags) in events.iter() {
             let source = self.sources.lock().map.get(&key).cloned();
             if let Some(source) = source {
                 source.event(flags);
@@ -165,18 +152,14 @@ impl Reactor {
             return self.wake_after_turn_now();
         }
         if self.state.load(Ordering::SeqCst) == SLEEPING {
-            self.alarm();
+            self.poller.alarm();
         }
     }
 
-    /// The time to the first timer, rounded up to what the system call counts in.
-    fn first_timer(&self) -> Option<Timespec> {
+    /// The time to the first timer.
+    fn first_timer(&self) -> Option<Duration> {
         let first = self.timers.lock().map.keys().next()?.0;
-        let left = first.saturating_duration_since(Instant::now());
-        // The system counts 31 bits of milliseconds; waking up once an hour costs nothing.
-        let left = left.min(Duration::from_secs(3600)).as_nanos();
-        let left = Duration::from_millis(u64::try_from(left.div_ceil(1_000_000)).ok()?);
-        Timespec::try_from(left).ok()
+        Some(first.saturating_duration_since(self.now()))
     }
 
     fn fire(&self) {
@@ -184,15 +167,10 @@ impl Reactor {
         if timers.map.is_empty() {
             return;
         }
-        let pending = timers.map.split_off(&(Instant::now(), u64::MAX));
+        let pending = timers.map.split_off(&(self.now(), u64::MAX));
         let due = std::mem::replace(&mut timers.map, pending);
         drop(timers);
         due.into_values().for_each(Waker::wake);
-    }
-
-    fn alarm(&self) {
-        // It can only fail when the counter is full, after 2^64 writes.
-        let _ = rustix::io::write(&self.alarm, &1_u64.to_ne_bytes());
     }
 
     /// A number for a timer, which tells it from others of the same time.
@@ -207,7 +185,7 @@ impl Reactor {
         drop(old);
         // If the thread is not asleep yet it will see the timer before it is.
         if self.state.load(Ordering::SeqCst) == SLEEPING {
-            self.alarm();
+            self.poller.alarm();
         }
     }
 
@@ -222,27 +200,21 @@ impl Reactor {
         let source = Arc::new(source);
         let mut sources = self.sources.lock();
         let key = sources.number();
-        epoll::add(&self.epoll, fd, EventData::new_u64(key), flags)?;
+        self.poller.add(fd, key, flags)?;
         sources.map.insert(key, Arc::clone(&source));
         Ok((key, source))
     }
 
     /// Changes what is reported. What is there already is reported at once.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, key: u64, flags: EventFlags) -> Result<()> {
-        Ok(epoll::modify(
-            &self.epoll,
-            fd,
-            EventData::new_u64(key),
-            flags,
-        )?)
+        self.poller.modify(fd, key, flags)
     }
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>, key: u64) {
         let source = self.sources.lock().map.remove(&key);
         // Without the lock: wakers are left in it.
         drop(source);
-        // It was added, and is open.
-        let _ = epoll::delete(&self.epoll, fd);
+        self.poller.remove(fd);
     }
 
     /// Whether nobody drives the reactor any more. To be asked after a waker was left, so that an
@@ -272,7 +244,7 @@ impl Wake for Reactor {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.state.swap(WOKEN, Ordering::SeqCst) == SLEEPING {
-            self.alarm();
+            self.poller.alarm();
         }
     }
 }

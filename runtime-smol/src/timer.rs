@@ -92,7 +92,7 @@ mod own {
 
         fn poll_expired(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
             if self.after.is_none() {
-                if Instant::now() >= self.key.0 {
+                if self.reactor.now() >= self.key.0 {
                     return Poll::Ready(());
                 }
                 self.reactor.set_timer(self.key, cx.waker().clone());

@@ -5,10 +5,10 @@ mod support;
 
 mod one_thread {
     use crate::support::one_thread as run;
-    outboard_runtime_suite::conformance!(run);
+    outboard_runtimes::conformance!(run);
 }
 
 mod many_threads {
     use crate::support::many_threads as run;
-    outboard_runtime_suite::conformance!(run);
+    outboard_runtimes::conformance!(run);
 }

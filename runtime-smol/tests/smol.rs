@@ -17,6 +17,8 @@ use async_executor::Executor;
 use futures_channel::oneshot;
 #[cfg(target_os = "linux")]
 use futures_io::AsyncRead;
+#[cfg(target_os = "linux")]
+use outboard_core::rt::Descriptors as _;
 use outboard_core::rt::Runtime;
 use outboard_runtime_smol::Smol;
 

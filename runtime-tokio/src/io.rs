@@ -82,7 +82,7 @@ pub(crate) fn pipe_writer(pipe: PipeWriter) -> Result<BoxWriter> {
 /// Writes to a pipe without a SIGPIPE if its reader is gone.
 #[cfg(unix)]
 fn quietly(write: impl FnOnce() -> Poll<Result<usize>>) -> Poll<Result<usize>> {
-    use outboard_runtime_unix::{is_broken, without_sigpipe};
+    use outboard_unix::{is_broken, without_sigpipe};
 
     without_sigpipe(
         write,

@@ -36,11 +36,14 @@ use std::time::Instant;
 
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
+    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Descriptors, Listener, OsSocket, Runtime,
     SharedRuntime, Timer,
 };
 use tokio::runtime::{Handle, RuntimeFlavor, TryCurrentError};
 use tracing::Instrument;
+
+#[cfg(windows)]
+pub use process::TokioProcesses;
 
 /// A tokio runtime as outboard uses it. Cheap to clone; it does not keep the runtime alive.
 #[derive(Clone, Debug)]
@@ -147,17 +150,12 @@ impl Runtime for Tokio {
         net::listener(self.handle.clone(), socket, local)
     }
 
-    #[cfg(unix)]
-    fn launch(&self, launch: Launch) -> Result<Process> {
-        outboard_runtime_unix::launch(self, launch)
+    fn descriptors(&self) -> Result<&dyn Descriptors> {
+        Ok(self)
     }
+}
 
-    #[cfg(windows)]
-    fn launch(&self, launch: Launch) -> Result<Process> {
-        let _context = self.handle.enter();
-        process::launch(launch)
-    }
-
+impl Descriptors for Tokio {
     fn pipe_reader(&self, pipe: PipeReader) -> Result<BoxReader> {
         let _context = self.handle.enter();
         io::pipe_reader(pipe)

@@ -25,6 +25,7 @@ pub(crate) async fn connect(handle: Handle, to: Endpoint) -> Result<BoxByteStrea
         }
         #[cfg(windows)]
         Endpoint::Unix(_) => Err(no_unix_sockets()),
+        other => Err(other.unsupported()),
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn listener(
         }
         #[cfg(windows)]
         Endpoint::Unix(_) => return Err(no_unix_sockets()),
+        other => return Err(other.unsupported()),
     };
     Ok(Box::new(TokioListener {
         handle,

@@ -45,11 +45,11 @@ macro_rules! socket {
             }
 
             fn write(&self, buf: &[u8]) -> Result<usize> {
-                outboard_runtime_unix::send(self, buf)
+                outboard_unix::send(self, buf)
             }
 
             fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize> {
-                outboard_runtime_unix::send_vectored(self, bufs)
+                outboard_unix::send_vectored(self, bufs)
             }
 
             fn end(&self) -> Result<()> {

@@ -3,4 +3,4 @@
 
 mod support;
 
-outboard_runtime_suite::conformance_alone!(support::one_thread, support::many_threads);
+outboard_runtimes::conformance_alone!(support::one_thread, support::many_threads);

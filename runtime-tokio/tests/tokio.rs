@@ -39,21 +39,19 @@ async fn an_elapsed_timer_is_ready_without_budget() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_child_dropped_after_the_runtime_leaves_no_zombie() {
-    use outboard_core::rt::{Launch, Stdin};
+    use outboard_core::rt::{Launch, Runner as _, SharedRuntime, Stdin};
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
-    let tokio = Tokio::from_handle(runtime.handle().clone());
-    let process = tokio
-        .launch(Launch {
-            args: vec!["-c".into(), "read line".into()],
-            stdin: Stdin::Pipe,
-            ..Launch::new("/bin/sh")
-        })
-        .expect("there is a shell");
+    let tokio: SharedRuntime = Tokio::from_handle(runtime.handle().clone()).into();
+    let mut launch = Launch::new("/bin/sh");
+    launch.args = vec!["-c".into(), "read line".into()];
+    launch.stdin = Stdin::Pipe;
+    let launching = outboard_unix::ForkExec.launch(&tokio, launch);
+    let process = runtime.block_on(launching).expect("there is a shell");
     let entry = format!("/proc/{}", process.child.id());
     drop(runtime);
     assert!(std::fs::exists(&entry).expect("/proc is readable"));

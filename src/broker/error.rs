@@ -8,9 +8,17 @@ use outboard_core::rpc::{DuplicateService, Status};
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// By the rules of the broker: closed, timed out, refused, no socket.
+    /// By the rules of the broker: closed, timed out, refused.
     #[error(transparent)]
     Broker(#[from] machine::BrokerError),
+    /// There is no socket to serve it on.
+    #[error("no listener for broker id {id}: {fault}")]
+    Listen {
+        /// The id that it would have had.
+        id: u32,
+        /// What the system said.
+        fault: Fault,
+    },
     /// The other side announced an address and cannot be reached there.
     #[error("no connection to broker id {id} at {endpoint}: {fault}")]
     Connect {
@@ -19,6 +27,14 @@ pub enum BrokerError {
         /// The address announced.
         endpoint: String,
         /// What the system said.
+        fault: Fault,
+    },
+    /// The other side answered, and the stream to it could not be opened.
+    #[error("no stream to broker id {id}: {fault}")]
+    Stream {
+        /// The dialled id.
+        id: u32,
+        /// What is in the way.
         fault: Fault,
     },
     /// The connection took no further channel.
@@ -53,10 +69,10 @@ mod tests {
             endpoint: "unix:/x".to_owned(),
             fault: fault(),
         };
-        let listen = BrokerError::Broker(machine::BrokerError::Listen {
+        let listen = BrokerError::Listen {
             id: 3,
             fault: fault(),
-        });
+        };
         for error in [connect, listen] {
             let status = Status::from(error);
             assert_eq!(

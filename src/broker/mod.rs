@@ -1,38 +1,31 @@
 //! The broker: live interfaces passed between host and plugin, in both directions.
 
-mod control;
-mod dial;
 mod error;
 mod gate;
-mod listen;
-mod redial;
-mod serve;
 mod served;
-mod server;
-mod state;
 #[cfg(all(test, unix))]
 pub(crate) mod tests;
+mod ways;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use outboard_core::handshake::Protocol;
-use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rpc::{ConnectionConfig, Router, Service, SubChannels, Transport};
-use outboard_core::rt::{BoxByteStream, SharedRuntime};
+use outboard_core::broker::Ids;
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
+use outboard_core::rpc::{Channel, Router, Service, SubChannels};
+use outboard_core::rt::BoxByteStream;
 
 use crate::client::Client;
-use crate::plugin::tracked::InFlight;
-use crate::sys::files::remove_stale_socket;
+use crate::serve::context;
+use crate::serve::tracked::Tracked;
 
 use self::gate::Gate;
-use self::state::{Early, Inside, State};
+use self::ways::{AnyWay, Early, Report, Way as _};
 
-pub(crate) use self::control::Generation;
 pub use self::error::BrokerError;
-pub(crate) use self::listen::ListenPolicy;
-pub(crate) use self::redial::connect;
 pub use self::served::Served;
+pub(crate) use self::ways::{BrokerParts, Control, ListenPolicy};
 
 /// Passes live interfaces between the two sides of one connection.
 ///
@@ -48,37 +41,60 @@ pub use self::served::Served;
 /// first call says so.
 ///
 /// The host finds it at [`RunningPlugin::broker`](crate::RunningPlugin::broker), a handler in a
-/// plugin or host at [`context::broker`](crate::context::broker). Cheap to clone.
+/// plugin or host at [`Broker::current`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
 
 struct Inner {
-    parts: BrokerParts,
+    parts: Arc<BrokerParts>,
+    /// Present where the way is known only once the connection has begun.
+    early: Option<Arc<Early>>,
     state: Mutex<State>,
 }
 
-/// What is needed to make a [`Broker`].
-pub(crate) struct BrokerParts {
-    pub(crate) runtime: SharedRuntime,
-    pub(crate) transport: Arc<dyn Transport>,
-    /// For dialled connections; the authority is that of their address.
-    pub(crate) config: ConnectionConfig,
-    pub(crate) listen: ListenPolicy,
-    /// Counts the calls of what is served, for those who wait for their end.
-    pub(crate) calls: Option<Arc<InFlight>>,
-    /// Counts the listeners, each until the last connection it took has ended.
-    pub(crate) servers: Arc<InFlight>,
+/// The ways have locks of their own, of the same rank: none is called under this one.
+struct State {
+    ids: Ids,
+    /// What has a handle.
+    served: BTreeSet<u32>,
+    /// Serves and dials.
+    way: AnyWay,
+    /// Go on with what they have begun.
+    earlier: Vec<AnyWay>,
+    closed: bool,
 }
 
-/// The most socket files of a peer that are remembered for removal after its death: more than it has
-/// at once, bounded since the peer decides. The oldest are the likeliest to be gone already.
-const MAX_PEER_FILES: usize = 1024;
-
 impl Broker {
+    /// The broker of the connection on which the [current call](crate::context::current) came.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoCall`] outside of a handler, and in one that no outboard server runs.
+    pub fn current() -> Result<Self, BrokerError> {
+        let call = context::current().ok_or(BrokerError::NoCall)?;
+        let broker = call.extensions().get::<Self>().cloned();
+        broker.ok_or(BrokerError::NoCall)
+    }
+
     pub(crate) fn new(parts: BrokerParts) -> Self {
+        let parts = Arc::new(parts);
+        let (early, way) = match ways::before(&parts) {
+            Some(way) => (None, way),
+            None => {
+                let early = Arc::new(Early::new());
+                (Some(Arc::clone(&early)), AnyWay::Early(early))
+            }
+        };
+        let state = State {
+            ids: Ids::default(),
+            served: BTreeSet::new(),
+            way,
+            earlier: Vec::new(),
+            closed: false,
+        };
         Self(Arc::new(Inner {
             parts,
-            state: Mutex::new(Rank::Broker, State::new()),
+            early,
+            state: Mutex::new(Rank::Broker, state),
         }))
     }
 
@@ -96,6 +112,24 @@ impl Broker {
         self.serve_router(router)
     }
 
+    /// Serves several services under one id, until the returned handle is dropped.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_router(&self, mut router: Router) -> Result<Served, BrokerError> {
+        router.extensions_mut().insert(self.clone());
+        if let Some(calls) = &self.0.parts.calls {
+            router.wrap_services(|service| Arc::new(Tracked::new(service, Arc::clone(calls))));
+        }
+        let (id, way) = {
+            let mut state = self.lock();
+            (state.fresh_id(), state.way.clone())
+        };
+        let served = Served::new(self.clone(), id);
+        way.serve(id, Arc::new(router))?;
+        Ok(served)
+    }
+
     /// A client of the interface that the other side serves under `id`. Waits at most 5 s for the
     /// other side to announce it; over stdio it does not wait.
     ///
@@ -109,6 +143,15 @@ impl Broker {
         Ok(C::from_channel(self.dial_channel(id).await?))
     }
 
+    /// A channel to what the other side serves under `id`; see [`dial`](Self::dial).
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub async fn dial_channel(&self, id: u32) -> Result<Channel, BrokerError> {
+        let way = self.way();
+        way.dial(id).await
+    }
+
     /// Begins the connection over `io` with `begin`, and serves and dials inside it from then on where
     /// it can. Nothing is read of `io` until that is known: on a runtime with several threads the
     /// first call could be answered before `begin` returns, and what it serves be dialled before it
@@ -119,59 +162,99 @@ impl Broker {
         begin: impl FnOnce(BoxByteStream) -> C,
         sub_channels: impl FnOnce(&C) -> Option<Arc<dyn SubChannels>>,
     ) -> C {
-        // In go-plugin's own protocol brokered calls have sockets: there is nothing to wait for.
-        if self.0.parts.transport.protocol() == Protocol::Grpc {
+        let parts = &self.0.parts;
+        let Some(early) = &self.0.early else {
             let connection = begin(io);
-            self.begun(sub_channels(&connection));
+            let channels = sub_channels(&connection);
+            if channels.is_some() {
+                self.go_over_to(ways::over(parts, channels));
+            }
             return connection;
-        }
-        self.lock().inside = Inside::Beginning(Early::default());
+        };
         let (gate, io) = Gate::before(io);
         let connection = begin(io);
-        self.begun(sub_channels(&connection));
+        let way = ways::over(parts, sub_channels(&connection));
+        early.known(&way);
+        self.go_over_to(way);
         drop(gate);
         connection
     }
 
-    /// Ends everything: served ids, dials under way, the control stream.
-    pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed_by_us = true;
-        state.machine.close();
-        let channels = std::mem::take(&mut state.channels);
-        // It holds the connection, and what that serves holds the broker.
-        let inside = std::mem::replace(&mut state.inside, Inside::Sockets);
-        self.settle(state);
-        drop(inside);
-        for serving in channels.into_values().flatten() {
-            serving.drain();
+    fn go_over_to(&self, way: AnyWay) {
+        let closed = {
+            let mut state = self.lock();
+            let earlier = std::mem::replace(&mut state.way, way.clone());
+            state.earlier.push(earlier);
+            state.closed
+        };
+        // While it began: nothing may hold the connection any more.
+        if closed {
+            way.close();
         }
     }
 
-    /// Removes the socket files that the peer, now dead, has announced and left behind.
-    pub(crate) fn remove_stale_files(&self) {
-        let files = std::mem::take(&mut self.lock().peer_files);
-        for file in files.keys() {
-            remove_stale_socket(file);
+    /// The control stream, if what is served is announced.
+    pub(crate) fn control(&self) -> Option<Arc<dyn Control>> {
+        self.way().control()
+    }
+
+    /// Ends everything: served ids, dials under way, the control stream.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        for way in self.ways() {
+            way.close();
         }
+    }
+
+    /// Removes what the peer, now dead, has left behind.
+    pub(crate) fn clear_up(&self) {
+        for way in self.ways() {
+            way.clear_up();
+        }
+    }
+
+    fn stop_serving(&self, id: u32) {
+        for way in self.ways() {
+            way.stop(id);
+        }
+        self.lock().served.remove(&id);
+    }
+
+    fn way(&self) -> AnyWay {
+        self.lock().way.clone()
+    }
+
+    /// All of them, the first one first.
+    fn ways(&self) -> Vec<AnyWay> {
+        let state = self.lock();
+        let ways = state.earlier.iter().chain([&state.way]);
+        ways.cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock()
+    }
+}
+
+impl State {
+    /// One under which nothing here is served.
+    fn fresh_id(&mut self) -> u32 {
+        let id = self.ids.fresh(|id| self.served.contains(&id));
+        self.served.insert(id);
+        id
     }
 }
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The formatter writes to something of the caller's: not under the lock.
-        let (serving, dialling, closed) = {
-            let state = self.lock();
-            (
-                state.servers.keys().copied().collect::<Vec<_>>(),
-                state.dials.keys().copied().collect::<Vec<_>>(),
-                state.machine.closed().cloned(),
-            )
-        };
+        let mut report = Report::default();
+        for way in self.ways() {
+            way.report(&mut report);
+        }
         f.debug_struct("Broker")
-            .field("serving", &serving)
-            .field("dialling", &dialling)
-            .field("closed", &closed)
+            .field("serving", &report.serving)
+            .field("dialling", &report.dialling)
+            .field("closed", &report.closed)
             .finish_non_exhaustive()
     }
 }

@@ -8,17 +8,12 @@ use super::Broker;
 #[must_use = "dropping this stops serving"]
 pub struct Served {
     broker: Broker,
-    generation: u64,
     id: u32,
 }
 
 impl Served {
-    pub(super) fn new(broker: Broker, generation: u64, id: u32) -> Self {
-        Self {
-            broker,
-            generation,
-            id,
-        }
+    pub(super) fn new(broker: Broker, id: u32) -> Self {
+        Self { broker, id }
     }
 
     /// The number to send to the other side, in a message of the application's own.
@@ -30,6 +25,6 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.broker.stop_serving(self.generation, self.id);
+        self.broker.stop_serving(self.id);
     }
 }

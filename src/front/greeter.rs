@@ -62,7 +62,7 @@ impl GreeterClient {
     pub fn with_options(&self, options: ::outboard::CallOptions) -> Self {
         Self::new(self.channel.with_options(options))
     }
-    /// The same client with this limit on the duration of each call; other options stay.
+    /// The same client with this timeout for each call; other options stay.
     #[must_use]
     pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
         Self::new(self.channel.with_timeout(timeout))
@@ -82,18 +82,18 @@ impl GreeterClient {
 #[allow(clippy::all, clippy::nursery, clippy::pedantic, dead_code, unnameable_types, unreachable_pub, unused_qualifications)]
 impl Greeter for GreeterClient {
     fn greet(&self, request: GreetRequest) -> impl ::core::future::Future<Output = ::core::result::Result<GreetReply, ::outboard::Status>> + ::core::marker::Send {
-        ::outboard::codegen::call_unary(&self.channel, "/greeter.Greeter/Greet", &request)
+        ::outboard::codegen::call_unary(::outboard::codegen::Prost, &self.channel, "/greeter.Greeter/Greet", &request)
     }
 }
 #[allow(clippy::all, clippy::nursery, clippy::pedantic, dead_code, unnameable_types, unreachable_pub, unused_qualifications)]
 impl ::outboard::Client for GreeterClient {
-    const SERVICE: &'static ::outboard::codegen::ServiceDescriptor = &::outboard::codegen::ServiceDescriptor {
-        name: "greeter.Greeter",
-        methods: &[
-            ::outboard::codegen::MethodDescriptor { name: "Greet", path: "/greeter.Greeter/Greet", kind: ::outboard::codegen::MethodKind::Unary },
+    const SERVICE: &'static ::outboard::codegen::ServiceDescriptor = &::outboard::codegen::ServiceDescriptor::new(
+        "greeter.Greeter",
+        &[
+            ::outboard::codegen::MethodDescriptor::new("Greet", "/greeter.Greeter/Greet", ::outboard::codegen::MethodKind::Unary),
         ],
-        file_descriptor_set: include_bytes!("greeter.descriptors.bin"),
-    };
+        include_bytes!("greeter.descriptors.bin"),
+    );
     fn from_channel(channel: ::outboard::Channel) -> Self {
         Self::new(channel)
     }
@@ -142,7 +142,7 @@ impl<T_: Greeter> ::outboard::codegen::Service for GreeterServer<T_> {
     fn unary(&self, method: usize, context: ::outboard::codegen::CallContext, message: ::outboard::codegen::Bytes) -> ::outboard::codegen::UnaryAnswer {
         let inner = ::std::sync::Arc::clone(&self.inner);
         match method {
-            0 => ::outboard::codegen::serve_unary(context, message, move |request| async move { <T_ as Greeter>::greet(&*inner, request).await }),
+            0 => ::outboard::codegen::serve_unary(::outboard::codegen::Prost, context, message, move |request| async move { <T_ as Greeter>::greet(&*inner, request).await }),
             _ => ::outboard::codegen::no_such_method(Self::SERVICE, method),
         }
     }

@@ -106,10 +106,11 @@ impl Command {
         self
     }
 
-    /// Gives the plugin an empty stdin instead of the host's own.
+    /// Whether the plugin's stdin is the host's own; it is unless this is called with `false`, and
+    /// empty then.
     #[must_use]
-    pub fn stdin_null(mut self) -> Self {
-        self.stdin = Stdin::Null;
+    pub fn inherit_stdin(mut self, inherit: bool) -> Self {
+        self.stdin = if inherit { Stdin::Inherit } else { Stdin::Null };
         self
     }
 
@@ -158,11 +159,11 @@ impl Command {
     }
 
     /// The command's own variables, and those of the host as they are passed on where they are.
-    pub(super) fn take_env(
-        &mut self,
+    pub(super) fn environment(
+        &self,
         host: impl IntoIterator<Item = Variable>,
     ) -> (Vec<Variable>, Vec<Variable>) {
-        let mut own = std::mem::take(&mut self.env);
+        let mut own = self.env.clone();
         own.extend(self.overrides.iter().cloned());
         let kept = |(name, _): &Variable| !self.removed.contains(name);
         let passed_on = host.into_iter().filter(kept);
@@ -270,24 +271,24 @@ mod tests {
     #[test]
     fn variables_can_win_over_the_hosts_and_be_kept_from_the_plugin() {
         let host = || [var("A", "host"), var("B", "host"), var("C", "host")];
-        let mut command = Command::new("x")
+        let command = Command::new("x")
             .env("A", "loses")
             .env_override("B", "first")
             .env_override("B", "wins")
             .env("C", "taken back")
             .env_remove("C")
             .env("D", "own");
-        let (own, passed_on) = command.take_env(host());
+        let (own, passed_on) = command.environment(host());
         assert_eq!(own, [var("A", "loses"), var("D", "own"), var("B", "wins")]);
         let expected = [var("A", "host"), var("B", "host"), var("B", "wins")];
         assert_eq!(passed_on, expected, "later ones win");
-        let mut again = Command::new("x").env_remove("C").env("C", "own");
-        let (own, passed_on) = again.take_env(host());
+        let again = Command::new("x").env_remove("C").env("C", "own");
+        let (own, passed_on) = again.environment(host());
         assert_eq!(own, [var("C", "own")]);
         assert_eq!(passed_on, [var("A", "host"), var("B", "host")]);
         let mut std = std::process::Command::new("x");
         std.env("A", "set").env_remove("B");
-        let (own, passed_on) = Command::from(&std).take_env(host());
+        let (own, passed_on) = Command::from(&std).environment(host());
         assert_eq!(own, [var("A", "set")]);
         assert_eq!(passed_on, [var("A", "host"), var("C", "host")]);
     }

@@ -8,12 +8,13 @@ use outboard_core::handshake::MisconfiguredHandshake;
 use outboard_core::host::StartError;
 use outboard_core::rpc::Status;
 
-use super::running::{ExitReport, Health};
+use super::report::ExitReport;
+use crate::peer::Health;
 
 /// Why a plugin could not be had.
 ///
 /// The `Display` form is one line: which plugin, and what went wrong. For a plugin that did not
-/// start, `source` gives the [`Evidence`](outboard_core::host::Evidence): what it wrote on stderr,
+/// start, `source` gives the [`Evidence`](crate::Evidence): what it wrote on stderr,
 /// what may have been the mistake, and facts about its file. The `Debug` form is all of it, since
 /// that is what a `main` that returns the error prints.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,6 +95,18 @@ pub enum ConfigError {
         /// The version.
         version: i64,
     },
+    /// Both AutoMTLS and TLS of the application's own are asked for.
+    #[error(
+        "the host asks for AutoMTLS and has TLS of its own: keep Host::auto_mtls or Host::tls, \
+         whichever the plugin has"
+    )]
+    TwoKindsOfTls,
+    /// The host's TLS cannot be used.
+    #[error("the host's TLS cannot be used: {cause}")]
+    Tls {
+        /// Why.
+        cause: String,
+    },
     /// The lowest port is above the highest.
     #[error("the port range {min} to {max} is empty: give the lower port first")]
     EmptyPortRange {
@@ -120,6 +133,19 @@ pub enum DispenseError {
         version: i64,
         /// The names of that version.
         known: Vec<String>,
+    },
+    /// The plugin provides nothing under this name, as it tells itself: over stdio.
+    #[error(
+        "the plugin provides nothing under the name {name:?} in version {version}; its names are {}",
+        Quoted(provided)
+    )]
+    NotProvided {
+        /// The name asked for.
+        name: String,
+        /// The negotiated version.
+        version: i64,
+        /// The names under which it provides interfaces, as it tells them.
+        provided: Vec<String>,
     },
     /// The plugin has ended.
     #[error("the plugin {name} {report}")]
@@ -194,5 +220,27 @@ impl fmt::Display for Names<'_> {
             return f.write_str("none");
         }
         f.write_str(&self.0.join(", "))
+    }
+}
+
+/// Names that the plugin told, which may be many, and any text.
+struct Quoted<'a>(&'a [String]);
+
+/// How many of them are shown.
+const MOST_QUOTED: usize = 16;
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (before, name) in self.0.iter().take(MOST_QUOTED).enumerate() {
+            let comma = if before > 0 { ", " } else { "" };
+            write!(f, "{comma}{name:?}")?;
+        }
+        match self.0.len().saturating_sub(MOST_QUOTED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! A plugin's log, as `tracing` events of the host.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use outboard_core::hclog::{self, DEFAULT_BUFFER, Level, LogOptions, LogReader, RateLimit, Record};
 use outboard_core::rpc::guard::{Panicked, catch_panic};
+use outboard_core::turn::Turn;
 
-use super::running::{ExitReason, ExitReport};
+use super::Host;
+use super::report::{ExitReason, ExitReport};
+use super::sync::{BoxWriter, each};
 
 /// The target of all events made of plugins' logs, for filters such as `outboard::plugin=debug`.
 ///
@@ -14,15 +18,53 @@ use super::running::{ExitReason, ExitReport};
 /// at compile time.
 pub const LOG_TARGET: &str = "outboard::plugin";
 
-/// A user's own use of the log.
-pub(super) type LogHook = Box<dyn FnMut(&Record) + Send>;
+/// A user's own use of the log: of all plugins that are started with it.
+pub(super) type LogHook = Arc<dyn Fn(&Record) + Send + Sync>;
+
+impl Host {
+    /// Where to write the raw bytes of the log pipe, as go-plugin's `Stderr` option: every line
+    /// with its line end, LF also where it was CR LF, before anything is parsed. As with
+    /// [`sync_stdout`](Self::sync_stdout), `make` is called once for each start.
+    pub fn log_sink<W>(mut self, make: impl Fn() -> W + Send + Sync + 'static) -> Self
+    where
+        W: Write + Send + 'static,
+    {
+        self.log_sink = Some(each(make));
+        self
+    }
+
+    /// Gets every record of the plugin's log, beside the `tracing` event that is made of it. The hook
+    /// should not block for long: it is called by the task that looks after the plugin.
+    ///
+    /// Plugins of one host share it, and those that log at once may call it at once. One that panics
+    /// gets nothing more of the plugin whose record it had.
+    pub fn on_log(mut self, hook: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        self.on_log = Some(Arc::new(hook));
+        self
+    }
+
+    /// How many records of the plugin's log are handed on per second: 20,000 if this is not called,
+    /// [`u32::MAX`] for no limit. What is beyond is dropped and counted, and a record at WARN says how
+    /// much that was. [`log_sink`](Self::log_sink) gets every byte all the same.
+    pub fn log_rate(mut self, records_per_second: u32) -> Self {
+        self.log_rate = records_per_second;
+        self
+    }
+
+    /// Whether the plugin's log is parsed at all; it is unless this is called. Without parsing,
+    /// there are no events, and [`log_sink`](Self::log_sink) still gets every byte.
+    pub fn parse_log(mut self, parse: bool) -> Self {
+        self.log = parse;
+        self
+    }
+}
 
 /// Turns the bytes of the log pipe into events, and hands both to the user's hooks.
 pub(super) struct LogPump {
     name: String,
     /// None if nobody wants any of it: the pipe is read all the same.
     reader: Option<LogReader>,
-    sink: Option<Box<dyn Write + Send>>,
+    sink: Option<BoxWriter>,
     hook: Option<LogHook>,
     rate: RateLimit,
     /// What was read and is yet to be looked at.
@@ -34,10 +76,6 @@ pub(super) struct LogPump {
     aside: Vec<u8>,
 }
 
-/// How many records are handed on before the driver looks at everything else. (A choice: hooks and
-/// subscribers may take some microseconds for each.)
-const RECORDS_PER_TURN: usize = 16;
-
 /// How many bytes are looked at in one go: each may be a record of its own.
 const BYTES_PER_STEP: usize = 16;
 
@@ -45,7 +83,7 @@ impl LogPump {
     pub(super) fn new(
         name: String,
         parse: bool,
-        sink: Option<Box<dyn Write + Send>>,
+        sink: Option<BoxWriter>,
         hook: Option<LogHook>,
         records_per_second: u32,
     ) -> Self {
@@ -114,9 +152,10 @@ impl LogPump {
 
     /// Looks at some of what has come.
     pub(super) fn turn(&mut self, now: Instant) {
-        let mut records = 0;
-        while records < RECORDS_PER_TURN && self.step(now) {
-            records += self.drain(now);
+        // Hooks and subscribers may take some microseconds for each.
+        let mut turn = Turn::new();
+        while !turn.is_over() && self.step(now) {
+            turn.spend(self.drain(now) * Turn::ROUND);
         }
         self.tell_dropped(now, false);
     }
@@ -204,7 +243,7 @@ impl LogPump {
             ExitReason::Shutdown if report.exit.success() => {
                 tracing::debug!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
-            ExitReason::Killed => {
+            ExitReason::Killed | ExitReason::Released => {
                 tracing::info!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
             ExitReason::Shutdown
@@ -214,7 +253,8 @@ impl LogPump {
             | ExitReason::Unreachable => {
                 tracing::warn!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
-            ExitReason::Crashed => {
+            // By itself, or in a way that is new here.
+            _ => {
                 tracing::error!(target: LOG_TARGET, plugin, "the plugin {report}");
             }
         }
@@ -246,7 +286,7 @@ impl LogPump {
     }
 
     fn hand_on(&mut self, record: &Record) {
-        if let Some(mut hook) = self.hook.take() {
+        if let Some(hook) = self.hook.take() {
             match catch_panic(|| {
                 hook(record);
                 hook
@@ -321,7 +361,7 @@ fn only_module(record: &Record) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -329,7 +369,7 @@ mod tests {
     fn messages(feed: impl FnOnce(&mut LogPump, Instant)) -> Vec<String> {
         let records = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&records);
-        let hook: LogHook = Box::new(move |record| {
+        let hook: LogHook = Arc::new(move |record| {
             let mut told = told.lock().expect("no panic");
             told.push(record.message.clone());
         });

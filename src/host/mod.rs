@@ -3,13 +3,24 @@
 mod command;
 mod driver;
 mod error;
+mod explain;
 mod link;
 mod logs;
+mod output;
+mod pipes;
 mod places;
 mod printed;
+mod process;
+mod progress;
+mod report;
 mod running;
+mod security;
+mod shared;
 mod standing;
 mod sync;
+#[cfg(all(test, unix, feature = "tokio", feature = "h2"))]
+mod tests;
+mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -22,10 +33,9 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::future::select;
 use outboard_core::env::{HostEnv, SocketGroup, UNIX_SOCKET_DIR};
 use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
-use outboard_core::hclog::Record;
 use outboard_core::host as machine;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
-use outboard_core::rt::{Launch, SharedRuntime, Stdin};
+use outboard_core::rt::{Launch, Runner, SharedRunner, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
 use crate::time;
@@ -33,12 +43,16 @@ use crate::time;
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
 pub use self::logs::LOG_TARGET;
-pub use self::running::{ExitReason, ExitReport, Health, RunningPlugin};
+pub use self::report::{ExitReason, ExitReport};
+pub use self::running::RunningPlugin;
+pub use crate::peer::Health;
 
 use self::driver::{Driver, DriverParts};
 use self::logs::{LogHook, LogPump};
-use self::running::Shared;
-use self::sync::SyncWriters;
+use self::pipes::Pipes;
+use self::process::Running;
+use self::shared::Shared;
+use self::sync::{MakeWriter, SyncWriters};
 
 /// A host: how a plugin is to be launched and used. go-plugin calls this a client.
 ///
@@ -57,6 +71,19 @@ use self::sync::SyncWriters;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A host can be started any number of times, also at once, and cloned to change something first:
+/// each start is a plugin of its own.
+///
+/// ```no_run
+/// # async fn example(host: outboard::Host) -> Result<(), Box<dyn std::error::Error>> {
+/// # use outboard::Tokio;
+/// let one = host.start(Tokio::current()).await?;
+/// let another = host.clone().name("another").start(Tokio::current()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 #[must_use = "a host does nothing until it is started"]
 pub struct Host {
     handshake: Handshake,
@@ -70,8 +97,13 @@ pub struct Host {
     start_timeout: Option<Duration>,
     reconnect_within: Option<Duration>,
     kill_unreachable: bool,
+    multiplex: bool,
     transports: Vec<Arc<dyn Transport>>,
-    log_sink: Option<Box<dyn std::io::Write + Send>>,
+    runner: SharedRunner,
+    security: security::Wanted,
+    sync_stdout: Option<MakeWriter>,
+    sync_stderr: Option<MakeWriter>,
+    log_sink: Option<MakeWriter>,
     on_log: Option<LogHook>,
     log: bool,
     log_rate: u32,
@@ -79,12 +111,12 @@ pub struct Host {
 }
 
 /// What stays of the configuration while the plugin runs.
+#[derive(Clone)]
 pub(crate) struct Settings {
     max_message_size: usize,
     shutdown_grace: Duration,
     last_output_within: Duration,
     listen: ListenPolicy,
-    sync: SyncWriters,
     /// The names of the plugins per version, where the user told them.
     plugins: BTreeMap<i64, Option<Vec<String>>>,
 }
@@ -113,7 +145,12 @@ impl Host {
             start_timeout: None,
             reconnect_within: None,
             kill_unreachable: false,
+            multiplex: false,
             transports: Vec::new(),
+            runner: crate::runner::local(),
+            security: security::Wanted::default(),
+            sync_stdout: None,
+            sync_stderr: None,
             log_sink: None,
             on_log: None,
             log: true,
@@ -123,7 +160,6 @@ impl Host {
                 shutdown_grace: Duration::from_secs(2),
                 last_output_within: Duration::from_secs(5),
                 listen: ListenPolicy::default(),
-                sync: SyncWriters::default(),
                 plugins: BTreeMap::new(),
             },
         }
@@ -232,30 +268,19 @@ impl Host {
         self
     }
 
-    /// How long the writers of what the plugin prints may take for the last of it once its process
-    /// has ended, before the rest is dropped, counted and logged. 5 s if this is not called; writers
-    /// that keep up need none of it.
-    ///
-    /// Within it, [`RunningPlugin::shutdown`], [`RunningPlugin::kill`] and
-    /// [`RunningPlugin::exited`] wait for the writers.
-    pub fn last_output_within(mut self, limit: Duration) -> Self {
-        self.settings.last_output_within = limit;
-        self
-    }
-
     /// How long a connection that is lost while the plugin's process lives is tried to be made
     /// again: 10 s if this is not called, zero for not at all, [`Duration::MAX`] for no limit. The
     /// first try comes at once, later ones after pauses of up to a second.
     ///
     /// Calls in flight fail when a connection is lost, with a status for which
     /// [`Status::is_connection_lost`](crate::Status::is_connection_lost) holds; later calls wait for
-    /// the new connection, within their own limits. Where the plugin merely wants a new connection
-    /// (HTTP/2's GOAWAY, as Go servers send at a connection's maximal age) no call fails. After the
-    /// limit [`is_disconnected`](RunningPlugin::is_disconnected) holds and calls fail at once.
+    /// the new connection, within their own timeouts. Where the plugin merely wants a new connection
+    /// (HTTP/2's GOAWAY, as Go servers send at a connection's maximal age) no call fails. After
+    /// that time [`is_disconnected`](RunningPlugin::is_disconnected) holds and calls fail at once.
     ///
     /// Of no effect over stdio: the pipes of a process cannot be made again.
-    pub fn reconnect_within(mut self, limit: Duration) -> Self {
-        self.reconnect_within = Some(limit);
+    pub fn reconnect_within(mut self, within: Duration) -> Self {
+        self.reconnect_within = Some(within);
         self
     }
 
@@ -263,6 +288,20 @@ impl Host {
     /// [`ExitReason::Unreachable`]. It lives on unless this is called, since it may be at work.
     pub fn kill_unreachable(mut self, kill: bool) -> Self {
         self.kill_unreachable = kill;
+        self
+    }
+
+    /// Whether all goes over one connection, brokered calls as well, as with go-plugin's
+    /// `GRPCBrokerMultiplex`: where plugins can be reached at one address only, or files of sockets are not
+    /// wanted. Sockets of their own are used unless this is called. A plugin over gRPC that cannot
+    /// multiplex is an error of the start, which says what to do.
+    ///
+    /// The plugin takes that one connection and no other: once it is lost, calls fail for good.
+    ///
+    /// Of no effect over stdio, where everything goes over the plugin's pipes anyway.
+    #[cfg(feature = "multiplex")]
+    pub fn multiplex(mut self, multiplex: bool) -> Self {
+        self.multiplex = multiplex;
         self
     }
 
@@ -285,75 +324,43 @@ impl Host {
         self
     }
 
-    /// Where to write what the plugin prints on its stdout. It is thrown away if this is not
-    /// called. The writer is used on a task of the runtime, so it should not block for long; its
-    /// errors are ignored. A plugin whose output it does not keep up with has to wait with its prints,
-    /// or, where they come over the connection, loses some after a while.
+    /// How the plugin's process comes about and ends: a child of this process unless this is called.
     ///
-    /// Whatever ends the plugin, the writer gets what it has written by then; see
-    /// [`last_output_within`](Self::last_output_within). From one in Go, or without a
-    /// [directory of its own](Self::private_socket_dir), it gets what was sent by then.
-    pub fn sync_stdout(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
-        self.settings.sync.set_stdout(Box::new(writer));
-        self
-    }
-
-    /// Where to write what the plugin prints on its stderr; see [`sync_stdout`](Self::sync_stdout).
-    /// Its log is not part of it.
-    pub fn sync_stderr(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
-        self.settings.sync.set_stderr(Box::new(writer));
-        self
-    }
-
-    /// Where to write the raw bytes of the log pipe, as go-plugin's `Stderr` option: every line
-    /// with its line end, LF also where it was CR LF, before anything is parsed.
-    pub fn log_sink(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
-        self.log_sink = Some(Box::new(writer));
-        self
-    }
-
-    /// Gets every record of the plugin's log, beside the `tracing` event that is made of it.
-    pub fn on_log(mut self, hook: impl FnMut(&Record) + Send + 'static) -> Self {
-        self.on_log = Some(Box::new(hook));
-        self
-    }
-
-    /// How many records of the plugin's log are handed on per second: 20,000 if this is not called,
-    /// [`u32::MAX`] for no limit. What is beyond is dropped and counted, and a record at WARN says how
-    /// much that was. [`log_sink`](Self::log_sink) gets every byte all the same.
-    pub fn log_rate(mut self, records_per_second: u32) -> Self {
-        self.log_rate = records_per_second;
-        self
-    }
-
-    /// Whether the plugin's log is parsed at all; it is unless this is called. Without parsing,
-    /// there are no events, and [`log_sink`](Self::log_sink) still gets every byte.
-    pub fn parse_log(mut self, parse: bool) -> Self {
-        self.log = parse;
+    /// A runner of one's own can start it in a container or on another machine, and translates the
+    /// addresses between there and here.
+    pub fn runner(mut self, runner: impl Runner) -> Self {
+        self.runner = Arc::new(runner);
         self
     }
 
     /// Launches the plugin, shakes hands and connects.
     ///
     /// On every way out but success nothing of the plugin is left running. Dropping the future
-    /// kills what was started.
+    /// kills what was started. It does not borrow the host, and nothing happens before it is polled.
     ///
     /// # Errors
     /// [`HostError`] says whether the host is set up wrongly or the plugin did not start, in which
     /// phase, and what was seen of it.
-    pub async fn start(
-        mut self,
-        runtime: impl Into<SharedRuntime>,
-    ) -> Result<RunningPlugin, HostError> {
-        let runtime = runtime.into();
-        let mut command = self.command.take().ok_or(ConfigError::NoCommand)?;
+    pub fn start<R: Into<SharedRuntime>>(
+        &self,
+        runtime: R,
+    ) -> impl Future<Output = Result<RunningPlugin, HostError>> + Send + use<R> {
+        self.clone().launch(runtime.into())
+    }
+
+    async fn launch(mut self, runtime: SharedRuntime) -> Result<RunningPlugin, HostError> {
+        let command = self.command.take().ok_or(ConfigError::NoCommand)?;
         let name = self.name.take().unwrap_or_else(|| command.name());
-        let (mut env, expectation) = self.contract()?;
+        let contract = self.contract()?;
+        let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
         let offers_stdio = self
             .transports
             .iter()
             .any(|t| t.protocol() == Protocol::Stdio);
-        let (own_env, host_env) = command.take_env(std::env::vars_os());
+        let (own_env, host_env) = command.environment(std::env::vars_os());
+        // Code of the user's: before there is anything to be left behind.
+        let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
+        let log_sink = self.log_sink.as_ref().map(|make| make());
         let dir = self.make_private_dir(&name);
         let mut printed = None;
         if let Some(dir) = &dir {
@@ -368,27 +375,25 @@ impl Host {
                 self.socket_dir = Some(dir.path().to_owned());
             }
         }
-        let launch = Launch {
-            program: command.resolve(),
-            args: command.args,
-            env: env.merge(own_env, host_env, !self.inherit_env),
-            dir: command.dir,
-            // The pipes of a plugin that will not use them for calls cost nothing.
-            stdin: if offers_stdio {
-                Stdin::Pipe
-            } else {
-                command.stdin
-            },
-            outlive_parent: command.outlive_host,
-            spare_descendants: command.spare_descendants,
+        let mut launch = Launch::new(command.resolve());
+        launch.args = command.args;
+        launch.env = env.merge(own_env, host_env, !self.inherit_env);
+        launch.dir = command.dir;
+        // The pipes of a plugin that will not use them for calls cost nothing.
+        launch.stdin = if offers_stdio {
+            Stdin::Pipe
+        } else {
+            command.stdin
         };
+        launch.outlive_parent = command.outlive_host;
+        launch.spare_descendants = command.spare_descendants;
         let mut config = machine::HostConfig::new(expectation);
         config.shutdown_grace = self.settings.shutdown_grace;
         if let Some(timeout) = self.start_timeout {
             config.start_timeout = timeout;
         }
-        if let Some(limit) = self.reconnect_within {
-            config.link.limit = limit;
+        if let Some(within) = self.reconnect_within {
+            config.link.within = within;
         }
         config.end_unreachable = self.kill_unreachable;
         config.direct_output = printed.is_some();
@@ -397,34 +402,31 @@ impl Host {
             group: self.socket_group,
             ports: None,
         };
-        let shared = Arc::new(Shared::new(name.clone(), self.settings));
+        let shared = Arc::new(Shared::new(name.clone(), self.settings, sync));
         match &mut printed {
             Some(printed) => printed.start(&runtime, &shared),
             None => shared.set_printed_ended(),
         }
-        let (requests, asked) = mpsc::unbounded();
+        let logs = LogPump::new(name.clone(), self.log, log_sink, self.on_log, self.log_rate);
+        let (verbs, wanted) = mpsc::unbounded();
         let (ready, outcome) = oneshot::channel();
         let driver = Driver::new(DriverParts {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::new(config, runtime.now()),
-            launch,
+            program: Some((PathBuf::from(&launch.program), launch.dir.clone())),
+            process: Running::to_be_launched(self.runner, launch),
+            attached: None,
+            pipes: Pipes::new(printed, logs),
             dir,
-            printed,
             transports: self.transports,
+            secure,
             shared: Arc::clone(&shared),
-            requests: asked,
+            verbs: wanted,
             ready,
-            logs: LogPump::new(
-                name.clone(),
-                self.log,
-                self.log_sink,
-                self.on_log,
-                self.log_rate,
-            ),
         });
         runtime.spawn(Box::pin(driver));
         match outcome.await {
-            Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, requests, started)),
+            Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, verbs, started)),
             Ok(Err(error)) => {
                 let limit = time::sleep(&runtime, shared.settings().last_output_within);
                 select(shared.printed_ended(), limit).await;
@@ -477,7 +479,12 @@ impl Host {
         if protocols.contains(&Protocol::Stdio) {
             env = env.transports(protocols.clone());
         }
-        Ok((env, HostExpectation::new(versions).allowing(protocols)))
+        let expectation = HostExpectation::new(versions).allowing(protocols);
+        let multiplex = self.multiplex;
+        Ok((
+            env.multiplexing(multiplex),
+            expectation.multiplexing(multiplex),
+        ))
     }
 }
 

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,8 @@ use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::guard::Panicked;
 use outboard_core::rt::{BoxReader, SharedRuntime};
 
-use super::running::Shared;
+use super::progress::wake;
+use super::shared::{AtEnd, Shared};
 use crate::plugin::output::MAX_CHUNK;
 use crate::sys::direct::{Held, Pipes};
 use crate::time::{Turns, give_way};
@@ -61,7 +61,11 @@ impl Reading {
     /// The system's error if they cannot be registered with the runtime.
     pub(super) fn new(runtime: &SharedRuntime, pipes: Pipes) -> io::Result<Self> {
         let [stdout, stderr] = pipes.readers;
-        let readers = [runtime.pipe_reader(stdout)?, runtime.pipe_reader(stderr)?];
+        let descriptors = runtime.descriptors()?;
+        let readers = [
+            descriptors.pipe_reader(stdout)?,
+            descriptors.pipe_reader(stderr)?,
+        ];
         Ok(Self {
             readers: readers.map(Some),
             queue: [None, None],
@@ -72,7 +76,7 @@ impl Reading {
     /// Starts the task that writes, if somebody wants what comes. [`Shared::set_printed_ended`] is
     /// called at the end of that, or at once.
     pub(super) fn start(&mut self, runtime: &SharedRuntime, shared: &Arc<Shared>) {
-        let wanted = shared.settings().sync.wanted();
+        let wanted = shared.sync.wanted();
         if !wanted.contains(&true) {
             return shared.set_printed_ended();
         }
@@ -199,99 +203,9 @@ impl Queue {
     }
 }
 
-/// How far the user's writers are with what the plugin prints.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// Pieces begun with, and done with.
-    begun: AtomicU64,
-    done: AtomicU64,
-    /// The time for the last output is over: what still comes is counted and dropped.
-    is_over: AtomicBool,
-    lost: AtomicU64,
-}
-
-impl Progress {
-    /// Begins with a piece, unless the time for that is over.
-    pub(super) fn begin(&self, length: usize) -> bool {
-        if self.is_over.load(Ordering::Relaxed) {
-            self.lost.fetch_add(length as u64, Ordering::Relaxed);
-            return false;
-        }
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        true
-    }
-
-    /// The piece has been handed on.
-    pub(super) fn done(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A number that stays the same while nothing comes, and whether a writer is at work.
-    pub(super) fn progress(&self) -> (u64, bool) {
-        let done = self.done.load(Ordering::Relaxed);
-        (done, self.begun.load(Ordering::Relaxed) != done)
-    }
-
-    pub(super) fn end(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-
-    /// How many bytes were dropped.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-}
-
-/// What came of a plugin's stderr over its connection and the driver has yet to take for evidence:
-/// the last of it.
-pub(super) struct Said(Mutex<(Vec<u8>, Option<Waker>)>);
-
-impl Default for Said {
-    fn default() -> Self {
-        Self(Mutex::new(Rank::Driver, (Vec::new(), None)))
-    }
-}
-
-impl Said {
-    /// Bytes kept, far more than the evidence has. What is dropped it would have dropped, too.
-    const LIMIT: usize = 64 * 1024;
-
-    pub(super) fn push(&self, bytes: &[u8]) {
-        let mut state = self.0.lock();
-        let (said, waker) = &mut *state;
-        if said.len() + bytes.len() > Self::LIMIT {
-            said.clear();
-            said.push(b'\n');
-        }
-        said.extend_from_slice(&bytes[bytes.len().saturating_sub(Self::LIMIT)..]);
-        let waker = waker.take();
-        drop(state);
-        wake(waker);
-    }
-
-    /// Ready with what has come since. Wakes the task that asked last.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
-        let mut state = self.0.lock();
-        let (said, waker) = &mut *state;
-        if !said.is_empty() {
-            return Poll::Ready(std::mem::take(said));
-        }
-        let earlier = waker.replace(cx.waker().clone());
-        drop(state);
-        drop(earlier);
-        Poll::Pending
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
 /// Hands what is queued to the user's writers.
 async fn write(runtime: SharedRuntime, queue: Arc<Queue>, shared: Arc<Shared>) {
-    let ended = super::link::AtEnd(shared, Shared::set_printed_ended);
+    let ended = AtEnd(shared, Shared::set_printed_ended);
     let shared = &ended.0;
     let mut turns = Turns::default();
     while let Some((on, bytes)) = poll_fn(|cx| queue.poll_next(cx)).await {
@@ -314,7 +228,7 @@ pub(super) async fn hand_over(shared: &Shared, on: Printed, piece: &[u8]) {
     if !shared.printed.begin(piece.len()) {
         return;
     }
-    let writers = &shared.settings().sync;
+    let writers = &shared.sync;
     let written: Result<(), Panicked> = match on {
         Printed::Stdout => writers.stdout(piece).await,
         Printed::Stderr => writers.stderr(piece).await,

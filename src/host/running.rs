@@ -3,258 +3,22 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_channel::{mpsc, oneshot};
-use futures_util::FutureExt as _;
-use futures_util::future::{Shared as SharedFuture, join, select};
-use outboard_core::exit::Exit;
+use futures_channel::mpsc;
+use futures_util::future::select;
 use outboard_core::handshake::Protocol;
-use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rpc::{Channel, Status};
+use outboard_core::rpc::{Channel, DispenseFailure, Status};
 use outboard_core::rt::SharedRuntime;
-use outboard_core::wire::health::{
-    CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
-};
 
-pub use outboard_core::host::ExitReason;
-
-use super::Settings;
-use super::driver::{Request, Started};
 use super::error::{DispenseError, PingError, ShutdownError};
-use super::link::Link;
-use super::printed::{Progress, Said};
+use super::link::{Link, Started};
+use super::report::{ExitReason, ExitReport};
+use super::shared::{Shared, Verb};
 use crate::broker::Broker;
 use crate::client::Client;
-use crate::codegen::call_unary;
-use crate::services::health::PLUGIN;
+use crate::peer::Health;
 use crate::time;
-
-/// How a plugin ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExitReport {
-    /// How the process ended.
-    pub exit: Exit,
-    /// How that came: asked, killed, or by itself.
-    pub reason: ExitReason,
-    /// What its last panic said, if there was one and little was logged since; one line.
-    pub panic: Option<String>,
-    /// Its last lines on stderr, oldest first; a bounded number. Before them how its last panic
-    /// began, if the stack behind that would have pushed it out.
-    pub stderr: Vec<String>,
-}
-
-impl ExitReport {
-    /// The status of calls to a plugin that has ended so.
-    pub(super) fn status(&self, name: &str) -> Status {
-        Status::connection_lost(format!("the plugin {name} {self}"))
-    }
-}
-
-/// A phrase that completes "the plugin …".
-impl fmt::Display for ExitReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reason {
-            ExitReason::Shutdown => write!(f, "was shut down and {}", self.exit),
-            ExitReason::GraceExpired => f.write_str(
-                "did not end within the grace period after it was asked to: it was killed",
-            ),
-            ExitReason::NoController => f.write_str(
-                "has no controller that could ask it to end, and did not end by itself within the \
-                 grace period: it was killed",
-            ),
-            ExitReason::NotAsked => f.write_str(
-                "could not be reached within the grace period to be asked to end: it was killed",
-            ),
-            ExitReason::Killed => f.write_str("was killed by its host"),
-            ExitReason::Unreachable => f.write_str(
-                "could not be reached again after its connection was lost: it was killed",
-            ),
-            ExitReason::Crashed => {
-                write!(f, "{}", self.exit)?;
-                if let Some(panic) = &self.panic {
-                    write!(f, " after a panic: {panic}")?;
-                }
-                if !self.stderr.is_empty() {
-                    f.write_str("; its last lines on stderr:")?;
-                    for line in &self.stderr {
-                        write!(f, "\n  {line}")?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What the plugin's health service says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Health {
-    /// It takes calls.
-    Serving,
-    /// It runs and takes no calls for now.
-    NotServing,
-    /// It does not know, or answers with a value this version of the health service has not.
-    Unknown,
-}
-
-/// A phrase that completes "the plugin …".
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Serving => "takes calls",
-            Self::NotServing => "takes no calls for now",
-            Self::Unknown => "does not know whether it takes calls",
-        })
-    }
-}
-
-/// What the driver and the handles of one plugin share.
-pub(super) struct Shared {
-    name: String,
-    settings: Settings,
-    pid: Mutex<Option<u32>>,
-    disconnected: AtomicBool,
-    report: Mutex<Option<oneshot::Sender<ExitReport>>>,
-    exited: SharedFuture<oneshot::Receiver<ExitReport>>,
-    stdio: Mutex<Option<oneshot::Sender<()>>>,
-    stdio_ended: SharedFuture<oneshot::Receiver<()>>,
-    direct: Mutex<Option<oneshot::Sender<()>>>,
-    direct_ended: SharedFuture<oneshot::Receiver<()>>,
-    /// What goes to the user's writers.
-    pub(super) printed: Progress,
-    /// What came of the plugin's stderr over the connection, for the evidence.
-    pub(super) said: Said,
-    log_ended: AtomicBool,
-    link_ended: AtomicBool,
-    settle: Mutex<Option<oneshot::Sender<()>>>,
-    settled: SharedFuture<oneshot::Receiver<()>>,
-}
-
-impl Shared {
-    pub(super) fn new(name: String, settings: Settings) -> Self {
-        let (report, exited) = oneshot::channel();
-        let (stdio, stdio_ended) = oneshot::channel();
-        let (direct, direct_ended) = oneshot::channel();
-        let (settle, settled) = oneshot::channel();
-        Self {
-            name,
-            settings,
-            pid: Mutex::new(Rank::Driver, None),
-            disconnected: AtomicBool::new(false),
-            report: Mutex::new(Rank::Driver, Some(report)),
-            exited: exited.shared(),
-            stdio: Mutex::new(Rank::Driver, Some(stdio)),
-            stdio_ended: stdio_ended.shared(),
-            direct: Mutex::new(Rank::Driver, Some(direct)),
-            direct_ended: direct_ended.shared(),
-            printed: Progress::default(),
-            said: Said::default(),
-            log_ended: AtomicBool::new(false),
-            link_ended: AtomicBool::new(false),
-            settle: Mutex::new(Rank::Driver, Some(settle)),
-            settled: settled.shared(),
-        }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(super) fn set_pid(&self, pid: Option<u32>) {
-        *self.pid.lock() = pid;
-    }
-
-    pub(super) fn set_disconnected(&self) {
-        self.disconnected.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_exited(&self, report: ExitReport) {
-        let sender = self.report.lock().take();
-        if let Some(sender) = sender {
-            // The receiver lives in the same struct.
-            let _delivered = sender.send(report);
-        }
-    }
-
-    /// What the plugin sent of its output over the connection has been handed over, to its end.
-    pub(super) fn set_stdio_ended(&self) {
-        finish(&self.stdio);
-    }
-
-    /// What the plugin printed on pipes of their own has been handed over, to its end, or it has none.
-    pub(super) fn set_printed_ended(&self) {
-        finish(&self.direct);
-    }
-
-    /// Resolves after [`set_printed_ended`](Self::set_printed_ended).
-    pub(super) fn printed_ended(&self) -> impl Future + Send + Unpin + use<> {
-        self.direct_ended.clone()
-    }
-
-    /// Resolves when all that the plugin printed has been handed over, whatever way it came.
-    pub(super) fn output_ended(&self) -> impl Future + Send + Unpin + use<> {
-        join(self.stdio_ended.clone(), self.direct_ended.clone())
-    }
-
-    /// The process is gone, and so is the connection: what the plugin printed has been handed over,
-    /// and later calls say how it ended.
-    pub(super) fn set_link_ended(&self) {
-        self.link_ended.store(true, Ordering::SeqCst);
-        self.settle();
-    }
-
-    /// The process is gone, and its log has been handed over.
-    pub(super) fn set_log_ended(&self) {
-        self.log_ended.store(true, Ordering::SeqCst);
-        self.settle();
-    }
-
-    fn settle(&self) {
-        if self.link_ended.load(Ordering::SeqCst) && self.log_ended.load(Ordering::SeqCst) {
-            finish(&self.settle);
-        }
-    }
-
-    /// Resolves when the process has ended and what it printed and logged has been handed over, as
-    /// far as there was time for that.
-    fn settled(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
-        let settled = self.settled.clone();
-        // Its sender is used at the latest by the drop of the driver.
-        join(self.exited(), settled).map(|(report, _)| report)
-    }
-
-    /// Resolves when the process has ended.
-    pub(super) fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
-        // The sender is in the same struct, and the driver uses it at the latest in its drop.
-        self.exited.clone().map(|report| {
-            report.unwrap_or_else(|_| ExitReport {
-                exit: Exit::Unknown,
-                reason: ExitReason::Killed,
-                panic: None,
-                stderr: Vec::new(),
-            })
-        })
-    }
-
-    /// How the process ended, if it is known to have.
-    pub(super) fn report(&self) -> Option<ExitReport> {
-        // A look is not enough: the shared future learns of its end only when it is polled.
-        self.exited.clone().now_or_never()?.ok()
-    }
-}
-
-/// Resolves the other end.
-fn finish(sender: &Mutex<Option<oneshot::Sender<()>>>) {
-    let sender = sender.lock().take();
-    // It wakes who waits: without the lock.
-    drop(sender);
-}
 
 /// A plugin that has been started: its process runs and the host is connected to it.
 ///
@@ -265,7 +29,7 @@ fn finish(sender: &Mutex<Option<oneshot::Sender<()>>>) {
 pub struct RunningPlugin {
     shared: Arc<Shared>,
     runtime: SharedRuntime,
-    requests: mpsc::UnboundedSender<Request>,
+    verbs: mpsc::UnboundedSender<Verb>,
     version: i64,
     protocol: Protocol,
     link: Link,
@@ -279,15 +43,15 @@ impl RunningPlugin {
     pub(super) fn new(
         shared: Arc<Shared>,
         runtime: SharedRuntime,
-        requests: mpsc::UnboundedSender<Request>,
+        verbs: mpsc::UnboundedSender<Verb>,
         started: Started,
     ) -> Self {
         Self {
             shared,
             runtime,
-            requests,
-            version: started.line.app_version(),
-            protocol: started.line.protocol(),
+            verbs,
+            version: started.version,
+            protocol: started.protocol,
             link: started.link,
         }
     }
@@ -295,11 +59,12 @@ impl RunningPlugin {
     /// A client of the interface that the plugin provides under `name`.
     ///
     /// Over gRPC this takes no time: the name never travels, since all plugins of a process share
-    /// one connection.
+    /// one connection, and the first call fails if there is no such interface. Over stdio the plugin
+    /// has told the names that it provides, or is about to.
     ///
     /// # Errors
-    /// [`DispenseError`] if the host was told which plugins there are and this is none of them, or
-    /// if the plugin has ended.
+    /// [`DispenseError`] if the host was told which plugins there are and this is none of them, if
+    /// the plugin tells that it provides nothing of this name, or if it has ended.
     ///
     /// Cancel-safe.
     pub async fn dispense<C: Client>(&self, name: &str) -> Result<C, DispenseError> {
@@ -318,11 +83,29 @@ impl RunningPlugin {
                 report,
             });
         }
-        let channel = match self.link.connection.dispense(name) {
-            Some(dispensed) => dispensed.await.map_err(DispenseError::Refused)?,
-            None => self.channel(),
-        };
-        Ok(C::from_channel(channel))
+        let dispensed = self.link.peer.dispense(&self.link.connection, name);
+        match dispensed.await {
+            Ok(channel) => Ok(C::from_channel(channel)),
+            Err(failure) => Err(self.not_dispensed(name, failure)),
+        }
+    }
+
+    fn not_dispensed(&self, name: &str, failure: DispenseFailure) -> DispenseError {
+        match (failure, self.shared.report()) {
+            (DispenseFailure::NotProvided { provided }, _) => DispenseError::NotProvided {
+                name: name.to_owned(),
+                version: self.version,
+                provided,
+            },
+            // It ended before it told.
+            (DispenseFailure::Refused(_), Some(report)) => DispenseError::Exited {
+                name: self.name().to_owned(),
+                report,
+            },
+            (DispenseFailure::Refused(status), None) => DispenseError::Refused(status),
+            // Of a later core.
+            (other, _) => DispenseError::Refused(Status::unknown(format!("{other:?}"))),
+        }
     }
 
     /// The channel that all clients of this plugin share.
@@ -343,10 +126,17 @@ impl RunningPlugin {
         self.shared.name()
     }
 
-    /// The process id; `None` after the process has ended.
+    /// What the process is called where it runs: its number, or the name of its container; see
+    /// [`Child::id`](crate::rt::Child::id). `None` after it has ended.
     #[must_use]
-    pub fn id(&self) -> Option<u32> {
-        *self.shared.pid.lock()
+    pub fn id(&self) -> Option<String> {
+        self.shared.process().map(|(id, _)| id)
+    }
+
+    /// The number of the process, if it is one of this system; `None` after it has ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.shared.process().and_then(|(_, pid)| pid)
     }
 
     /// The version of the interface that host and plugin agreed on.
@@ -372,7 +162,7 @@ impl RunningPlugin {
     /// new plugin helps.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.shared.disconnected.load(Ordering::Relaxed) && !self.is_exited()
+        self.shared.is_disconnected() && !self.is_exited()
     }
 
     /// How the plugin ended, once it has. The last of what it printed may still be on its way to the
@@ -395,16 +185,7 @@ impl RunningPlugin {
     /// # Errors
     /// The status of the call, which says how the plugin ended if it has.
     pub async fn health(&self) -> Result<Health, Status> {
-        let request = HealthCheckRequest {
-            service: PLUGIN.to_owned(),
-        };
-        let answer: HealthCheckResponse =
-            call_unary(&self.channel(), HEALTH.methods[CHECK].path, &request).await?;
-        Ok(match answer.status() {
-            ServingStatus::Serving => Health::Serving,
-            ServingStatus::NotServing => Health::NotServing,
-            ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
-        })
+        self.link.peer.health(&self.channel()).await
     }
 
     /// Checks that the plugin takes calls: its health service answers SERVING. Cancel-safe.
@@ -432,29 +213,32 @@ impl RunningPlugin {
     /// [`ShutdownError`] if the plugin did not end by itself within the grace period. It is gone
     /// all the same.
     pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
-        let report = self.end(Request::Shutdown).await;
+        let report = self.end(Verb::Shutdown).await;
         let name = self.name().to_owned();
         let grace = self.shared.settings().shutdown_grace;
         match report.reason {
             ExitReason::Shutdown
             | ExitReason::Killed
             | ExitReason::Unreachable
+            | ExitReason::Released
             | ExitReason::Crashed => Ok(report),
             ExitReason::GraceExpired => Err(ShutdownError::GraceExpired { name, grace }),
             ExitReason::NoController => Err(ShutdownError::NoController { name, grace }),
             ExitReason::NotAsked => Err(ShutdownError::NotAsked { name, grace }),
+            // It is gone, and the report says how.
+            _ => Ok(report),
         }
     }
 
     /// Kills the plugin at once and waits until it is reaped. If the future is dropped, the plugin is
     /// killed all the same.
     pub async fn kill(self) -> ExitReport {
-        self.end(Request::Kill).await
+        self.end(Verb::Kill).await
     }
 
-    async fn end(&self, request: Request) -> ExitReport {
+    async fn end(&self, verb: Verb) -> ExitReport {
         // If the driver is gone, so is the process, and `exited` resolves.
-        let _over = self.requests.unbounded_send(request);
+        let _over = self.verbs.unbounded_send(verb);
         let report = self.shared.exited().await;
         let limit = self.shared.settings().last_output_within;
         let limit = time::sleep(&self.runtime, limit.saturating_add(SETTLED_WITHIN));

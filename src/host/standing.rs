@@ -10,37 +10,37 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{Either, FutureExt as _, select};
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
+use outboard_core::link::{Link, LinkAction, LinkConfig, LinkEvent, LinkInput};
 use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Status, Transport};
-use outboard_core::rt::{BoxFuture, SharedRuntime};
+use outboard_core::rt::BoxFuture;
 
-use super::running::Shared;
-use crate::broker::connect;
+use super::shared::Shared;
+use crate::carrier::Carrier;
 use crate::link::Stable;
 use crate::time;
 
 /// The two standing streams and one for calls.
 const ENOUGH: u32 = 3;
 
-/// How often a connection of its own is tried for in a row, and the first pause between two tries;
-/// each later one is twice as long, up to a second. Together some three seconds: a dial waits for five,
-/// and is to be told why nothing comes. (A choice.)
-const TRIES: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A connection that ended sooner was no success. (A choice.)
-const SHORT: Duration = Duration::from_millis(100);
+/// How a connection of its own is tried for, far shorter than a broker's dial waits (five seconds),
+/// which is to be told why nothing comes; and how often in a row one may end at once. (A choice.)
+fn limits() -> LinkConfig {
+    let mut limits = LinkConfig::default();
+    limits.within = Duration::from_secs(3);
+    limits.brief = 10;
+    limits
+}
 
 /// What standing streams are opened on, as often as needed. It does not keep the plugin's connection
 /// from being closed.
 #[derive(Clone)]
 pub(super) struct Standing {
-    runtime: SharedRuntime,
+    carrier: Carrier,
     transport: Arc<dyn Transport>,
     config: ConnectionConfig,
     /// `None`: the plugin's pipes, of which there are no others.
@@ -49,12 +49,13 @@ pub(super) struct Standing {
     stable: Option<Weak<Stable>>,
     shared: Arc<Shared>,
     told: Arc<AtomicBool>,
-    tries: u32,
+    /// Of its own connection.
+    link: Link,
 }
 
 /// What a [`Standing`] is made of.
 pub(super) struct StandingParts<'a> {
-    pub(super) runtime: &'a SharedRuntime,
+    pub(super) carrier: &'a Carrier,
     pub(super) transport: &'a Arc<dyn Transport>,
     pub(super) config: &'a ConnectionConfig,
     pub(super) endpoint: Option<Endpoint>,
@@ -64,24 +65,23 @@ pub(super) struct StandingParts<'a> {
 }
 
 /// The connection that a stream has for itself, if it has. Dropping it closes that.
-pub(super) struct Own(Option<(Channel, Instant)>);
+pub(super) struct Own(Option<Channel>);
 
 impl Standing {
     pub(super) fn new(parts: StandingParts<'_>) -> Self {
+        let mut config = parts.config.clone();
+        // What ends with it is opened again, or ends with the plugin's connection.
+        config.lost = None;
         Self {
-            runtime: Arc::clone(parts.runtime),
+            carrier: parts.carrier.clone(),
             transport: Arc::clone(parts.transport),
-            config: ConnectionConfig {
-                // What ends with it is opened again, or ends with the plugin's connection.
-                lost: None,
-                ..parts.config.clone()
-            },
+            config,
             endpoint: parts.endpoint,
             connection: Arc::downgrade(parts.connection),
             stable: parts.stable.map(Arc::downgrade),
             shared: Arc::clone(parts.shared),
             told: Arc::default(),
-            tries: 0,
+            link: Link::new(limits(), parts.carrier.runtime().now()),
         }
     }
 
@@ -116,29 +116,25 @@ impl Standing {
             ))
         })?;
         let stream = open(&channel);
-        Ok((stream, Own(Some((channel, self.runtime.now())))))
+        Ok((stream, Own(Some(channel))))
     }
 
     /// What comes of a stream that was opened so. It ends with the plugin's connection at the latest.
     pub(super) async fn follow<T>(
-        &mut self,
+        &self,
         own: Own,
         stream: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        let Own(Some((_channel, since))) = own else {
+        let Own(Some(_channel)) = own else {
             return stream.await;
         };
         let Some(closed) = self.connection.upgrade().map(|main| main.closed()) else {
             return Err(gone());
         };
-        let ended = match select(pin!(stream), closed).await {
+        match select(pin!(stream), closed).await {
             Either::Left((ended, _)) => ended,
             Either::Right((status, _)) => Err(status),
-        };
-        if self.runtime.now().saturating_duration_since(since) >= SHORT {
-            self.tries = 0;
         }
-        ended
     }
 
     /// Whether a stream that ended with this is to be opened again: its connection was lost, and
@@ -158,31 +154,59 @@ impl Standing {
             return Box::pin(std::future::ready(None));
         };
         let standing = self.clone();
-        Box::pin(async move { standing.connect(endpoint).await.ok() })
+        Box::pin(async move { standing.connect(&endpoint).await.ok() })
     }
 
-    /// Connects, after a pause if that has not helped lately.
+    /// Connects, as often and with such pauses as the link wants.
     async fn own(&mut self, endpoint: &Endpoint) -> Result<Channel, Fault> {
+        let runtime = Arc::clone(self.carrier.runtime());
+        // The last one has ended, or all tries came to nothing, which is long ago.
+        self.link.handle(runtime.now(), LinkInput::Lost);
+        self.link.revive(runtime.now());
+        let mut connecting = None;
         loop {
-            if self.tries > 0 {
-                let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.tries - 1);
-                time::sleep(&self.runtime, pause.min(LONGEST_PAUSE)).await;
+            while let Some(action) = self.link.poll_action() {
+                connecting = match action {
+                    LinkAction::Connect => {
+                        let (standing, endpoint) = (self.clone(), endpoint.clone());
+                        Some(Box::pin(async move { standing.connect(&endpoint).await }))
+                    }
+                    LinkAction::Abandon => None,
+                };
             }
-            self.tries += 1;
-            match self.connect(endpoint.clone()).await {
-                Err(_) if self.tries < TRIES => {}
-                Ok(_) if self.tries > TRIES => {
-                    return Err(Fault::other("the plugin ends each at once"));
+            while let Some(event) = self.link.poll_event() {
+                if let LinkEvent::GaveUp { fault } = event {
+                    return Err(fault.unwrap_or_else(|| Fault::other("it does not answer")));
                 }
-                connected => return connected,
+            }
+            let due = self.link.poll_timeout().map(|(at, _)| at);
+            let due = due.map(|at| at.saturating_duration_since(runtime.now()));
+            let due = time::sleep(&runtime, due.unwrap_or(Duration::MAX));
+            let connected = async {
+                match &mut connecting {
+                    Some(connecting) => connecting.await,
+                    None => std::future::pending().await,
+                }
+            };
+            match select(pin!(connected), due).await {
+                Either::Left((Ok(channel), _)) => {
+                    self.link.handle(runtime.now(), LinkInput::Connected);
+                    return Ok(channel);
+                }
+                Either::Left((Err(fault), _)) => {
+                    connecting = None;
+                    let failed = LinkInput::ConnectFailed(fault);
+                    self.link.handle(runtime.now(), failed);
+                }
+                Either::Right(((), _)) => self.link.handle_timeout(runtime.now()),
             }
         }
     }
 
-    async fn connect(&self, endpoint: Endpoint) -> Result<Channel, Fault> {
-        let io = connect(Arc::clone(&self.runtime), endpoint).await?;
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Channel, Fault> {
+        let carried = self.carrier.dial_live(endpoint).await?;
         let config = self.config.clone();
-        let connection = self.transport.connect(&self.runtime, io, config);
+        let connection = carried.connect(self.carrier.runtime(), &*self.transport, config);
         Ok(Channel::new(connection))
     }
 

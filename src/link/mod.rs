@@ -19,11 +19,13 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use futures_util::future::FutureExt as _;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
-use outboard_core::rpc::{Call, CallHead, Connection, MessageStream, OutMessage, Reply, Status};
+use outboard_core::rpc::{
+    Call, CallHead, Channel, Connection, DispenseFailure, MessageStream, OutMessage, Reply, Status,
+};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
+use outboard_core::told::Teller;
 
 use self::limit::MaxCalls;
 use self::place::Place;
@@ -50,7 +52,7 @@ pub(crate) struct Stable(Arc<Shared>);
 struct Shared {
     runtime: SharedRuntime,
     state: Mutex<State>,
-    closing: SharedFuture<oneshot::Receiver<Status>>,
+    closed: Teller<Status>,
 }
 
 struct State {
@@ -64,7 +66,6 @@ struct State {
     /// Streaming calls that wait, in the order in which they came. Nobody needs to poll them.
     streaming: VecDeque<Weak<Slot>>,
     tickets: u64,
-    closed: Option<oneshot::Sender<Status>>,
 }
 
 enum Stage {
@@ -103,7 +104,6 @@ const REFUSALS: u32 = 3;
 impl Stable {
     /// A connection with this one inside.
     pub(crate) fn new(runtime: &SharedRuntime, inside: Arc<dyn Connection>) -> Arc<Self> {
-        let (closed, closing) = oneshot::channel();
         let state = State {
             stage: Stage::Up(inside),
             epoch: 0,
@@ -111,12 +111,11 @@ impl Stable {
             waiting: BTreeMap::new(),
             streaming: VecDeque::new(),
             tickets: 0,
-            closed: Some(closed),
         };
         Arc::new(Self(Arc::new(Shared {
             runtime: Arc::clone(runtime),
             state: Mutex::new(Rank::Link, state),
-            closing: closing.shared(),
+            closed: Teller::new(),
         })))
     }
 
@@ -269,18 +268,14 @@ impl Shared {
         }
         let wakers = std::mem::take(&mut state.waiting);
         let slots = std::mem::take(&mut state.streaming);
-        let closed = match end {
-            End::GivenUp => None,
-            End::Drained | End::Aborted => state.closed.take(),
-        };
         drop(state);
         for slot in slots.iter().filter_map(Weak::upgrade) {
             slot.fail(status.clone());
         }
         wakers.into_values().for_each(Waker::wake);
-        if let Some(closed) = closed {
-            // Nobody may be waiting.
-            let _ = closed.send(status);
+        match end {
+            End::GivenUp => {}
+            End::Drained | End::Aborted => self.closed.tell(status),
         }
         insides
     }
@@ -333,6 +328,15 @@ impl Connection for Stable {
         Box::pin(MaxCalls::new(&self.0))
     }
 
+    fn dispense(&self, name: &str) -> BoxFuture<'static, Result<Option<Channel>, DispenseFailure>> {
+        let way = self.0.way(&self.0.state.lock());
+        match way {
+            Way::To(inside, _) => inside.dispense(name),
+            // Calls wait for the next one, or say why there is none.
+            Way::Wait | Way::Nowhere(_) => Box::pin(std::future::ready(Ok(None))),
+        }
+    }
+
     fn drain(&self) {
         let mut state = self.0.state.lock();
         let (inside, waits) = match &state.stage {
@@ -361,8 +365,8 @@ impl Connection for Stable {
     }
 
     fn closed(&self) -> BoxFuture<'static, Status> {
-        let closing = self.0.closing.clone();
-        Box::pin(closing.map(|closed| closed.unwrap_or_else(|_| closed_here())))
+        let closed = self.0.closed.told();
+        Box::pin(closed.map(|status| status.unwrap_or_else(closed_here)))
     }
 }
 

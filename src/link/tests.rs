@@ -112,11 +112,10 @@ impl Connection for Fake {
         let outcome = match self.take(&head) {
             Next::Answered => Ok(Reply::new(Bytes::from_static(self.name.as_bytes()))),
             Next::Cut => Err(CallFailure::Ended(cut())),
-            Next::Untaken => Err(CallFailure::Untaken(Box::new(Untaken {
-                status: not_taken(),
-                head,
-                message,
-            }))),
+            Next::Untaken => {
+                let untaken = Untaken::new(not_taken(), head, message);
+                Err(CallFailure::Untaken(Box::new(untaken)))
+            }
         };
         Box::pin(std::future::ready(outcome))
     }
@@ -132,11 +131,7 @@ impl Connection for Fake {
     ) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
         match self.take(&head) {
             Next::Answered | Next::Cut => Ok(Box::new(Answer(self.name, Metadata::new()))),
-            Next::Untaken => Err(Box::new(Untaken {
-                status: not_taken(),
-                head,
-                message,
-            })),
+            Next::Untaken => Err(Box::new(Untaken::new(not_taken(), head, message))),
         }
     }
 

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::filter::Filter;
-use crate::plugin::panic;
+use super::panic;
 
 /// A `tracing` layer for plugins: each event becomes one line in hclog's format on the original
 /// stderr, with the event's target as module and its fields, and those of the spans around it, as
@@ -25,8 +25,8 @@ use crate::plugin::panic;
 ///
 /// What `RUST_LOG` lets through, in the usual directives (`info,my_library=trace`), goes to the host.
 /// Without that variable it is everything from INFO on, and all of the program's own crate, the one
-/// named as its file is; add to it or take it away with [`unfiltered`](Self::unfiltered) and filters
-/// of your own.
+/// named as its file is; add to it or take it away with [`filtered(false)`](Self::filtered) and
+/// filters of your own.
 #[derive(Debug)]
 pub struct Layer {
     filter: Option<Filter>,
@@ -41,10 +41,12 @@ impl Layer {
         }
     }
 
-    /// A layer that sends whatever the filters around it let through.
+    /// Whether `RUST_LOG`, or what stands in for it, decides what goes to the host. It does unless
+    /// this is called with `false`: then it is whatever the filters around this layer let through.
     #[must_use]
-    pub fn unfiltered() -> Self {
-        Self { filter: None }
+    pub fn filtered(mut self, filtered: bool) -> Self {
+        self.filter = filtered.then(Filter::of_environment);
+        self
     }
 }
 

@@ -1,13 +1,12 @@
 //! The future that serves: it carries out what the plugin machine of outboard-core asks for and
-//! tells it what happened. It decides nothing itself, but for the order of the last things (see
-//! [`Ending`]).
+//! tells it what happened. It decides nothing itself.
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
@@ -19,14 +18,18 @@ use outboard_core::plugin::{
     self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime};
+use outboard_core::turn::Turn;
 
+use super::common::Common;
+#[cfg(feature = "multiplex")]
+use super::common::Connection;
 use super::error::ServeError;
 use super::events::PluginEvents;
-use super::tracked::InFlight;
-use crate::accept::{Acceptor, Connections};
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
-use crate::services::health::Health;
+use crate::carrier::{Acceptor, Carrier, Connections, Prepare, Security};
+use crate::serve::tracked::InFlight;
+use crate::services::health::HealthService;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::EmptyDir;
 use crate::sys::interrupt::Interrupts;
@@ -39,48 +42,46 @@ pub(super) struct DriverParts {
     pub(super) runtime: SharedRuntime,
     pub(super) config: PluginConfig,
     pub(super) env: PluginEnv,
-    pub(super) claim: Claim,
+    /// The process's stdout and stderr. Without them no line is written and nothing printed is sent:
+    /// for a plugin that is served inside another program.
+    pub(super) claim: Option<Claim>,
+    /// What carries the connection in place of the process's stdin and stdout, where the protocol
+    /// needs no socket.
+    pub(super) pipes: Option<BoxByteStream>,
     pub(super) dir: Option<EmptyDir>,
     pub(super) events: Arc<PluginEvents>,
     pub(super) routers: BTreeMap<i64, Router>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
-    pub(super) health: Health,
+    pub(super) health: HealthService,
     pub(super) in_flight: Arc<InFlight>,
+    /// Of the brokers' connections.
+    pub(super) security: Security,
+    /// What is done with accepted connections: with it, the same.
+    pub(super) prepare: Option<Arc<dyn Prepare>>,
     pub(super) max_message_size: usize,
     pub(super) asked: mpsc::UnboundedSender<Asked>,
     pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
 }
 
-/// How often in one poll everything is looked at again before other tasks get their turn.
-const ROUNDS_PER_POLL: usize = 16;
-
-/// How long calls that were aborted may take to be gone: a handler that computes cannot be dropped
-/// until it comes to an end or an await. A guess, short beside the grace that hosts give.
-const ABORT_PATIENCE: Duration = Duration::from_millis(200);
-
 pub(super) struct Driver {
     parts: DriverParts,
     machine: machine::Plugin,
     acceptor: Option<Acceptor>,
-    /// Stdin and stdout, where they are the connection, until they are served.
-    pipes: Option<BoxByteStream>,
     accepting: bool,
     connections: Connections<Served>,
+    /// What these are streams of, if the plugin multiplexes.
+    common: Common,
     /// What all brokers serve.
     brokered: Arc<InFlight>,
-    ending: Option<Ending>,
+    awaited: Option<Awaited>,
     /// Requests to end that are not answered yet.
     asked: Vec<Asked>,
     interrupts: Option<Interrupts>,
     /// Gets a byte for each interrupt.
     interrupted: Option<BoxReader>,
-    /// By when the standard library's buffer must have been written.
-    flush_limit: Option<Pin<Box<dyn Timer>>>,
     alarm: Alarm,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
-    /// Everything was aborted, and may take until then to be gone.
-    abort_limit: Option<Pin<Box<dyn Timer>>>,
     /// The directory that the host has made for this plugin. The last to go.
     _dir: Option<EmptyDir>,
 }
@@ -91,41 +92,36 @@ struct Served {
     broker: Broker,
 }
 
-/// The last things, in this order, so that nothing is cut off that is on its way: the calls in
-/// flight may still print, and what they print must still be sent.
+/// What the machine has asked to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// The user's calls are being finished.
-    Calls,
-    /// The captured streams are being given back and read to their end.
-    Release,
-    /// What they printed is being sent.
-    Output,
-    /// The streams of outboard itself have ended; the connections are being closed.
-    Connections,
+enum Awaited {
+    CallsIdle,
+    Released,
+    OutputSent,
+    AllClosed,
 }
 
 impl Driver {
     pub(super) fn new(mut parts: DriverParts) -> Self {
+        parts.config.announce &= parts.claim.is_some();
+        parts.config.flush_patience = FLUSH_PATIENCE;
         let machine = machine::Plugin::new(parts.config.clone(), parts.runtime.now());
         Self {
             _dir: parts.dir.take(),
             parts,
             machine,
             acceptor: None,
-            pipes: None,
             accepting: false,
             connections: Connections::default(),
+            common: Common::default(),
             brokered: Arc::default(),
-            ending: None,
+            awaited: None,
             asked: Vec::new(),
             interrupts: None,
             interrupted: None,
-            flush_limit: None,
             alarm: Alarm::default(),
             host_gone: false,
             outcome: None,
-            abort_limit: None,
         }
     }
 
@@ -160,18 +156,24 @@ impl Driver {
                 if let Some((caught, told)) = Interrupts::catch(self.parts.config.held) {
                     self.interrupts = Some(caught);
                     // Without it nobody is told, and they have their effect all the same.
-                    self.interrupted = self.parts.runtime.pipe_reader(told).ok();
+                    let descriptors = self.parts.runtime.descriptors();
+                    self.interrupted = descriptors.and_then(|with| with.pipe_reader(told)).ok();
                 }
-                match self.parts.claim.announce(&line) {
+                let claim = self.parts.claim.as_ref();
+                match claim.map_or(Ok(()), |claim| claim.announce(&line)) {
                     Ok(()) => self.input(PluginInput::HandshakeWritten),
                     Err(error) => self.input(PluginInput::HandshakeWriteFailed(error.into())),
                 }
             }
             // Stdout was claimed long before, so that no print could precede the line.
-            PluginAction::RedirectStdio => self.parts.claim.capture_stderr(),
+            PluginAction::RedirectStdio => {
+                if let Some(claim) = &self.parts.claim {
+                    claim.capture_stderr();
+                }
+            }
             PluginAction::Serve => {
                 self.accepting = true;
-                if let Some(pipes) = self.pipes.take() {
+                if let Some(pipes) = self.parts.pipes.take() {
                     self.serve(pipes);
                 }
             }
@@ -180,12 +182,44 @@ impl Driver {
                 self.acceptor = None;
             }
             PluginAction::Drain => {
+                self.common.drain();
                 for connection in self.connections.iter() {
                     connection.serving.drain();
                 }
-                self.ending = Some(Ending::Calls);
+                self.awaited = Some(Awaited::CallsIdle);
             }
-            PluginAction::Abort => self.abort(),
+            PluginAction::ReleaseStreams => match &self.parts.claim {
+                Some(claim) => {
+                    claim.release();
+                    self.awaited = Some(Awaited::Released);
+                }
+                None => self.input(PluginInput::Released),
+            },
+            PluginAction::ForceRelease => {
+                if let Some(claim) = &self.parts.claim {
+                    claim.release_now();
+                }
+            }
+            PluginAction::CloseOutput => {
+                self.parts.events.output.close();
+                self.awaited = Some(Awaited::OutputSent);
+            }
+            PluginAction::CloseStanding => {
+                for connection in self.connections.iter() {
+                    connection.broker.close();
+                }
+                self.parts.health.reporter().shut_down();
+            }
+            PluginAction::AnswerShutdown => self.asked.clear(),
+            PluginAction::Abort => {
+                for connection in self.connections.iter() {
+                    connection.broker.close();
+                    connection.serving.abort();
+                }
+                self.brokered.abort();
+                self.common.close();
+                self.awaited = Some(Awaited::AllClosed);
+            }
             PluginAction::Finish { reason, .. } => {
                 self.outcome = Some(match reason {
                     StopReason::Failed(error) => Err(ServeError::Start(error)),
@@ -204,8 +238,13 @@ impl Driver {
             }
             ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
             ListenSpec::Stdio => {
-                let pipes = stdio::take_pipes(&self.parts.claim, &self.parts.runtime);
-                self.pipes = Some(pipes.map_err(ListenError::Register)?);
+                if self.parts.pipes.is_none() {
+                    let pipes = match &self.parts.claim {
+                        Some(claim) => stdio::take_pipes(claim, &self.parts.runtime),
+                        None => Err(io::ErrorKind::NotConnected.into()),
+                    };
+                    self.parts.pipes = Some(pipes.map_err(ListenError::Register)?);
+                }
                 return Ok(Location::Stdio);
             }
         };
@@ -216,7 +255,16 @@ impl Driver {
         } = bound;
         let listener = self.parts.runtime.listener(socket, endpoint.clone());
         let listener = listener.map_err(ListenError::Register)?;
-        self.acceptor = Some(Acceptor::new(listener, file));
+        self.acceptor = Some(Acceptor::new(
+            &self.parts.runtime,
+            "this plugin",
+            (listener, file),
+            // It is the streams that are secured, and not what they are streams of.
+            self.parts
+                .prepare
+                .clone()
+                .filter(|_| !self.machine.multiplexing()),
+        ));
         Ok(Location::Endpoint(endpoint))
     }
 
@@ -237,6 +285,8 @@ impl Driver {
             PluginEvent::Stopping(reason) => {
                 tracing::debug!(target: "outboard", ?reason, "stopping");
             }
+            // News that nothing here depends on.
+            _ => {}
         }
     }
 
@@ -252,13 +302,13 @@ impl Driver {
         let (Some(transport), Some(router)) = (transport, self.parts.routers.get(&version)) else {
             return;
         };
+        let carrier = Carrier::new(&self.parts.runtime, None).secured(self.parts.security.clone());
+        let carrier = self.common.carry(carrier);
         let broker = Broker::new(BrokerParts {
             runtime: Arc::clone(&self.parts.runtime),
+            carrier,
             transport: Arc::clone(transport),
-            config: ConnectionConfig {
-                max_message_size: self.parts.max_message_size,
-                ..ConnectionConfig::default()
-            },
+            config: ConnectionConfig::new(self.parts.max_message_size),
             listen: ListenPolicy::of_plugin(&self.parts.env, self.parts.config.socket),
             calls: Some(Arc::clone(&self.parts.in_flight)),
             servers: Arc::clone(&self.brokered),
@@ -275,9 +325,7 @@ impl Driver {
             tracing::error!(target: "outboard", %error, "this connection cannot be served");
             return;
         }
-        let config = ServerConfig {
-            max_message_size: self.parts.max_message_size,
-        };
+        let config = ServerConfig::new(self.parts.max_message_size);
         let router = Arc::new(router);
         let serving = broker.begin(
             io,
@@ -286,28 +334,64 @@ impl Driver {
         );
         let closed = serving.closed();
         self.connections.push(Served { serving, broker }, closed);
-        self.input(PluginInput::Accepted);
+        if !self.common.is_there() {
+            self.input(PluginInput::Accepted);
+        }
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(acceptor) = self.acceptor.as_mut().filter(|_| self.accepting) else {
             return false;
         };
-        match acceptor.poll(&self.parts.runtime, "this plugin", cx) {
+        match acceptor.poll(cx) {
             Poll::Pending => false,
             Poll::Ready(io) => {
-                self.serve(io);
+                self.take(io);
                 true
             }
         }
+    }
+
+    fn take(&mut self, io: BoxByteStream) {
+        #[cfg(feature = "multiplex")]
+        if self.machine.multiplexing()
+            && let Some(endpoint) = self
+                .machine
+                .line()
+                .and_then(|line| line.location().endpoint())
+        {
+            let (runtime, prepare) = (&self.parts.runtime, self.parts.prepare.clone());
+            let connection = Connection::new(runtime, io, endpoint.clone(), prepare);
+            self.common.begin(connection);
+            return self.input(PluginInput::Accepted);
+        }
+        self.serve(io);
+    }
+
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Poll::Ready(io) = self.common.poll_stream(cx) {
+            self.serve(io);
+            progress = true;
+        }
+        if self.common.poll_ended(cx).is_ready() {
+            self.input(PluginInput::ConnectionClosed);
+            progress = true;
+        }
+        progress
     }
 
     fn poll_connections(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready(connection) = self.connections.poll_closed(cx) {
             connection.broker.close();
-            self.input(PluginInput::ConnectionClosed);
+            if !self.common.is_there() {
+                self.input(PluginInput::ConnectionClosed);
+            }
             progress = true;
+        }
+        if self.connections.is_empty() {
+            self.common.idle();
         }
         progress
     }
@@ -315,9 +399,7 @@ impl Driver {
     fn poll_signals(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         if let Poll::Ready(Some(asked)) = Pin::new(&mut self.parts.shutdown_calls).poll_next(cx) {
-            if self.ending != Some(Ending::Connections) {
-                self.asked.push(asked);
-            }
+            self.asked.push(asked);
             self.input(PluginInput::ShutdownCalled);
             progress = true;
         }
@@ -349,54 +431,35 @@ impl Driver {
         }
     }
 
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {
-        match self.ending {
-            None => false,
-            Some(Ending::Calls) => {
-                if self.parts.in_flight.poll_idle(cx).is_pending() {
-                    return false;
-                }
-                self.parts.claim.release();
-                let runtime = &self.parts.runtime;
-                self.flush_limit = Some(runtime.timer(runtime.now() + FLUSH_PATIENCE));
-                self.ending = Some(Ending::Release);
-                true
-            }
-            Some(Ending::Release) => {
-                if self.parts.events.poll_released(cx).is_pending() {
-                    let limit = self.flush_limit.as_mut();
-                    if limit.is_some_and(|limit| limit.as_mut().poll_expired(cx).is_ready()) {
-                        self.flush_limit = None;
-                        self.parts.claim.release_now();
-                    }
-                    return false;
-                }
-                self.flush_limit = None;
-                // All that was printed is queued now, and nothing follows.
-                self.parts.events.output.close();
-                self.ending = Some(Ending::Output);
-                true
-            }
-            Some(Ending::Output) => {
-                if self.parts.events.output.poll_sent(cx).is_pending() {
-                    return false;
-                }
-                for connection in self.connections.iter() {
-                    connection.broker.close();
-                }
-                self.parts.health.reporter().shut_down();
-                self.asked.clear();
-                self.ending = Some(Ending::Connections);
-                true
-            }
-            Some(Ending::Connections) => {
-                if !self.connections.is_empty() || self.brokered.poll_idle(cx).is_pending() {
-                    return false;
-                }
-                self.ending = None;
-                self.input(PluginInput::Drained);
-                true
-            }
+    fn poll_awaited(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(awaited) = self.awaited else {
+            return false;
+        };
+        let parts = &self.parts;
+        let (happened, input) = match awaited {
+            Awaited::CallsIdle => (parts.in_flight.poll_idle(cx), PluginInput::CallsIdle),
+            Awaited::Released => (parts.events.poll_released(cx), PluginInput::Released),
+            Awaited::OutputSent => (parts.events.output.poll_sent(cx), PluginInput::OutputSent),
+            Awaited::AllClosed => (self.poll_all_closed(cx), PluginInput::AllClosed),
+        };
+        if happened.is_pending() {
+            return false;
+        }
+        self.awaited = None;
+        self.input(input);
+        true
+    }
+
+    /// Ready when nothing that was served runs any more. What a broker serves inside the connection
+    /// is no connection of its own, but has its calls counted.
+    fn poll_all_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let calls = self.parts.in_flight.poll_idle(cx);
+        let brokered = self.brokered.poll_idle(cx);
+        let closed = self.connections.is_empty() && self.common.is_closed();
+        if closed && calls.is_ready() && brokered.is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 
@@ -410,68 +473,40 @@ impl Driver {
     }
 }
 
-/// The end at once.
-impl Driver {
-    /// Drops what is still called, on all connections and those that brokers have accepted.
-    fn abort(&self) {
-        for connection in self.connections.iter() {
-            connection.broker.close();
-            connection.serving.abort();
-        }
-        self.brokered.abort();
-    }
-
-    /// Aborts what is left and gives the outcome once it is gone.
-    fn poll_aborted(&mut self, cx: &mut Context<'_>) -> Poll<Result<StopReason, ServeError>> {
-        if self.abort_limit.is_none() {
-            self.abort();
-            let runtime = &self.parts.runtime;
-            self.abort_limit = Some(runtime.timer(runtime.now() + ABORT_PATIENCE));
-        }
-        while self.connections.poll_closed(cx).is_ready() {}
-        let brokered = self.brokered.poll_idle(cx);
-        let limit = self.abort_limit.as_mut();
-        let over = limit.is_none_or(|limit| limit.as_mut().poll_expired(cx).is_ready());
-        if !over && (!self.connections.is_empty() || brokered.is_pending()) {
-            return Poll::Pending;
-        }
-        match self.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            // It was given already.
-            None => Poll::Pending,
-        }
-    }
-}
-
 impl Future for Driver {
     type Output = Result<StopReason, ServeError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        for _ in 0..ROUNDS_PER_POLL {
+        let mut turn = Turn::new();
+        loop {
             this.drain();
-            if this.outcome.is_some() {
-                return this.poll_aborted(cx);
+            if let Some(outcome) = this.outcome.take() {
+                return Poll::Ready(outcome);
             }
             // Each of these must be polled in each round, so that all have seen the waker.
             let progress = [
                 this.poll_signals(cx),
                 this.poll_accept(cx),
+                this.poll_streams(cx),
                 this.poll_connections(cx),
-                this.poll_ending(cx),
+                this.poll_awaited(cx),
                 this.poll_timer(cx),
             ];
             if !progress.contains(&true) {
                 return Poll::Pending;
             }
+            if turn.step(Turn::ROUND, || this.parts.runtime.stopwatch()) {
+                return turn.give_way_here(cx);
+            }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.abort();
+        let now = self.parts.runtime.now();
+        self.machine.kill(now);
+        self.drain();
     }
 }

@@ -37,13 +37,25 @@ pub enum ServeError {
     /// No transport is compiled in or chosen.
     #[error("the plugin speaks no transport: enable the feature \"h2\" or call Plugin::transport")]
     NoTransport,
-    /// The host asks for mutual TLS (AutoMTLS), which this version of outboard does not have.
+    /// The host asks for mutual TLS (AutoMTLS), and the program is built without the feature `tls`.
     /// Serving without would only fail later, in the host's TLS handshake.
     #[error(
-        "the host asks for AutoMTLS (PLUGIN_CLIENT_CERT is set), which this plugin does not speak; \
-         turn AutoMTLS off in the host"
+        "the host asks for AutoMTLS (PLUGIN_CLIENT_CERT is set), which this plugin is built without; \
+         build it with outboard's feature \"tls\", or turn AutoMTLS off in the host"
     )]
     TlsUnsupported,
+    /// What the host gave as its certificate is none.
+    #[cfg(feature = "tls")]
+    #[error("the host's TLS certificate (PLUGIN_CLIENT_CERT) cannot be used: {0}")]
+    HostCertificate(outboard_tls::TlsError),
+    /// No certificate could be made for AutoMTLS.
+    #[cfg(feature = "tls")]
+    #[error("the plugin cannot set up AutoMTLS: {0}")]
+    Tls(outboard_tls::TlsError),
+    /// The plugin's own [TLS](crate::Plugin::tls_provider) could not be had, or cannot serve.
+    #[cfg(feature = "tls")]
+    #[error("the plugin's own TLS cannot be used: {0}")]
+    TlsProvider(Box<dyn std::error::Error + Send + Sync>),
     /// It could not start serving.
     #[error(transparent)]
     Start(PluginError),

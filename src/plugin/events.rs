@@ -14,7 +14,7 @@ use crate::sys::{cleanup, files};
 
 /// How long after the host's death the process may take to end by itself. A guess: long enough
 /// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
-const ORPHAN_LIMIT: Duration = Duration::from_secs(5);
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 /// The bridge from the watching thread to the plugin's task.
 #[derive(Debug, Default)]
@@ -27,9 +27,9 @@ pub(crate) struct PluginEvents {
 }
 
 impl PluginEvents {
-    /// Lets the process live on without its host.
-    pub(crate) fn set_outlive_host(&self) {
-        self.outlive_host.store(true, Ordering::Relaxed);
+    /// Whether the process lives on without its host.
+    pub(crate) fn set_outlive_host(&self, outlive: bool) {
+        self.outlive_host.store(outlive, Ordering::Relaxed);
     }
 
     /// Says that the process has nothing else to do after serving, so that it may be ended then.
@@ -105,7 +105,7 @@ impl Events for PluginEvents {
     fn host_gone(&self) -> Option<Duration> {
         self.host_gone.set();
         let outlives = self.outlive_host.load(Ordering::Relaxed);
-        (!outlives).then_some(ORPHAN_LIMIT)
+        (!outlives).then_some(ORPHAN_GRACE)
     }
 
     fn orphaned(&self) {
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn only_a_plugin_that_goes_with_its_host_is_given_a_limit() {
         let events = PluginEvents::default();
-        assert_eq!(events.host_gone(), Some(ORPHAN_LIMIT));
-        events.set_outlive_host();
+        assert_eq!(events.host_gone(), Some(ORPHAN_GRACE));
+        events.set_outlive_host(true);
         assert_eq!(events.host_gone(), None);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(events.poll_host_gone(&mut cx).is_ready());
@@ -145,7 +145,9 @@ mod tests {
         assert!(!events.released(), "it may have other things to do");
         events.set_only_serves();
         assert!(events.released());
-        events.set_outlive_host();
+        events.set_outlive_host(true);
         assert!(!events.released());
+        events.set_outlive_host(false);
+        assert!(events.released());
     }
 }

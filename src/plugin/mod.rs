@@ -1,11 +1,13 @@
 //! The plugin's side: serving interfaces to a host.
 
+mod common;
 mod driver;
 mod error;
 mod events;
 pub(crate) mod output;
-pub(crate) mod panic;
-pub(crate) mod tracked;
+mod security;
+#[cfg(all(test, unix))]
+mod without_process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,11 +18,12 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use outboard_core::env::{CookieError, PluginEnv};
 use outboard_core::handshake::{Handshake, Protocol, Refusal};
-use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
+use outboard_core::plugin::{self as machine, PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
 use outboard_core::rt::SharedRuntime;
 
-use crate::services::health::{Health, HealthReporter};
+use crate::carrier::Security;
+use crate::services::health::{HealthReporter, HealthService};
 use crate::sys::files::EmptyDir;
 use crate::sys::stdio::{self, Claim};
 use crate::sys::{last_words, private, sigpipe};
@@ -29,7 +32,7 @@ pub use self::error::ServeError;
 
 use self::driver::{Driver, DriverParts};
 use self::events::PluginEvents;
-use self::tracked::{InFlight, Tracked};
+use crate::serve::tracked::{InFlight, Tracked};
 
 /// Interfaces by name.
 type PluginSet = Vec<(String, Arc<dyn Service>)>;
@@ -55,14 +58,12 @@ type PluginSet = Vec<(String, Arc<dyn Service>)>;
 /// [`install_logging`](Self::install_logging) on where that is called.
 ///
 /// ```no_run
-/// # async fn example(service: std::sync::Arc<dyn outboard::Service>)
-/// # -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(service: std::sync::Arc<dyn outboard::Service>) {
 /// use outboard::{Handshake, Plugin, Tokio};
 ///
 /// const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 ///
-/// Plugin::new(HANDSHAKE).provide("greeter", service).serve(Tokio::current()).await?;
-/// # Ok(())
+/// Plugin::new(HANDSHAKE).provide("greeter", service).serve_or_exit(Tokio::current()).await;
 /// # }
 /// ```
 #[must_use = "a plugin does nothing until it serves"]
@@ -75,11 +76,13 @@ pub struct Plugin {
     events: Arc<PluginEvents>,
     sets: BTreeMap<i64, PluginSet>,
     transports: Vec<Arc<dyn Transport>>,
-    health: Health,
+    health: HealthService,
     max_message_size: usize,
     drain_timeout: Option<Duration>,
     outlive_host: bool,
     tcp: bool,
+    multiplex: bool,
+    security: security::Wanted,
     logging: bool,
 }
 
@@ -107,7 +110,7 @@ impl Plugin {
             .flatten()
             .find_map(private::given);
         if matches!(claim, Some(Ok(_))) {
-            panic::install();
+            crate::log::panic::install();
         }
         Self {
             handshake,
@@ -117,11 +120,13 @@ impl Plugin {
             events,
             sets: BTreeMap::new(),
             transports: Vec::new(),
-            health: Health::new(),
+            health: HealthService::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             drain_timeout: None,
             outlive_host: false,
             tcp: false,
+            multiplex: cfg!(feature = "multiplex"),
+            security: security::Wanted::default(),
             logging: true,
         }
     }
@@ -185,28 +190,65 @@ impl Plugin {
         self
     }
 
-    /// Goes on serving when the host has died, so that another can attach, as go-plugin's plugins
-    /// do. Otherwise the plugin ends with its host. Over stdio it always does: the host holds the
-    /// other ends of its pipes.
-    pub fn outlive_host(mut self) -> Self {
-        self.outlive_host = true;
-        self.events.set_outlive_host();
+    /// Whether it goes on serving when the host has died, so that another can attach, as go-plugin's
+    /// plugins do. It ends with its host unless this is called, and over stdio always: the host holds
+    /// the other ends of its pipes.
+    pub fn outlive_host(mut self, outlive: bool) -> Self {
+        self.outlive_host = outlive;
+        self.events.set_outlive_host(outlive);
         self
     }
 
-    /// Listens on TCP, on a port of the range that the host gives, instead of on a unix socket.
-    /// Windows always does.
-    pub fn tcp(mut self) -> Self {
-        self.tcp = true;
+    /// Whether it listens on TCP, on a port of the range that the host gives, instead of on a unix
+    /// socket. It does not unless this is called, but on Windows, where it always does.
+    pub fn tcp(mut self, tcp: bool) -> Self {
+        self.tcp = tcp;
         self
     }
 
-    /// Keeps outboard from installing its `tracing` subscriber and its panic hook, for programs
-    /// that have their own. In a program built with `panic = "abort"` it is the hook that removes
-    /// the plugin's socket file.
-    pub fn without_logging(mut self) -> Self {
-        self.logging = false;
-        panic::leave();
+    /// TLS of the plugin's own in place of AutoMTLS, for hosts that have the same. `provide` is called
+    /// once when the plugin begins to serve on a socket; a host's `PLUGIN_CLIENT_CERT` is of no effect
+    /// then. go-plugin calls this a TLS provider.
+    ///
+    /// Connections to the plugin and to what it serves through its broker are accepted with the
+    /// server's part; without a client's part it cannot dial what the host serves.
+    #[cfg(feature = "tls")]
+    pub fn tls_provider<E>(
+        mut self,
+        provide: impl FnOnce() -> Result<outboard_tls::Tls, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.security.own = Some(Box::new(|| provide().map_err(Into::into)));
+        self
+    }
+
+    /// The kind of the one-time key that answers a host's AutoMTLS; P-256 if this is not called.
+    #[cfg(feature = "tls")]
+    pub fn identity_key(mut self, kind: outboard_tls::KeyKind) -> Self {
+        self.security.key = kind;
+        self
+    }
+
+    /// Whether it multiplexes for a host that wants that: everything goes over one connection then, which
+    /// is made once. It does unless this is called with `false`; a host that insists refuses it then.
+    #[cfg(feature = "multiplex")]
+    pub fn multiplex(mut self, multiplex: bool) -> Self {
+        self.multiplex = multiplex;
+        self
+    }
+
+    /// Whether outboard installs its `tracing` subscriber and its panic hook. It does unless this is
+    /// called with `false`, for programs that have their own. In a program built with
+    /// `panic = "abort"` it is the hook that removes the plugin's socket file.
+    pub fn logging(mut self, logging: bool) -> Self {
+        self.logging = logging;
+        if !logging {
+            crate::log::panic::leave();
+        } else if self.is_claimed() {
+            crate::log::panic::install();
+        }
         self
     }
 
@@ -215,14 +257,18 @@ impl Plugin {
     /// build a subscriber of their own with [`Layer`](crate::log::Layer) have that from the moment they set
     /// it and do not need this.
     ///
-    /// Of no effect if a global subscriber is set, after [`without_logging`](Self::without_logging),
-    /// and in a program that no host has launched.
+    /// Of no effect if a global subscriber is set, after [`logging(false)`](Self::logging), and in a
+    /// program that no host has launched.
     #[cfg(feature = "log")]
     pub fn install_logging(self) -> Self {
-        if self.logging && matches!(self.claim, Some(Ok(_))) {
+        if self.logging && self.is_claimed() {
             crate::log::install();
         }
         self
+    }
+
+    fn is_claimed(&self) -> bool {
+        matches!(self.claim, Some(Ok(_)))
     }
 
     /// A handle to say, at any time, that the plugin takes calls or does not.
@@ -231,8 +277,8 @@ impl Plugin {
         self.health.reporter()
     }
 
-    /// Serves until the host asks for the end or dies. Calls in flight are finished first. Dropping
-    /// the future ends it at once.
+    /// Serves until the host asks for the end or dies, and says why it ended. Calls in flight are
+    /// finished first. Dropping the future ends it at once.
     ///
     /// While it serves, an interrupt (Ctrl-C) is ignored: the host gets it too, and decides. Only a
     /// plugin that no host holds, one started by hand at a terminal, ends by it in good order
@@ -244,33 +290,13 @@ impl Plugin {
     /// Unless told otherwise, it also sends `tracing` events to the host as log records, if no
     /// global subscriber is set, and has panics show at the host as errors.
     ///
-    /// **Ends the process** with status 1 and an explanation on stderr if no host has launched it;
-    /// [`try_serve`](Self::try_serve) does not. It also ends the process if that still runs five
-    /// seconds after the host has died, also once this has returned: a handler that blocks its
-    /// thread would keep it for ever. After [`outlive_host`](Self::outlive_host) it does not.
+    /// Once it has returned the process is the program's own, for whatever else it has to do: the
+    /// host's death no longer ends it. A program that only serves, as most do, is better off with
+    /// [`serve_or_exit`](Self::serve_or_exit).
     ///
     /// # Errors
-    /// [`ServeError`] if the plugin cannot start. Return it from `main`, so that the process ends
-    /// with a status other than 0.
-    pub async fn serve(self, runtime: impl Into<SharedRuntime>) -> Result<(), ServeError> {
-        self.events.set_only_serves();
-        match self.try_serve(runtime).await {
-            Err(ServeError::Cookie(error)) => {
-                let text = format!("{error}\n");
-                let _unread = sigpipe::without(|| std::io::stderr().write_all(text.as_bytes()));
-                std::process::exit(CookieError::EXIT_CODE);
-            }
-            outcome => outcome.map(|_reason| ()),
-        }
-    }
-
-    /// Serves like [`serve`](Self::serve), says why it ended, and gives the refusal to run without a
-    /// host as an error too. Once it has returned the process is the program's own, for whatever
-    /// else it has to do: the host's death no longer ends it.
-    ///
-    /// # Errors
-    /// [`ServeError`] if the plugin cannot start or was not launched by a host.
-    pub async fn try_serve(
+    /// [`ServeError`] if the plugin cannot start, or [`ServeError::Cookie`] if no host has launched it.
+    pub async fn serve(
         mut self,
         runtime: impl Into<SharedRuntime>,
     ) -> Result<StopReason, ServeError> {
@@ -305,6 +331,25 @@ impl Plugin {
         outcome
     }
 
+    /// Serves like [`serve`](Self::serve), in a program that is there for nothing else, and returns
+    /// once the host has asked for the end or died.
+    ///
+    /// **Ends the process** with status 1 and an explanation on stderr if no host has launched it, or
+    /// if it cannot start; and without one if it still runs five seconds after the host has died, also
+    /// once this has returned: a handler that blocks its thread would keep it for ever. The host's death
+    /// does not end what is to [outlive](Self::outlive_host) it.
+    pub async fn serve_or_exit(self, runtime: impl Into<SharedRuntime>) {
+        self.events.set_only_serves();
+        let text = match self.serve(runtime).await {
+            Ok(_reason) => return,
+            // It explains itself to whoever has started a plugin by hand.
+            Err(ServeError::Cookie(error)) => format!("{error}\n"),
+            Err(error) => format!("Error: {}\n", crate::text::chain(&error)),
+        };
+        let _unread = sigpipe::without(|| std::io::stderr().write_all(text.as_bytes()));
+        std::process::exit(CookieError::EXIT_CODE);
+    }
+
     async fn run(
         mut self,
         runtime: SharedRuntime,
@@ -313,9 +358,6 @@ impl Plugin {
     ) -> Result<StopReason, ServeError> {
         if let Some(note) = env.offered().invalid_note() {
             crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
-        }
-        if env.client_cert().is_some() {
-            return Err(ServeError::TlsUnsupported);
         }
         if self.transports.is_empty() {
             self.transports = crate::transports::of_plugins();
@@ -330,10 +372,11 @@ impl Plugin {
             let mut router = Router::new();
             let mut names = BTreeSet::new();
             for (name, service) in set {
-                if let Some(name) = names.replace(name) {
+                if !names.insert(name.clone()) {
                     return Err(ServeError::DuplicateName { name, version });
                 }
-                router.add(Arc::new(Tracked::new(service, Arc::clone(&in_flight))))?;
+                let service = Tracked::new(service, Arc::clone(&in_flight));
+                router.provide(name, Arc::new(service))?;
             }
             crate::services::check_names(&router)?;
             routers.insert(version, router);
@@ -345,26 +388,41 @@ impl Plugin {
         let mut config = PluginConfig::new(env.clone(), versions);
         config.outlive_host = self.outlive_host;
         config.held = claim.is_held();
-        // The broker knows its own listeners only.
-        config.can_multiplex = false;
+        config.can_multiplex = self.multiplex;
         if self.tcp {
             config.socket = SocketKind::Tcp;
         }
         if let Some(timeout) = self.drain_timeout {
             config.drain_timeout = timeout;
         }
+        let protocol = machine::Plugin::new(config.clone(), runtime.now()).protocol();
+        // Pipes are private as they are.
+        let (security, certificate) = match protocol {
+            Protocol::Stdio => (Security::default(), None),
+            _ => self.security.answer(&env)?,
+        };
+        config.certificate = certificate;
+        #[cfg(feature = "tls")]
+        let prepare = security
+            .prepare()
+            .map_err(|fault| ServeError::TlsProvider(fault.into()))?;
+        #[cfg(not(feature = "tls"))]
+        let prepare = None;
         let (asked, shutdown_calls) = mpsc::unbounded();
         Driver::new(DriverParts {
             runtime,
             config,
             env,
-            claim,
+            claim: Some(claim),
+            pipes: None,
             dir: self.dir,
             events: self.events,
             routers,
             transports: self.transports,
             health: self.health,
             in_flight,
+            security,
+            prepare,
             max_message_size: self.max_message_size,
             asked,
             shutdown_calls,
@@ -391,6 +449,16 @@ impl fmt::Debug for Plugin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn without_a_host_serving_is_an_error_and_no_exit() {
+        let plugin = Plugin::new(Handshake::new(1, "COOKIE_OF_NOBODY", "chocolate"));
+        let served = plugin.serve(crate::Tokio::current()).await;
+        let Err(ServeError::Cookie(CookieError::NotLaunchedByHost)) = served else {
+            panic!("unexpected: {served:?}");
+        };
+    }
 
     #[test]
     fn what_the_host_has_set_is_not_passed_on() {

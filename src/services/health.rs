@@ -20,20 +20,20 @@ use outboard_core::wire::health::{
 };
 
 use crate::codegen::{
-    Bytes, StreamAnswer, UnaryAnswer, no_such_method, serve_server_streaming, serve_unary,
+    Bytes, Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_server_streaming, serve_unary,
 };
 
-/// The name under which go-plugin's hosts ask for the plugin.
-pub const PLUGIN: &str = "plugin";
-
-/// The health service. `plugin` and the empty name are serving to begin with; others are unknown
-/// until [reported](HealthReporter::set).
+/// The health service; what a host learns from it is [`Health`](crate::Health). `plugin` and the
+/// empty name are serving to begin with; others are unknown until [reported](HealthReporter::set).
 #[derive(Clone, Debug, Default)]
-pub struct Health {
+pub struct HealthService {
     reporter: HealthReporter,
 }
 
-impl Health {
+impl HealthService {
+    /// The name under which go-plugin's hosts ask for the plugin.
+    pub const PLUGIN: &str = "plugin";
+
     /// The service.
     #[must_use]
     pub fn new() -> Self {
@@ -47,7 +47,7 @@ impl Health {
     }
 }
 
-/// Changes what a [`Health`] service says. Clones change the same service.
+/// Changes what a [`HealthService`] service says. Clones change the same service.
 #[derive(Clone)]
 pub struct HealthReporter(Arc<Mutex<State>>);
 
@@ -145,7 +145,8 @@ impl HealthReporter {
 
 impl Default for HealthReporter {
     fn default() -> Self {
-        let serving = ["", PLUGIN].map(|name| (name.to_owned(), ServingStatus::Serving));
+        let serving =
+            ["", HealthService::PLUGIN].map(|name| (name.to_owned(), ServingStatus::Serving));
         let state = State {
             statuses: BTreeMap::from(serving),
             waiting: BTreeMap::new(),
@@ -164,7 +165,7 @@ impl fmt::Debug for HealthReporter {
     }
 }
 
-impl Service for Health {
+impl Service for HealthService {
     fn descriptor(&self) -> &'static ServiceDescriptor {
         &HEALTH
     }
@@ -173,13 +174,17 @@ impl Service for Health {
         let reporter = self.reporter();
         match method {
             CHECK => serve_unary(
+                Prost,
                 context,
                 message,
                 async move |request: HealthCheckRequest| reporter.check(&request.service),
             ),
-            LIST => serve_unary(context, message, async move |_: HealthListRequest| {
-                Ok(reporter.list())
-            }),
+            LIST => serve_unary(
+                Prost,
+                context,
+                message,
+                async move |_: HealthListRequest| Ok(reporter.list()),
+            ),
             _ => no_such_method(&HEALTH, method),
         }
     }
@@ -187,9 +192,11 @@ impl Service for Health {
     fn streaming(&self, method: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
         let reporter = self.reporter();
         match method {
-            WATCH => serve_server_streaming(context, call, async move |r: HealthCheckRequest| {
-                Ok(Streaming::try_from_stream(reporter.watch(r.service)))
-            }),
+            WATCH => {
+                serve_server_streaming(Prost, context, call, async move |r: HealthCheckRequest| {
+                    Ok(Streaming::try_from_stream(reporter.watch(r.service)))
+                })
+            }
             _ => no_such_method(&HEALTH, method),
         }
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream;
+use futures_util::stream::{self, StreamExt as _};
 use outboard_core::rpc::{Call, CallContext, Service, ServiceDescriptor, Status, Streaming};
 use outboard_core::wire::plugin::{
     BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
@@ -14,13 +15,14 @@ use outboard_core::wire::plugin::{
 
 use crate::broker::Broker;
 use crate::codegen::{
-    StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
+    Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
     serve_unary,
 };
 use crate::plugin::output::{Output, Reader};
 use crate::sys::stdio::Stream as Printed;
+use crate::time::Turns;
 
-use super::health::Health;
+use super::health::HealthService;
 
 /// A host's request to end. Dropping it answers the call.
 pub(crate) type Asked = oneshot::Sender<()>;
@@ -30,7 +32,7 @@ pub(crate) struct Internal {
     pub(crate) asked: mpsc::UnboundedSender<Asked>,
     pub(crate) output: Arc<Output>,
     pub(crate) broker: Broker,
-    pub(crate) health: Health,
+    pub(crate) health: HealthService,
 }
 
 /// `plugin.GRPCController`: the host's request to end.
@@ -55,7 +57,7 @@ impl Service for Controller {
 
     fn unary(&self, _method: usize, context: CallContext, message: Bytes) -> UnaryAnswer {
         let asked = self.asked.clone();
-        serve_unary(context, message, |_request: Empty| async move {
+        serve_unary(Prost, context, message, |_request: Empty| async move {
             let (answer, answered) = oneshot::channel();
             // A closed channel means that the plugin is ending already.
             let _ending = asked.unbounded_send(answer);
@@ -91,7 +93,7 @@ impl Service for Stdio {
 
     fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
         let output = Arc::clone(&self.output);
-        serve_server_streaming(context, call, |_request: Empty| async move {
+        serve_server_streaming(Prost, context, call, |_request: Empty| async move {
             Ok(Streaming::try_from_stream(Pieces(output.reader())))
         })
     }
@@ -139,10 +141,50 @@ impl Service for BrokerControl {
 
     fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
         let broker = self.broker.clone();
-        serve_bidirectional(context, call, |incoming: Streaming<ConnInfo>| async move {
-            let (outgoing, generation) = broker.outgoing();
-            broker.attach(incoming, generation);
-            Ok(outgoing)
-        })
+        serve_bidirectional(
+            Prost,
+            context,
+            call,
+            |incoming: Streaming<ConnInfo>| async move {
+                let Some(control) = broker.control() else {
+                    return Ok(silent(incoming));
+                };
+                let outgoing = control.outgoing_once()?;
+                control.attach(incoming);
+                Ok(outgoing)
+            },
+        )
+    }
+}
+
+/// Where nothing is announced there is nothing to say, for as long as the other side goes on.
+fn silent(mut incoming: Streaming<ConnInfo>) -> Streaming<ConnInfo> {
+    let ended = async move {
+        let mut turns = Turns::default();
+        while let Ok(Some(_)) = incoming.message().await {
+            turns.step().await;
+        }
+        None
+    };
+    Streaming::try_from_stream(stream::once(ended).filter_map(std::future::ready))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_silent_control_stream_takes_what_comes_and_ends_with_its_other_half() {
+        let (mut peer, incoming) = Streaming::channel(1);
+        let mut outgoing = silent(incoming);
+        for _ in 0..3 {
+            let sent = peer.send(ConnInfo::default()).now_or_never();
+            assert!(matches!(sent, Some(Ok(()))), "{sent:?}");
+            assert!(outgoing.message().now_or_never().is_none());
+        }
+        drop(peer);
+        assert_eq!(outgoing.message().now_or_never(), Some(Ok(None)));
     }
 }

@@ -1,8 +1,8 @@
 //! The services that every plugin offers beside its own.
 
-pub mod health;
+pub(crate) mod health;
 mod internal;
-pub mod reflection;
+pub(crate) mod reflection;
 
 use std::sync::Arc;
 

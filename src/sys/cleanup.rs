@@ -27,33 +27,3 @@ pub(crate) fn end_now(code: i32) -> ! {
 pub(super) fn at_exit(_hook: extern "C" fn()) -> bool {
     false
 }
-
-#[cfg(all(test, unix))]
-mod tests {
-    use rustix::process::{Pid, WaitOptions, waitpid};
-
-    use crate::sys::files::SocketFile;
-
-    #[test]
-    fn a_child_that_forked_and_exits_leaves_its_parents_files_alone() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("socket");
-        std::fs::write(&path, "").expect("made");
-        let file = SocketFile::new(path.clone());
-        // SAFETY: the child does nothing but end, with the hooks that this is about.
-        let child = unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                libc::exit(0);
-            }
-            child
-        };
-        let child = Pid::from_raw(child).expect("it forks");
-        let ended = waitpid(Some(child), WaitOptions::empty()).expect("a child");
-        let (_, status) = ended.expect("it has ended");
-        assert_eq!(status.exit_status(), Some(0));
-        assert!(path.exists());
-        drop(file);
-        assert!(!path.exists());
-    }
-}

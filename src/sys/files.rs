@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::cleanup;
-use super::signals::{Caught, ENDING, Shared};
+use super::signals::{self, Caught, ENDING, Shared};
 
 /// What was made, and how it is removed. What is in a directory comes behind it.
 type Made = BTreeMap<PathBuf, Entry>;
@@ -48,7 +48,7 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
-        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        install_hooks();
         MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::File)));
         Self {
             path,
@@ -74,7 +74,7 @@ pub(crate) struct OwnFile {
 impl OwnFile {
     /// Takes charge of the file at `path`, which this process has just made.
     pub(crate) fn new(path: PathBuf) -> Self {
-        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        install_hooks();
         MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::File)));
         Self { path }
     }
@@ -86,19 +86,30 @@ impl Drop for OwnFile {
     }
 }
 
-/// A directory that is removed, if it is empty, when this is dropped and when the process ends as it
-/// does for a [`SocketFile`].
+/// A directory that is removed, if it is empty, when this is dropped and when the process ends by
+/// `exit` or by returning from `main`.
 #[derive(Debug)]
 pub(crate) struct EmptyDir {
     path: PathBuf,
+    /// If a signal that ends the process has it removed, too.
+    _caught: Option<Caught>,
 }
 
 impl EmptyDir {
     /// Takes charge of the directory at `path`.
     pub(crate) fn new(path: PathBuf) -> Self {
-        HOOK.get_or_init(|| cleanup::at_exit(at_exit));
+        install_hooks();
         MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::Directory)));
-        Self { path }
+        Self {
+            path,
+            _caught: None,
+        }
+    }
+
+    /// Has it go as a [`SocketFile`] does, also where there is none that has signals caught.
+    pub(crate) fn on_signals(mut self) -> Self {
+        self._caught = Some(Caught::new(&ENDING));
+        self
     }
 }
 
@@ -106,6 +117,14 @@ impl Drop for EmptyDir {
     fn drop(&mut self) {
         give_back(&self.path);
     }
+}
+
+/// Has what is left removed on every way out.
+fn install_hooks() {
+    HOOK.get_or_init(|| {
+        signals::before_end(try_remove_all);
+        cleanup::at_exit(at_exit)
+    });
 }
 
 fn give_back(path: &Path) {
@@ -118,23 +137,6 @@ fn give_back(path: &Path) {
         // What is in it may go before the process ends.
         MADE.with(|made| made.insert(path.to_owned(), entry));
     }
-}
-
-/// Removes a socket file that a peer, now dead, has left behind; anything but a socket stays, and
-/// any socket that may be in use. Never blocks on whoever listens: the peer chose the path.
-pub(crate) fn remove_stale_socket(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt as _;
-        let is_socket =
-            std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-        if is_socket && super::socket::is_dead(path) {
-            // Or removed by somebody else meanwhile.
-            let _gone = remove(path, Kind::File);
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }
 
 extern "C" fn at_exit() {
@@ -164,61 +166,32 @@ fn remove(path: &Path, kind: Kind) -> std::io::Result<()> {
 }
 
 #[cfg(all(test, unix))]
+#[allow(unsafe_code)]
 mod tests {
-    use super::*;
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
-    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+    use rustix::process::{Pid, WaitOptions, waitpid};
+
+    use super::SocketFile;
 
     #[test]
-    fn only_a_socket_that_nobody_holds_is_removed() {
+    fn a_child_that_forked_and_exits_leaves_its_parents_files_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let at = |name: &str| dir.path().join(name);
-        let live = UnixListener::bind(at("live")).expect("binds");
-        let datagrams = UnixDatagram::bind(at("datagrams")).expect("binds");
-        drop(UnixListener::bind(at("dead")).expect("binds"));
-        let address = SocketAddrUnix::new(at("early")).expect("short");
-        let early = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None);
-        let early = early.expect("a socket");
-        rustix::net::bind(&early, &address).expect("binds, and does not listen yet");
-        std::fs::write(at("file"), "text").expect("written");
-        std::os::unix::fs::symlink(at("dead"), at("link")).expect("linked");
-        for name in ["live", "early", "datagrams", "file", "link", "dead"] {
-            remove_stale_socket(&at(name));
-            let there = std::fs::symlink_metadata(at(name)).is_ok();
-            assert_eq!(there, name != "dead", "{name}");
-        }
-        drop((live, early, datagrams));
-    }
-
-    #[test]
-    fn a_listener_that_accepts_nobody_does_not_hold_up_the_host() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("busy");
-        let _busy = UnixListener::bind(&path).expect("binds");
-        let (connected, one) = std::sync::mpsc::channel();
-        let filling = path.clone();
-        // Until the backlog is full; then the thread blocks and ends with the test.
-        std::thread::spawn(move || {
-            let mut connections = Vec::new();
-            while let Ok(connection) = UnixStream::connect(&filling) {
-                connections.push(connection);
-                if connected.send(()).is_err() {
-                    return;
-                }
+        let path = dir.path().join("socket");
+        std::fs::write(&path, "").expect("made");
+        let file = SocketFile::new(path.clone());
+        // SAFETY: the child does nothing but end, with the hooks that this is about.
+        let child = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::exit(0);
             }
-        });
-        while one
-            .recv_timeout(std::time::Duration::from_millis(500))
-            .is_ok()
-        {}
-        let (done, returned) = std::sync::mpsc::channel();
-        let looking = path.clone();
-        std::thread::spawn(move || {
-            remove_stale_socket(&looking);
-            let _over = done.send(());
-        });
-        let limit = std::time::Duration::from_secs(20);
-        returned.recv_timeout(limit).expect("it does not wait");
+            child
+        };
+        let child = Pid::from_raw(child).expect("it forks");
+        let ended = waitpid(Some(child), WaitOptions::empty()).expect("a child");
+        let (_, status) = ended.expect("it has ended");
+        assert_eq!(status.exit_status(), Some(0));
         assert!(path.exists());
+        drop(file);
+        assert!(!path.exists());
     }
 }

@@ -3,9 +3,6 @@
 //! to end by it, and the next one ends it as any program.
 
 #[cfg(unix)]
-pub(super) use self::unix::tell;
-
-#[cfg(unix)]
 pub(crate) use self::unix::Interrupts;
 
 /// There is no such signal here.
@@ -27,7 +24,7 @@ mod unix {
 
     use libc::SIGINT;
 
-    use crate::sys::signals::{Caught, Shared};
+    use crate::sys::signals::{self, Caught, Shared};
 
     /// While one of these lives, SIGINT has not its default action; afterwards it has it again. A
     /// handler of the program's own stays in charge all the time, and nothing is told then.
@@ -67,6 +64,7 @@ mod unix {
                 told: false,
             };
             LISTENERS.with(|all| all.push(listener));
+            signals::on_interrupt(tell);
             let caught = Caught::new(&[SIGINT]);
             let interrupts = Self {
                 id,
@@ -83,7 +81,7 @@ mod unix {
     }
 
     /// Tells all who listen, in a handler of the signal. False if the process is to end by it.
-    pub(crate) fn tell() -> bool {
+    fn tell() -> bool {
         let told = LISTENERS.try_with(|all| {
             let mut survives = false;
             for listener in all {

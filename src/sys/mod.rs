@@ -10,6 +10,8 @@ pub(crate) mod direct;
 pub(crate) mod files;
 #[cfg(unix)]
 mod group;
+#[cfg(unix)]
+mod host_death;
 pub(crate) mod interrupt;
 #[cfg(unix)]
 pub(crate) mod last_words;
@@ -27,6 +29,7 @@ mod signals;
 mod signals;
 pub(crate) mod sigpipe;
 pub(crate) mod socket;
+pub(crate) mod stale;
 #[cfg(unix)]
 #[path = "stdio_unix.rs"]
 pub(crate) mod stdio;

@@ -117,6 +117,13 @@ impl PrivateDir {
     }
 }
 
+impl PrivateDir {
+    /// Leaves it to whoever uses it.
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for PrivateDir {
     fn drop(&mut self) {
         self.remove();
@@ -124,9 +131,9 @@ impl Drop for PrivateDir {
 }
 
 /// Has the directory that a plugin was given removed at the plugin's end, if it is one of these:
-/// its host may be dead by then.
+/// its host may be dead by then, or die of the same signal.
 pub(crate) fn given(dir: &Path) -> Option<EmptyDir> {
-    is_private(dir).then(|| EmptyDir::new(dir.to_owned()))
+    is_private(dir).then(|| EmptyDir::new(dir.to_owned()).on_signals())
 }
 
 fn is_private(dir: &Path) -> bool {

@@ -8,17 +8,31 @@
 
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
 use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int};
-
-use super::{files, interrupt};
 
 /// All that are caught: what terminals and service managers send.
 pub(super) const ENDING: [c_int; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// How often each is needed, in the order of [`ENDING`].
 static NEEDED: Mutex<[usize; ENDING.len()]> = Mutex::new([0; ENDING.len()]);
+
+/// What is done before the process ends by a signal, and what may keep it from that: functions that do
+/// only what a handler may.
+static BEFORE_END: OnceLock<fn()> = OnceLock::new();
+static ON_INTERRUPT: OnceLock<fn() -> bool> = OnceLock::new();
+
+/// Has the handler call `hook` before it ends the process.
+pub(super) fn before_end(hook: fn()) {
+    // There is one, and it stays the same.
+    let _already = BEFORE_END.set(hook);
+}
+
+/// Has the handler ask `hook` whether an interrupt is dealt with.
+pub(super) fn on_interrupt(hook: fn() -> bool) {
+    let _already = ON_INTERRUPT.set(hook);
+}
 
 /// While one of these lives, some signals are caught.
 #[derive(Debug)]
@@ -161,10 +175,12 @@ extern "C" fn on_signal(signal: c_int) {
         // Whoever has taken the signal over calls what was there before along, and decides.
         return;
     }
-    if signal == SIGINT && interrupt::tell() {
+    if signal == SIGINT && ON_INTERRUPT.get().is_some_and(|tell| tell()) {
         return;
     }
-    files::try_remove_all();
+    if let Some(remove) = BEFORE_END.get() {
+        remove();
+    }
     // It unblocks the signal and raises it, which ends the process here.
     let _unknown = signal_hook::low_level::emulate_default_handler(signal);
 }
@@ -201,8 +217,12 @@ mod tests {
                 maximum: Some(0),
             };
             rustix::process::setrlimit(rustix::process::Resource::Core, none).expect("lowered");
+            let signal = signal.parse().expect("a number");
+            // Whoever runs the tests may have it ignored, as `nohup` does.
+            // SAFETY: it only changes the action.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
             let _file = SocketFile::new(PathBuf::from(path));
-            raise(signal.parse().expect("a number"));
+            raise(signal);
             unreachable!("it is deadly");
         }
         let name = "sys::signals::tests::the_files_go_first_and_the_process_dies_of_the_signal";

@@ -11,7 +11,7 @@ use std::io;
 pub(crate) fn without(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     #[cfg(unix)]
     {
-        use outboard_runtime_unix::{is_broken, without_sigpipe};
+        use outboard_unix::{is_broken, without_sigpipe};
         without_sigpipe(write, is_broken)
     }
     #[cfg(not(unix))]

@@ -138,31 +138,12 @@ fn bind_unix(
     Ok((socket, file))
 }
 
-/// Whether the socket file at `path` is one that no process holds any more. Other reasons not to be
-/// able to connect (no permission) say nothing of the kind.
-///
-/// The question is asked with the wrong kind of socket: then a holder that does not listen, or not
-/// yet, is told apart from none ("wrong type" from "refused"), and nobody gets a connection.
-#[cfg(unix)]
-pub(super) fn is_dead(path: &Path) -> bool {
-    use rustix::io::Errno;
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect};
-
-    let Ok(address) = SocketAddrUnix::new(path) else {
-        return false;
-    };
-    new_socket(AddressFamily::UNIX, SocketType::DGRAM).is_ok_and(|socket| {
-        rustix::io::ioctl_fionbio(&socket, true).is_ok()
-            && connect(&socket, &address) == Err(Errno::CONNREFUSED)
-    })
-}
-
 /// Connections the kernel holds until they are accepted, as in the standard library.
 #[cfg(unix)]
 const BACKLOG: i32 = 128;
 
 #[cfg(unix)]
-fn new_socket(
+pub(super) fn new_socket(
     family: rustix::net::AddressFamily,
     kind: rustix::net::SocketType,
 ) -> io::Result<OsSocket> {

@@ -290,11 +290,11 @@ pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<B
     let stdin = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
     let stdout = claim.0.stdout.try_clone()?;
     let reader: BoxReader = match open_anew(&stdin, OFlags::RDONLY) {
-        Some(own) => runtime.pipe_reader(own.into())?,
+        Some(own) => runtime.descriptors()?.pipe_reader(own.into())?,
         None => Box::new(threaded::Reader::new(File::from(stdin))?),
     };
     let writer: BoxWriter = match open_anew(&stdout, OFlags::WRONLY) {
-        Some(own) => runtime.pipe_writer(own.into())?,
+        Some(own) => runtime.descriptors()?.pipe_writer(own.into())?,
         None => Box::new(threaded::Writer::new(stdout)?),
     };
     dup2_stdin(File::open("/dev/null")?)?;

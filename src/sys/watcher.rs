@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::host_death::Host;
 use super::last_words;
-use super::stdio::{Events, Stream, can_hang_up};
+use super::stdio::{Events, Stream};
 
 /// What the thread watches.
 #[derive(Debug)]
@@ -64,81 +65,6 @@ struct State {
     told: bool,
     /// When the process must have ended by itself, its host being dead.
     limit: Option<Instant>,
-}
-
-/// What tells that the host is gone.
-///
-/// The host holds the other ends of stdout and stderr, under Go hosts too, so both being hung up
-/// means that it is dead, whatever wrapper stands between. A host that merely closed our stdout
-/// and goes on living is told apart by stderr, and, where the system can watch it, by the parent.
-struct Host {
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-    parent: Option<OwnedFd>,
-    /// Whether stdout can hang up at all: files and the null device cannot.
-    stdout_tells: bool,
-    stderr_gone: bool,
-    parent_gone: bool,
-    /// No wrapper stands between, so that the parent's death is the host's, even if a process that the
-    /// host has forked still holds the other ends of our streams. (Linux.)
-    parent_is_host: bool,
-}
-
-impl Host {
-    fn new(stdout: OwnedFd, stderr: OwnedFd) -> Self {
-        let (stdout_tells, stderr_tells) = (can_hang_up(&stdout), can_hang_up(&stderr));
-        let parent = parent();
-        Self {
-            stdout: stdout_tells.then_some(stdout),
-            stderr: stderr_tells.then_some(stderr),
-            parent_is_host: parent.is_some() && take_death_signal(),
-            parent,
-            stdout_tells,
-            stderr_gone: false,
-            parent_gone: false,
-        }
-    }
-
-    fn gone(&self) -> bool {
-        if self.parent_is_host && self.parent_gone {
-            true
-        } else if self.stdout_tells {
-            self.stdout.is_none() && (self.stderr_gone || self.parent_gone)
-        } else {
-            self.parent_gone
-        }
-    }
-}
-
-/// An event source for the death of the parent process.
-fn parent() -> Option<OwnedFd> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{PidfdFlags, getppid, pidfd_open};
-        let parent = getppid()?;
-        let fd = pidfd_open(parent, PidfdFlags::empty()).ok()?;
-        // If it died in between, the number may belong to another process by now.
-        (getppid() == Some(parent)).then_some(fd)
-    }
-    #[cfg(not(target_os = "linux"))]
-    None
-}
-
-/// Whether the parent has asked the kernel to kill this process with it, as a host of ours does; who
-/// is started by a wrapper in between has no such signal. The watching takes its place, which leaves
-/// time to end in order.
-fn take_death_signal() -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{
-            Signal, parent_process_death_signal, set_parent_process_death_signal,
-        };
-        // Not before the parent is watched: it may die at any time.
-        parent_process_death_signal() == Ok(Some(Signal::KILL))
-            && set_parent_process_death_signal(None).is_ok()
-    }
-    #[cfg(not(target_os = "linux"))]
-    false
 }
 
 /// The sources in the order they are given to `poll`.

@@ -54,16 +54,12 @@ pub(crate) fn kept_header_list(announced: u32, frame: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use outboard_kit::h2_frames::Frame;
+
     use super::*;
 
     fn settings(entries: &[(u16, u32)]) -> Vec<u8> {
-        let length = u8::try_from(entries.len() * 6).expect("few");
-        let mut bytes = vec![0, 0, length, SETTINGS, 0, 0, 0, 0, 0];
-        for (id, value) in entries {
-            bytes.extend(id.to_be_bytes());
-            bytes.extend(value.to_be_bytes());
-        }
-        bytes
+        Frame::settings(entries).encode()
     }
 
     #[test]

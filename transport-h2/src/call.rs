@@ -1,49 +1,15 @@
-//! What both sides of a call share: its deadline, the messages that arrive, failures of streams.
+//! What both sides of a call share: the messages that arrive, failures of streams.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::HeaderMap;
 use outboard_core::grpc::{FrameError, MessageReader, code_from_reset};
 use outboard_core::rpc::{Code, SizeLimit, Status};
-use outboard_core::rt::{SharedRuntime, Timer};
-
-/// When a call must be done. The timer is made when something first has to wait.
-pub(crate) struct Deadline {
-    at: Option<Instant>,
-    timer: Option<Pin<Box<dyn Timer>>>,
-}
-
-impl Deadline {
-    pub(crate) fn new(at: Option<Instant>) -> Self {
-        Self { at, timer: None }
-    }
-
-    /// Ready when the deadline has passed; for ever pending without one.
-    pub(crate) fn poll(&mut self, runtime: &SharedRuntime, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.at else {
-            return Poll::Pending;
-        };
-        // The clock counts, not the timer: a timer may fire early, or late under load.
-        if runtime.now() >= at {
-            return Poll::Ready(());
-        }
-        let timer = self.timer.get_or_insert_with(|| runtime.timer(at));
-        timer.as_mut().poll_expired(cx)
-    }
-
-    pub(crate) fn has_passed(&self, runtime: &SharedRuntime) -> bool {
-        self.at.is_some_and(|at| runtime.now() >= at)
-    }
-}
-
-pub(crate) fn deadline_exceeded() -> Status {
-    Status::deadline_exceeded("the deadline passed before the call was done")
-}
+use outboard_core::turn::Turn;
 
 /// Why a stream cannot go on.
 pub(crate) enum Failure {
@@ -135,10 +101,13 @@ impl Receiver {
 
     /// Takes one DATA frame at a time, and only when no complete message is left: what a slow
     /// reader leaves unread stays within the stream's flow-control window.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+    pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let mut turn = Turn::new();
         loop {
             match self.reader.next() {
                 Ok(Some(message)) => return Poll::Ready(Incoming::Message(message)),
+                // A message may come in any number of frames.
+                Ok(None) if turn.is_over() => return turn.give_way_here(cx),
                 Ok(None) => {}
                 Err(error) => {
                     let compressed = match error {
@@ -153,6 +122,8 @@ impl Receiver {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(data))) => {
                     let length = data.len();
+                    turn.spend(Turn::FRAME);
+                    turn.spend_bytes(length);
                     self.reader.push(data);
                     // Fails only for more than was received.
                     let _ = self.stream.flow_control().release_capacity(length);
@@ -174,7 +145,7 @@ impl Receiver {
     }
 
     /// Whether the stream ended without trailers and everything was read, known without waiting.
-    pub(crate) fn is_at_end(&self) -> bool {
+    pub(crate) fn ended_unread(&self) -> bool {
         // Also what lies in the reader: it may be another message.
         self.stream.is_end_stream() && self.reader.finish().is_ok()
     }

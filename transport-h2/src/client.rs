@@ -2,6 +2,7 @@
 
 mod driver;
 mod receiving;
+mod sending;
 mod streaming;
 mod unary;
 
@@ -9,11 +10,10 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use futures_util::future::FutureExt as _;
 use futures_util::task::AtomicWaker;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
@@ -25,15 +25,16 @@ use outboard_core::rpc::{
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
 use self::driver::Driver;
-use self::unary::{TryUnary, Unary};
+use self::unary::{TryUnary, unary};
 use crate::H2;
-use crate::call::{Failure, deadline_exceeded, not_taken};
+use crate::call::{Failure, not_taken};
 use crate::headers::RequestTemplate;
 use crate::io::adapt;
 use crate::keepalive::Pinger;
+use outboard_core::told::{Teller, Told};
 
-/// Resolves with the connection's closing status; an error if the runtime dropped the driver.
-type Closing = SharedFuture<oneshot::Receiver<Status>>;
+/// Resolves with the connection's closing status; with none if the runtime dropped the driver.
+type Closing = Told<Status>;
 
 /// What the handle, the driver and all calls of a connection share.
 pub(crate) struct Shared {
@@ -57,29 +58,10 @@ pub(crate) struct Shared {
 }
 
 /// Something that happens once, at the latest with the end of the connection.
-struct Signal {
-    sender: Mutex<Option<oneshot::Sender<()>>>,
-    happened: SharedFuture<oneshot::Receiver<()>>,
-}
+type Signal = Teller<()>;
 
-impl Signal {
-    fn new() -> Self {
-        let (sender, happened) = oneshot::channel();
-        Self {
-            sender: Mutex::new(Rank::Wakers, Some(sender)),
-            happened: happened.shared(),
-        }
-    }
-
-    fn set(&self) {
-        let sender = self.sender.lock().take();
-        // Its drop tells as well as a value.
-        drop(sender);
-    }
-
-    fn wait(&self) -> BoxFuture<'static, ()> {
-        Box::pin(self.happened.clone().map(|_| ()))
-    }
+fn wait(signal: &Signal) -> BoxFuture<'static, ()> {
+    Box::pin(signal.told().map(drop))
 }
 
 /// `Open` -> `Retired` -> `Draining` -> `Drained`, where a state may be left out, or from anywhere to
@@ -113,7 +95,7 @@ pub(crate) fn connect(
     io: BoxByteStream,
     connection: ConnectionConfig,
 ) -> Arc<dyn Connection> {
-    let (closed, closing) = oneshot::channel();
+    let closed = Teller::new();
     let template = RequestTemplate::new(connection.secure, &connection.authority);
     let (io, flusher) = adapt(runtime, io, config.max_header_list(), None);
     // `Io` keeps the preface back, so the handshake has nothing to wait for.
@@ -144,7 +126,7 @@ pub(crate) fn connect(
         template,
         state: Mutex::new(Rank::Session, state),
         driver: AtomicWaker::new(),
-        closing: closing.shared(),
+        closing: closed.told(),
         retiring: Signal::new(),
         heard: Signal::new(),
         max_calls: OnceLock::new(),
@@ -172,22 +154,12 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Queues the HEADERS of a call.
+    /// Queues the HEADERS of a call that has this much time left, if that is limited.
     fn start(
         &self,
         head: &CallHead,
-        deadline: Option<Instant>,
+        left: Option<Duration>,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
-        let timeout = match deadline {
-            None => None,
-            Some(at) => {
-                let left = at.saturating_duration_since(self.runtime.now());
-                if left.is_zero() {
-                    return Err(Failure::Call(deadline_exceeded()));
-                }
-                Some(left)
-            }
-        };
         let mut state = self.state();
         let open = match &mut *state {
             State::Open(open) => open,
@@ -200,7 +172,7 @@ impl Shared {
         let Some(template) = &self.template else {
             return Err(Failure::Connection);
         };
-        let request = template.request(head, timeout).map_err(Failure::Call)?;
+        let request = template.request(head, left).map_err(Failure::Call)?;
         let sender = &mut open.sender;
         let started = sender
             .send_request(request, false)
@@ -256,7 +228,7 @@ impl Shared {
         drop(state);
         // The sender's drop takes h2's locks; it has no business under ours.
         drop(before);
-        self.retiring.set();
+        self.retiring.tell(());
     }
 
     /// Closes with this status unless it is closed already.
@@ -275,7 +247,7 @@ impl Shared {
         drop(state);
         // The sender wakes in its drop: without the lock.
         drop(before);
-        self.retiring.set();
+        self.retiring.tell(());
         self.driver.wake();
     }
 }
@@ -286,7 +258,7 @@ impl Connection for Handle {
         head: CallHead,
         message: OutMessage,
     ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
-        Box::pin(Unary::new(Arc::clone(&self.0), head, message))
+        Box::pin(unary(Arc::clone(&self.0), head, message))
     }
 
     fn gives_back(&self) -> bool {
@@ -318,16 +290,16 @@ impl Connection for Handle {
     }
 
     fn retiring(&self) -> BoxFuture<'static, ()> {
-        self.0.retiring.wait()
+        wait(&self.0.retiring)
     }
 
     fn heard(&self) -> BoxFuture<'static, ()> {
-        self.0.heard.wait()
+        wait(&self.0.heard)
     }
 
     fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
         let shared = Arc::clone(&self.0);
-        let greeted = shared.greeted.wait();
+        let greeted = wait(&shared.greeted);
         Box::pin(greeted.map(move |()| shared.max_calls.get().copied()))
     }
 
@@ -338,7 +310,7 @@ impl Connection for Handle {
             let before = std::mem::replace(&mut *state, State::Draining);
             drop(state);
             drop(before);
-            self.0.retiring.set();
+            self.0.retiring.tell(());
         }
     }
 
@@ -373,8 +345,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-fn closing_status(closed: Result<Status, oneshot::Canceled>) -> Status {
-    closed.unwrap_or_else(|_| {
+fn closing_status(closed: Option<Status>) -> Status {
+    closed.unwrap_or_else(|| {
         Status::connection_lost(
             "the connection is lost: the async runtime that drove it was shut down",
         )

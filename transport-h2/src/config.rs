@@ -62,8 +62,8 @@ impl H2 {
     /// ends. Frames of a usual size add nothing to speak of. A peer that means it, with frames of one
     /// byte, makes a call that is not read hold 258 MiB at the default window, and 65 MiB with frames
     /// of five bytes, the smallest message (measured; half as much again while the table grows). A
-    /// smaller window makes it less in proportion, and [`unread_frames`](Self::unread_frames) bounds it
-    /// for all calls of a connection together.
+    /// smaller window makes it less in proportion, and [`unread_frames`](Self::unread_frames) bounds what
+    /// such frames alone come to for all calls of a connection together.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -99,11 +99,15 @@ impl H2 {
     /// How much the small frames that nobody has read may take on one connection, in bytes: each counts
     /// as 256, as much as `h2` needs to keep it, less its own bytes. Frames of 256 bytes and more do not
     /// count, nor does what has been read. There may be twice as much in use, by a table that doubles.
+    /// Larger frames are set off against them by their bytes beyond 256, whether they are read or not: a
+    /// peer that sends both can go beyond the limit by as much as it sends in larger ones, up to the
+    /// windows of its calls. A smaller [`stream_window`](Self::stream_window) bounds that, too.
     ///
     /// A peer that goes beyond it loses the connection, whose calls then fail. So this is for peers that
     /// are not to be trusted, and should be well above what a reader that pauses may find waiting: 1,000
-    /// messages of a few bytes each are a quarter of a megabyte. By default there is no limit but the
-    /// windows.
+    /// messages of a few bytes each are a quarter of a megabyte. By default the limit is what a
+    /// [`connection_window`](Self::connection_window) full of the smallest messages comes to, five bytes
+    /// each, which is none to speak of unless that window is a small one.
     #[must_use]
     pub fn unread_frames(mut self, bytes: usize) -> Self {
         self.unread_frames = Some(bytes);

@@ -70,16 +70,13 @@ impl Greeting {
 
 #[cfg(test)]
 mod tests {
+    use outboard_kit::h2_frames::Frame;
+
     use super::*;
 
     fn frame(kind: u8, entries: &[(u16, u32)]) -> Vec<u8> {
-        let length = u8::try_from(entries.len() * ENTRY).expect("few");
-        let mut bytes = vec![0, 0, length, kind, 0, 0, 0, 0, 0];
-        for (id, value) in entries {
-            bytes.extend(id.to_be_bytes());
-            bytes.extend(value.to_be_bytes());
-        }
-        bytes
+        let settings = Frame::settings(entries);
+        Frame { kind, ..settings }.encode()
     }
 
     #[test]

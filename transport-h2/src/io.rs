@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead as _, AsyncWrite as _};
+use outboard_core::later::Later;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::Spin;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
@@ -14,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::announce::announce_header_list;
 use crate::authority::Filter;
-use crate::budget::Budget;
 use crate::greeting::{Greeted, Greeting};
+use crate::reads::ReadLimit;
 
 /// Writes of more than this go to the stream directly, without a copy: about where copying begins
 /// to cost as much as the system call it saves. A guess.
@@ -40,7 +41,7 @@ const MAX_SLICES: usize = 8;
 /// `h2`'s handshake, which only writes the preface, never has to wait.
 ///
 /// `h2` also reads until there is nothing to read. So reading stops here when a turn of the task has
-/// read enough for its [`Budget`]; the flusher begins the next turn.
+/// read enough for its [`ReadLimit`]; the flusher begins the next turn.
 pub(crate) struct Io(Arc<Mutex<Inner>>);
 
 /// What the connection's task uses to send what [`Io`] holds back.
@@ -51,8 +52,11 @@ pub(crate) struct Flusher(Arc<Mutex<Inner>>);
 /// writes is dropped.
 struct Inner {
     stream: BoxByteStream,
+    /// Whom the stream wakes while it is used. `h2` has locks of its own meanwhile, so they wait until
+    /// it has been polled.
+    later: Later,
     runtime: SharedRuntime,
-    budget: Budget,
+    limit: ReadLimit,
     /// What a server reads goes through this.
     filter: Option<Filter>,
     held: BytesMut,
@@ -105,8 +109,9 @@ pub(crate) fn adapt(
         Rank::Bytes,
         Inner {
             stream,
+            later: Later::default(),
             runtime: Arc::clone(runtime),
-            budget: Budget::new(),
+            limit: ReadLimit::new(),
             filter,
             held: BytesMut::new(),
             unflushed: false,
@@ -162,6 +167,12 @@ impl Flusher {
         std::mem::take(&mut lock(&self.0).alive)
     }
 
+    /// Wakes whom the stream was to wake while `h2` was polled, where no flush does that.
+    pub(crate) fn wake_others(&self) {
+        let later = std::mem::take(&mut lock(&self.0).later);
+        drop(later);
+    }
+
     /// Ends a turn: sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(runtime) = lock(&self.0).end_turn() {
@@ -169,17 +180,22 @@ impl Flusher {
             runtime.wake_after_io(cx.waker());
         }
         let mut inner = lock(&self.0);
-        let pending = inner.poll_flush(cx).is_pending();
-        match std::mem::replace(&mut inner.writing, Writing::Over) {
+        let pending = inner.use_stream(|inner| inner.poll_flush(cx).is_pending());
+        let later = std::mem::take(&mut inner.later);
+        let flushed = match std::mem::replace(&mut inner.writing, Writing::Over) {
             Writing::Failed(error) => Poll::Ready(Err(error)),
             writing @ (Writing::Works | Writing::Over) => {
                 inner.writing = writing;
                 if pending {
-                    return Poll::Pending;
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Ok(()))
                 }
-                Poll::Ready(Ok(()))
             }
-        }
+        };
+        drop(inner);
+        drop(later);
+        flushed
     }
 }
 
@@ -189,6 +205,14 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 }
 
 impl Inner {
+    /// Whoever uses the stream does it in here.
+    fn use_stream<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut later = std::mem::take(&mut self.later);
+        let value = later.keep(|| work(self));
+        self.later = later;
+        value
+    }
+
     fn works(&self) -> bool {
         matches!(self.writing, Writing::Works)
     }
@@ -224,13 +248,13 @@ impl Inner {
 
     /// Gives the runtime if there may be more to read.
     fn end_turn(&mut self) -> Option<SharedRuntime> {
-        let is_over = self.budget.is_over();
-        self.budget.end_turn();
+        let is_over = self.limit.is_over();
+        self.limit.end_turn();
         is_over.then(|| Arc::clone(&self.runtime))
     }
 
     fn next_read(&mut self) -> Option<usize> {
-        self.budget.next_read(|| self.runtime.now())
+        self.limit.next_read(|| self.runtime.now())
     }
 
     /// What `h2` is to read.
@@ -293,7 +317,7 @@ impl Inner {
         {
             self.greeting = Hearing::Heard(greeted);
         }
-        self.budget.handle_read(read, || self.runtime.now());
+        self.limit.handle_read(read, || self.runtime.now());
         Poll::Ready(Ok(read))
     }
 
@@ -340,7 +364,7 @@ impl AsyncRead for Io {
         };
         let step = buffer.remaining().min(step);
         let target = buffer.initialize_unfilled_to(step);
-        let read = ready!(inner.poll_read(cx, target))?;
+        let read = ready!(inner.use_stream(|inner| inner.poll_read(cx, target)))?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -367,7 +391,8 @@ impl AsyncWrite for Io {
         }
         let direct = length > COPY_MAX || inner.held.len() + length > HOLD_MAX;
         if direct && inner.announce.is_none() {
-            return Poll::Ready(Ok(match ready!(inner.poll_write_through(cx, slices)) {
+            let written = inner.use_stream(|inner| inner.poll_write_through(cx, slices));
+            return Poll::Ready(Ok(match ready!(written) {
                 Ok(written) => written,
                 Err(error) => {
                     inner.fail(error);
@@ -397,13 +422,14 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut inner = lock(&self.0);
-        ready!(inner.poll_flush(cx));
-        if inner.works() {
-            // All that was written has left. That the farewell of a stream such as TLS fails says
-            // only that the peer went first.
-            let _farewell = ready!(Pin::new(&mut inner.stream).poll_close(cx));
-        }
-        Poll::Ready(Ok(()))
+        lock(&self.0).use_stream(|inner| {
+            ready!(inner.poll_flush(cx));
+            if inner.works() {
+                // All that was written has left. That the farewell of a stream such as TLS fails says
+                // only that the peer went first.
+                let _farewell = ready!(Pin::new(&mut inner.stream).poll_close(cx));
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 }

@@ -38,7 +38,6 @@
 
 mod announce;
 mod authority;
-mod budget;
 mod call;
 mod client;
 mod config;
@@ -48,6 +47,7 @@ mod io;
 mod keepalive;
 mod outgoing;
 mod panic;
+mod reads;
 mod server;
 
 use std::sync::Arc;

@@ -1,9 +1,7 @@
 //! The serving side of a connection.
 
 mod dispatch;
-mod respond;
-mod streaming;
-mod unary;
+mod stream;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -13,23 +11,23 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_util::future::{FutureExt as _, Shared as SharedFuture};
+use futures_util::future::FutureExt as _;
 use futures_util::task::AtomicWaker;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, SizeLimit, Spin, Turn};
+use outboard_core::rpc::{Keepalive, Router, ServerConfig, Serving, SizeLimit, Spin};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::turn::Turn;
 
 use self::dispatch::dispatch;
 use crate::H2;
 use crate::io::{Flusher, Io, adapt};
 use crate::keepalive::Pinger;
+use outboard_core::told::{Teller, Told};
 
-/// How many calls one poll takes up before it lets other tasks run. A guess; far above what one
-/// read brings from a well-meant peer.
-const CALLS_PER_POLL: usize = 256;
+/// How many calls are taken up before the first of them is answered: a whole turn of them.
+const BATCH: usize = 256;
 
 /// Run on.
 const SERVE: u8 = 0;
@@ -65,13 +63,13 @@ pub(crate) struct Server {
     pub(crate) limit: SizeLimit,
     pub(crate) max_header_list: u32,
     /// Its drop resolves [`Serving::closed`].
-    _alive: oneshot::Sender<()>,
+    _alive: Teller<()>,
 }
 
 /// The user's handle.
 struct Handle {
     orders: Arc<Orders>,
-    closed: SharedFuture<oneshot::Receiver<()>>,
+    closed: Told<()>,
 }
 
 type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
@@ -87,7 +85,8 @@ pub(crate) fn serve(
         order: AtomicU8::new(SERVE),
         task: AtomicWaker::new(),
     });
-    let (alive, closed) = oneshot::channel();
+    let alive = Teller::new();
+    let closed = alive.told();
     let server = Arc::new(Server {
         runtime: Arc::clone(runtime),
         router,
@@ -103,10 +102,7 @@ pub(crate) fn serve(
         config.spinner(),
         config.keepalive,
     )));
-    Arc::new(Handle {
-        orders,
-        closed: closed.shared(),
-    })
+    Arc::new(Handle { orders, closed })
 }
 
 impl Serving for Handle {
@@ -119,15 +115,15 @@ impl Serving for Handle {
     }
 
     fn closed(&self) -> BoxFuture<'static, ()> {
-        // The sender is dropped, never used: the error is the event.
-        Box::pin(self.closed.clone().map(|_| ()))
+        // Whoever tells is dropped, and says nothing: that is the event.
+        Box::pin(self.closed.clone().map(drop))
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("H2Serving")
-            .field("closed", &self.closed.peek().is_some())
+            .field("closed", &self.closed.is_over())
             .finish_non_exhaustive()
     }
 }
@@ -229,12 +225,11 @@ impl Future for Accepting {
 impl Accepting {
     /// Takes up and starts the calls that are there. False if the connection is closed.
     fn accept(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut taken = 0;
-        let mut turn = None;
-        while taken < CALLS_PER_POLL {
+        let mut turn = Turn::new();
+        while !turn.is_over() {
             // Each accept also reads. Taking all calls that came together before any is answered
             // spares looking for more after each.
-            while self.batch.len() < CALLS_PER_POLL {
+            while self.batch.len() < BATCH {
                 match pin!(self.connection.accept()).poll(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Some(Ok(accepted))) => self.batch.push(accepted),
@@ -248,15 +243,13 @@ impl Accepting {
             if self.batch.is_empty() {
                 return true;
             }
-            taken += self.batch.len();
-            let now = self.server.runtime.stopwatch();
-            let turn = turn.get_or_insert_with(|| Turn::new(now));
-            turn.resume(now);
+            turn.resume(self.server.runtime.stopwatch());
             for (request, respond) in self.batch.drain(..) {
-                dispatch(&self.server, turn, request, respond);
+                dispatch(&self.server, &mut turn, request, respond);
             }
         }
-        cx.waker().wake_by_ref();
+        // What the answers made ready is flushed before the next turn.
+        let _pending: Poll<()> = turn.give_way(self.server.runtime.as_ref(), cx);
         true
     }
 }

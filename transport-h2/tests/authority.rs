@@ -1,11 +1,13 @@
-//! Which values of `:authority` a server takes, sent byte for byte. See the crate's documentation.
+//! Which values of `:authority` a server takes, sent byte for byte, and what a client sends none of. See
+//! the crate's documentation.
 
 mod support;
 
-use outboard_core::rpc::ServerConfig;
+use outboard_core::rpc::{CallHead, ServerConfig};
 use support::pipe::End;
 use support::raw::{self, framed, server_and_end};
-use support::run;
+use support::service::out;
+use support::{PairBuilder, run};
 
 /// A literal that need not be put into the table, with the name spelt out.
 fn spelt_out(value: &[u8]) -> Vec<u8> {
@@ -172,5 +174,20 @@ fn an_empty_authority_that_is_to_be_kept_is_left_to_h2() {
     const PROTOCOL_ERROR: u32 = 1;
     run(async {
         assert_eq!(answer(&for_the_table(b"")).await, Err(PROTOCOL_ERROR));
+    });
+}
+
+#[test]
+fn an_authority_that_is_none_fails_the_calls_with_a_reason() {
+    run(async {
+        let mut builder = PairBuilder::default();
+        builder.client.authority = "/tmp/plugin.sock".to_owned();
+        let pair = builder.build();
+        let call = pair
+            .connection
+            .unary(CallHead::new("/test.Echo/Echo"), out("x"));
+        let error = call.await.expect_err("no authority");
+        assert!(error.message().contains("/tmp/plugin.sock"), "{error}");
+        assert_eq!(pair.connection.closed().await, error);
     });
 }

@@ -26,10 +26,9 @@ fn head() -> CallHead {
 }
 
 fn within(limit: Duration) -> CallHead {
-    CallHead {
-        timeout: Some(limit),
-        ..head()
-    }
+    let mut head = head();
+    head.timeout = Some(limit);
+    head
 }
 
 /// A server that takes this many calls at once, and what it is to answer.

@@ -126,9 +126,7 @@ fn a_server_streaming_request_has_exactly_one_message() {
 #[test]
 fn malformed_messages_fail_their_call_only() {
     run(async {
-        let (_serving, _echo, end) = server_and_end(ServerConfig {
-            max_message_size: 100,
-        });
+        let (_serving, _echo, end) = server_and_end(ServerConfig::new(100));
         let mut sender = raw_client(end).await;
         let internal = Code::Internal.number();
         let exhausted = Code::ResourceExhausted.number();

@@ -2,9 +2,6 @@
 
 mod support;
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
 use futures_util::stream;
 use h2::Reason;
@@ -401,11 +398,9 @@ fn a_goaway_with_an_error_is_told() {
 #[test]
 fn requests_look_as_grpc_wants_them() {
     run(async {
-        let config = ConnectionConfig {
-            authority: "example:80".to_owned(),
-            secure: true,
-            ..ConnectionConfig::default()
-        };
+        let mut config = ConnectionConfig::default();
+        config.authority = "example:80".to_owned();
+        config.secure = true;
         let connection = client_with(config, |request, mut respond| {
             let headers = request.headers();
             let text = format!(
@@ -432,108 +427,4 @@ fn requests_look_as_grpc_wants_them() {
             format!("POST https://example:80/a.B/C application/grpc trailers outboard/{version} 3")
         );
     });
-}
-
-/// Greets, takes one write, gives its answer only after the second has failed, then ends.
-struct ClosingPeer {
-    greeting: Bytes,
-    answer: Bytes,
-    writes: usize,
-    reader: Option<std::task::Waker>,
-}
-
-impl futures_io::AsyncRead for ClosingPeer {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        target: &mut [u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let piece = if !self.greeting.is_empty() {
-            &mut self.greeting
-        } else if self.writes < 2 {
-            self.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        } else {
-            &mut self.answer
-        };
-        let count = piece.len().min(target.len());
-        let piece = piece.split_to(count);
-        target[..count].copy_from_slice(&piece);
-        Poll::Ready(Ok(count))
-    }
-}
-
-impl futures_io::AsyncWrite for ClosingPeer {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        self.writes += 1;
-        if self.writes == 1 {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-        Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-#[test]
-fn an_answer_that_came_before_the_end_is_not_lost_to_a_failed_write() {
-    use outboard_core::rpc::Transport as _;
-    let greeting = raw::Frame::new(raw::SETTINGS, 0, 0, []).encode();
-    let mut head = vec![0x88];
-    head.extend(raw::header_block(&[("content-type", "application/grpc")]));
-    let mut answer = raw::Frame::new(raw::HEADERS, 4, 1, head).encode();
-    answer.extend(raw::Frame::new(raw::DATA, 0, 1, &framed(b"last words")[..]).encode());
-    let trailers = raw::header_block(&[("grpc-status", "0")]);
-    answer.extend(raw::Frame::new(raw::HEADERS, 5, 1, trailers).encode());
-    let peer = ClosingPeer {
-        greeting: greeting.into(),
-        answer: answer.into(),
-        writes: 0,
-        reader: None,
-    };
-    let (runtime, executor) = TestRuntime::on_this_thread();
-    let config = ConnectionConfig::default();
-    let connection = outboard_transport_h2::H2::new().connect(&runtime, Box::new(peer), config);
-    run(executor.run(async {
-        let mut first = connection.unary(CallHead::new("/a.B/C"), out("x"));
-        std::future::poll_fn(|cx| {
-            assert!(first.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        // Lets the connection's task make the first write.
-        for _ in 0..10 {
-            futures_yield().await;
-        }
-        let error = unary(&*connection).await.expect_err("not sent");
-        assert!(error.is_connection_lost(), "{error}");
-        assert_eq!(first.await.expect("answered").message, "last words");
-    }));
-}
-
-/// Lets the other tasks of this thread run.
-async fn futures_yield() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -2,12 +2,11 @@
 
 mod support;
 
-use outboard_core::rpc::limits::{MAX_METADATA_ENTRIES, MAX_METADATA_SIZE, MAX_STATUS_MESSAGE};
 use outboard_core::rpc::{CallHead, Code, Connection, ConnectionConfig, Metadata, Status};
 use support::pipe::End;
 use support::raw::{self, Frame};
 use support::service::out;
-use support::{PairBuilder, pair, run};
+use support::{PairBuilder, run};
 
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
@@ -25,29 +24,6 @@ async fn works(connection: &dyn Connection) {
     assert_eq!(call.await.expect("an answer").message, "next");
 }
 
-#[test]
-fn a_text_of_1_mib_arrives_whole_and_a_longer_one_is_cut_by_its_sender() {
-    run(async {
-        let pair = pair();
-        for unit in ["\u{1f608}", "text"] {
-            let text = unit.repeat(MAX_STATUS_MESSAGE / 4);
-            let status = fail_with(&*pair.connection, &text).await;
-            assert_eq!(status.code(), Code::Aborted);
-            assert!(status.message() == text);
-            works(&*pair.connection).await;
-
-            let text = unit.repeat(5_000_000 / 4);
-            let status = fail_with(&*pair.connection, &text).await;
-            assert_eq!(status.code(), Code::Aborted);
-            let (kept, note) = status.message().rsplit_once('…').expect("a note");
-            assert!(text.starts_with(kept));
-            let missing = text.len() - kept.len();
-            assert_eq!(note, format!(" [{missing} of 5000000 bytes left out]"));
-            works(&*pair.connection).await;
-        }
-    });
-}
-
 fn entries(count: usize, size: usize) -> Metadata {
     let mut metadata = Metadata::new();
     for n in 0..count {
@@ -57,41 +33,6 @@ fn entries(count: usize, size: usize) -> Metadata {
             .expect("valid");
     }
     metadata
-}
-
-#[test]
-fn metadata_up_to_the_limit_arrives_and_more_fails_its_call_alone() {
-    run(async {
-        let pair = pair();
-        let overhead = "x-0000-bin".len() + 32;
-        let fits = [
-            entries(1, MAX_METADATA_SIZE - overhead),
-            entries(
-                MAX_METADATA_ENTRIES,
-                MAX_METADATA_SIZE / MAX_METADATA_ENTRIES - overhead,
-            ),
-        ];
-        for metadata in fits {
-            let mut head = CallHead::new("/test.Echo/Metadata");
-            head.metadata = metadata.clone();
-            let reply = pair.connection.unary(head, out("x")).await;
-            let reply = reply.expect("an answer");
-            assert!(reply.headers == metadata && reply.trailers == metadata);
-        }
-        let too_much = [
-            entries(1, MAX_METADATA_SIZE),
-            entries(MAX_METADATA_ENTRIES + 1, 0),
-        ];
-        for metadata in too_much {
-            let mut head = CallHead::new("/test.Echo/Metadata");
-            head.metadata = metadata;
-            let refused = pair.connection.unary(head, out("x")).await;
-            let refused = refused.expect_err("too much");
-            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
-            assert!(refused.message().contains("limit"), "{refused}");
-            works(&*pair.connection).await;
-        }
-    });
 }
 
 #[test]

@@ -10,54 +10,17 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use outboard_core::rpc::{Call, CallHead, MessageStream, Status, Transport as _};
+use outboard_core::rpc::CallHead;
 use outboard_transport_h2::H2;
 use support::raw::{self, framed};
-use support::service::{next, out};
-use support::{Event, Pair, PairBuilder, TestRuntime, pair, pipe, run, service};
-
-async fn collect(call: &mut Box<dyn Call>) -> Result<Vec<Bytes>, Status> {
-    let mut all = Vec::new();
-    while let Some(message) = next(call).await {
-        all.push(message?);
-    }
-    Ok(all)
-}
+use support::service::out;
+use support::{Event, Pair, PairBuilder, TestRuntime, run};
 
 async fn echo(pair: &Pair, text: &str) {
     let call = pair
         .connection
         .unary(CallHead::new("/test.Echo/Echo"), out(text));
     assert_eq!(call.await.expect("the connection lives").message, text);
-}
-
-/// Opens a call that is answered with this many messages and waits for its headers only.
-async fn paused(pair: &Pair, method: &str, count: u32) -> Box<dyn Call> {
-    let request = stream::iter([Ok(out(count.to_string()))]);
-    let head = CallHead::new(format!("/test.Echo/{method}"));
-    let mut call = pair.connection.open(head, Box::pin(request));
-    poll_fn(|cx| call.poll_headers(cx).map(|headers| headers.cloned()))
-        .await
-        .expect("headers");
-    call
-}
-
-#[test]
-fn a_paused_reader_of_small_messages_keeps_its_connection() {
-    run(async {
-        let pair = pair();
-        let mut calls = Vec::new();
-        for _ in 0..4 {
-            calls.push(paused(&pair, "Count", 10_000).await);
-        }
-        // Answered after all that was sent before: 10,000 messages of 45 bytes fit the window.
-        echo(&pair, "in between").await;
-        for mut call in calls {
-            let all = collect(&mut call).await.expect("ends well");
-            assert_eq!(all.len(), 10_000);
-            assert_eq!(all[9_999], format!("{:040}", 9_999));
-        }
-    });
 }
 
 #[test]
@@ -92,74 +55,6 @@ fn a_paused_reader_holds_no_more_than_its_window() {
 }
 
 #[test]
-fn paused_readers_do_not_stall_a_sibling() {
-    run(async {
-        const READERS: usize = 64;
-        // 4 MiB each: more than a stream's window.
-        const BLOCKS: u32 = 256;
-        let pair = pair();
-        let mut calls = Vec::new();
-        for _ in 0..READERS {
-            calls.push(paused(&pair, "Blocks", BLOCKS).await);
-        }
-        let large = vec![1; 1 << 20];
-        for _ in 0..3 {
-            let call = pair
-                .connection
-                .unary(CallHead::new("/test.Echo/Echo"), out(&large));
-            assert_eq!(call.await.expect("an answer").message.len(), large.len());
-        }
-        drop(calls);
-        // What the abandoned calls held is free again.
-        let mut calls = Vec::new();
-        for _ in 0..READERS {
-            calls.push(paused(&pair, "Blocks", BLOCKS).await);
-        }
-        echo(&pair, "still there").await;
-    });
-}
-
-/// Both sides send more than pipe, windows and buffers hold, and read only what they must.
-fn both_ways(capacity: usize, messages: usize, size: usize) {
-    run(async {
-        let builder = PairBuilder {
-            capacity,
-            ..PairBuilder::default()
-        };
-        let pair = builder.build();
-        let calls = (0..4).map(|_| {
-            let payload = vec![3; size];
-            let requests: MessageStream =
-                Box::pin(stream::iter(0..messages).map(move |_| Ok(out(&payload))));
-            let mut call = pair
-                .connection
-                .open(CallHead::new("/test.Echo/Each"), requests);
-            async move { collect(&mut call).await }
-        });
-        for all in join_all(calls).await {
-            let all = all.expect("ends well");
-            assert_eq!(all.len(), messages);
-            assert!(all.iter().all(|message| message.len() == size));
-        }
-    });
-}
-
-#[test]
-fn both_sides_write_through_a_pipe_of_one_byte() {
-    both_ways(1, 5, 700);
-}
-
-#[test]
-fn both_sides_write_through_a_pipe_of_seven_bytes() {
-    both_ways(7, 20, 1_500);
-}
-
-#[test]
-fn both_sides_write_more_than_everything_holds() {
-    both_ways(4096, 60, 100_000);
-}
-
-#[test]
 fn a_window_smaller_than_a_message_only_slows_it() {
     run(async {
         let builder = PairBuilder {
@@ -172,28 +67,6 @@ fn a_window_smaller_than_a_message_only_slows_it() {
             .connection
             .unary(CallHead::new("/test.Echo/Echo"), out(&large));
         assert!(call.await.expect("an answer").message == large);
-    });
-}
-
-#[test]
-fn a_burst_of_cancellations_does_not_look_like_an_attack() {
-    run(async {
-        let pair = pair();
-        for _ in 0..10 {
-            let calls = (0..300).map(|_| {
-                pair.connection
-                    .unary(CallHead::new("/test.Echo/Hang"), out("x"))
-            });
-            let mut calls = join_all(calls);
-            // Sends all of them, and takes all back before the server has looked.
-            poll_fn(|cx| {
-                assert!(std::pin::Pin::new(&mut calls).poll(cx).is_pending());
-                Poll::Ready(())
-            })
-            .await;
-            drop(calls);
-        }
-        echo(&pair, "friends").await;
     });
 }
 
@@ -269,51 +142,6 @@ fn stream_errors_do_not_add_up_to_a_lost_connection() {
         let data = raw::Frame::find(&mut end, &[raw::DATA], stream).await;
         assert_eq!(data.expect("an answer").payload, framed(b"x"));
     });
-}
-
-/// How many writes client and server make for `rounds` times `callers` calls at once, with caller,
-/// client and server on one thread.
-fn count_writes(rounds: usize, callers: usize) -> (usize, usize) {
-    // A turn of a connection ends by time, too, and everything is slow here.
-    let (runtime, executor) = TestRuntime::without_time();
-    let (near, far) = pipe(1 << 20);
-    let (client, server) = (near.write_count(), far.write_count());
-    let (_echo, router) = service::router();
-    let config = support::ServerConfig::default();
-    let _serving = H2::new().serve(&runtime, Box::new(far), router, config);
-    let config = outboard_core::rpc::ConnectionConfig::default();
-    let connection = H2::new().connect(&runtime, Box::new(near), config);
-    let call = || async {
-        let calls = (0..callers)
-            .map(|_| connection.unary(CallHead::new("/test.Echo/Echo"), out([5; 2000])));
-        for reply in join_all(calls).await {
-            reply.expect("an answer");
-        }
-    };
-    run(executor.run(async {
-        // Settings and their acknowledgements come with the first calls.
-        for _ in 0..10 {
-            call().await;
-        }
-        let before = (client.get(), server.get());
-        for _ in 0..rounds {
-            call().await;
-        }
-        (client.get() - before.0, server.get() - before.1)
-    }))
-}
-
-#[test]
-fn a_call_and_its_answer_take_one_write_each() {
-    assert_eq!(count_writes(100, 1), (100, 100));
-}
-
-#[test]
-fn what_is_ready_together_leaves_together() {
-    // A write holds 64 KiB at most; 50 calls of 2 kB are twice that.
-    let (client, server) = count_writes(10, 50);
-    assert!(client <= 20, "client: {client}");
-    assert!(server <= 20, "server: {server}");
 }
 
 #[test]

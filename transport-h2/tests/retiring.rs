@@ -182,22 +182,3 @@ fn a_peer_is_heard_of_once_it_has_sent_something() {
         silent.closed().await;
     });
 }
-
-#[test]
-fn a_lost_connection_says_so_before_anybody_knows_why() {
-    run(async {
-        let config = ConnectionConfig {
-            lost: Some(Arc::new(|_| Box::pin(std::future::pending()))),
-            ..ConnectionConfig::default()
-        };
-        let (connection, end) = raw::client_and_end(config);
-        assert!(!connection.is_retiring());
-        drop(end);
-        connection.retiring().await;
-        assert!(connection.is_retiring());
-        let mut closed = connection.closed();
-        assert!(poll_once(&mut closed).await.is_none());
-        let taken = connection.try_open(head(), Box::pin(futures_util::stream::empty()));
-        assert!(taken.is_err(), "another connection can have the call");
-    });
-}

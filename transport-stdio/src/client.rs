@@ -1,18 +1,22 @@
 //! Calls of this side.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outboard_core::rpc::guard::{Deadline, Whose};
-use outboard_core::rpc::{Call, CallHead, MessageStream, Metadata, OutMessage, Reply, Status};
+use outboard_core::rpc::calling::{self, Answer, Begin, CallingStream, StreamingCall};
+use outboard_core::rpc::guard::Deadline;
+use outboard_core::rpc::{
+    Call, CallHead, MessageStream, Metadata, OutMessage, Pump, Reply, Single, Status,
+};
+use outboard_core::rt::SharedRuntime;
 
-use crate::pump::{RequestPump, poll_messages, tell_panic};
-use crate::session::{Session, State, Wait, drop_foreign};
+use crate::pump::{RequestOutlet, RequestTask};
+use crate::session::Wait;
 use crate::wakers::Clones;
 use crate::wire::{Key, Taken};
+use crate::{Session, State};
 
 /// Where calls go.
 #[derive(Clone, Debug)]
@@ -20,23 +24,6 @@ pub(crate) struct Target {
     pub(crate) session: Arc<Session>,
     pub(crate) connection: u64,
     pub(crate) channel: u32,
-}
-
-impl Target {
-    fn deadline(&self, head: &CallHead) -> (Deadline, Option<Duration>) {
-        if head.timeout.is_none() && head.deadline.is_none() {
-            return (Deadline::default(), None);
-        }
-        let runtime = &self.session.runtime;
-        let now = runtime.now();
-        let at = head.deadline_from(now);
-        let timeout = at.map(|at| at.saturating_duration_since(now));
-        (Deadline::new(runtime.as_ref(), at), timeout)
-    }
-}
-
-fn too_late() -> Status {
-    Status::deadline_exceeded("the deadline passed before the call was done")
 }
 
 /// A call that is in progress on the wire; dropping it cancels.
@@ -62,95 +49,65 @@ impl Drop for Live {
 }
 
 /// A unary call.
-pub(crate) struct Unary {
+pub(crate) type Unary = calling::Unary<Start>;
+
+/// What a unary call begins with.
+pub(crate) struct Start {
     target: Target,
-    deadline: Deadline,
-    step: Step,
+    parts: Option<Box<(CallHead, OutMessage)>>,
 }
 
-enum Step {
-    Start(Box<(CallHead, OutMessage)>),
-    Wait(Live),
-    Over,
+pub(crate) fn unary(target: Target, head: CallHead, message: OutMessage) -> Unary {
+    let deadline = Deadline::of(target.session.runtime.as_ref(), &head);
+    let parts = Some(Box::new((head, message)));
+    Unary::new(Start { target, parts }, deadline)
 }
 
-impl Unary {
-    pub(crate) fn new(target: Target, head: CallHead, message: OutMessage) -> Self {
-        Self {
-            target,
-            deadline: Deadline::default(),
-            step: Step::Start(Box::new((head, message))),
-        }
+impl Begin for Start {
+    type Stream = Answers;
+
+    fn runtime(&self) -> &SharedRuntime {
+        &self.target.session.runtime
     }
-}
 
-impl Future for Unary {
-    type Output = Result<Reply<Bytes>, Status>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let session = Arc::clone(&this.target.session);
-        if let Step::Start(_) = this.step {
-            // Clones of wakers are not free, and this is rare.
-            if session.with(|state| state.is_being_explained()) {
-                let mut closed = Clones::one(cx.waker());
-                let explained = session.with(|state| {
-                    !state.is_being_explained() || state.poll_closed(&mut closed).is_ready()
-                });
-                if !explained {
-                    return Poll::Pending;
-                }
-            }
-            let Step::Start(parts) = std::mem::replace(&mut this.step, Step::Over) else {
-                return Poll::Pending;
-            };
-            let (head, message) = *parts;
-            let (deadline, timeout) = this.target.deadline(&head);
-            this.deadline = deadline;
-            if timeout == Some(Duration::ZERO) {
-                return Poll::Ready(Err(too_late()));
-            }
-            let (connection, channel) = (this.target.connection, this.target.channel);
-            // One to wait for the answer, one to be woken by the stream of bytes.
-            let mut waker = Clones::two(cx.waker());
-            let opened = session.with(|state| {
-                let key = state.open(connection, channel, &head, timeout, Some(message), true)?;
-                state.count_unary(true);
-                state.wait_for_reply(key, &mut waker);
-                state.kick();
-                Ok(key)
+    fn poll_begin(
+        &mut self,
+        left: Option<Duration>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answers, Status>> {
+        let session = &self.target.session;
+        // Clones of wakers are not free, and this is rare.
+        if session.with(|state| state.is_being_explained()) {
+            let mut closed = Clones::one(cx.waker());
+            let explained = session.with(|state| {
+                !state.is_being_explained() || state.poll_closed(&mut closed).is_ready()
             });
-            let key = match opened {
-                Ok(key) => key,
-                Err(status) => return Poll::Ready(Err(status)),
-            };
-            let target = this.target.clone();
-            let unary = true;
-            this.step = Step::Wait(Live { target, key, unary });
-            if this.deadline.poll_over(cx).is_ready() {
-                this.step = Step::Over;
-                return Poll::Ready(Err(too_late()));
+            if !explained {
+                return Poll::Pending;
             }
-            return Poll::Pending;
         }
-        let Step::Wait(live) = &this.step else {
-            // Polled again after its end, against the rules of futures.
+        let Some(parts) = self.parts.take() else {
             return Poll::Pending;
         };
-        let key = live.key;
-        let mut reply = session.with(|state| take_reply(state, key));
-        // Mostly it is there, since the call was woken for it: no need of wakers.
-        if reply.is_none() {
-            let mut waker = Clones::two(cx.waker());
-            reply = session.with(|state| state.poll_reply(key, &mut waker, take_reply));
-        }
-        let result = match reply {
-            Some(result) => result,
-            None if this.deadline.poll_over(cx).is_ready() => Err(too_late()),
-            None => return Poll::Pending,
-        };
-        this.step = Step::Over;
-        Poll::Ready(result)
+        let (head, message) = *parts;
+        let (connection, channel) = (self.target.connection, self.target.channel);
+        // One to wait for the answer, one to be woken by the stream of bytes.
+        let mut waker = Clones::two(cx.waker());
+        let opened = session.with(|state| {
+            let key = state.open(connection, channel, &head, left, Some(message), true)?;
+            state.count_unary(true);
+            state.wait_for_reply(key, &mut waker);
+            state.kick();
+            Ok(key)
+        });
+        Poll::Ready(opened.map(|key| {
+            let live = Live {
+                target: self.target.clone(),
+                key,
+                unary: true,
+            };
+            Answers::new(live, true)
+        }))
     }
 }
 
@@ -164,226 +121,201 @@ fn take_reply(state: &mut State, key: Key) -> Option<Result<Reply<Bytes>, Status
         Ok(trailers) => trailers.clone(),
         Err(status) => return Some(Err(status.clone())),
     };
-    let first = state.mux.take_message(key);
-    let second = state.mux.take_message(key);
-    Some(match (first, second) {
-        (Taken::Message(message), Taken::End | Taken::Pending) => Ok(Reply {
-            message,
-            headers: state.mux.take_headers(key),
-            trailers,
-        }),
-        (_, _) => Err(Status::internal(
-            "the other side answered a unary call with other than one message",
-        )),
-    })
+    let message = state.take_single(key, Single::response());
+    Some(message.map(|message| Reply {
+        message,
+        headers: state.mux.take_headers(key),
+        trailers,
+    }))
 }
 
-/// A streaming call.
-pub(crate) struct Streamed {
-    /// Of no use any more with an error, which is kept until it was told.
-    live: Result<Live, Option<Status>>,
-    /// The connection was lost before the call began, and why is being found out.
-    explaining: Option<Arc<Session>>,
-    deadline: Deadline,
+/// Starts a streaming call.
+pub(crate) fn open(target: Target, head: &CallHead, messages: MessageStream) -> Box<dyn Call> {
+    let session = Arc::clone(&target.session);
+    let deadline = Deadline::of(session.runtime.as_ref(), head);
+    match try_open(target, head, messages, &deadline) {
+        Ok(Some(answers)) => Box::new(StreamingCall::new(answers, deadline)),
+        Ok(None) => Box::new(StreamingCall::new(Explained(session), deadline)),
+        Err(status) => Box::new(StreamingCall::<Answers>::failed(status)),
+    }
+}
+
+/// `None` if the connection is lost, and why is being found out.
+fn try_open(
+    target: Target,
+    head: &CallHead,
+    messages: MessageStream,
+    deadline: &Deadline,
+) -> Result<Option<Answers>, Status> {
+    let session = Arc::clone(&target.session);
+    let left = deadline.left(session.runtime.as_ref())?;
+    // A message that is there already goes with the first frame; so does the end, and then
+    // nobody has to wait for more messages.
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut pump = Pump::requests(head.path.clone(), messages);
+    let mut first = None;
+    if pump.poll_pull::<RequestOutlet>(&mut cx).is_ready() {
+        first = pump.take_message();
+    }
+    if first.is_some() {
+        // What this finds is the pump's to send.
+        let _ = pump.poll_pull::<RequestOutlet>(&mut cx);
+    }
+    if let Some(status) = pump.take_failure() {
+        return Err(status);
+    }
+    let end = pump.is_at_end();
+    let opened: Result<_, Status> = session.with(|state| {
+        if state.is_being_explained() {
+            return Ok(None);
+        }
+        let (connection, channel) = (target.connection, target.channel);
+        let key = state.open(connection, channel, head, left, first, end)?;
+        // What is sent is sent by others: this function must not wait, nor fail.
+        state.wake_driver();
+        Ok(Some(key))
+    });
+    let Some(key) = opened? else {
+        return Ok(None);
+    };
+    if !end {
+        let sending = RequestTask::new(&session, key, pump);
+        session.runtime.spawn(Box::pin(sending));
+    }
+    let unary = false;
+    Ok(Some(Answers::new(Live { target, key, unary }, false)))
+}
+
+/// What is answered to a call.
+pub(crate) struct Answers {
+    live: Live,
+    /// Headers that have come with a message, until they are taken.
     headers: Option<Metadata>,
-    trailers: Option<Metadata>,
+    /// Whoever waits has been remembered, and nothing can have come since.
+    waits: bool,
 }
 
-impl Streamed {
-    pub(crate) fn open(target: Target, head: &CallHead, mut messages: MessageStream) -> Self {
-        let (deadline, timeout) = target.deadline(head);
-        let over = |status, explaining| Self {
-            live: Err(status),
-            explaining,
-            deadline: Deadline::default(),
-            headers: None,
-            trailers: None,
-        };
-        let failed = |status| over(Some(status), None);
-        if timeout == Some(Duration::ZERO) {
-            return failed(too_late());
-        }
-        // A message that is there already goes with the first frame; so does the end, and then
-        // nobody has to wait for more messages.
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut next = poll_messages(messages.as_mut(), &mut cx);
-        let mut first = None;
-        if let Ok(Poll::Ready(Some(Ok(_)))) = &next {
-            if let Ok(Poll::Ready(Some(Ok(message)))) = next {
-                first = Some(message);
-            }
-            next = poll_messages(messages.as_mut(), &mut cx);
-        }
-        let (second, end) = match next {
-            Ok(Poll::Pending) => (None, false),
-            Ok(Poll::Ready(None)) => (None, true),
-            Ok(Poll::Ready(Some(Ok(message)))) => (Some(message), false),
-            Ok(Poll::Ready(Some(Err(status)))) => return failed(status),
-            Err(panicked) => {
-                drop_foreign(messages);
-                return failed(tell_panic(Whose::Requests(&head.path), &panicked));
-            }
-        };
-        let session = Arc::clone(&target.session);
-        let opened = session.with(|state| {
-            if state.is_being_explained() {
-                return Ok(None);
-            }
-            let (connection, channel) = (target.connection, target.channel);
-            let key = state.open(connection, channel, head, timeout, first, end)?;
-            if let Some(message) = second
-                && let Err(error) = state.mux.send(key, message)
-            {
-                state.release(connection, key);
-                return Err(crate::session::status_of(error));
-            }
-            // What is sent is sent by others: this function must not wait, nor fail.
-            state.wake_driver();
-            Ok(Some(key))
-        });
-        let key = match opened {
-            Ok(Some(key)) => key,
-            Ok(None) => return over(None, Some(session)),
-            Err(status) => return failed(status),
-        };
-        if !end {
-            let pump = RequestPump::new(&session, key, head.path.clone(), messages);
-            session.runtime.spawn(Box::pin(pump));
-        }
-        let unary = false;
+impl Answers {
+    fn new(live: Live, waits: bool) -> Self {
         Self {
-            live: Ok(Live { target, key, unary }),
-            explaining: None,
-            deadline,
+            live,
             headers: None,
-            trailers: None,
+            waits,
         }
-    }
-
-    fn over(&mut self) {
-        self.live = Err(None);
-    }
-
-    /// Ready once nothing is to be found out any more.
-    fn poll_explained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(session) = &self.explaining {
-            let mut waker = Clones::one(cx.waker());
-            let status = session.with(|state| {
-                let closed = state.poll_closed(&mut waker);
-                closed.map(|()| state.closed.clone())
-            });
-            let Poll::Ready(status) = status else {
-                return Poll::Pending;
-            };
-            self.live = Err(status);
-            self.explaining = None;
-        }
-        Poll::Ready(())
     }
 }
 
-impl Call for Streamed {
-    fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
-        ready!(self.poll_explained(cx));
-        if self.headers.is_none() {
-            let live = match &self.live {
-                Ok(live) => live,
-                Err(Some(status)) => return Poll::Ready(Err(status.clone())),
-                Err(None) => {
-                    return Poll::Ready(Ok(self.headers.get_or_insert_default()));
-                }
-            };
-            let key = live.key;
-            let mut waker = Clones::one(cx.waker());
-            let came = live.target.session.with(|state| {
-                if state.mux.headers_of(key).is_some() {
-                    return Some(Ok(state.mux.take_headers(key)));
-                }
-                match state.mux.result(key) {
-                    Some(Ok(_)) => Some(Ok(Metadata::new())),
-                    Some(Err(status)) => Some(Err(status.clone())),
-                    None => match &state.closed {
-                        Some(status) => Some(Err(status.clone())),
-                        None => {
-                            state.wait(key, Wait::Read, &mut waker);
-                            None
-                        }
-                    },
-                }
-            });
-            match came {
-                Some(Ok(headers)) => self.headers = Some(headers),
-                Some(Err(status)) => return Poll::Ready(Err(status)),
-                None if self.deadline.poll_over(cx).is_ready() => {
-                    return Poll::Ready(Err(too_late()));
-                }
-                None => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(self.headers.get_or_insert_default()))
+impl CallingStream for Answers {
+    fn runtime(&self) -> &SharedRuntime {
+        &self.live.target.session.runtime
     }
 
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
-        ready!(self.poll_explained(cx));
-        let live = match &mut self.live {
-            Ok(live) => live,
-            Err(status) => return Poll::Ready(status.take().map(Err)),
-        };
-        let key = live.key;
-        enum Next {
-            Message(Bytes, Option<Metadata>),
-            End(Result<Metadata, Status>),
-            Pending,
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        if self.headers.is_some() {
+            return Poll::Ready(Ok(()));
         }
-        let keep_headers = self.headers.is_none();
+        let key = self.live.key;
         let mut waker = Clones::one(cx.waker());
-        let next = live.target.session.with(|state| {
-            let taken = state.mux.take_message(key);
-            match taken {
-                Taken::Message(message) => {
-                    if state.mux.wants_transmit() {
-                        state.wake_driver();
-                    }
-                    let headers = keep_headers.then(|| state.mux.take_headers(key));
-                    Next::Message(message, headers)
+        self.live.target.session.with(|state| {
+            if state.mux.headers_of(key).is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            match (state.mux.result(key), &state.closed) {
+                (Some(Ok(_)), _) => Poll::Ready(Ok(())),
+                (Some(Err(status)), _) | (None, Some(status)) => Poll::Ready(Err(status.clone())),
+                (None, None) => {
+                    state.wait(key, Wait::Read, &mut waker);
+                    Poll::Pending
                 }
-                Taken::End | Taken::Pending => match (state.mux.result(key), &state.closed) {
-                    (Some(result), _) => Next::End(result.clone()),
-                    (None, Some(status)) => Next::End(Err(status.clone())),
-                    (None, None) => {
-                        state.wait(key, Wait::Read, &mut waker);
-                        Next::Pending
-                    }
-                },
+            }
+        })
+    }
+
+    fn take_headers(&mut self) -> Metadata {
+        let key = self.live.key;
+        self.headers.take().unwrap_or_else(|| {
+            let session = &self.live.target.session;
+            session.with(|state| state.mux.take_headers(key))
+        })
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        let key = self.live.key;
+        let mut waker = Clones::one(cx.waker());
+        let keeps = self.headers.is_none();
+        let mut headers = None;
+        let next = self.live.target.session.with(|state| {
+            if let Taken::Message(message) = state.mux.take_message(key) {
+                if state.mux.wants_transmit() {
+                    state.wake_driver();
+                }
+                if keeps {
+                    headers = Some(state.mux.take_headers(key));
+                }
+                return Poll::Ready(Answer::Message(message));
+            }
+            match (state.mux.result(key), &state.closed) {
+                (Some(ended), _) => Poll::Ready(Answer::End(ended.clone())),
+                (None, Some(status)) => Poll::Ready(Answer::End(Err(status.clone()))),
+                (None, None) => {
+                    state.wait(key, Wait::Read, &mut waker);
+                    Poll::Pending
+                }
             }
         });
-        match next {
-            Next::Message(message, headers) => {
-                self.headers = self.headers.take().or(headers);
-                Poll::Ready(Some(Ok(message)))
-            }
-            Next::End(Ok(trailers)) => {
-                if self.headers.is_none() {
-                    let session = &live.target.session;
-                    self.headers = Some(session.with(|state| state.mux.take_headers(key)));
-                }
-                self.trailers = Some(trailers);
-                self.over();
-                Poll::Ready(None)
-            }
-            Next::End(Err(status)) => {
-                self.over();
-                Poll::Ready(Some(Err(status)))
-            }
-            Next::Pending if self.deadline.poll_over(cx).is_ready() => {
-                self.over();
-                Poll::Ready(Some(Err(too_late())))
-            }
-            Next::Pending => Poll::Pending,
-        }
+        self.headers = self.headers.take().or(headers);
+        next
     }
 
-    fn trailers(&self) -> Option<&Metadata> {
-        self.trailers.as_ref()
+    fn poll_reply(
+        &mut self,
+        _single: &mut Single,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Reply<Bytes>, Status>> {
+        if std::mem::take(&mut self.waits) {
+            return Poll::Pending;
+        }
+        let (session, key) = (&self.live.target.session, self.live.key);
+        let mut reply = session.with(|state| take_reply(state, key));
+        // Mostly it is there, since the call was woken for it: no need of wakers.
+        if reply.is_none() {
+            let mut waker = Clones::two(cx.waker());
+            reply = session.with(|state| state.poll_reply(key, &mut waker, take_reply));
+        }
+        reply.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// A call that came when the connection was lost and why was being found out.
+struct Explained(Arc<Session>);
+
+impl Explained {
+    fn poll_closed(&self, cx: &Context<'_>) -> Poll<Status> {
+        let mut waker = Clones::one(cx.waker());
+        self.0.with(|state| {
+            if state.poll_closed(&mut waker).is_pending() {
+                return Poll::Pending;
+            }
+            let gone = || Status::connection_lost("the connection is closed");
+            Poll::Ready(state.closed.clone().unwrap_or_else(gone))
+        })
+    }
+}
+
+impl CallingStream for Explained {
+    fn runtime(&self) -> &SharedRuntime {
+        &self.0.runtime
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.poll_closed(cx).map(Err)
+    }
+
+    fn take_headers(&mut self) -> Metadata {
+        Metadata::new()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.poll_closed(cx).map(|status| Answer::End(Err(status)))
     }
 }

@@ -3,18 +3,19 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use outboard_core::rpc::{
-    Call, CallHead, Connection, ConnectionConfig, MessageStream, OutMessage, Reply, Router,
-    Serving, Status, SubChannels,
+    Call, CallHead, Channel, Connection, ConnectionConfig, DispenseFailure, MessageStream,
+    OutMessage, Reply, Router, Serving, Status, SubChannels,
 };
 use outboard_core::rt::BoxFuture;
 
-use crate::client::{Streamed, Target, Unary};
+use crate::Session;
+use crate::client::{self, Target};
 use crate::gate::Gate;
-use crate::session::{Drain, MAIN, Session, drop_foreign, own};
+use crate::session::{Drain, MAIN, drop_foreign, own};
 use crate::wakers::Clones;
 
 /// The calling side: of the session itself, or of one channel that the peer serves.
@@ -52,11 +53,30 @@ impl Connection for StdioConnection {
         head: CallHead,
         message: OutMessage,
     ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
-        Box::pin(Unary::new(self.target.clone(), head, message))
+        Box::pin(client::unary(self.target.clone(), head, message))
     }
 
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
-        Box::new(Streamed::open(self.target.clone(), &head, messages))
+        client::open(self.target.clone(), &head, messages)
+    }
+
+    fn is_retiring(&self) -> bool {
+        let mut waker = Clones::two(Waker::noop());
+        let retiring = self
+            .target
+            .session
+            .with(|state| state.poll_retiring(self.target.connection, &mut waker));
+        retiring.is_ready()
+    }
+
+    fn retiring(&self) -> BoxFuture<'static, ()> {
+        let target = self.target.clone();
+        Box::pin(poll_fn(move |cx| {
+            let mut waker = Clones::two(cx.waker());
+            target
+                .session
+                .with(|state| state.poll_retiring(target.connection, &mut waker))
+        }))
     }
 
     fn drain(&self) {
@@ -85,6 +105,19 @@ impl Connection for StdioConnection {
             target
                 .session
                 .with(|state| state.poll_calls_closed(target.connection, &mut waker))
+        }))
+    }
+
+    /// The names that are told are those of the main channel: a brokered one has none.
+    fn dispense(&self, name: &str) -> BoxFuture<'static, Result<Option<Channel>, DispenseFailure>> {
+        if !self.is_main() {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
+        let (session, name) = (Arc::clone(&self.target.session), name.to_owned());
+        Box::pin(poll_fn(move |cx| {
+            let mut waker = Clones::one(cx.waker());
+            let provided = session.with(|state| state.poll_provided(&name, &mut waker));
+            provided.map_ok(|()| None)
         }))
     }
 
@@ -130,17 +163,10 @@ impl StdioServing {
 
     fn stop(&self, abort: bool) {
         // The server is dropped outside the lock: it holds code of the user.
-        let server = self.session.with(|state| {
-            let ours = state
-                .servers
-                .get(&self.channel)
-                .is_some_and(|server| Arc::ptr_eq(server.gate(), &self.gate));
-            if ours {
-                state.servers.remove(&self.channel)
-            } else {
-                None
-            }
-        });
+        let (channel, gate) = (self.channel, &self.gate);
+        let server = self
+            .session
+            .with(|state| state.serving.remove(channel, gate));
         drop_foreign(server);
         self.gate.stop(abort);
         if abort {

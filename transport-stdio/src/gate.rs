@@ -1,9 +1,9 @@
 //! Whether a server takes more calls, and whether handlers of it still run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use outboard_core::lock::atomic::{AtomicBool, AtomicUsize, Ordering};
 use outboard_core::lock::{Mutex, Rank, assert_unlocked};
 
 use crate::wakers::Clones;
@@ -11,17 +11,21 @@ use crate::wakers::Clones;
 /// The handlers of one server and whether it takes more.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    running: AtomicUsize,
-    stopped: AtomicBool,
+    /// How many handlers run, each as one [`HANDLER`], and whether the server has [`STOPPED`]. In one
+    /// place, so that the later one of the stop and the end of the last handler knows that it is, by
+    /// the order of this alone: it wakes who waits for both.
+    state: AtomicUsize,
     aborted: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
 }
 
+const STOPPED: usize = 1;
+const HANDLER: usize = 2;
+
 impl Default for Gate {
     fn default() -> Self {
         Self {
-            running: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
+            state: AtomicUsize::new(0),
             aborted: AtomicBool::new(false),
             wakers: Mutex::new(Rank::Wakers, Vec::new()),
         }
@@ -34,8 +38,9 @@ impl Gate {
         if abort {
             self.aborted.store(true, Ordering::SeqCst);
         }
-        self.stopped.store(true, Ordering::SeqCst);
-        self.tell();
+        if self.state.fetch_or(STOPPED, Ordering::SeqCst) < HANDLER {
+            self.tell();
+        }
     }
 
     /// Whether calls in progress are to end.
@@ -47,7 +52,7 @@ impl Gate {
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut waker = Clones::one(cx.waker());
         let mut wakers = self.wakers.lock();
-        if self.stopped.load(Ordering::SeqCst) && self.running.load(Ordering::SeqCst) == 0 {
+        if self.state.load(Ordering::SeqCst) == STOPPED {
             return Poll::Ready(());
         }
         waker.remember_in(&mut wakers);
@@ -55,18 +60,17 @@ impl Gate {
     }
 
     pub(crate) fn running(&self) -> usize {
-        self.running.load(Ordering::SeqCst)
+        self.state.load(Ordering::SeqCst) / HANDLER
     }
 
+    /// The server has stopped and no handler runs.
     fn tell(&self) {
-        if self.stopped.load(Ordering::SeqCst) {
-            let wakers = {
-                let mut wakers = self.wakers.lock();
-                std::mem::take(&mut *wakers)
-            };
-            assert_unlocked("a waker");
-            wakers.into_iter().for_each(Waker::wake);
-        }
+        let wakers = {
+            let mut wakers = self.wakers.lock();
+            std::mem::take(&mut *wakers)
+        };
+        assert_unlocked("a waker");
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -76,7 +80,7 @@ pub(crate) struct Running(Arc<Gate>);
 
 impl Running {
     pub(crate) fn new(gate: &Arc<Gate>) -> Self {
-        gate.running.fetch_add(1, Ordering::SeqCst);
+        gate.state.fetch_add(HANDLER, Ordering::SeqCst);
         Self(Arc::clone(gate))
     }
 }
@@ -89,7 +93,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-        self.0.tell();
+        if self.0.state.fetch_sub(HANDLER, Ordering::SeqCst) == HANDLER | STOPPED {
+            self.0.tell();
+        }
     }
 }

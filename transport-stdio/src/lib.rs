@@ -13,6 +13,8 @@ mod connection;
 mod driver;
 mod gate;
 mod handler;
+#[cfg(all(test, outboard_model))]
+mod models;
 mod pump;
 mod server;
 mod session;
@@ -33,9 +35,11 @@ pub use outboard_core::rt::Joined;
 use self::connection::{StdioConnection, StdioServing};
 use self::driver::Driver;
 use self::gate::Gate;
-use self::server::Server;
-use self::session::Session;
+use self::server::Servers;
 use self::wire::MuxConfig;
+
+type Session = session::Session<Servers>;
+type State = session::State<Servers>;
 
 /// The stdio transport.
 ///
@@ -128,11 +132,15 @@ impl Transport for Stdio {
     ) -> Arc<dyn Serving> {
         let session = self.session(runtime, io, config.max_message_size);
         let gate = Arc::new(Gate::default());
-        session.with(|state| {
-            state
-                .servers
-                .insert(0, Server::new(router, Arc::clone(&gate)));
+        let told = session.with(|state| {
+            // Before the driver runs, which sends them first of all.
+            let told = state.mux.tell_names(router.provided());
+            state.serving.insert(0, router, &gate);
+            told
         });
+        if !told {
+            tracing::debug!("the names of what is provided are too many, or too long, to be told");
+        }
         runtime.spawn(Box::pin(Driver::new(
             Arc::clone(&session),
             Spin::new(self.spin),

@@ -1,184 +1,227 @@
-//! Moving messages from a stream of them to the machine, as fast as it has room.
+//! What the stdio protocol offers to whoever sends the messages of a call.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
-use outboard_core::rpc::guard::{PANIC_TARGET, Panicked, Whose, catch_panic};
-use outboard_core::rpc::{MessageStream, OutMessage, Status};
+use outboard_core::rpc::guard::{PANIC_TARGET, Panicked, Whose};
+use outboard_core::rpc::{Gone, OutMessage, Outlet, Pump, Pumped, Status};
+use outboard_core::rt::SharedRuntime;
+use outboard_core::turn::Turn;
 
-use crate::session::{Session, Wait, drop_foreign, own, status_of};
+use crate::session::{Wait, own, status_of};
 use crate::wakers::Clones;
 use crate::wire::Key;
+use crate::{Session, State};
 
-/// How a stream of messages ended.
-pub(crate) enum Pumped {
-    Done,
-    Failed(Status),
-    Panicked(Panicked),
-    /// The call is over.
-    Gone,
-}
-
-/// Tells the log that code of the user's panicked, and gives the status of its call.
-pub(crate) fn tell_panic(whose: Whose<'_>, panicked: &Panicked) -> Status {
+/// Tells the log that code of the user's panicked.
+pub(crate) fn tell_panic(whose: Whose<'_>, panicked: &Panicked) {
     let (Whose::Handler(path) | Whose::Requests(path)) = whose;
     let panic = panicked.message.as_str();
     tracing::error!(target: PANIC_TARGET, path, panic, "{whose} panicked");
-    panicked.status(whose)
 }
 
-type Messages<'a> = Pin<&'a mut (dyn Stream<Item = Result<OutMessage, Status>> + Send)>;
-
-/// The next message of a stream that is not ours, or its panic. It must not be polled again then.
-pub(crate) fn poll_messages(
-    messages: Messages<'_>,
-    cx: &mut Context<'_>,
-) -> Result<Poll<Option<Result<OutMessage, Status>>>, Panicked> {
-    catch_panic(|| messages.poll_next(cx))
+/// The sending direction of a stream. A message that was sent is given to the machine with what
+/// comes next, under the same lock.
+pub(crate) struct Direction {
+    pub(crate) session: Arc<Session>,
+    pub(crate) key: Key,
+    held: Option<OutMessage>,
+    /// It is used in the connection's task, which writes for all calls together.
+    pub(crate) in_driver: bool,
 }
 
-/// How many messages are moved before other tasks get their turn (a guess: some microseconds of
-/// work).
-const BUDGET: usize = 256;
+impl Direction {
+    pub(crate) fn new(session: Arc<Session>, key: Key) -> Self {
+        Self {
+            session,
+            key,
+            held: None,
+            in_driver: false,
+        }
+    }
 
-/// Moves messages until there are no more or no room.
-pub(crate) fn poll_pump(
-    session: &Arc<Session>,
-    key: Key,
-    mut messages: Messages<'_>,
-    cx: &mut Context<'_>,
-) -> Poll<Pumped> {
-    let mut next = None;
-    for _ in 0..BUDGET {
-        let sent = next.take();
-        let mut waker = Clones::one(cx.waker());
-        let state = session.with(|state| {
-            if let Some(message) = sent
+    /// Gives the machine the message that was sent last and then does `work`, unless the call is
+    /// over, for one reason or other; then writes.
+    pub(crate) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut State, Key) -> Result<T, Gone>,
+    ) -> Result<T, Gone> {
+        let (key, in_driver) = (self.key, self.in_driver);
+        let held = &mut self.held;
+        self.session.with(|state| {
+            if let Some(message) = held.take()
                 && let Err(error) = state.mux.send(key, message)
             {
-                return Err(Pumped::Failed(status_of(error)));
+                fail(state, key, &status_of(error));
+                return Err(Gone);
             }
-            if state.closed.is_some() || !state.mux.is_sending(key) {
-                return Err(Pumped::Gone);
+            let done = work(state, key);
+            if !in_driver {
+                state.kick();
+            }
+            done
+        })
+    }
+
+    pub(crate) fn send(&mut self, message: OutMessage) {
+        debug_assert!(self.held.is_none(), "there was room");
+        self.held = Some(message);
+    }
+
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let mut waker = Clones::one(cx.waker());
+        let key = self.key;
+        let held = &mut self.held;
+        let in_driver = self.in_driver;
+        self.session.with(|state| {
+            if let Some(message) = held.take()
+                && let Err(error) = state.mux.send(key, message)
+            {
+                fail(state, key, &status_of(error));
+                return Poll::Ready(Err(Gone));
+            }
+            if is_over(state, key) {
+                return Poll::Ready(Err(Gone));
             }
             if state.mux.has_room(key) {
-                return Ok(true);
+                return Poll::Ready(Ok(()));
             }
             state.wait(key, Wait::Write, &mut waker);
-            state.kick();
-            // Writing may have made room, but the event for that has woken this task.
-            Ok(false)
-        });
-        match state {
-            Err(end) => return Poll::Ready(end),
-            Ok(false) => return Poll::Pending,
-            Ok(true) => {}
-        }
-        match poll_messages(messages.as_mut(), cx) {
-            Err(panicked) => return Poll::Ready(Pumped::Panicked(panicked)),
-            Ok(Poll::Ready(Some(Ok(message)))) => next = Some(message),
-            Ok(Poll::Ready(Some(Err(status)))) => return Poll::Ready(Pumped::Failed(status)),
-            Ok(Poll::Ready(None)) => return Poll::Ready(Pumped::Done),
-            Ok(Poll::Pending) => {
-                let over = session.with(|state| {
-                    // It may have ended while the messages were asked, and then nothing wakes.
-                    if state.closed.is_some() || !state.mux.is_sending(key) {
-                        return true;
-                    }
-                    // Woken also when the call ends.
-                    state.wait(key, Wait::Write, &mut waker);
-                    state.kick();
-                    false
-                });
-                if over {
-                    return Poll::Ready(Pumped::Gone);
-                }
-                return Poll::Pending;
+            if !in_driver {
+                // Writing may make room; the event for that wakes this task.
+                state.kick();
             }
+            Poll::Pending
+        })
+    }
+
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        let mut waker = Clones::one(cx.waker());
+        let over = self.with(|state, key| {
+            // It may have ended while the messages were asked, and then nothing wakes.
+            if is_over(state, key) {
+                return Err(Gone);
+            }
+            // Woken also when the call ends.
+            state.wait(key, Wait::Write, &mut waker);
+            Ok(())
+        });
+        match over {
+            Ok(()) => Poll::Pending,
+            Err(gone) => Poll::Ready(gone),
         }
     }
-    if let Some(message) = next {
-        let sent = session.with(|state| state.mux.send(key, message));
-        if let Err(error) = sent {
-            return Poll::Ready(Pumped::Failed(status_of(error)));
-        }
+
+    pub(crate) fn taken(&mut self) -> Result<(), Gone> {
+        self.with(|state, key| {
+            if is_over(state, key) {
+                Err(Gone)
+            } else {
+                Ok(())
+            }
+        })
     }
-    session.with(|state| state.kick());
-    cx.waker().wake_by_ref();
-    Poll::Pending
+}
+
+fn is_over(state: &State, key: Key) -> bool {
+    state.closed.is_some() || !state.mux.is_sending(key)
+}
+
+/// Ends the call as the side that this one is of it does that.
+fn fail(state: &mut State, key: Key, status: &Status) {
+    if key.is_ours() {
+        state.mux.cancel(key, own(status));
+    } else {
+        state.mux.fail(key, status);
+    }
+    state.kick();
+}
+
+/// The direction of the requests of a call of this side.
+pub(crate) struct RequestOutlet(Direction);
+
+impl Outlet for RequestOutlet {
+    fn runtime(&self) -> &SharedRuntime {
+        &self.0.session.runtime
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.0.poll_room(cx)
+    }
+
+    fn send(&mut self, message: OutMessage) -> Result<(), Status> {
+        self.0.send(message);
+        Ok(())
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        self.0.poll_idle(cx)
+    }
+
+    fn poll_taken(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        Poll::Ready(self.0.taken())
+    }
+
+    fn tell_panic(whose: Whose<'_>, panicked: &Panicked) {
+        tell_panic(whose, panicked);
+    }
 }
 
 /// The task that sends the messages of a call of this side.
-pub(crate) struct RequestPump {
-    session: Arc<Session>,
-    key: Key,
-    path: Cow<'static, str>,
-    /// Until they ended.
-    messages: Option<MessageStream>,
+pub(crate) struct RequestTask {
+    pump: Pump,
+    outlet: RequestOutlet,
+    is_over: bool,
 }
 
-impl RequestPump {
-    pub(crate) fn new(
-        session: &Arc<Session>,
-        key: Key,
-        path: Cow<'static, str>,
-        messages: MessageStream,
-    ) -> Self {
+impl RequestTask {
+    pub(crate) fn new(session: &Arc<Session>, key: Key, pump: Pump) -> Self {
         Self {
-            session: Arc::clone(session),
-            key,
-            path,
-            messages: Some(messages),
+            pump,
+            outlet: RequestOutlet(Direction::new(Arc::clone(session), key)),
+            is_over: false,
         }
     }
 
-    fn fail(&self, status: &Status) {
-        let (key, status) = (self.key, own(status));
-        self.session.with(|state| {
-            state.mux.cancel(key, status);
+    fn fail(&mut self, status: &Status) {
+        let Direction { session, key, .. } = &self.outlet.0;
+        let status = own(status);
+        session.with(|state| {
+            state.mux.cancel(*key, status);
             state.kick();
         });
     }
 }
 
-impl Future for RequestPump {
+impl Future for RequestTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let key = this.key;
-        let Some(messages) = &mut this.messages else {
-            return Poll::Ready(());
-        };
-        match poll_pump(&this.session, key, messages.as_mut(), cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Pumped::Gone) => {}
-            Poll::Ready(Pumped::Done) => this.session.with(|state| {
-                state.mux.end(key);
-                state.kick();
-            }),
-            Poll::Ready(Pumped::Failed(status)) => this.fail(&status),
-            Poll::Ready(Pumped::Panicked(panicked)) => {
-                this.fail(&tell_panic(Whose::Requests(&this.path), &panicked));
+        match ready!(this.pump.poll(&mut this.outlet, &mut Turn::new(), cx)) {
+            Pumped::All => {
+                let _over = this.outlet.0.with(|state, key| {
+                    state.mux.end(key);
+                    Ok(())
+                });
             }
+            Pumped::Failed(status) => this.fail(&status),
+            Pumped::Gone => {}
         }
-        drop_foreign(this.messages.take());
+        this.is_over = true;
         Poll::Ready(())
     }
 }
 
-/// A pump that is dropped before its end, by a runtime that shuts down, ends its call: the rest of
+/// A task that is dropped before its end, by a runtime that shuts down, ends its call: the rest of
 /// the messages will not come.
-impl Drop for RequestPump {
+impl Drop for RequestTask {
     fn drop(&mut self) {
-        if let Some(messages) = self.messages.take() {
-            self.fail(&Status::unavailable(
-                "the task that sends the requests was dropped before it had sent all of them",
-            ));
-            drop_foreign(messages);
+        let Direction { session, .. } = &self.outlet.0;
+        // What the call is told of the end of the connection says more.
+        if !self.is_over && session.with(|state| state.closed.is_none()) {
+            self.fail(&Pump::dropped());
         }
     }
 }

@@ -8,6 +8,9 @@
 
 mod after;
 mod caller;
+mod exchange;
+mod io;
+mod naming;
 mod waiting;
 mod writing;
 
@@ -18,28 +21,46 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rpc::{CallHead, Keepalive, LostHook, Metadata, OutMessage, Router, Status};
+use outboard_core::rpc::{CallHead, Keepalive, LostHook, Metadata, OutMessage, Status};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
 use self::after::Aside;
 pub(crate) use self::after::{Note, drop_foreign, own};
+pub(crate) use self::exchange::{Step, exchange};
 pub(crate) use self::waiting::Wait;
 use self::waiting::{Waiter, waiter};
-use crate::gate::Gate;
-use crate::server::{Job, Server};
 use crate::wakers::{IoWaker, Shared};
-use crate::wire::{CallStart, Event, Key, Mux, MuxConfig, OpenError, OutBuf, SendError, close};
+use crate::wire::{
+    CallStart, Event, Key, Mux, MuxConfig, Offer, OpenError, OutBuf, SendError, close,
+};
 
-#[derive(Debug)]
-pub(crate) struct Session {
+/// What answers the calls of the peer: a session keeps it and knows no more of it than this.
+pub(crate) trait Serves: Default + Send + 'static {
+    /// The peer has made a call. Runs under the lock.
+    fn offered(state: &mut State<Self>, key: Key, offer: Offer);
+
+    /// Whether calls wait for their handlers to be started.
+    fn has_work(&self) -> bool;
+
+    /// Whether nothing waits for its handler, and no handler runs.
+    fn is_idle(&self) -> bool;
+
+    /// What was put aside of it before is joined by more.
+    fn append(&mut self, more: Self);
+
+    /// It is of no more use. Runs after the lock.
+    fn dispose(self);
+}
+
+pub(crate) struct Session<S> {
     pub(crate) runtime: SharedRuntime,
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
 }
 
 /// The number of the main connection among a session's connections.
 pub(crate) const MAIN: u64 = 0;
 
-pub(crate) struct State {
+pub(crate) struct State<S> {
     pub(crate) io: Option<BoxByteStream>,
     pub(crate) mux: Mux,
     out: OutBuf,
@@ -60,7 +81,7 @@ pub(crate) struct State {
     pub(crate) has_read: bool,
     ours: Vec<Waiter>,
     theirs: Vec<Waiter>,
-    pub(crate) servers: BTreeMap<u32, Server>,
+    pub(crate) serving: S,
     pub(crate) connections: BTreeMap<u64, Calls>,
     next_connection: u64,
     pub(crate) drain: Option<Drain>,
@@ -74,9 +95,10 @@ pub(crate) struct State {
     /// Closed by a drain, which tells nothing; an abort may still say why to later calls.
     closed_by_drain: bool,
     closed_wakers: Vec<Waker>,
-    pub(crate) jobs: Vec<Job>,
+    /// Who waits for the peer's names.
+    naming: Vec<Waker>,
     wakes: Vec<Waker>,
-    aside: Option<Box<Aside>>,
+    aside: Option<Box<Aside<S>>>,
     /// Of no more use. Dropping a waker may drop its task, which may hold calls of this session.
     old_wakers: Vec<Waker>,
 }
@@ -99,7 +121,15 @@ pub(crate) struct Calls {
     wakers: Vec<Waker>,
 }
 
-impl std::fmt::Debug for State {
+impl<S> std::fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> std::fmt::Debug for State<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State")
             .field("closed", &self.closed)
@@ -107,7 +137,7 @@ impl std::fmt::Debug for State {
     }
 }
 
-impl Session {
+impl<S: Serves> Session<S> {
     pub(crate) fn new(runtime: SharedRuntime, io: BoxByteStream, config: MuxConfig) -> Self {
         let now = runtime.now();
         Self {
@@ -128,7 +158,7 @@ impl Session {
                     has_read: false,
                     ours: Vec::new(),
                     theirs: Vec::new(),
-                    servers: BTreeMap::new(),
+                    serving: S::default(),
                     connections: BTreeMap::from([(MAIN, Calls::default())]),
                     next_connection: MAIN + 1,
                     drain: None,
@@ -138,7 +168,7 @@ impl Session {
                     closed: None,
                     closed_by_drain: false,
                     closed_wakers: Vec::new(),
-                    jobs: Vec::new(),
+                    naming: Vec::new(),
                     wakes: Vec::new(),
                     aside: None,
                     old_wakers: Vec::new(),
@@ -146,31 +176,14 @@ impl Session {
             ),
         }
     }
-
-    /// Registers a server for a channel of this side.
-    pub(crate) fn serve(&self, channel: u32, router: Arc<Router>) -> Result<Arc<Gate>, Status> {
-        // Outside, so that a router that is refused is dropped after the lock.
-        let mut offered = Some(router);
-        self.with(|state| {
-            if let Some(status) = state.gone() {
-                return Err(status);
-            }
-            if state.servers.contains_key(&channel) {
-                return Err(Status::already_exists(format!(
-                    "channel {channel} is being served already; take another id"
-                )));
-            }
-            let gate = Arc::new(Gate::default());
-            if let Some(router) = offered.take() {
-                let server = Server::new(router, Arc::clone(&gate));
-                state.servers.insert(channel, server);
-            }
-            Ok(gate)
-        })
-    }
 }
 
-impl State {
+/// What calls fail with that come after a drain.
+fn drained() -> Status {
+    Status::connection_lost("this side has closed the connection")
+}
+
+impl<S: Serves> State<S> {
     /// Whether the connection is lost and the hook is yet to explain it.
     pub(crate) fn is_being_explained(&self) -> bool {
         self.lost.is_some() && self.closed.is_none()
@@ -212,9 +225,7 @@ impl State {
             return Err(status.clone());
         }
         if calls.draining {
-            return Err(Status::unavailable(
-                "the connection is draining and takes no more calls",
-            ));
+            return Err(drained());
         }
         let start = CallStart {
             path: head.path.clone(),
@@ -228,7 +239,9 @@ impl State {
             .open(start, message, end)
             .map_err(|error| match error {
                 OpenError::Message(error) => status_of(error),
-                OpenError::GoingAway | OpenError::Closed => Status::unavailable(error.to_string()),
+                OpenError::GoingAway | OpenError::Closed => {
+                    Status::connection_lost(error.to_string())
+                }
                 OpenError::PathTooLong(_) | OpenError::Metadata(_) => {
                     Status::resource_exhausted(error.to_string())
                 }
@@ -252,7 +265,7 @@ impl State {
         if let Some(calls) = self.connections.get_mut(&connection) {
             calls.live = calls.live.saturating_sub(1);
             if calls.draining && calls.live == 0 && connection != MAIN {
-                calls.closed = Some(Status::unavailable("the connection was drained"));
+                calls.closed = Some(drained());
                 self.wakes.append(&mut calls.wakers);
             }
         }
@@ -267,12 +280,12 @@ impl State {
             return;
         };
         calls.draining = true;
+        self.wakes.append(&mut calls.wakers);
         if connection == MAIN {
             self.drain.get_or_insert(Drain::Ours);
             self.wake_driver();
         } else if calls.live == 0 {
-            let status = Status::unavailable("the connection was drained");
-            calls.closed.get_or_insert(status);
+            calls.closed.get_or_insert_with(drained);
             self.wakes.append(&mut calls.wakers);
         }
     }
@@ -301,7 +314,7 @@ impl State {
     pub(crate) fn drain_events(&mut self) {
         while let Some(event) = self.mux.poll_event() {
             match event {
-                Event::Opened(key, offer) => self.offered(key, offer),
+                Event::Opened(key, offer) => S::offered(self, key, offer),
                 Event::Readable(key) => self.wake(key, Wait::Read),
                 Event::Writable(key) => self.wake(key, Wait::Write),
                 Event::Cancelled(key) => {
@@ -321,21 +334,27 @@ impl State {
                 Event::Unresponsive => self.lose(unresponsive(self.mux.keepalive())),
             }
         }
+        self.wake_for_names();
     }
 
     /// The connection is lost; the driver asks the hook and then closes.
     pub(crate) fn lose(&mut self, status: Status) {
         if self.lost.is_none() && self.closed.is_none() {
             self.lost = Some(status);
+            self.wake_for_retirement();
             self.wake_driver();
         }
+    }
+
+    /// Has those look again who wait for the connection to take no more calls.
+    pub(crate) fn wake_for_retirement(&mut self) {
+        self.wakes.append(&mut self.closed_wakers);
     }
 
     /// Closes for good after a drain.
     pub(crate) fn close_drained(&mut self) {
         if self.closed.is_none() {
-            let status = Status::connection_lost("the connection was drained and closed");
-            self.close(status);
+            self.close(drained());
             self.closed_by_drain = true;
         }
     }
@@ -356,12 +375,10 @@ impl State {
             }
         }
         self.closed = Some(status);
-        let servers = std::mem::take(&mut self.servers);
-        let jobs = std::mem::take(&mut self.jobs);
+        let serving = std::mem::take(&mut self.serving);
         let (hook, io) = (self.hook.take(), self.io.take());
         let aside = self.aside();
-        aside.servers.extend(servers);
-        aside.jobs.extend(jobs);
+        aside.serving.append(serving);
         aside.hook = hook;
         aside.io = io;
         for waiter in self.ours.iter_mut().chain(&mut self.theirs) {
@@ -373,6 +390,7 @@ impl State {
             self.wakes.append(&mut calls.wakers);
         }
         self.wakes.append(&mut self.closed_wakers);
+        self.wakes.append(&mut self.naming);
         self.driver_woken = false;
         self.wake_driver();
     }

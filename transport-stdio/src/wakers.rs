@@ -1,9 +1,9 @@
 //! Who is told that bytes can be read or written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
+use outboard_core::lock::atomic::{AtomicBool, Ordering};
 use outboard_core::lock::{Mutex, Rank};
 
 /// A waker of somebody else that can be passed on under a lock: its own code, which `clone` would
@@ -182,7 +182,7 @@ impl Wake for IoWaker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(outboard_model)))]
 mod tests {
     use std::sync::atomic::AtomicUsize;
 

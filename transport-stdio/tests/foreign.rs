@@ -3,22 +3,20 @@
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use async_executor::Executor;
 use bytes::Bytes;
 use futures_util::{AsyncWriteExt as _, stream};
 use outboard_core::rpc::{
-    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MessageStream, Metadata,
+    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MessageStream,
     MethodDescriptor, MethodKind, OutMessage, Reply, Router, ServerConfig, Service,
     ServiceDescriptor, Status, StreamReply, SubChannels, Transport,
 };
 use outboard_core::rt::BoxFuture;
 use outboard_transport_stdio::Stdio;
-use support::reactor::Lane;
+use support::reactor::{Side, ends, quiet};
 use support::service::{next, out, router};
 use support::{Pair, TestRuntime, pair, pipe, run};
 
@@ -34,15 +32,15 @@ fn in_time(work: impl FnOnce() + Send + 'static) {
         .expect("it neither hangs nor panics");
 }
 
-static NONE: ServiceDescriptor = ServiceDescriptor {
-    name: "test.Owner",
-    methods: &[MethodDescriptor {
-        name: "Own",
-        path: "/test.Owner/Own",
-        kind: MethodKind::Unary,
-    }],
-    file_descriptor_set: &[],
-};
+static NONE: ServiceDescriptor = ServiceDescriptor::new(
+    "test.Owner",
+    &[MethodDescriptor::new(
+        "Own",
+        "/test.Owner/Own",
+        MethodKind::Unary,
+    )],
+    &[],
+);
 
 /// A service, or what else a user hands over, that uses the connection when it is dropped.
 struct Owner(Arc<dyn Connection>);
@@ -139,10 +137,8 @@ fn a_hook_that_is_not_needed_may_own_a_client_of_the_same_session() {
                 let _owner = &owner;
                 Box::pin(async move { status })
             });
-            let config = ConnectionConfig {
-                lost: Some(lost),
-                ..ConnectionConfig::default()
-            };
+            let mut config = ConnectionConfig::default();
+            config.lost = Some(lost);
             channels.dial(id, config);
         }
     });
@@ -208,21 +204,18 @@ impl Wake for Owner {
 #[test]
 fn a_waker_may_use_the_session() {
     in_time(|| {
-        let (to_a, to_b) = (Lane::default(), Lane::default());
-        let (near, far) = Lane::joined(&to_a, &to_b);
-        let (b_rt, b) = TestRuntime::on_this_thread();
-        let (a_rt, a) = TestRuntime::on_this_thread();
+        let (near, far) = ends();
+        let (host, plugin) = (Side::new(&near), Side::new(&far));
         let (_echo, router) = router();
-        let serving = Stdio::new().serve(&b_rt, Box::new(far), router, ServerConfig::default());
-        let connection = Stdio::new().connect(&a_rt, Box::new(near), ConnectionConfig::default());
-        let settle = || {
-            for _ in 0..5 {
-                to_a.reactor_turn();
-                while a.try_tick() {}
-                to_b.reactor_turn();
-                while b.try_tick() {}
-            }
-        };
+        let serving = Stdio::new().serve(
+            &plugin.runtime,
+            Box::new(far),
+            router,
+            ServerConfig::default(),
+        );
+        let connection =
+            Stdio::new().connect(&host.runtime, Box::new(near), ConnectionConfig::default());
+        let settle = || quiet([&host, &plugin]);
         settle();
         let wakers = [meddler(&connection), meddler(&connection)];
         let contexts = || wakers.iter().map(Context::from_waker);
@@ -231,9 +224,8 @@ fn a_waker_may_use_the_session() {
         for mut cx in contexts() {
             assert!(call.as_mut().poll(&mut cx).is_pending());
         }
-        to_b.reactor_turn();
-        while b.try_tick() {}
-        to_a.reactor_turn();
+        plugin.turn();
+        host.watched.look();
         for mut cx in contexts() {
             if call.as_mut().poll(&mut cx).is_ready() {
                 break;
@@ -307,194 +299,4 @@ fn a_subscriber_of_logs_may_use_the_session() {
             "{status}"
         );
     });
-}
-
-/// Runs tasks as a runtime does that catches their panics.
-fn settle(tasks: &'static Executor<'static>) {
-    while catch_unwind(AssertUnwindSafe(|| tasks.try_tick())).unwrap_or(true) {}
-}
-
-#[test]
-fn a_request_stream_that_panics_fails_its_call_and_is_named() {
-    let (near, far) = pipe(10_000);
-    let (b_rt, b) = TestRuntime::on_this_thread();
-    let (a_rt, a) = TestRuntime::on_this_thread();
-    let (_echo, router) = router();
-    let _serving = Stdio::new().serve(&b_rt, Box::new(far), router, ServerConfig::default());
-    let connection = Stdio::new().connect(&a_rt, Box::new(near), ConnectionConfig::default());
-    let turn = || {
-        for _ in 0..10 {
-            settle(a);
-            settle(b);
-        }
-    };
-    turn();
-    // In its first poll, which `open` makes, and in a later one, which a task of the transport makes.
-    for late in [false, true] {
-        let mut polls = 0;
-        let requests = stream::poll_fn(move |cx| {
-            polls += 1;
-            if late && polls == 1 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            panic!("on purpose")
-        });
-        let mut call = connection.open(CallHead::new("/test.Echo/Collect"), Box::pin(requests));
-        turn();
-        let answer = call.poll_message(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(Some(Err(status))) = answer else {
-            panic!("late: {late}: the call hangs: {answer:?}");
-        };
-        assert_eq!(status.code(), Code::Internal);
-        assert_eq!(
-            status.message(),
-            "the caller's stream of requests to /test.Echo/Collect panicked: on purpose"
-        );
-    }
-    // The connection lives on.
-    let mut echo = connection.unary(CallHead::new("/test.Echo/Echo"), out("x"));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(echo.as_mut().poll(&mut cx).is_pending());
-    turn();
-    assert!(matches!(echo.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
-}
-
-/// Panics when it is dropped.
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("on purpose, in a drop");
-        }
-    }
-}
-
-#[test]
-fn a_request_stream_that_panics_when_it_is_dropped_takes_nothing_along() {
-    run(async {
-        let pair = pair();
-        let bomb = Bomb;
-        let mut polls = 0;
-        let requests = stream::poll_fn(move |cx| {
-            let _bomb = &bomb;
-            polls += 1;
-            if polls == 1 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(None)
-        });
-        let head = CallHead::new("/test.Echo/Collect");
-        let mut call = pair.connection.open(head, Box::pin(requests));
-        let answer = next(&mut call).await.expect("one answer");
-        assert_eq!(answer.expect("well"), "");
-        let echo = pair
-            .connection
-            .unary(CallHead::new("/test.Echo/Echo"), out("x"));
-        assert_eq!(echo.await.expect("well").message, "x");
-    });
-}
-
-struct Bombs;
-
-static BOMBS: ServiceDescriptor = ServiceDescriptor {
-    name: "test.Bombs",
-    methods: &[
-        MethodDescriptor {
-            name: "Unary",
-            path: "/test.Bombs/Unary",
-            kind: MethodKind::Unary,
-        },
-        MethodDescriptor {
-            name: "Stream",
-            path: "/test.Bombs/Stream",
-            kind: MethodKind::Bidirectional,
-        },
-    ],
-    file_descriptor_set: &[],
-};
-
-impl Service for Bombs {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        &BOMBS
-    }
-
-    fn unary(
-        &self,
-        _method: usize,
-        context: CallContext,
-        _message: Bytes,
-    ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
-        let bomb = Bomb;
-        Box::pin(std::future::poll_fn(move |_| {
-            let _bomb = &bomb;
-            if context.metadata.is_empty() {
-                Poll::Ready(Ok(Reply::new(out("done"))))
-            } else {
-                Poll::Pending
-            }
-        }))
-    }
-
-    fn streaming(
-        &self,
-        _method: usize,
-        _context: CallContext,
-        mut call: Box<dyn Call>,
-    ) -> BoxFuture<'static, Result<StreamReply, Status>> {
-        let bomb = Bomb;
-        Box::pin(async move {
-            let messages = stream::poll_fn(move |cx| {
-                let _bomb = &bomb;
-                let message = call.poll_message(cx);
-                message.map(|message| message.map(|message| message.map(out)))
-            });
-            Ok(StreamReply::new(Box::pin(messages)))
-        })
-    }
-}
-
-#[test]
-fn a_handler_that_panics_when_it_is_dropped_takes_nothing_along() {
-    let (near, far) = pipe(10_000);
-    let (b_rt, b) = TestRuntime::on_this_thread();
-    let (a_rt, a) = TestRuntime::on_this_thread();
-    let mut router = Router::new();
-    router.add(Arc::new(Bombs)).expect("the only one");
-    let router = Arc::new(router);
-    let _serving = Stdio::new().serve(&b_rt, Box::new(far), router, ServerConfig::default());
-    let connection = Stdio::new().connect(&a_rt, Box::new(near), ConnectionConfig::default());
-    let turn = || {
-        for _ in 0..10 {
-            settle(a);
-            settle(b);
-        }
-    };
-    turn();
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut metadata = Metadata::new();
-    metadata.insert("wait", "yes").expect("valid");
-    for _ in 0..2 {
-        // One that is done at once, one that is given up while it waits, and a stream.
-        let mut done = connection.unary(CallHead::new("/test.Bombs/Unary"), out(""));
-        let mut head = CallHead::new("/test.Bombs/Unary");
-        head.metadata = metadata.clone();
-        let mut waits = connection.unary(head, out(""));
-        let messages = stream::iter([Ok(out("1"))]);
-        let mut stream = connection.open(CallHead::new("/test.Bombs/Stream"), Box::pin(messages));
-        assert!(done.as_mut().poll(&mut cx).is_pending());
-        assert!(waits.as_mut().poll(&mut cx).is_pending());
-        turn();
-        let Poll::Ready(reply) = done.as_mut().poll(&mut cx) else {
-            panic!("it was answered before it was dropped");
-        };
-        assert_eq!(reply.expect("well").message, "done");
-        let first = stream.poll_message(&mut cx);
-        assert!(matches!(first, Poll::Ready(Some(Ok(_)))), "{first:?}");
-        assert!(matches!(stream.poll_message(&mut cx), Poll::Ready(None)));
-        drop(waits);
-        turn();
-    }
 }

@@ -6,95 +6,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use outboard_core::rpc::limits::{
-    MAX_METADATA_ENTRIES, MAX_METADATA_SIZE, MAX_STATUS_MESSAGE, METADATA_ENTRY_OVERHEAD,
-};
 use outboard_core::rpc::{
-    Call, CallContext, CallHead, Channel, Code, ConnectionConfig, MessageStream, Metadata,
-    MethodDescriptor, MethodKind, OutMessage, Reply, Router, ServerConfig, Service,
-    ServiceDescriptor, Status, StreamReply, Transport,
+    Call, CallContext, CallHead, Channel, Code, ConnectionConfig, Metadata, MethodDescriptor,
+    MethodKind, OutMessage, Reply, Router, ServerConfig, Service, ServiceDescriptor, Status,
+    StreamReply, Transport,
 };
 use outboard_core::rt::BoxFuture;
+use outboard_kit::metadata::of_size;
 use outboard_transport_stdio::Stdio;
 use outboard_transport_stdio::wire::MuxConfig;
 use support::service::{next, out};
-use support::{PairBuilder, TestRuntime, pair, pipe, run};
-
-/// Metadata that counts as this many bytes.
-fn of_size(size: usize) -> Metadata {
-    let mut metadata = Metadata::new();
-    let value = vec![7; size - METADATA_ENTRY_OVERHEAD - "k-bin".len()];
-    metadata.insert_bin("k-bin", value).expect("valid");
-    assert_eq!(metadata.size(), size);
-    metadata
-}
-
-fn of_entries(count: usize) -> Metadata {
-    let mut metadata = Metadata::new();
-    for number in 0..count {
-        metadata.insert("k", &number.to_string()).expect("valid");
-    }
-    metadata
-}
+use support::{PairBuilder, TestRuntime, pipe, run};
 
 fn head(path: &'static str, metadata: &Metadata) -> CallHead {
     let mut head = CallHead::new(path);
     head.metadata = metadata.clone();
     head
-}
-
-#[test]
-fn metadata_up_to_the_limit_goes_both_ways() {
-    run(async {
-        let pair = pair();
-        let sizes = [100, 14_000, 16_000, 60_000, 300_000, MAX_METADATA_SIZE];
-        let lists = sizes.into_iter().map(of_size);
-        let lists = lists.chain([128, 129, MAX_METADATA_ENTRIES].map(of_entries));
-        for metadata in lists {
-            let call = head("/test.Echo/Metadata", &metadata);
-            let reply = pair.connection.unary(call, out("x")).await.expect("well");
-            assert_eq!(reply.message, "x");
-            assert_eq!(reply.headers, metadata);
-            assert_eq!(reply.trailers, metadata);
-            // The same of a stream, whose headers come before its messages.
-            let requests: MessageStream = Box::pin(stream::iter([Ok(out("1"))]));
-            let call = head("/test.Echo/Headers", &metadata);
-            let mut call = pair.connection.open(call, requests);
-            assert_eq!(next(&mut call).await.expect("one").expect("well"), "last");
-            let headers = std::future::poll_fn(|cx| call.poll_headers(cx).map(|h| h.cloned()));
-            assert_eq!(headers.await.expect("well"), metadata);
-            assert!(next(&mut call).await.is_none());
-            assert_eq!(call.trailers(), Some(&metadata));
-        }
-    });
-}
-
-#[test]
-fn metadata_over_the_limit_fails_its_call_alone() {
-    run(async {
-        let pair = pair();
-        for metadata in [
-            of_size(MAX_METADATA_SIZE + 1),
-            of_entries(MAX_METADATA_ENTRIES + 1),
-        ] {
-            let call = head("/test.Echo/Echo", &metadata);
-            let status = pair
-                .connection
-                .unary(call, out("x"))
-                .await
-                .expect_err("long");
-            assert_eq!(status.code(), Code::ResourceExhausted);
-            assert!(status.message().contains("over the limit of"), "{status}");
-            let requests: MessageStream = Box::pin(stream::empty());
-            let mut call = pair
-                .connection
-                .open(head("/test.Echo/Each", &metadata), requests);
-            let status = next(&mut call).await.expect("a status").expect_err("long");
-            assert_eq!(status.code(), Code::ResourceExhausted);
-            let call = CallHead::new("/test.Echo/Echo");
-            pair.connection.unary(call, out("x")).await.expect("fine");
-        }
-    });
 }
 
 /// Answers with what it was made with.
@@ -103,27 +30,19 @@ struct Answers {
     trailers: Metadata,
 }
 
-static ANSWERS: ServiceDescriptor = ServiceDescriptor {
-    name: "test.Answers",
-    methods: &[
-        MethodDescriptor {
-            name: "Fail",
-            path: "/test.Answers/Fail",
-            kind: MethodKind::Unary,
-        },
-        MethodDescriptor {
-            name: "Trail",
-            path: "/test.Answers/Trail",
-            kind: MethodKind::Unary,
-        },
-        MethodDescriptor {
-            name: "FailStream",
-            path: "/test.Answers/FailStream",
-            kind: MethodKind::Bidirectional,
-        },
+static ANSWERS: ServiceDescriptor = ServiceDescriptor::new(
+    "test.Answers",
+    &[
+        MethodDescriptor::new("Fail", "/test.Answers/Fail", MethodKind::Unary),
+        MethodDescriptor::new("Trail", "/test.Answers/Trail", MethodKind::Unary),
+        MethodDescriptor::new(
+            "FailStream",
+            "/test.Answers/FailStream",
+            MethodKind::Bidirectional,
+        ),
     ],
-    file_descriptor_set: &[],
-};
+    &[],
+);
 
 impl Service for Answers {
     fn descriptor(&self) -> &'static ServiceDescriptor {
@@ -187,50 +106,6 @@ async fn fails(channel: &Channel) -> Status {
     let streamed = next(&mut call).await.expect("an end").expect_err("always");
     assert_eq!(unary, streamed);
     unary
-}
-
-#[test]
-fn a_status_up_to_the_limits_arrives_whole() {
-    run(async {
-        for length in [10_000, 70_000, MAX_STATUS_MESSAGE] {
-            let status = Status::not_found("\u{1f608}".repeat(length / 4))
-                .with_details(vec![1; length / 2])
-                .with_metadata(of_size(length / 3));
-            let stdio = Stdio::new();
-            let channel = answers(&status, Metadata::new(), stdio, stdio);
-            assert_eq!(fails(&channel).await, status);
-            assert_eq!(fails(&channel).await, status, "the connection lives on");
-        }
-    });
-}
-
-#[test]
-fn a_longer_text_is_cut_and_says_so() {
-    run(async {
-        let text = "\u{1f608}".repeat(5_000_000);
-        let status = Status::not_found(text.clone());
-        let channel = answers(&status, Metadata::new(), Stdio::new(), Stdio::new());
-        let got = fails(&channel).await;
-        assert_eq!(got.code(), Code::NotFound);
-        let (kept, note) = got.message().rsplit_once('…').expect("a note");
-        assert!(text.starts_with(kept) && kept.len() > MAX_STATUS_MESSAGE - 100);
-        let missing = text.len() - kept.len();
-        let expected = format!(" [{missing} of {} bytes left out]", text.len());
-        assert_eq!(note, expected);
-    });
-}
-
-#[test]
-fn trailers_over_the_limit_fail_their_call_alone() {
-    run(async {
-        let trailers = of_size(MAX_METADATA_SIZE + 1);
-        let status = Status::not_found("none");
-        let channel = answers(&status, trailers, Stdio::new(), Stdio::new());
-        let call = CallHead::new("/test.Answers/Trail");
-        let got = channel.connection().unary(call, out("")).await;
-        assert_eq!(got.expect_err("long").code(), Code::ResourceExhausted);
-        assert_eq!(fails(&channel).await, status);
-    });
 }
 
 /// A side with these limits for heads in parts.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use outboard_transport_stdio::wire::frame::{Body, Frame, OpenHead, UNNUMBERED};
+use outboard_transport_stdio::wire::frame::{Body, Frame, OpenHead};
 use outboard_transport_stdio::wire::{MESSAGE_COST, Mux, MuxConfig, Settings, Taken};
 
 /// An allocator that counts.
@@ -81,8 +81,7 @@ fn messages_that_nobody_reads_take_at_most_twice_their_window() {
                     stream,
                     end: false,
                     head: OpenHead {
-                        method: UNNUMBERED,
-                        path: Some("/a/B"),
+                        path: "/a/B",
                         ..OpenHead::default()
                     },
                     body,

@@ -11,21 +11,20 @@ use async_io::Async;
 use bytes::Bytes;
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, stream};
 use outboard_core::rpc::{
-    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MethodDescriptor, MethodKind,
-    OutMessage, Reply, Router, Service, ServiceDescriptor, Status, StreamReply, Transport,
+    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, DispenseFailure,
+    MethodDescriptor, MethodKind, OutMessage, Reply, Router, Service, ServiceDescriptor, Status,
+    StreamReply, Transport,
 };
 use outboard_core::rt::BoxFuture;
-use outboard_transport_stdio::wire::frame::{
-    Body, Frame, HEADER_LEN, Header, OpenHead, UNNUMBERED,
-};
-use outboard_transport_stdio::wire::{PREFACE_LEN, Settings, close};
+use outboard_transport_stdio::wire::frame::{Body, Frame, HEADER_LEN, Header, OpenHead};
+use outboard_transport_stdio::wire::{MAX_NAMES, PREFACE_LEN, Preface, Settings, close};
 use outboard_transport_stdio::{Joined, Stdio};
 use support::service::{next, out};
 use support::{TestRuntime, run};
 
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../interop/python-stdio/plugin.py"
+    "/../testing/interop/python-stdio/plugin.py"
 );
 
 struct Plugin {
@@ -245,15 +244,15 @@ struct AddHelper;
 /// What it does not add.
 const REFUSED: u8 = 77;
 
-static ADD_HELPER: ServiceDescriptor = ServiceDescriptor {
-    name: "proto.AddHelper",
-    methods: &[MethodDescriptor {
-        name: "Sum",
-        path: "/proto.AddHelper/Sum",
-        kind: MethodKind::Unary,
-    }],
-    file_descriptor_set: &[],
-};
+static ADD_HELPER: ServiceDescriptor = ServiceDescriptor::new(
+    "proto.AddHelper",
+    &[MethodDescriptor::new(
+        "Sum",
+        "/proto.AddHelper/Sum",
+        MethodKind::Unary,
+    )],
+    &[],
+);
 
 impl Service for AddHelper {
     fn descriptor(&self) -> &'static ServiceDescriptor {
@@ -328,7 +327,7 @@ async fn frame(plugin: &mut Started) -> (Header, Vec<u8>) {
     (header, payload)
 }
 
-/// Sends `bytes` to a plugin that has just started, and reads its preface.
+/// Sends `bytes` to a plugin that has just started, and reads its preface and its names.
 async fn greet(plugin: &mut Started, bytes: &[u8]) {
     plugin.stdin.write_all(bytes).await.expect("written");
     let mut preface = [0; PREFACE_LEN];
@@ -336,6 +335,62 @@ async fn greet(plugin: &mut Started, bytes: &[u8]) {
     let mut settings = vec![0; usize::from(preface[10])];
     let settings = plugin.stdout.read_exact(&mut settings);
     settings.await.expect("whole");
+    let (header, payload) = frame(plugin).await;
+    let names = b"\x02kv\x07counter\x08streamer";
+    assert_eq!(Frame::decode(header, &payload), Ok(Frame::Names { names }));
+}
+
+#[test]
+fn what_it_provides_is_dispensed_and_nothing_else() {
+    run(async {
+        let Some(plugin) = start() else { return };
+        for name in ["kv", "counter", "streamer"] {
+            let dispensed = plugin.connection.dispense(name).await;
+            assert!(dispensed.expect("provided").is_none());
+        }
+        let missing = plugin.connection.dispense("missing").await;
+        let provided = ["kv", "counter", "streamer"].map(str::to_owned).to_vec();
+        let expected = DispenseFailure::NotProvided { provided };
+        assert_eq!(missing.map(|_| ()), Err(expected));
+    });
+}
+
+#[test]
+fn it_hears_names_where_they_may_come_and_nowhere_else() {
+    run(async {
+        let names = |announced: bool, frames: &[Frame<'_>]| {
+            let (mut bytes, settings) = (Vec::new(), Settings::LEAST);
+            let names = announced;
+            Preface { settings, names }.encode(&mut bytes);
+            frames.iter().for_each(|frame| frame.encode(&mut bytes));
+            bytes
+        };
+        let (kv, ping) = (
+            Frame::Names { names: b"\x02kv" },
+            Frame::Ping { content: [7; 8] },
+        );
+        let Some(mut plugin) = spawn() else { return };
+        greet(&mut plugin, &names(true, &[kv, ping])).await;
+        let (header, payload) = frame(&mut plugin).await;
+        let pong = Frame::Pong { content: [7; 8] };
+        assert_eq!(Frame::decode(header, &payload), Ok(pong));
+        let (wrong, many) = (Frame::Names { names: b"\x03kv" }, [0; MAX_NAMES + 1]);
+        for bytes in [
+            names(true, &[ping]),
+            names(true, &[kv, kv]),
+            names(false, &[kv]),
+            names(true, &[wrong]),
+            names(true, &[Frame::Names { names: &many }]),
+        ] {
+            let Some(mut plugin) = spawn() else { return };
+            greet(&mut plugin, &bytes).await;
+            let (header, payload) = frame(&mut plugin).await;
+            let Ok(Frame::Close { code, .. }) = Frame::decode(header, &payload) else {
+                panic!("expected the last frame, got {header:?}");
+            };
+            assert_eq!(code, close::VIOLATION);
+        }
+    });
 }
 
 #[test]
@@ -343,7 +398,7 @@ fn a_preface_of_something_else_is_refused_as_the_document_says() {
     run(async {
         let mut other_version = Vec::new();
         Settings::LEAST.encode(&mut other_version);
-        other_version[8] = 2;
+        other_version[8] = 1;
         let cases = [
             // The rest may never come, so it is not waited for.
             (other_version[..9].to_vec(), close::VERSION),
@@ -377,8 +432,7 @@ fn time_limits_are_kept_by_both_sides() {
             stream: 3,
             end: true,
             head: OpenHead {
-                method: UNNUMBERED,
-                path: Some("/proto.Counter/Put"),
+                path: "/proto.Counter/Put",
                 timeout: Some(200_000_000),
                 ..OpenHead::default()
             },

@@ -1,74 +1,82 @@
-//! A caller that waits alone and reads by itself.
+//! A caller that waits alone reads for itself, and what it reads for others is theirs.
 
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use async_executor::Executor;
-use outboard_core::rpc::{CallHead, ConnectionConfig, ServerConfig, Transport};
+use bytes::Bytes;
+use outboard_core::rpc::{
+    CallHead, Connection, ConnectionConfig, Reply, ServerConfig, Status, Transport,
+};
+use outboard_core::rt::BoxFuture;
 use outboard_transport_stdio::Stdio;
-use support::TestRuntime;
-use support::reactor::Lane;
+use support::reactor::{Side, ends, quiet};
 use support::service::{out, router};
 
-/// The waker of a task that is run when the test says so.
-struct Idle;
+/// A call that nobody polls but the test.
+struct Asked(BoxFuture<'static, Result<Reply<Bytes>, Status>>);
 
-impl Wake for Idle {
-    fn wake(self: Arc<Self>) {}
+impl Asked {
+    fn new(connection: &dyn Connection, method: &'static str, text: &str) -> Self {
+        Self(connection.unary(CallHead::new(method), out(text)))
+    }
+
+    /// What was answered, as far as that is known to `waker`'s task.
+    fn look(&mut self, waker: &Waker) -> Option<Bytes> {
+        match self.0.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => None,
+            Poll::Ready(reply) => Some(reply.expect("ends well").message),
+        }
+    }
 }
 
-fn settle(tasks: &'static Executor<'static>) {
-    while tasks.try_tick() {}
+/// The task of the caller, which runs late.
+#[derive(Default)]
+struct Late(AtomicBool);
+
+impl Wake for Late {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
 fn a_call_back_that_a_waiting_caller_reads_is_answered() {
-    let (to_a, to_b) = (Lane::default(), Lane::default());
-    let (a_io, b_io) = Lane::joined(&to_a, &to_b);
-    let (a_rt, a) = TestRuntime::on_this_thread();
-    let (b_rt, b) = TestRuntime::on_this_thread();
-    let (_echo_b, router_b) = router();
-    let (_echo_a, router_a) = router();
-    let serving = Stdio::new().serve(&b_rt, Box::new(b_io), router_b, ServerConfig::default());
-    let connection = Stdio::new().connect(&a_rt, Box::new(a_io), ConnectionConfig::default());
-    let turn = || {
-        for _ in 0..5 {
-            to_a.reactor_turn();
-            settle(a);
-            to_b.reactor_turn();
-            settle(b);
-        }
-    };
-    turn();
-    let channels = connection.sub_channels().expect("stdio has some");
-    let _accepted = channels.accept(1, router_a).expect("free");
-    let channels = serving.sub_channels().expect("stdio has some");
-    let back = channels.dial(1, ConnectionConfig::default());
-    // The host waits for its one call, which the plugin answers after it has called back.
-    let waker = Waker::from(Arc::new(Idle));
-    let mut cx = Context::from_waker(&waker);
-    let mut hang = connection.unary(CallHead::new("/test.Echo/Hang"), out(""));
-    assert!(hang.as_mut().poll(&mut cx).is_pending());
-    turn();
-    // A first call back, handled by the driver; the caller has been woken too and has not yet run.
-    let mut noop = Context::from_waker(Waker::noop());
-    let mut first = back.unary(CallHead::new("/test.Echo/Echo"), out("1"));
-    assert!(first.as_mut().poll(&mut noop).is_pending());
-    settle(b);
-    to_a.reactor_turn();
-    settle(a);
-    // A second call back arrives; the caller runs before the reactor has looked.
-    let mut second = back.unary(CallHead::new("/test.Echo/Echo"), out("2"));
-    assert!(second.as_mut().poll(&mut noop).is_pending());
-    settle(b);
-    assert!(hang.as_mut().poll(&mut cx).is_pending());
-    turn();
-    for (call, text) in [(&mut first, "1"), (&mut second, "2")] {
-        let Poll::Ready(reply) = call.as_mut().poll(&mut noop) else {
-            panic!("call back {text} is not answered");
-        };
-        assert_eq!(reply.expect("well").message, text);
-    }
+    let (near, far) = ends();
+    let (host, plugin) = (Side::new(&near), Side::new(&far));
+    let (_there, of_plugin) = router();
+    let (_here, of_host) = router();
+    let (served, config) = (ServerConfig::default(), ConnectionConfig::default());
+    let serving = Stdio::new().serve(&plugin.runtime, Box::new(far), of_plugin, served);
+    let connection = Stdio::new().connect(&host.runtime, Box::new(near), config.clone());
+    quiet([&host, &plugin]);
+    let (inner, outer) = (serving.sub_channels(), connection.sub_channels());
+    let _accepted = outer.expect("stdio's").accept(1, of_host).expect("is free");
+    let back = inner.expect("stdio's").dial(1, config);
+
+    // One call of the host, during which the plugin calls back, and its caller reads.
+    let late = Arc::new(Late::default());
+    let caller = Waker::from(Arc::clone(&late));
+    let mut waits = Asked::new(&*connection, "/test.Echo/Hang", "");
+    assert_eq!(waits.look(&caller), None);
+    quiet([&host, &plugin]);
+
+    // What comes wakes the driver and the caller. The driver has read when the caller gets to it.
+    let mut early = Asked::new(&*back, "/test.Echo/Echo", "early");
+    assert_eq!(early.look(Waker::noop()), None);
+    plugin.work();
+    host.turn();
+    assert!(late.0.load(Ordering::Relaxed), "it reads for itself");
+
+    // So it is the caller who finds what has come since, before any reactor has looked.
+    let mut later = Asked::new(&*back, "/test.Echo/Echo", "later");
+    assert_eq!(later.look(Waker::noop()), None);
+    plugin.work();
+    assert_eq!(waits.look(&caller), None);
+
+    quiet([&host, &plugin]);
+    assert_eq!(early.look(Waker::noop()).as_deref(), Some(&b"early"[..]));
+    assert_eq!(later.look(Waker::noop()).as_deref(), Some(&b"later"[..]));
 }

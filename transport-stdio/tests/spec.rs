@@ -10,7 +10,7 @@ use outboard_transport_stdio::wire::frame::{
     Body, Frame, HEADER_LEN, Header, OpenHead, StatusHead,
 };
 use outboard_transport_stdio::wire::{
-    CallStart, Event, Key, Mux, MuxConfig, OutBuf, Settings, Taken, close,
+    CallStart, Event, Key, Mux, MuxConfig, OutBuf, Preface, Settings, Taken, close,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/stdio-protocol.md");
@@ -46,30 +46,27 @@ fn captioned(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
 
 fn meaning(caption: &str) -> Frame<'static> {
     const KV: &[u8] = b"\x01k\x01\x00v";
-    let get = |path| Frame::Open {
-        stream: 0,
-        end: true,
-        head: OpenHead {
-            path,
-            ..OpenHead::default()
-        },
-        body: Body::Inline(b"\x0a\x05hello"),
-    };
     let named = caption.split([':', ',']).next().unwrap_or_default();
     match named {
-        "unary request" => get(Some("/proto.KV/Get")),
+        "unary request" => Frame::Open {
+            stream: 0,
+            end: true,
+            head: OpenHead {
+                path: "/proto.KV/Get",
+                ..OpenHead::default()
+            },
+            body: Body::Inline(b"\x0a\x05hello"),
+        },
         "its response" => Frame::Status {
             stream: 0,
             head: StatusHead::default(),
             body: Body::Inline(b"\x0a\x05world"),
         },
-        "the next call of the method" => get(None),
         "OPEN of stream 1 without a message" => Frame::Open {
             stream: 1,
             end: false,
             head: OpenHead {
-                method: 1,
-                path: Some("/a.B/C"),
+                path: "/a.B/C",
                 channel: 7,
                 timeout: Some(1_000_000_000),
                 metadata: KV,
@@ -109,7 +106,7 @@ fn meaning(caption: &str) -> Frame<'static> {
             stream: 1,
             end: false,
             head: OpenHead {
-                method: 1,
+                path: "/a.B/C",
                 parts: true,
                 ..OpenHead::default()
             },
@@ -184,6 +181,9 @@ fn meaning(caption: &str) -> Frame<'static> {
             code: 0,
             text: "bye",
         },
+        "NAMES" => Frame::Names {
+            names: b"\x02kv\x07counter",
+        },
         "skippable frame of an unknown type" => Frame::Ignored { kind: 0xf0 },
         other => panic!("an example this test does not know: {other}"),
     }
@@ -192,14 +192,18 @@ fn meaning(caption: &str) -> Frame<'static> {
 #[test]
 fn the_examples_of_the_document_are_what_the_codec_does() {
     let examples = examples();
-    assert_eq!(examples.len(), 27, "all examples are found");
+    assert_eq!(examples.len(), 28, "all examples are found");
     for (caption, bytes) in examples {
         if caption.starts_with("preface") {
+            let preface = Preface {
+                settings: Settings::LEAST,
+                names: caption.ends_with("announces names"),
+            };
             let mut encoded = Vec::new();
-            Settings::LEAST.encode(&mut encoded);
+            preface.encode(&mut encoded);
             assert_eq!(encoded, bytes, "{caption}");
-            let decoded = Settings::decode(&bytes).expect("valid");
-            assert_eq!(decoded, Some((Settings::LEAST, bytes.len())));
+            let decoded = Preface::decode(&bytes).expect("valid");
+            assert_eq!(decoded, Some((preface, bytes.len())));
             continue;
         }
         let frame = meaning(caption);

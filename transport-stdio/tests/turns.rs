@@ -6,24 +6,19 @@ mod support;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_executor::Executor;
-use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::stream;
 use outboard_core::rpc::{
-    Call, CallHead, Connection, ConnectionConfig, OutMessage, ServerConfig, Serving, Status,
-    Transport,
+    CallHead, Connection, ConnectionConfig, ServerConfig, Serving, Transport,
 };
 use outboard_transport_stdio::Stdio;
 use outboard_transport_stdio::wire::Settings;
-use outboard_transport_stdio::wire::frame::{Body, Frame, OpenHead, UNNUMBERED};
+use outboard_transport_stdio::wire::frame::{Body, Frame, OpenHead};
 use support::pipe::End;
 use support::service::{out, router};
 use support::{Echo, Event, TestRuntime, pipe};
@@ -80,10 +75,6 @@ fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn poll_message(call: &mut Box<dyn Call>) -> Poll<Option<Result<Bytes, Status>>> {
-    call.poll_message(&mut Context::from_waker(Waker::noop()))
-}
-
 #[test]
 fn the_only_caller_reads_its_answer_and_need_not() {
     let (connection, clients, _serving, servers) = greeted();
@@ -136,158 +127,6 @@ fn of_several_callers_none_reads() {
     assert_eq!(calls[1].1.0.load(Ordering::SeqCst), 0);
 }
 
-/// A stream of bytes whose peer answers and is gone in the moment in which this side writes: from
-/// then on writes fail, and only then is there something to read.
-struct Parting {
-    end: End,
-    parting: Arc<AtomicBool>,
-    parted: bool,
-    reader: Option<Waker>,
-}
-
-impl AsyncRead for Parting {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        target: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.parting.load(Ordering::SeqCst) && !self.parted {
-            self.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.end).poll_read(cx, target)
-    }
-}
-
-impl AsyncWrite for Parting {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.parting.load(Ordering::SeqCst) {
-            self.parted = true;
-            self.reader.take().into_iter().for_each(Waker::wake);
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.end).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.end).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.end).poll_close(cx)
-    }
-}
-
-#[test]
-fn answers_are_read_also_after_a_write_has_failed() {
-    let (near, far) = pipe(10_000);
-    let parting = Arc::new(AtomicBool::new(false));
-    let (serving, _echo, servers) = serve(far);
-    let io = Parting {
-        end: near,
-        parting: Arc::clone(&parting),
-        parted: false,
-        reader: None,
-    };
-    let (connection, clients) = connect(io, ConnectionConfig::default());
-    settle(clients);
-    settle(servers);
-    settle(clients);
-    let mut answered = connection.unary(head("Echo"), out("x"));
-    assert!(poll(&mut answered).is_pending());
-    parting.store(true, Ordering::SeqCst);
-    settle(servers);
-    serving.abort();
-    settle(servers);
-    // Written by the connection's task, after it has found nothing to read.
-    let late = stream::iter([Ok(out("late"))]);
-    let mut late = connection.open(head("Each"), Box::pin(late));
-    settle(clients);
-    let Poll::Ready(reply) = poll(&mut answered) else {
-        panic!("the answer is there");
-    };
-    assert_eq!(reply.expect("answered").message, "x");
-    let Poll::Ready(Some(Err(status))) = poll_message(&mut late) else {
-        panic!("the connection is lost");
-    };
-    assert!(status.is_connection_lost(), "{status}");
-}
-
-#[test]
-fn a_call_that_begins_while_the_loss_is_being_explained_is_told_too() {
-    let (near, far) = pipe(1_000);
-    let (explain, explained) = oneshot::channel::<Status>();
-    let explained = Mutex::new(Some(explained));
-    let config = ConnectionConfig {
-        lost: Some(Arc::new(move |status| {
-            let explained = explained.lock().expect("no panic").take();
-            let explained = explained.expect("asked once");
-            Box::pin(async move { explained.await.unwrap_or(status) })
-        })),
-        ..ConnectionConfig::default()
-    };
-    let (connection, clients) = connect(near, config);
-    settle(clients);
-    drop(far);
-    settle(clients);
-    let request = stream::iter([Ok(out("x"))]);
-    let mut streamed = connection.open(head("Each"), Box::pin(request));
-    let mut unary = connection.unary(head("Echo"), out("x"));
-    settle(clients);
-    assert!(poll_message(&mut streamed).is_pending());
-    assert!(poll(&mut unary).is_pending());
-    let expected = Status::connection_lost("the plugin exited with status 3");
-    explain.send(expected.clone()).expect("it is waited for");
-    settle(clients);
-    assert_eq!(
-        poll_message(&mut streamed),
-        Poll::Ready(Some(Err(expected.clone())))
-    );
-    assert_eq!(poll_message(&mut streamed), Poll::Ready(None));
-    let Poll::Ready(Err(status)) = poll(&mut unary) else {
-        panic!("explained");
-    };
-    assert_eq!(status, expected);
-}
-
-/// Messages of which none ever comes. Asking for the first ends the call they belong to.
-struct Ending {
-    call: Arc<Mutex<Option<Box<dyn Call>>>>,
-    _alive: Arc<()>,
-}
-
-impl Stream for Ending {
-    type Item = Result<OutMessage, Status>;
-
-    fn poll_next(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let call = self.call.lock().expect("no panic").take();
-        drop(call);
-        Poll::Pending
-    }
-}
-
-#[test]
-fn a_call_that_ends_while_its_messages_are_asked_for_lets_go_of_them() {
-    let (near, _far) = pipe(1_000);
-    let (connection, clients) = connect(near, ConnectionConfig::default());
-    settle(clients);
-    let call = Arc::new(Mutex::new(None));
-    let alive = Arc::new(());
-    let messages = Ending {
-        call: Arc::clone(&call),
-        _alive: Arc::clone(&alive),
-    };
-    let opened = connection.open(head("Each"), Box::pin(messages));
-    *call.lock().expect("no panic") = Some(opened);
-    settle(clients);
-    assert!(call.lock().expect("no panic").is_none(), "it was asked");
-    assert_eq!(Arc::strong_count(&alive), 1, "the messages were dropped");
-}
-
 #[test]
 fn calls_given_up_before_their_turn_start_no_handlers() {
     let (near, far) = pipe(1 << 20);
@@ -300,8 +139,7 @@ fn calls_given_up_before_their_turn_start_no_handlers() {
             stream,
             end: true,
             head: OpenHead {
-                method: UNNUMBERED,
-                path: Some("/test.Echo/Hang"),
+                path: "/test.Echo/Hang",
                 ..OpenHead::default()
             },
             body: Body::Inline(b""),

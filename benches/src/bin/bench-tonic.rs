@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::generated::bench_client::BenchClient;
 use self::generated::bench_server::{Bench, BenchServer};
-use self::generated::{Moment, Payload, Transfer, Work};
+use self::generated::{Moment, Offered, Payload, Transfer, Work};
 
 #[allow(unused_qualifications, unreachable_pub)] // tonic's generator does not mind.
 mod generated {
@@ -82,6 +82,10 @@ impl Bench for Implementation {
         Ok(Response::new(Moment {
             monotonic_ns: self.born,
         }))
+    }
+
+    async fn offer(&self, _request: Request<Payload>) -> Reply<Offered> {
+        Err(Status::unimplemented("there is no broker"))
     }
 
     async fn download(&self, request: Request<Transfer>) -> Reply<Self::DownloadStream> {
@@ -178,6 +182,10 @@ impl Plugin for Running {
 
     fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()
+    }
+
+    fn dial(&self) -> Option<impl Future<Output = Result<u64, Failure>>> {
+        None::<std::future::Ready<_>>
     }
 
     async fn end(mut self) -> Result<(), Failure> {

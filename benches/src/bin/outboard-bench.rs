@@ -15,12 +15,12 @@ usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers GROUP,
                       [--publish PAGE]
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
-environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io, spin. Writes
-report.md and plots to target/outboard-bench, or to DIR.
+environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io, spin, tls,
+multiplex. Writes report.md and plots to target/outboard-bench, or to DIR.
 
 --quick      little of everything, to see whether a change did anything
 --rounds     how often all is repeated
---only       some of dispense, unary, throughput, callers, plugins, memory, codec
+--only       some of dispense, unary, throughput, broker, callers, plugins, memory, codec
 --subjects   only those whose name holds one of these texts, such as h2/tokio
 --alone      measure memory and binary sizes with programs of one runtime and transport each
 --publish    also put the report into a page of the documentation, docs/performance.md";

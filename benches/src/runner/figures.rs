@@ -60,6 +60,13 @@ impl Figure {
         Self::new("unary", format!("{what} per call, one core"), unit)
     }
 
+    /// A quantile of the time from dialling what the plugin serves over the broker to the first reply.
+    #[must_use]
+    pub fn dial(quantile: &str, placement: Placement) -> Self {
+        let name = format!("dial to first reply, {quantile}, {}", placement.name());
+        Self::new("broker", name, "us")
+    }
+
     /// Calls per second with many callers.
     #[must_use]
     pub fn load(size: usize, callers: usize, placement: Placement) -> Self {

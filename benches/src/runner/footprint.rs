@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::Failure;
 use crate::codec;
 use crate::orders::Order;
-use crate::runtimes::RuntimeKind;
+use crate::runtimes::{self, RuntimeKind};
 
 use super::figures::Figure;
 use super::plan::{CALLERS, LARGE, Outcome, Plan};
@@ -73,15 +73,15 @@ impl Plan {
     fn programs_alone(&self, subject: Subject, profile: &str) -> Result<Programs, Failure> {
         match subject {
             Subject::Outboard { runtime, transport } if self.alone => {
-                let name = format!("{runtime}-{}-{profile}", transport.feature());
+                let name = format!("{runtime}-{}-{profile}", runtimes::features(transport));
                 let dir = self.scratch.join("alone").join(&name);
                 if !dir.is_dir() {
                     (self.progress)(&format!("building programs with {name} alone"));
                     let feature = match runtime {
-                        RuntimeKind::Tokio | RuntimeKind::Threads => "tokio",
+                        RuntimeKind::Tokio | RuntimeKind::TokioThreads => "tokio",
                         RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
                     };
-                    let features = format!("{feature},{}", transport.feature());
+                    let features = format!("{feature},{}", runtimes::features(transport));
                     build_alone(&features, profile, &self.scratch, &dir)?;
                 }
                 Ok(Programs::beside(&dir))

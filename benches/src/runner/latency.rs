@@ -68,6 +68,28 @@ impl Plan {
         Ok(())
     }
 
+    pub(super) fn dial(
+        &self,
+        subject: Subject,
+        placement: Placement,
+        round: usize,
+        outcome: &mut Outcome,
+    ) -> Result<(), Failure> {
+        let mut session = self.session(subject, placement)?;
+        session.launch()?;
+        session.order(Order::Dial(self.amounts.dials.div_ceil(10)))?;
+        let Some(answer) = session.order(Order::Dial(self.amounts.dials))? else {
+            return Ok(());
+        };
+        let samples = histogram(answer.get("samples").unwrap_or(&Value::Null))?;
+        for (quantile, at) in [("p50", 0.5), ("p99", 0.99)] {
+            let us = samples.value_at_quantile(at) as f64 / 1e3;
+            let figure = Figure::dial(quantile, placement);
+            outcome.results.add(figure, subject.to_string(), round, us);
+        }
+        Ok(())
+    }
+
     pub(super) fn unary(
         &self,
         subject: Subject,

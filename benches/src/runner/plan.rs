@@ -13,10 +13,11 @@ use super::session::Session;
 use super::subject::Subject;
 
 /// The parts of a run.
-pub const SECTIONS: [&str; 7] = [
+pub const SECTIONS: [&str; 8] = [
     "dispense",
     "unary",
     "throughput",
+    "broker",
     "callers",
     "plugins",
     "memory",
@@ -34,6 +35,8 @@ pub struct Amounts {
     pub calls: usize,
     /// Calls before the first that counts.
     pub warm_up: usize,
+    /// Dials per subject, placement and round.
+    pub dials: usize,
     /// How long many callers are kept busy, in milliseconds.
     pub millis: usize,
     /// Bytes of one stream.
@@ -49,6 +52,7 @@ impl Amounts {
         launches: 40,
         calls: 20_000,
         warm_up: 2_000,
+        dials: 400,
         millis: 2_000,
         stream: 512 << 20,
         plugins: &[1, 10, 100],
@@ -59,6 +63,7 @@ impl Amounts {
         launches: 8,
         calls: 4_000,
         warm_up: 500,
+        dials: 100,
         millis: 200,
         stream: 32 << 20,
         plugins: &[1, 10],
@@ -69,6 +74,7 @@ impl Amounts {
         launches: 1,
         calls: 50,
         warm_up: 1,
+        dials: 2,
         millis: 10,
         stream: 1 << 20,
         plugins: &[2],
@@ -142,6 +148,11 @@ impl Plan {
             if wanted("throughput") {
                 self.each(round, "throughput", &PLACEMENTS, |s, p| {
                     self.throughput(s, p, round, &mut outcome)
+                })?;
+            }
+            if wanted("broker") {
+                self.each(round, "broker", &PLACEMENTS, |s, p| {
+                    self.dial(s, p, round, &mut outcome)
                 })?;
             }
             for subject in &self.subjects {

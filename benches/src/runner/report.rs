@@ -89,8 +89,13 @@ fn goals(text: &mut String, results: &Results) -> Result<(), Failure> {
         let bound = match target.bound {
             Bound::Most(most) => format!("<= {most}"),
             Bound::Least(least) => format!(">= {least}"),
+            Bound::Above(most) => format!("<= {most} {} above", target.figure.unit),
         };
-        let against = target.to.map_or(String::new(), |to| format!(" x {to}"));
+        let against = match (target.bound, target.to) {
+            (_, None) => String::new(),
+            (Bound::Above(_), Some(to)) => format!(" {to}"),
+            (_, Some(to)) => format!(" x {to}"),
+        };
         for verdict in target.judge(results) {
             writeln!(
                 rows,

@@ -75,12 +75,28 @@ impl Results {
     /// disturbs a round disturbs all that run in it.
     #[must_use]
     pub fn ratio(&self, figure: &Figure, subject: &str, to: &str) -> Option<f64> {
-        let mut ratios = Vec::new();
+        self.compare(figure, subject, to, |own, other| own / other)
+    }
+
+    /// By how much a subject is above another: the median of the differences of each round.
+    #[must_use]
+    pub fn difference(&self, figure: &Figure, subject: &str, to: &str) -> Option<f64> {
+        self.compare(figure, subject, to, |own, other| own - other)
+    }
+
+    fn compare(
+        &self,
+        figure: &Figure,
+        subject: &str,
+        to: &str,
+        how: impl Fn(f64, f64) -> f64,
+    ) -> Option<f64> {
+        let mut compared = Vec::new();
         for cell in self.of(figure, subject) {
             let other = self.of(figure, to).find(|other| other.round == cell.round);
-            ratios.extend(other.map(|other| cell.value / other.value));
+            compared.extend(other.map(|other| how(cell.value, other.value)));
         }
-        median(&ratios)
+        median(&compared)
     }
 
     fn of<'a>(&'a self, figure: &'a Figure, subject: &'a str) -> impl Iterator<Item = &'a Cell> {
@@ -104,6 +120,7 @@ mod tests {
         assert_eq!(results.value(&figure, "ours"), Some(3.0));
         assert_eq!(results.spread(&figure, "ours"), Some((1.0, 10.0)));
         assert_eq!(results.ratio(&figure, "ours", "theirs"), Some(0.5));
+        assert_eq!(results.difference(&figure, "ours", "theirs"), Some(-1.0));
         assert_eq!(results.ratio(&figure, "ours", "nobody"), None);
     }
 }

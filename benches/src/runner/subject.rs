@@ -4,7 +4,9 @@ use std::fmt;
 use std::process::Command;
 
 use crate::Failure;
-use crate::runtimes::{RuntimeKind, TransportKind};
+use crate::runtimes::{
+    RuntimeKind, SECURED, SPINNING, TransportKind, USUAL_RUNTIMES, USUAL_TRANSPORTS,
+};
 
 use super::programs::Programs;
 
@@ -38,6 +40,12 @@ pub enum Subject {
 pub enum GoProtocol {
     /// gRPC.
     Grpc,
+    /// gRPC with AutoMTLS.
+    GrpcTls,
+    /// gRPC in yamux, as its broker's connections then are.
+    GrpcMultiplex,
+    /// The same with AutoMTLS in each stream.
+    GrpcMultiplexTls,
     /// Go's own net/rpc in yamux.
     NetRpc,
 }
@@ -61,19 +69,30 @@ pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 ///
 /// `async-io` is outboard itself on an executor and reactor of the user's.
 /// `spin` is outboard with both sides looking again for a while before they sleep.
-pub const PEERS: [&str; 5] = ["go", "tonic", "floor", "async-io", "spin"];
+/// `tls` is outboard and go-plugin with AutoMTLS.
+/// `multiplex` is go-plugin with one connection for all, plain and with AutoMTLS.
+pub const PEERS: [&str; 7] = [
+    "go",
+    "tonic",
+    "floor",
+    "async-io",
+    "spin",
+    "tls",
+    "multiplex",
+];
 
 impl Subject {
     /// outboard, in every combination of the usual runtimes and the transports.
     #[must_use]
     pub fn outboard() -> Vec<Self> {
-        let mut all = Vec::new();
-        for transport in TransportKind::USUAL {
-            for runtime in RuntimeKind::USUAL {
-                all.push(Self::Outboard { runtime, transport });
-            }
-        }
-        all
+        Self::usual_runtimes(&USUAL_TRANSPORTS).collect()
+    }
+
+    /// outboard with these transports on the usual runtimes.
+    fn usual_runtimes(transports: &[TransportKind]) -> impl Iterator<Item = Self> {
+        transports.iter().flat_map(|&transport| {
+            USUAL_RUNTIMES.map(|runtime| Self::Outboard { runtime, transport })
+        })
     }
 
     /// The peers of these groups.
@@ -94,17 +113,19 @@ impl Subject {
                         runtime: RuntimeKind::Smol,
                     },
                 ]),
-                "async-io" => all.extend(TransportKind::USUAL.map(|transport| Self::Outboard {
+                "async-io" => all.extend(USUAL_TRANSPORTS.map(|transport| Self::Outboard {
                     runtime: RuntimeKind::AsyncIo,
                     transport,
                 })),
-                "spin" => {
-                    for transport in TransportKind::SPINNING {
-                        for runtime in RuntimeKind::USUAL {
-                            all.push(Self::Outboard { runtime, transport });
-                        }
-                    }
+                "spin" => all.extend(Self::usual_runtimes(&SPINNING)),
+                "tls" => {
+                    all.extend(Self::usual_runtimes(&SECURED));
+                    all.push(Self::Go(GoProtocol::GrpcTls));
                 }
+                "multiplex" => all.extend([
+                    Self::Go(GoProtocol::GrpcMultiplex),
+                    Self::Go(GoProtocol::GrpcMultiplexTls),
+                ]),
                 "tonic" => all.push(Self::Tonic),
                 "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
                 _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
@@ -150,6 +171,9 @@ impl Subject {
                 let mut command = Command::new(programs.go("go-bench-host")?);
                 command.arg(match protocol {
                     GoProtocol::Grpc => "grpc",
+                    GoProtocol::GrpcTls => "grpc+tls",
+                    GoProtocol::GrpcMultiplex => "grpc+multiplex",
+                    GoProtocol::GrpcMultiplexTls => "grpc+multiplex+tls",
                     GoProtocol::NetRpc => "netrpc",
                 });
                 command.arg(programs.go("go-bench-plugin")?);
@@ -181,6 +205,9 @@ impl fmt::Display for Subject {
             Self::Outboard { runtime, transport } => write!(f, "{transport}/{runtime}"),
             Self::GoPlugin { runtime } => write!(f, "{runtime} host, Go plugin"),
             Self::Go(GoProtocol::Grpc) => f.write_str("go-plugin"),
+            Self::Go(GoProtocol::GrpcTls) => f.write_str("go-plugin+tls"),
+            Self::Go(GoProtocol::GrpcMultiplex) => f.write_str("go-plugin+multiplex"),
+            Self::Go(GoProtocol::GrpcMultiplexTls) => f.write_str("go-plugin+multiplex+tls"),
             Self::Go(GoProtocol::NetRpc) => f.write_str("go net/rpc"),
             Self::Tonic => f.write_str("tonic"),
             Self::TonicThreads => f.write_str("tonic, 2 threads"),

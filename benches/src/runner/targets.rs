@@ -24,6 +24,8 @@ pub enum Bound {
     Most(f64),
     /// No less than this.
     Least(f64),
+    /// Not above the value of `to`, on the same runtime, by more than this.
+    Above(f64),
 }
 
 /// The goal, what came of it, and whether it is reached.
@@ -39,6 +41,9 @@ pub struct Verdict {
 
 const GO: Option<&str> = Some("go-plugin");
 const TONIC: Option<&str> = Some("tonic");
+/// What `h2+tls` is without.
+const CLEAR: Option<&str> = Some("h2");
+const GO_TLS: Option<&str> = Some("go-plugin+tls");
 
 /// What a value may miss its bound by: less than the report shows. A counter that ticks for something
 /// else once in a thousand calls is no miss.
@@ -56,7 +61,7 @@ fn is_of(name: &str, whose: &str) -> bool {
 /// All goals.
 #[must_use]
 pub fn all() -> Vec<Target> {
-    use Bound::{Least, Most};
+    use Bound::{Above, Least, Most};
     let syscalls = || Figure::per_call("system calls, both sides", "");
     let load = |size, placement| Figure::load(size, 64, placement);
     let idle = |side| Figure::resident(side, "idle");
@@ -82,6 +87,11 @@ pub fn all() -> Vec<Target> {
         (Figure::dispense("p50", Free), "smol host", GO, Most(0.90)),
         (Figure::shutdown(Free), "h2", GO, Most(0.5)),
         (Figure::shutdown(Free), "stdio", GO, Most(0.5)),
+        (Figure::dispense("p50", Free), "h2+tls", GO_TLS, Most(0.20)),
+        (Figure::dispense("p50", Free), "h2+tls", CLEAR, Above(1.5)),
+        (Figure::unary("p50", OneCore), "h2+tls", GO_TLS, Most(0.45)),
+        (load(16, OneCore), "h2+tls", GO_TLS, Least(2.5)),
+        (load(64 << 10, Free), "h2+tls", GO_TLS, Least(3.0)),
         (idle("host"), "h2", None, Most(4.5)),
         (idle("plugin"), "h2", None, Most(4.5)),
         (idle("host"), "stdio", None, Most(3.0)),
@@ -109,12 +119,16 @@ impl Target {
         let subjects = results.subjects(std::slice::from_ref(&self.figure));
         let own = subjects.into_iter().filter(|name| is_of(name, self.whose));
         own.filter_map(|subject| {
-            let value = match self.to {
-                Some(to) => results.ratio(&self.figure, &subject, to)?,
-                None => results.value(&self.figure, &subject)?,
+            let value = match (self.bound, self.to) {
+                (Bound::Above(_), Some(to)) => {
+                    let runtime = subject.strip_prefix(self.whose)?;
+                    results.difference(&self.figure, &subject, &format!("{to}{runtime}"))?
+                }
+                (_, Some(to)) => results.ratio(&self.figure, &subject, to)?,
+                (_, None) => results.value(&self.figure, &subject)?,
             };
             let reached = match self.bound {
-                Bound::Most(most) => value <= most * (1.0 + SLACK),
+                Bound::Most(most) | Bound::Above(most) => value <= most * (1.0 + SLACK),
                 Bound::Least(least) => value >= least * (1.0 - SLACK),
             };
             Some(Verdict {

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::{BrokerAction, BrokerError, BrokerEvent, ConnInfo, MAX_PENDING, Shared};
+use super::{BrokerAction, BrokerError, ConnInfo, ListenersTimer, MAX_PENDING, Shared};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::fault::Fault;
 use crate::queue::KeyedQueue;
 use crate::text::excerpt;
-use crate::timer::TimerKind;
+use crate::timer::Timers;
 
 /// The longest network name and address taken from the peer, in bytes: a unix path has at most 107
 /// and a host name 253.
@@ -19,24 +18,25 @@ const QUOTED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    accepting: BTreeMap<u32, Accepting>,
+    /// How each served id is announced.
+    accepting: BTreeMap<u32, Option<ConnInfo>>,
     /// Announcements nobody has dialled yet. A bad one is an answer as well.
     boxes: KeyedQueue<u32, Result<Endpoint, EndpointError>>,
     /// Dials that wait for their announcement.
     dials: BTreeSet<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Accepting {
-    /// Waiting for the listener.
-    Opening,
-    Announced(ConnInfo),
+    timers: Timers<ListenersTimer>,
 }
 
 impl Listeners {
-    pub(super) fn accept(&mut self, shared: &mut Shared, id: u32) {
-        self.accepting.insert(id, Accepting::Opening);
-        shared.actions.push_back(BrokerAction::Listen { id });
+    pub(super) fn accept(&mut self, shared: &mut Shared, id: u32, at: Option<&Endpoint>) {
+        let message = at.map(|endpoint| ConnInfo {
+            service_id: id,
+            network: endpoint.network().to_owned(),
+            address: endpoint.address(),
+            knock: None,
+        });
+        shared.outbox.extend(message.clone());
+        self.accepting.insert(id, message);
     }
 
     pub(super) fn close_id(&mut self, shared: &mut Shared, id: u32) {
@@ -56,18 +56,19 @@ impl Listeners {
             return Err(BrokerError::AlreadyDialling { id });
         }
         if let Some(announced) = self.boxes.remove(&id) {
-            shared.timers.disarm(TimerKind::Announcement(id));
+            self.timers.disarm(ListenersTimer::Announcement(id));
             connect(shared, id, announced);
         } else {
             self.dials.insert(id);
-            shared.arm(TimerKind::Dial(id), now);
+            self.timers
+                .arm(ListenersTimer::Dial(id), now, shared.config.timeout);
         }
         Ok(())
     }
 
-    pub(super) fn cancel_dial(&mut self, shared: &mut Shared, id: u32) {
+    pub(super) fn cancel_dial(&mut self, id: u32) {
         if self.dials.remove(&id) {
-            shared.timers.disarm(TimerKind::Dial(id));
+            self.timers.disarm(ListenersTimer::Dial(id));
         }
     }
 
@@ -78,7 +79,7 @@ impl Listeners {
             return;
         }
         if self.dials.remove(&id) {
-            shared.timers.disarm(TimerKind::Dial(id));
+            self.timers.disarm(ListenersTimer::Dial(id));
             connect(shared, id, read(&message));
         } else if self.boxes.contains(&id) {
             // One announcement serves one dial, and the first stays until it is taken or too old.
@@ -87,29 +88,12 @@ impl Listeners {
             if self.boxes.len() >= MAX_PENDING
                 && let Some((oldest, _)) = self.boxes.pop()
             {
-                shared.timers.disarm(TimerKind::Announcement(oldest));
+                self.timers.disarm(ListenersTimer::Announcement(oldest));
                 shared.ignore();
             }
             self.boxes.push(id, read(&message));
-            shared.arm(TimerKind::Announcement(id), now);
-        }
-    }
-
-    pub(super) fn on_listening(&mut self, shared: &mut Shared, id: u32, endpoint: &Endpoint) {
-        match self.accepting.get_mut(&id) {
-            Some(state @ Accepting::Opening) => {
-                let message = ConnInfo {
-                    service_id: id,
-                    network: endpoint.network().to_owned(),
-                    address: endpoint.address(),
-                    knock: None,
-                };
-                *state = Accepting::Announced(message.clone());
-                shared.outbox.push_back(message);
-            }
-            Some(Accepting::Announced(_)) => {}
-            // Closed while it was being made; said again, in case it did not exist the first time.
-            None => shared.stop_listening(id),
+            self.timers
+                .arm(ListenersTimer::Announcement(id), now, shared.config.timeout);
         }
     }
 
@@ -117,48 +101,30 @@ impl Listeners {
     /// the peer takes no notice of what it knows.
     pub(super) fn on_reopened(&self, shared: &mut Shared) {
         shared.outbox.clear();
-        let announced = self.accepting.values().filter_map(|state| match state {
-            Accepting::Opening => None,
-            Accepting::Announced(message) => Some(message.clone()),
-        });
+        let announced = self.accepting.values().flatten().cloned();
         shared.outbox.extend(announced);
     }
 
-    pub(super) fn on_listen_failed(&mut self, shared: &mut Shared, id: u32, fault: Fault) {
-        if self.accepting.get(&id) == Some(&Accepting::Opening) {
-            self.accepting.remove(&id);
-            let error = BrokerError::Listen { id, fault };
-            shared
-                .events
-                .push_back(BrokerEvent::AcceptFailed { id, error });
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, ListenersTimer)> {
+        self.timers.next()
+    }
+
+    pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Instant) {
+        while let Some(kind) = self.timers.pop_expired(now) {
+            self.on_timer(shared, kind);
         }
     }
 
-    pub(super) fn on_timer(&mut self, shared: &mut Shared, kind: TimerKind) {
+    fn on_timer(&mut self, shared: &mut Shared, kind: ListenersTimer) {
         match kind {
-            TimerKind::Announcement(id) => {
+            ListenersTimer::Announcement(id) => {
                 self.boxes.remove(&id);
             }
-            TimerKind::Dial(id) => {
+            ListenersTimer::Dial(id) => {
                 if self.dials.remove(&id) {
                     shared.dial_timed_out(id);
                 }
             }
-            // Not of this machine.
-            TimerKind::Start
-            | TimerKind::Reconnect
-            | TimerKind::Unreachable
-            | TimerKind::Evidence
-            | TimerKind::ShutdownGrace
-            | TimerKind::Reap
-            | TimerKind::LastOutput
-            | TimerKind::Silence
-            | TimerKind::PipeDrain
-            | TimerKind::FirstConnection
-            | TimerKind::Drain
-            | TimerKind::Open(_)
-            | TimerKind::Knock(_)
-            | TimerKind::Stream(_) => {}
         }
     }
 

@@ -3,13 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{BrokerAction, BrokerError, ConnInfo, Control, Knock, MAX_PENDING, Route, Shared};
+use super::{
+    BrokerAction, BrokerError, ConnInfo, Control, Knock, MAX_PENDING, Route, Shared, StreamsTimer,
+};
 use crate::queue::KeyedQueue;
 use crate::text::excerpt;
-use crate::timer::TimerKind;
+use crate::timer::Timers;
 
 /// Bytes of a peer's refusal that an error quotes: one or two sentences.
 const QUOTED: usize = 256;
+
+/// What a dialler is told of an id that was accepted once.
+const NO_MORE: &str = "nobody accepts on this id any more";
 
 #[derive(Debug, Default)]
 pub(super) struct Streams {
@@ -24,12 +29,17 @@ pub(super) struct Streams {
 
     // Accepting.
     accepting: BTreeSet<u32>,
+    /// Ids that were accepted and are no more, the latest last. Nobody waits for these again, so that a
+    /// knock is refused at once and does not cost the dialler its five seconds.
+    over: KeyedQueue<u32>,
     /// Knocks on ids that nobody accepts yet.
     kept: KeyedQueue<u32>,
     /// Knocks on accepted ids that wait for the stream of the armed one.
     waiting: KeyedQueue<u32>,
     /// The acknowledged knock whose stream must come next.
     armed: Option<u32>,
+
+    timers: Timers<StreamsTimer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +64,8 @@ impl Streams {
         self.queued.push(id, ());
         if shared.control == Control::Waiting {
             // No dial has its turn before the control stream is up, which may never be.
-            shared.arm(TimerKind::Dial(id), now);
+            self.timers
+                .arm(StreamsTimer::Dial(id), now, shared.config.timeout);
         }
         self.next_turn(shared, now);
         Ok(())
@@ -68,7 +79,7 @@ impl Streams {
             self.queued.remove(&id).is_some()
         };
         if found {
-            shared.timers.disarm(TimerKind::Dial(id));
+            self.timers.disarm(StreamsTimer::Dial(id));
             self.next_turn(shared, now);
         }
         found
@@ -76,14 +87,14 @@ impl Streams {
 
     pub(super) fn on_control(&mut self, shared: &mut Shared, now: Instant) {
         for &id in self.queued.keys() {
-            shared.timers.disarm(TimerKind::Dial(id));
+            self.timers.disarm(StreamsTimer::Dial(id));
         }
         self.next_turn(shared, now);
     }
 
     pub(super) fn on_opened(&mut self, shared: &mut Shared, now: Instant, id: u32) {
         if self.turn == Some((id, Turn::Opening)) {
-            shared.timers.disarm(TimerKind::Open(id));
+            self.timers.disarm(StreamsTimer::Open(id));
             self.turn = None;
             self.next_turn(shared, now);
         }
@@ -96,7 +107,8 @@ impl Streams {
         if let Some((id, ())) = self.queued.pop() {
             self.turn = Some((id, Turn::Knocking));
             shared.outbox.push_back(knock(id));
-            shared.arm(TimerKind::Dial(id), now);
+            self.timers
+                .arm(StreamsTimer::Dial(id), now, shared.config.timeout);
         }
     }
 
@@ -116,13 +128,14 @@ impl Streams {
     fn on_answer(&mut self, shared: &mut Shared, now: Instant, id: u32, answer: Option<Knock>) {
         let ack = answer.filter(|answer| answer.knock && answer.ack);
         if self.turn == Some((id, Turn::Knocking)) {
-            shared.timers.disarm(TimerKind::Dial(id));
+            self.timers.disarm(StreamsTimer::Dial(id));
             self.turn = None;
             match ack {
                 Some(ack) if ack.error.is_empty() => {
                     self.turn = Some((id, Turn::Opening));
                     shared.actions.push_back(BrokerAction::OpenStream { id });
-                    shared.arm(TimerKind::Open(id), now);
+                    self.timers
+                        .arm(StreamsTimer::Open(id), now, shared.config.timeout);
                 }
                 Some(ack) => {
                     let reason = excerpt(ack.error.as_bytes(), QUOTED);
@@ -152,6 +165,7 @@ impl Streams {
 impl Streams {
     pub(super) fn accept(&mut self, shared: &mut Shared, now: Instant, id: u32) {
         self.accepting.insert(id);
+        self.over.remove(&id);
         if self.kept.remove(&id).is_some() {
             self.waiting.push(id, ());
             self.arm_next(shared, now);
@@ -163,8 +177,12 @@ impl Streams {
             return;
         }
         shared.stop_listening(id);
+        self.over.push(id, ());
+        if self.over.len() > MAX_PENDING {
+            self.over.pop();
+        }
         let refuse = if self.armed == Some(id) && take_unsent(shared, &answer(id, "")) {
-            shared.timers.disarm(TimerKind::Stream(id));
+            self.timers.disarm(StreamsTimer::Stream(id));
             self.armed = None;
             true
         } else {
@@ -172,10 +190,8 @@ impl Streams {
         };
         let waited = self.waiting.remove(&id).is_some();
         if refuse || waited {
-            shared.timers.disarm(TimerKind::Knock(id));
-            shared
-                .outbox
-                .push_back(answer(id, "nobody accepts on this id any more"));
+            self.timers.disarm(StreamsTimer::Knock(id));
+            shared.outbox.push_back(answer(id, NO_MORE));
         }
         self.arm_next(shared, now);
     }
@@ -202,17 +218,25 @@ impl Streams {
             shared.ignore();
         } else if self.accepting.contains(&id) {
             self.waiting.push(id, ());
-            shared.arm(TimerKind::Knock(id), now);
+            self.timers
+                .arm(StreamsTimer::Knock(id), now, shared.config.timeout);
             self.arm_next(shared, now);
+        } else if self.over.contains(&id) {
+            // One refusal tells as much as many, should the peer knock without end and never read.
+            let refusal = answer(id, NO_MORE);
+            if !shared.outbox.contains(&refusal) {
+                shared.outbox.push_back(refusal);
+            }
         } else {
             if self.kept.len() >= MAX_PENDING
                 && let Some((oldest, ())) = self.kept.pop()
             {
-                shared.timers.disarm(TimerKind::Knock(oldest));
+                self.timers.disarm(StreamsTimer::Knock(oldest));
                 shared.ignore();
             }
             self.kept.push(id, ());
-            shared.arm(TimerKind::Knock(id), now);
+            self.timers
+                .arm(StreamsTimer::Knock(id), now, shared.config.timeout);
         }
     }
 
@@ -222,14 +246,14 @@ impl Streams {
             return;
         }
         if let Some((id, ())) = self.waiting.pop() {
-            shared.timers.disarm(TimerKind::Knock(id));
+            self.timers.disarm(StreamsTimer::Knock(id));
             self.armed = Some(id);
             shared.outbox.push_back(answer(id, ""));
             // A dialler that gave up in the meantime may open its stream late, to have it discarded.
             // Should it then meet the next armed id, two services would be swapped, which is worse
             // than making others wait: hence twice the time.
             let wait = shared.config.timeout.saturating_mul(2);
-            shared.timers.arm(TimerKind::Stream(id), now, wait);
+            self.timers.arm(StreamsTimer::Stream(id), now, wait);
         }
     }
 
@@ -242,7 +266,7 @@ impl Streams {
             return Route::Main;
         }
         self.armed = None;
-        shared.timers.disarm(TimerKind::Stream(id));
+        self.timers.disarm(StreamsTimer::Stream(id));
         self.arm_next(shared, now);
         if self.accepting.contains(&id) {
             Route::To(id)
@@ -254,38 +278,53 @@ impl Streams {
 
 /// Both.
 impl Streams {
-    pub(super) fn on_timer(&mut self, shared: &mut Shared, now: Instant, kind: TimerKind) {
+    /// What was under way when the control stream was lost may not have arrived, and nothing of it comes
+    /// any more.
+    pub(super) fn on_reopened(&mut self, shared: &mut Shared, now: Instant) {
+        shared.outbox.clear();
+        self.abandoned = KeyedQueue::new();
+        for &id in self.kept.keys().chain(self.waiting.keys()) {
+            self.timers.disarm(StreamsTimer::Knock(id));
+        }
+        (self.kept, self.waiting) = (KeyedQueue::new(), KeyedQueue::new());
+        if let Some(id) = self.armed.take() {
+            self.timers.disarm(StreamsTimer::Stream(id));
+        }
+        if let Some((id, Turn::Knocking)) = self.turn {
+            shared.outbox.push_back(knock(id));
+        }
+        self.on_control(shared, now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, StreamsTimer)> {
+        self.timers.next()
+    }
+
+    pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Instant) {
+        while let Some(kind) = self.timers.pop_expired(now) {
+            self.on_timer(shared, now, kind);
+        }
+    }
+
+    fn on_timer(&mut self, shared: &mut Shared, now: Instant, kind: StreamsTimer) {
         match kind {
-            TimerKind::Dial(id) => {
+            StreamsTimer::Dial(id) => {
                 if self.cancel_dial(shared, now, id) {
                     shared.dial_timed_out(id);
                 }
             }
-            TimerKind::Open(id) => self.on_opened(shared, now, id),
-            TimerKind::Knock(id) => {
+            StreamsTimer::Open(id) => self.on_opened(shared, now, id),
+            StreamsTimer::Knock(id) => {
                 self.kept.remove(&id);
                 self.waiting.remove(&id);
             }
-            TimerKind::Stream(id) => {
+            StreamsTimer::Stream(id) => {
                 if self.armed == Some(id) {
                     take_unsent(shared, &answer(id, ""));
                     self.armed = None;
                     self.arm_next(shared, now);
                 }
             }
-            // Not of this machine.
-            TimerKind::Start
-            | TimerKind::Reconnect
-            | TimerKind::Unreachable
-            | TimerKind::Evidence
-            | TimerKind::ShutdownGrace
-            | TimerKind::Reap
-            | TimerKind::LastOutput
-            | TimerKind::Silence
-            | TimerKind::PipeDrain
-            | TimerKind::FirstConnection
-            | TimerKind::Drain
-            | TimerKind::Announcement(_) => {}
         }
     }
 

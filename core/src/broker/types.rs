@@ -1,9 +1,9 @@
 //! What a broker machine is told, what it asks for, and what it reports.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::fault::Fault;
 
 /// How brokered connections are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,7 @@ pub enum BrokerMode {
 
 /// How a [`Broker`](super::Broker) behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BrokerConfig {
     /// How connections are made; both sides must agree.
     pub mode: BrokerMode,
@@ -37,31 +38,19 @@ impl BrokerConfig {
 
 /// What happened outside, other than messages; see [`Broker::handle`](super::Broker::handle).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BrokerInput {
     /// The control stream is up: messages can be sent.
     ControlOpened,
     /// Another control stream has taken the place of a lost one, to a peer that goes on where it
-    /// was: what is offered is announced again, in case the first time got lost. go-plugin's peers
-    /// do not go on, see [`ControlLost`](Self::ControlLost).
+    /// was: what is offered is announced again, in case the first time got lost; when multiplexed, the
+    /// knock that has no answer is made again, and those of the peer are forgotten, which makes its own
+    /// again. go-plugin's peers do not go on, see [`ControlLost`](Self::ControlLost).
     ControlReopened,
     /// The control stream ended, failed, or could not be opened (the peer has no broker).
     ControlLost {
         /// Why, for people.
         reason: String,
-    },
-    /// The listener for this id is up.
-    Listening {
-        /// The id.
-        id: u32,
-        /// Where the *peer* reaches it: a host whose plugin sees other addresses translates.
-        endpoint: Endpoint,
-    },
-    /// There is no listener for this id.
-    ListenFailed {
-        /// The id.
-        id: u32,
-        /// Why.
-        fault: Fault,
     },
     /// The stream asked for is open, or could not be opened: the next dial may go on.
     StreamOpened {
@@ -73,12 +62,6 @@ pub enum BrokerInput {
 /// What the driver is to do; see [`Broker::poll_action`](super::Broker::poll_action).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerAction {
-    /// Listen on a fresh socket for this id and serve there, until told to stop. Answer with
-    /// [`BrokerInput::Listening`] or [`BrokerInput::ListenFailed`]. Not when multiplexed.
-    Listen {
-        /// The id.
-        id: u32,
-    },
     /// The dial succeeded: this is where the peer serves the id, as the peer knows it (a host
     /// whose plugin sees other addresses translates). Connecting may be put off to the first call
     /// and repeated. Not when multiplexed.
@@ -113,6 +96,7 @@ pub enum BrokerAction {
 /// Every dial ends with exactly one of the actions [`Connect`](BrokerAction::Connect) and
 /// [`OpenStream`](BrokerAction::OpenStream), the event `DialFailed`, or its cancellation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BrokerEvent {
     /// A dial failed.
     DialFailed {
@@ -121,13 +105,69 @@ pub enum BrokerEvent {
         /// Why.
         error: BrokerError,
     },
-    /// An id is not being served, or no longer: its listener failed, or the broker closed.
+    /// An id is no longer served, since the broker is closed.
     AcceptFailed {
         /// The accepted id.
         id: u32,
         /// Why.
         error: BrokerError,
     },
+}
+
+/// What a broker machine waits for; see [`Broker::poll_timeout`](super::Broker::poll_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BrokerTimer {
+    /// With [`BrokerMode::Listeners`].
+    Listeners(ListenersTimer),
+    /// With [`BrokerMode::Multiplexed`].
+    Multiplexed(StreamsTimer),
+}
+
+/// What a broker machine with a listener for each id waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ListenersTimer {
+    /// An announcement under this id that nobody dialled is forgotten.
+    Announcement(u32),
+    /// A dial to this id must have succeeded.
+    Dial(u32),
+}
+
+/// What a broker machine inside one multiplexed connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StreamsTimer {
+    /// A dial to this id must have succeeded.
+    Dial(u32),
+    /// The stream of an acknowledged dial to this id must be open.
+    Open(u32),
+    /// A knock on this id that could not be acknowledged yet is forgotten.
+    Knock(u32),
+    /// The stream that belongs to an acknowledged knock on this id must have come.
+    Stream(u32),
+}
+
+/// A phrase that completes "waiting for …".
+impl fmt::Display for BrokerTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listeners(ListenersTimer::Announcement(id)) => {
+                write!(f, "a dial to the announced id {id}")
+            }
+            Self::Listeners(ListenersTimer::Dial(id))
+            | Self::Multiplexed(StreamsTimer::Dial(id)) => {
+                write!(f, "the peer to answer a dial to id {id}")
+            }
+            Self::Multiplexed(StreamsTimer::Open(id)) => write!(f, "the stream to id {id} to open"),
+            Self::Multiplexed(StreamsTimer::Knock(id)) => {
+                write!(f, "someone to accept on id {id}")
+            }
+            Self::Multiplexed(StreamsTimer::Stream(id)) => {
+                write!(f, "the peer's stream to id {id}")
+            }
+        }
+    }
 }
 
 /// Where an inbound stream of a multiplexed connection goes; see
@@ -199,13 +239,5 @@ pub enum BrokerError {
         id: u32,
         /// What is wrong with it.
         reason: EndpointError,
-    },
-    /// No listener.
-    #[error("no listener for broker id {id}: {fault}")]
-    Listen {
-        /// The accepted id.
-        id: u32,
-        /// What the system said.
-        fault: Fault,
     },
 }

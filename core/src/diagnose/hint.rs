@@ -93,12 +93,13 @@ impl Hint {
                 | HandshakeError::OnlyStrayLines { .. },
             ) => Self::of_end(evidence),
             StartFailure::Exited {
-                phase: StartPhase::Connect,
+                phase: StartPhase::Connect | StartPhase::Tls,
             }
             | StartFailure::Handshake(_)
             | StartFailure::Refused(_)
             | StartFailure::TimedOut { .. }
             | StartFailure::Connect { .. }
+            | StartFailure::Tls { .. }
             | StartFailure::Cancelled => None,
         }
     }

@@ -189,6 +189,7 @@ impl CookieError {
 
 /// Which ports a plugin may listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ports {
     /// Whatever the system gives (port 0).
     Any,
@@ -239,6 +240,7 @@ pub enum PortError {
 
 /// A group: by number if the value is one, else by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SocketGroup {
     /// Its gid.
     Id(u32),

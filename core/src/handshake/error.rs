@@ -155,6 +155,13 @@ pub enum HandshakeError {
          {ADVICE}"
     )]
     Certificate(CertificateError),
+    /// A certificate was asked for, and the sixth field has none.
+    #[error(
+        "the plugin printed no TLS certificate, which this host requires since it asked for AutoMTLS; \
+         update the plugin, or the library it is built with (in outboard: with the feature \"tls\"), \
+         or turn AutoMTLS off in the host. A plugin with TLS of its own needs a host with the same"
+    )]
+    CertificateMissing,
     /// Multiplexing was asked for, and the plugin does not do it.
     #[error(
         "the plugin does not support multiplexed brokering ({0}); update the plugin library in the \

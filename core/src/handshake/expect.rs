@@ -12,6 +12,7 @@ pub struct HostExpectation {
     versions: BTreeSet<i64>,
     protocols: Vec<Protocol>,
     multiplexing: bool,
+    certificate: bool,
 }
 
 impl HostExpectation {
@@ -22,6 +23,7 @@ impl HostExpectation {
             versions: versions.into_iter().collect(),
             protocols: vec![Protocol::NetRpc],
             multiplexing: false,
+            certificate: false,
         }
     }
 
@@ -40,6 +42,14 @@ impl HostExpectation {
         self
     }
 
+    /// Requires a plugin that listens on a socket to show a certificate, as one does that was sent
+    /// the host's. go-plugin's host does not, and fails when it connects.
+    #[must_use]
+    pub fn certificate(mut self, wanted: bool) -> Self {
+        self.certificate = wanted;
+        self
+    }
+
     /// The versions offered.
     #[must_use]
     pub fn versions(&self) -> &BTreeSet<i64> {
@@ -50,6 +60,12 @@ impl HostExpectation {
     #[must_use]
     pub fn protocols(&self) -> &[Protocol] {
         &self.protocols
+    }
+
+    /// Whether a certificate is required.
+    #[must_use]
+    pub fn wants_certificate(&self) -> bool {
+        self.certificate
     }
 
     /// Whether multiplexing is required.

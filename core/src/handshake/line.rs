@@ -19,6 +19,7 @@ const STDIO: (&str, &str) = ("stdio", "-");
 
 /// Where a plugin is to be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Location {
     /// At a socket it listens on.
     Endpoint(Endpoint),
@@ -217,6 +218,11 @@ pub(super) fn check(
     };
     let line = fields.finish(app_version, network, address, expected.protocols())?;
 
+    // Pipes are private as they are.
+    let needs_certificate = expected.wants_certificate() && line.protocol != Protocol::Stdio;
+    if needs_certificate && line.certificate.is_none() {
+        return Err(HandshakeError::CertificateMissing);
+    }
     let multiplexing = expected.wants_multiplexing() && line.protocol == Protocol::Grpc;
     if multiplexing {
         line.require_multiplexing()?;

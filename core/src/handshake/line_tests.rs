@@ -255,6 +255,23 @@ fn s17_a_used_sixth_field_must_be_a_certificate() {
 }
 
 #[test]
+fn a_certificate_must_be_there_if_wanted() {
+    let wanting = host().certificate(true);
+    for without in ["", "|", "|!!!!", "||true"] {
+        let error = refused(&wanting, &format!("1|1|unix|/p|grpc{without}"));
+        assert_eq!(error, HandshakeError::CertificateMissing, "{without}");
+    }
+    let endpoint = Endpoint::Unix("/p".into());
+    let line = HandshakeLine::new(1, Location::Endpoint(endpoint), Protocol::Grpc);
+    let shown = line.with_certificate(outline(100)).to_string();
+    let accepted = wanting.check(&shown).expect("one is there");
+    assert_eq!(accepted.line.certificate(), Some(&outline(100)[..]));
+    // Pipes need none.
+    let over_pipes = wanting.allowing([Protocol::Stdio]);
+    over_pipes.check("1|1|stdio|-|stdio|").expect("accepted");
+}
+
+#[test]
 fn s18_to_s20_multiplexing_must_be_agreed_if_wanted() {
     let host = host().multiplexing(true);
     let accepted = host.check("1|1|unix|/p|grpc||true").expect("agreed");

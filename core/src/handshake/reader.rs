@@ -40,11 +40,20 @@ pub struct HandshakeReader {
 
 /// How much output before the handshake line a reader puts up with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StrayTolerance {
     /// The most lines.
     pub lines: usize,
     /// The most bytes in these lines, counted without line ends.
     pub bytes: usize,
+}
+
+impl StrayTolerance {
+    /// So many lines with so many bytes in them.
+    #[must_use]
+    pub const fn new(lines: usize, bytes: usize) -> Self {
+        Self { lines, bytes }
+    }
 }
 
 /// What a piece of stdout brought.

@@ -4,28 +4,37 @@ use std::mem;
 use std::time::Instant;
 
 use super::{
-    Evidence, ExitReason, Host, HostAction, HostEvent, Pipe, Printed, StartError, StartFailure,
-    StartPhase, State,
+    Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Pipe, Printed, StartError,
+    StartFailure, StartPhase, State,
 };
 use crate::diagnose::Hint;
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
-use crate::timer::TimerKind;
 
 impl Host {
     /// Asks for the kill and waits for the reaping.
     pub(super) fn start_killing(&mut self, now: Instant) {
-        self.let_go();
+        self.overtake();
         self.killed = true;
         self.state = State::Killed;
         self.actions.push_back(HostAction::Kill);
         self.timers.clear();
         self.timers
-            .arm(TimerKind::Reap, now, self.config.reap_timeout);
+            .arm(HostTimer::Reap, now, self.config.reap_timeout);
+    }
+
+    /// Leaves the plugin running.
+    pub(super) fn release(&mut self) {
+        self.reason = Some(ExitReason::Released);
+        self.overtake();
+        self.actions.push_back(HostAction::Release);
+        // What was made for it is in its hands from now on.
+        self.cleaned = true;
+        self.finish();
     }
 
     /// Gives up what hangs on the connection, and requests that the end has overtaken.
-    fn let_go(&mut self) {
+    fn overtake(&mut self) {
         self.actions.retain(|action| match action {
             HostAction::Connect { .. } | HostAction::Abandon | HostAction::CallShutdown => false,
             HostAction::Launch
@@ -33,6 +42,7 @@ impl Host {
             | HostAction::CloseBroker
             | HostAction::Disconnect
             | HostAction::Kill
+            | HostAction::Release
             | HostAction::Cleanup => true,
         });
         if self.state == State::Ready {
@@ -59,7 +69,7 @@ impl Host {
         match self.state {
             // What stdout still holds may tell more; see `conclude`.
             State::Launching | State::Handshaking => {}
-            State::Connecting => self.failure = Some(exited(StartPhase::Connect)),
+            State::Connecting => self.failure = Some(exited(self.connecting())),
             State::Explaining => match self.failure {
                 Some(StartFailure::Handshake(HandshakeError::NoLine)) => {
                     self.failure = Some(exited(StartPhase::Handshake))
@@ -71,17 +81,17 @@ impl Host {
             },
             State::Ready | State::Asked | State::Killed | State::Draining | State::Finished => {}
         }
-        self.let_go();
+        self.overtake();
         self.actions.retain(|action| *action != HostAction::Kill);
         self.clean_up();
-        self.pid = None;
+        self.id = None;
         self.state = State::Draining;
         self.timers.clear();
         let drain = self.config.pipe_drain;
-        self.timers.arm(TimerKind::PipeDrain, now, drain);
+        self.timers.arm(HostTimer::PipeDrain, now, drain);
         if self.reason.is_some() {
             let wait = self.config.evidence_wait;
-            self.timers.arm(TimerKind::LastOutput, now, wait);
+            self.timers.arm(HostTimer::LastOutput, now, wait);
         }
         self.await_printed(now);
         self.finish_when_drained();
@@ -103,7 +113,7 @@ impl Host {
     fn await_printed(&mut self, now: Instant) {
         if self.state == State::Draining && self.printed == Pipe::Open {
             let wait = self.config.evidence_wait;
-            self.timers.arm(TimerKind::Silence, now, wait);
+            self.timers.arm(HostTimer::Silence, now, wait);
         }
     }
 
@@ -115,12 +125,12 @@ impl Host {
         }
     }
 
-    pub(super) fn on_timer(&mut self, now: Instant, kind: TimerKind) {
+    pub(super) fn on_timer(&mut self, now: Instant, kind: HostTimer) {
         match kind {
-            TimerKind::Start => self.on_start_timeout(now),
-            TimerKind::Evidence => match self.state {
+            HostTimer::Start => self.on_start_timeout(now),
+            HostTimer::Evidence => match self.state {
                 State::Explaining => self.start_killing(now),
-                State::Ready => self.unreachable(now, None),
+                State::Ready => self.on_unexplained(now),
                 State::Launching
                 | State::Handshaking
                 | State::Connecting
@@ -129,7 +139,7 @@ impl Host {
                 | State::Draining
                 | State::Finished => {}
             },
-            TimerKind::ShutdownGrace => {
+            HostTimer::ShutdownGrace => {
                 if self.state == State::Asked {
                     self.reason = Some(match (self.called, self.has_controller) {
                         (true, true) => ExitReason::GraceExpired,
@@ -139,27 +149,19 @@ impl Host {
                     self.start_killing(now);
                 }
             }
-            TimerKind::Reap => self.finish(),
-            TimerKind::LastOutput => self.report(),
-            TimerKind::Silence => {
+            HostTimer::Reap => self.finish(),
+            HostTimer::LastOutput => self.report(),
+            HostTimer::Silence => {
                 self.printed = Pipe::Closed;
                 self.finish_when_drained();
             }
-            TimerKind::PipeDrain => {
+            HostTimer::PipeDrain => {
                 // A last line without its end counts as if the pipe had ended.
                 self.on_stdout_closed(now);
                 self.finish();
             }
-            // Not of this machine.
-            TimerKind::Reconnect
-            | TimerKind::Unreachable
-            | TimerKind::FirstConnection
-            | TimerKind::Drain
-            | TimerKind::Announcement(_)
-            | TimerKind::Dial(_)
-            | TimerKind::Open(_)
-            | TimerKind::Knock(_)
-            | TimerKind::Stream(_) => {}
+            // That machine acts on it itself; see `handle_timeout`.
+            HostTimer::Link(_) => {}
         }
     }
 
@@ -167,7 +169,7 @@ impl Host {
         let phase = match self.state {
             State::Launching => StartPhase::Launch,
             State::Handshaking => StartPhase::Handshake,
-            State::Connecting => StartPhase::Connect,
+            State::Connecting => self.connecting(),
             State::Explaining
             | State::Ready
             | State::Asked

@@ -11,6 +11,7 @@ use crate::handshake::{HandshakeError, Location, Refusal};
 
 /// The phases of starting. Each may take the whole start timeout, as in go-plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum StartPhase {
     /// The process is being made.
     Launch,
@@ -18,6 +19,8 @@ pub enum StartPhase {
     Handshake,
     /// The process listens, and the host connects to it.
     Connect,
+    /// Host and plugin are connected, and agree on how the connection is secured.
+    Tls,
 }
 
 /// A phrase that completes "the plugin did not start in time: …".
@@ -27,6 +30,7 @@ impl fmt::Display for StartPhase {
             Self::Launch => "its process was not made",
             Self::Handshake => "it printed no handshake line",
             Self::Connect => "it took no connection",
+            Self::Tls => "it agreed on no TLS connection",
         })
     }
 }
@@ -70,6 +74,15 @@ pub enum StartFailure {
         /// What the system said.
         fault: Fault,
     },
+    /// The plugin took a connection, and the two did not agree on how to secure it: the phase
+    /// [`StartPhase::Tls`].
+    #[error("no TLS connection to the plugin at {location}: {fault}")]
+    Tls {
+        /// Where the plugin said it listens.
+        location: Location,
+        /// What did not fit, and what to do.
+        fault: Fault,
+    },
     /// The host's user asked for the end before the plugin was ready.
     #[error("the start was given up on request")]
     Cancelled,
@@ -83,6 +96,7 @@ pub enum StartFailure {
 /// Its process, if there was one, has been reaped or, where [`Evidence::exit`] is missing, refused
 /// to die.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StartError {
     /// Why.
     pub failure: StartFailure,
@@ -95,6 +109,7 @@ pub struct StartError {
 /// The `Display` form has the lines of stderr, the hint, and the notes about the program's file, on
 /// lines of their own.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// How the process ended, if it existed and was reaped.
     pub exit: Option<Exit>,
@@ -113,6 +128,15 @@ pub struct Evidence {
 }
 
 impl StartError {
+    /// A failure with nothing seen of it.
+    #[must_use]
+    pub fn new(failure: StartFailure) -> Self {
+        Self {
+            failure,
+            evidence: Evidence::default(),
+        }
+    }
+
     /// Adds what was found out about the program's file, for a failure that
     /// [`may_be_no_plugin`](StartFailure::may_be_no_plugin).
     pub fn explain(&mut self, notes: Notes) {
@@ -203,9 +227,11 @@ impl StartFailure {
                     | HandshakeError::Unrecognised { .. }
             ),
             Self::Exited { phase } => *phase == StartPhase::Handshake,
-            Self::TimedOut { .. } | Self::Refused(_) | Self::Connect { .. } | Self::Cancelled => {
-                false
-            }
+            Self::TimedOut { .. }
+            | Self::Refused(_)
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Cancelled => false,
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use super::{ExitReason, Host, HostAction, HostEvent, State, Wire};
+use super::{ExitReason, Host, HostAction, HostEvent, HostTimer, State, Wire};
 use crate::fault::Fault;
 use crate::handshake::Location;
 use crate::link::{Link, LinkAction, LinkEvent, LinkInput};
-use crate::timer::TimerKind;
 
 impl Host {
     /// None for a plugin on its own pipes: those cannot be made again.
@@ -37,7 +36,7 @@ impl Host {
             State::Ready => {
                 self.wire = Wire::Down;
                 let wait = self.config.evidence_wait;
-                self.timers.arm(TimerKind::Evidence, now, wait);
+                self.timers.arm(HostTimer::Evidence, now, wait);
             }
             // A retiring one has ended before its successor came, over which to ask.
             State::Asked if self.link.is_some() && !self.called => self.wire = Wire::Connecting,
@@ -66,6 +65,26 @@ impl Host {
 
     pub(super) fn on_connect_again_failed(&mut self, now: Instant, fault: Fault) {
         self.tell_link(now, LinkInput::ConnectFailed(fault));
+    }
+
+    pub(super) fn on_connection_gone(&mut self, now: Instant, fault: Fault) {
+        match self.state {
+            State::Ready if self.link.is_some() => {
+                self.gone = Some(fault);
+                // Most likely the process is ending: its exit tells more than the loss.
+                let wait = self.config.evidence_wait;
+                self.timers.arm(HostTimer::Evidence, now, wait);
+            }
+            _ => self.tell_link(now, LinkInput::Gone(fault)),
+        }
+    }
+
+    /// Nothing has come that would explain why the plugin cannot be reached any more.
+    pub(super) fn on_unexplained(&mut self, now: Instant) {
+        match self.gone.take() {
+            Some(fault) => self.tell_link(now, LinkInput::Gone(fault)),
+            None => self.unreachable(now, None),
+        }
     }
 
     pub(super) fn on_link_timeout(&mut self, now: Instant) {
@@ -111,7 +130,7 @@ impl Host {
     pub(super) fn disconnect(&mut self) {
         self.link = None;
         match self.wire {
-            Wire::Up | Wire::Connecting => {
+            Wire::Up | Wire::Connecting | Wire::Securing => {
                 self.wire = Wire::Down;
                 self.actions.push_back(HostAction::Disconnect);
             }

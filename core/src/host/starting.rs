@@ -5,14 +5,14 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::{
-    ExitReason, Host, HostAction, HostConfig, HostEvent, MAX_STRAY_STDOUT, Pipe, StartFailure,
-    State, Tail, Wire,
+    ExitReason, Host, HostAction, HostConfig, HostEvent, HostTimer, MAX_STRAY_STDOUT, Pipe,
+    StartFailure, StartPhase, State, Tail, Wire,
 };
 use crate::fault::Fault;
 use crate::handshake::{
     HandshakeError, HandshakeLine, HandshakeReader, Location, Progress, Protocol,
 };
-use crate::timer::{TimerKind, Timers};
+use crate::timer::Timers;
 
 impl Host {
     pub(super) fn blank(config: HostConfig, state: State) -> Self {
@@ -29,9 +29,10 @@ impl Host {
             handshake: None,
             target: None,
             launched: false,
-            pid: None,
+            id: None,
             wire: Wire::Down,
             link: None,
+            gone: None,
             called: false,
             has_controller: true,
             stdout: Pipe::Open,
@@ -47,22 +48,22 @@ impl Host {
 
     pub(super) fn arm_start(&mut self, now: Instant) {
         self.timers
-            .arm(TimerKind::Start, now, self.config.start_timeout);
+            .arm(HostTimer::Start, now, self.config.start_timeout);
     }
 
-    pub(super) fn on_launched(&mut self, now: Instant, pid: Option<u32>) {
+    pub(super) fn on_launched(&mut self, now: Instant, id: Option<String>) {
         if mem::replace(&mut self.launched, true) {
             return;
         }
         match self.state {
             State::Launching => {
-                self.pid = pid;
+                self.id = id;
                 self.state = State::Handshaking;
                 self.arm_start(now);
             }
             // It was made although it was given up: the kill is asked for once more.
             State::Killed => {
-                self.pid = pid;
+                self.id = id;
                 self.start_killing(now);
             }
             State::Finished => self.actions.push_back(HostAction::Kill),
@@ -191,6 +192,21 @@ impl Host {
         self.arm_start(now);
     }
 
+    pub(super) fn on_reached(&mut self, now: Instant) {
+        if (self.state, self.wire) == (State::Connecting, Wire::Connecting) {
+            self.wire = Wire::Securing;
+            self.arm_start(now);
+        }
+    }
+
+    /// The phase in [`State::Connecting`].
+    pub(super) fn connecting(&self) -> StartPhase {
+        match self.wire {
+            Wire::Securing => StartPhase::Tls,
+            Wire::Down | Wire::Connecting | Wire::Up => StartPhase::Connect,
+        }
+    }
+
     fn after_line(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -246,14 +262,19 @@ impl Host {
         }
     }
 
-    pub(super) fn on_connect_failed(&mut self, now: Instant, fault: Fault) {
+    pub(super) fn on_connect_failed(
+        &mut self,
+        now: Instant,
+        fault: Fault,
+        failure: impl FnOnce(Location, Fault) -> StartFailure,
+    ) {
         if matches!(self.state, State::Ready | State::Asked) {
             return self.on_connect_again_failed(now, fault);
         }
         if self.state == State::Connecting {
             self.wire = Wire::Down;
             if let Some((location, _)) = self.target.clone() {
-                let failure = StartFailure::Connect { location, fault };
+                let failure = failure(location, fault);
                 self.explain(now, failure, self.config.evidence_wait);
             }
         }
@@ -265,7 +286,7 @@ impl Host {
         self.fail(failure);
         self.state = State::Explaining;
         self.timers.clear();
-        self.timers.arm(TimerKind::Evidence, now, wait);
+        self.timers.arm(HostTimer::Evidence, now, wait);
     }
 
     /// The first failure is the one reported: what follows are its consequences.

@@ -202,7 +202,7 @@ fn is_of_outboard(line: &[u8]) -> bool {
         "outboard_transport_stdio",
         "outboard_runtime_tokio",
         "outboard_runtime_smol",
-        "outboard_runtime_unix",
+        "outboard_unix",
     ];
     if line.first() != Some(&b'{') || memchr::memmem::find(line, MODULE).is_none() {
         return false;

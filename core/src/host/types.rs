@@ -1,12 +1,13 @@
 //! What a host machine is told, what it asks for, and what it reports.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::StartError;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{Accepted, HostExpectation, Location, Protocol, StrayTolerance};
-use crate::link::LinkConfig;
+use crate::link::{LinkConfig, LinkTimer};
 
 /// Bytes of stray stdout kept for one event; what comes beyond is counted. go-plugin throws all of
 /// it away, so this is for diagnosis only: one pipe buffer of Linux.
@@ -14,6 +15,7 @@ pub const MAX_STRAY_STDOUT: usize = 64 * 1024;
 
 /// How a [`Host`](super::Host) behaves. Durations of [`Duration::MAX`] mean "no limit".
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HostConfig {
     /// What the handshake line must agree with.
     pub expectation: HostExpectation,
@@ -44,6 +46,9 @@ pub struct HostConfig {
     /// Whether what the program prints comes on two pipes of its own, beside those of the handshake
     /// and the log, until [`HostInput::PrintedClosed`]. Not unless this is set.
     pub direct_output: bool,
+    /// What becomes of a plugin that is up when its user lets go of it: it is killed unless this says
+    /// otherwise.
+    pub when_dropped: WhenDropped,
     /// Lines of stderr kept as evidence. 16.
     pub stderr_lines: usize,
     /// Bytes of stderr kept as evidence. 8 KiB.
@@ -65,19 +70,34 @@ impl HostConfig {
             link: LinkConfig::default(),
             end_unreachable: false,
             direct_output: false,
+            when_dropped: WhenDropped::Kill,
             stderr_lines: 16,
             stderr_bytes: 8 * 1024,
         }
     }
 }
 
+/// What becomes of a plugin that is up when its user lets go of it; see
+/// [`Host::let_go`](super::Host::let_go).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenDropped {
+    /// It is killed.
+    #[default]
+    Kill,
+    /// It runs on, with its sockets; this side forgets it.
+    Release,
+}
+
 /// What happened outside; see [`Host::handle`](super::Host::handle).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HostInput<'a> {
     /// The process was made.
     Launched {
-        /// Its id, if it has one.
-        pid: Option<u32>,
+        /// What it is called where it runs, if that has a name: the number of a process, the name of
+        /// a container.
+        id: Option<String>,
     },
     /// The process could not be made.
     LaunchFailed(Fault),
@@ -100,12 +120,21 @@ pub enum HostInput<'a> {
     },
     /// Both such pipes reached the end, or reading them failed.
     PrintedClosed,
+    /// The first connection is there, and host and plugin are about to agree on how it is secured: the
+    /// phase [`StartPhase::Tls`](super::StartPhase::Tls). Left out where nothing is to be secured.
+    Reached,
     /// The connection is up: the first, or one that was asked for again. The latter is better
     /// reported only once the peer has sent something on it, since a process that is about to end
     /// still accepts.
     Connected,
     /// The connection could not be made.
     ConnectFailed(Fault),
+    /// The connection was made, and could not be secured as it was to be. Otherwise as
+    /// [`ConnectFailed`](Self::ConnectFailed).
+    SecureFailed(Fault),
+    /// The connection that was asked for again could not be made and never can be, since the plugin
+    /// takes no other: what carried all its streams is gone.
+    ConnectionGone(Fault),
     /// The plugin takes no further calls on the connection, which goes on with those it has.
     ConnectionRetiring,
     /// The connection is gone. Of no interest for one that has been replaced by another.
@@ -161,13 +190,16 @@ pub enum HostAction {
     /// Kill the process; if it has not been made yet, give up making it. No answer but
     /// [`HostInput::Exited`] (or [`HostInput::LaunchFailed`]).
     Kill,
+    /// Leave the process and all that is its own: nobody here waits for it any more. No answer.
+    Release,
     /// The process is gone, was never made, or refuses to die: remove what was made for it. Comes
-    /// exactly once.
+    /// exactly once, unless it was released.
     Cleanup,
 }
 
 /// How it came that a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ExitReason {
     /// It was asked to shut down, and did within the grace period.
     Shutdown,
@@ -183,6 +215,8 @@ pub enum ExitReason {
     /// It lived but could not be reached again after the connection was lost, so it was killed; see
     /// [`HostConfig::end_unreachable`].
     Unreachable,
+    /// It did not end: it was left running.
+    Released,
     /// It ended without having been asked: a crash, a signal, or an early exit.
     Crashed,
 }
@@ -192,6 +226,7 @@ pub enum ExitReason {
 /// A run gives `Negotiated` and `Ready` at most once each, then exactly one of `Failed` (never
 /// ready) and `Exited` (was ready), then `Finished`, after which nothing comes any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HostEvent {
     /// The handshake line came and was accepted.
     Negotiated(Accepted),
@@ -231,4 +266,42 @@ pub enum HostEvent {
     },
     /// All is over: the process is gone, and its pipes ended or were given up. Always the last.
     Finished,
+}
+
+/// What a host machine waits for; see [`Host::poll_timeout`](super::Host::poll_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum HostTimer {
+    /// The current phase of starting must be over.
+    Start,
+    /// The process's exit, which may explain what has just gone wrong, must have come.
+    Evidence,
+    /// A process that was asked to exit must have done so.
+    ShutdownGrace,
+    /// A killed process must have been reaped.
+    Reap,
+    /// The last output of an ended process must have come, or the exit is reported without.
+    LastOutput,
+    /// Something printed must have come from an ended process, or the pipes of that are given up.
+    Silence,
+    /// The pipes of an ended process must have reached their end.
+    PipeDrain,
+    /// A lost connection is to be made again.
+    Link(LinkTimer),
+}
+
+/// A phrase that completes "waiting for …".
+impl fmt::Display for HostTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "the plugin to start",
+            Self::Evidence => "an exit that explains a failure",
+            Self::ShutdownGrace => "the plugin to exit as asked",
+            Self::Reap => "a killed plugin to be gone",
+            Self::LastOutput => "the last output of an ended plugin",
+            Self::Silence => "more that an ended plugin printed",
+            Self::PipeDrain => "the end of an ended plugin's pipes",
+            Self::Link(link) => return link.fmt(f),
+        })
+    }
 }

@@ -1,14 +1,13 @@
-//! How a plugin machine answers what happens.
+//! How a plugin machine answers what happens until it serves.
 
 use std::time::Instant;
 
 use super::{
-    ListenSpec, Plugin, PluginAction, PluginError, PluginEvent, SocketKind, State, StopReason,
+    ListenSpec, Plugin, PluginAction, PluginError, PluginEvent, PluginTimer, SocketKind, State,
+    StopReason,
 };
 use crate::handshake::{HandshakeLine, Location, Protocol};
-use crate::timer::TimerKind;
 
-/// Starting.
 impl Plugin {
     /// What to serve, and where to listen for it.
     pub(super) fn plan(&self) -> Result<(Protocol, ListenSpec), PluginError> {
@@ -83,159 +82,7 @@ impl Plugin {
         }
         if self.multiplexing() {
             let wait = self.config.first_connection;
-            self.timers.arm(TimerKind::FirstConnection, now, wait);
+            self.timers.arm(PluginTimer::FirstConnection, now, wait);
         }
-    }
-}
-
-/// Serving and ending.
-impl Plugin {
-    pub(super) fn on_accepted(&mut self) {
-        match self.state {
-            State::Serving => {
-                self.connections = self.connections.saturating_add(1);
-                self.timers.disarm(TimerKind::FirstConnection);
-                if self.multiplexing() {
-                    self.stop_listening();
-                }
-            }
-            // Accepted before the listener was closed; its closing will be told as well.
-            State::Draining => self.connections = self.connections.saturating_add(1),
-            State::Listening | State::Announcing | State::Finished => {}
-        }
-    }
-
-    pub(super) fn on_connection_closed(&mut self) {
-        self.connections = self.connections.saturating_sub(1);
-        if self.connections > 0 {
-            return;
-        }
-        match self.state {
-            State::Serving if self.protocol == Protocol::Stdio => {
-                self.abort(StopReason::HostGone);
-            }
-            State::Serving if self.multiplexing() => self.abort(StopReason::Disconnected),
-            // Another connection may come, also from another host.
-            State::Serving => {}
-            // Nobody is left who waits for an answer.
-            State::Draining => self.finish(StopReason::Shutdown),
-            State::Listening | State::Announcing | State::Finished => {}
-        }
-    }
-
-    pub(super) fn on_host_gone(&mut self) {
-        // Nobody else can reach a plugin that has not announced itself or serves its own pipes.
-        let reachable = match self.state {
-            State::Serving | State::Draining => self.protocol != Protocol::Stdio,
-            State::Listening | State::Announcing | State::Finished => false,
-        };
-        if !(self.config.outlive_host && reachable) {
-            self.abort(StopReason::HostGone);
-        }
-    }
-
-    pub(super) fn on_interrupted(&mut self, now: Instant) {
-        match self.state {
-            // As in go-plugin, interrupts count until the line is written.
-            State::Listening | State::Announcing => self.abort(StopReason::Interrupted),
-            State::Serving if !self.config.held => self.stop(now, StopReason::Interrupted),
-            State::Draining if !self.config.held => self.abort(StopReason::Interrupted),
-            State::Serving | State::Draining => {
-                self.interrupts = self.interrupts.saturating_add(1);
-                let count = self.interrupts;
-                if let Some(PluginEvent::Interrupted { count: last }) = self.events.back_mut() {
-                    *last = count;
-                } else {
-                    self.events.push_back(PluginEvent::Interrupted { count });
-                }
-            }
-            State::Finished => {}
-        }
-    }
-
-    pub(super) fn on_timer(&mut self, kind: TimerKind) {
-        match kind {
-            TimerKind::FirstConnection => self.abort(StopReason::NobodyConnected),
-            TimerKind::Drain => {
-                self.actions.push_back(PluginAction::Abort);
-                self.finish(StopReason::Shutdown);
-            }
-            // Not of this machine.
-            TimerKind::Start
-            | TimerKind::Reconnect
-            | TimerKind::Unreachable
-            | TimerKind::Evidence
-            | TimerKind::ShutdownGrace
-            | TimerKind::Reap
-            | TimerKind::LastOutput
-            | TimerKind::Silence
-            | TimerKind::PipeDrain
-            | TimerKind::Announcement(_)
-            | TimerKind::Dial(_)
-            | TimerKind::Open(_)
-            | TimerKind::Knock(_)
-            | TimerKind::Stream(_) => {}
-        }
-    }
-
-    /// The end in good order.
-    pub(super) fn stop(&mut self, now: Instant, reason: StopReason) {
-        match self.state {
-            State::Listening | State::Announcing => self.abort(reason),
-            State::Serving => {
-                self.stopping(reason.clone());
-                self.stop_listening();
-                if self.connections == 0 {
-                    self.finish(reason);
-                    return;
-                }
-                self.state = State::Draining;
-                self.timers.clear();
-                self.actions.push_back(PluginAction::Drain);
-                let wait = self.config.drain_timeout;
-                self.timers.arm(TimerKind::Drain, now, wait);
-            }
-            State::Draining | State::Finished => {}
-        }
-    }
-
-    /// The end at once.
-    pub(super) fn abort(&mut self, reason: StopReason) {
-        if self.state == State::Finished {
-            return;
-        }
-        if self.connections > 0 {
-            self.actions.push_back(PluginAction::Abort);
-        }
-        self.finish(reason);
-    }
-
-    pub(super) fn stop_listening(&mut self) {
-        if std::mem::take(&mut self.listening) {
-            self.actions.push_back(PluginAction::StopListening);
-        }
-    }
-
-    /// Notes the first reason; later ones are its consequences.
-    pub(super) fn stopping(&mut self, reason: StopReason) {
-        if self.reason.is_none() {
-            self.reason = Some(reason.clone());
-            self.events.push_back(PluginEvent::Stopping(reason));
-        }
-    }
-
-    pub(super) fn finish(&mut self, reason: StopReason) {
-        if self.state == State::Finished {
-            return;
-        }
-        self.timers.clear();
-        self.stopping(reason.clone());
-        self.stop_listening();
-        self.state = State::Finished;
-        let reason = self.reason.clone().unwrap_or(reason);
-        self.actions.push_back(PluginAction::Finish {
-            code: reason.code(),
-            reason,
-        });
     }
 }

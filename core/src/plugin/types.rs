@@ -1,6 +1,7 @@
 //! What a plugin machine is told, what it asks for, and what it reports.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::handshake::{HandshakeLine, Location, Protocol};
 
 /// The kind of socket a plugin prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum SocketKind {
     /// A unix socket: go-plugin's choice everywhere but on Windows.
     Unix,
@@ -19,6 +21,7 @@ pub enum SocketKind {
 
 /// How a [`Plugin`](super::Plugin) behaves. Durations of [`Duration::MAX`] mean "no limit".
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PluginConfig {
     /// What the host put into the environment.
     pub env: PluginEnv,
@@ -33,10 +36,18 @@ pub struct PluginConfig {
     /// Whether to print the handshake line and take over stdout and stderr. A plugin served inside
     /// a test does neither: the test learns the address from [`PluginEvent::Serving`].
     pub announce: bool,
-    /// How long calls in flight may go on after the host asked for the end: 1.5 s. Hosts kill a
-    /// plugin 2 s after they asked, and the program's own clean-up comes after serving, so half a
-    /// second is left for it.
+    /// How long the end in good order may take, in which calls in flight go on and what they print is
+    /// sent: 1.5 s. Hosts kill a plugin 2 s after they asked, and the program's own clean-up comes
+    /// after serving, so half a second is left for it.
     pub drain_timeout: Duration,
+    /// How long text that the program has printed, and its language's runtime holds back, may take to
+    /// be written when the streams are given back. The lock on stdout is all that can hold it up, and
+    /// a thread of the program may hold that for ever. 200 ms: far more than any print takes, and a
+    /// small part of the time that a host waits for a plugin's end.
+    pub flush_patience: Duration,
+    /// How long what was aborted may take to be gone: a handler that computes cannot be dropped until
+    /// it comes to an end or an await. 200 ms, short beside the grace that hosts give.
+    pub abort_patience: Duration,
     /// How long a multiplexing plugin waits for its one connection: 5 s, as go-plugin's. Others
     /// wait for ever.
     pub first_connection: Duration,
@@ -67,6 +78,8 @@ impl PluginConfig {
             certificate: None,
             announce: true,
             drain_timeout: Duration::from_millis(1500),
+            flush_patience: Duration::from_millis(200),
+            abort_patience: Duration::from_millis(200),
             first_connection: Duration::from_secs(5),
             outlive_host: false,
             held: true,
@@ -96,6 +109,7 @@ pub enum ListenSpec {
 
 /// What happened outside; see [`Plugin::handle`](super::Plugin::handle).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PluginInput {
     /// The listener is up, at this address.
     Listening(Location),
@@ -115,8 +129,17 @@ pub enum PluginInput {
     HostGone,
     /// The process got an interrupt (SIGINT, Ctrl-C).
     Interrupted,
-    /// No call is in flight any more.
-    Drained,
+    /// No call is in flight any more; answers [`PluginAction::Drain`].
+    CallsIdle,
+    /// The streams were given back, and all that was printed on them before is in the output;
+    /// answers [`PluginAction::ReleaseStreams`].
+    Released,
+    /// All of the output is sent, or there is nobody to send it to; answers
+    /// [`PluginAction::CloseOutput`].
+    OutputSent,
+    /// Nothing of what was aborted runs any more, neither a call nor a connection, those included that
+    /// were made through a broker; answers [`PluginAction::Abort`].
+    AllClosed,
 }
 
 /// What the driver is to do; see [`Plugin::poll_action`](super::Plugin::poll_action).
@@ -133,10 +156,25 @@ pub enum PluginAction {
     Serve,
     /// Accept no further connections; close the listener and remove its socket file.
     StopListening,
-    /// Take no further calls, let those in flight finish, among them the one that asked for the
-    /// end, and answer with [`PluginInput::Drained`].
+    /// Take no further calls, let those in flight finish, and answer with
+    /// [`PluginInput::CallsIdle`]. The call that asked for the end is not among these.
     Drain,
-    /// Drop the calls in flight.
+    /// Give stdout and stderr back to the program, without waiting, and answer with
+    /// [`PluginInput::Released`].
+    ReleaseStreams,
+    /// Give them back although text may be lost that the program's runtime still holds. The answer
+    /// is the same.
+    ForceRelease,
+    /// Nothing is printed any more: end the host's stdio stream once all is sent, and answer with
+    /// [`PluginInput::OutputSent`].
+    CloseOutput,
+    /// End what goes on for as long as the plugin serves: the brokers, and the watching of its
+    /// health.
+    CloseStanding,
+    /// Answer the calls that asked for the end, as far as they have come: go-plugin's hosts close
+    /// the connection as soon as they have the answer.
+    AnswerShutdown,
+    /// Drop whatever is still served, and answer with [`PluginInput::AllClosed`].
     Abort,
     /// All is over. Always the last.
     Finish {
@@ -145,6 +183,32 @@ pub enum PluginAction {
         /// Why.
         reason: StopReason,
     },
+}
+
+/// What a plugin machine waits for; see [`Plugin::poll_timeout`](super::Plugin::poll_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PluginTimer {
+    /// The host must have connected.
+    FirstConnection,
+    /// The end in good order must be over.
+    Drain,
+    /// What the program's runtime holds of its output must have been written.
+    Flush,
+    /// What was aborted must be gone.
+    Abort,
+}
+
+/// A phrase that completes "waiting for …".
+impl fmt::Display for PluginTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstConnection => "the host to connect",
+            Self::Drain => "calls in flight to finish",
+            Self::Flush => "printed text to be written",
+            Self::Abort => "aborted calls to be gone",
+        })
+    }
 }
 
 /// Why a plugin stopped.
@@ -186,6 +250,7 @@ impl StopReason {
 
 /// What the program learns; see [`Plugin::poll_event`](super::Plugin::poll_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PluginEvent {
     /// Connections are being accepted.
     Serving(HandshakeLine),

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{Metadata, OutMessage, Status};
+use super::{Metadata, OutMessage, Single, Status};
 
 /// What a call begins with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CallHead {
     /// `/package.Service/Method`.
     pub path: Cow<'static, str>,
@@ -107,38 +108,19 @@ pub trait Call: Send {
 pub fn single_request(
     mut call: Box<dyn Call>,
 ) -> impl Future<Output = Result<Bytes, Status>> + Send + 'static {
-    let mut request = None;
+    let mut request = Single::request();
     poll_fn(move |cx| {
         loop {
-            let next = ready!(call.poll_message(cx)).transpose();
-            return Poll::Ready(match (next, request.take()) {
-                (Ok(Some(message)), None) => {
-                    request = Some(message);
-                    continue;
-                }
-                (Ok(Some(_)), Some(_)) => Err(second_request()),
-                (Ok(None), Some(message)) => Ok(message),
-                (Ok(None), None) => Err(no_request()),
-                (Err(status), _) => Err(status),
+            return Poll::Ready(match ready!(call.poll_message(cx)) {
+                Some(Ok(message)) => match request.push(message) {
+                    Ok(()) => continue,
+                    Err(second) => Err(second),
+                },
+                Some(Err(status)) => Err(status),
+                None => request.finish(),
             });
         }
     })
-}
-
-/// The status of a call that ended without the one request its method takes.
-#[must_use]
-pub fn no_request() -> Status {
-    Status::internal(
-        "cardinality violation: expected one request message, but the requests ended without any",
-    )
-}
-
-/// The status of a call with more than the one request its method takes.
-#[must_use]
-pub fn second_request() -> Status {
-    Status::internal(
-        "cardinality violation: expected one request message, but a second one followed",
-    )
 }
 
 #[cfg(test)]
@@ -146,6 +128,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::rpc::{Side, single};
 
     /// What comes of the requests, and then nothing.
     struct Requests(VecDeque<Result<Bytes, Status>>);
@@ -170,8 +153,8 @@ mod tests {
         let cut = || Err(Status::internal("cut off"));
         let cases = [
             (vec![one()], one()),
-            (vec![], Err(no_request())),
-            (vec![one(), one()], Err(second_request())),
+            (vec![], Err(single::none(Side::Caller))),
+            (vec![one(), one()], Err(single::second(Side::Caller))),
             (vec![cut()], cut()),
             (vec![one(), cut()], cut()),
         ];

@@ -5,9 +5,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Call, CallHead, Connection, Metadata, OutMessage, Reply, Status, Streaming};
+use super::{Call, CallHead, Codec, Connection, Metadata, Reply, Status, Streaming};
 
-/// A way to a set of services on the other side. Cheap to clone; clones share the connection.
+/// A way to a set of services on the other side. Cheap to clone; clones share the connection, and hold
+/// it, as do calls in flight: it is closed when the last of them is gone.
 ///
 /// A channel names neither the transport nor the runtime behind it.
 #[derive(Clone)]
@@ -31,13 +32,13 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// No metadata and no limits.
+    /// No metadata and no timeout.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With this limit on the duration of each call, sent to the other side as its deadline.
+    /// With this timeout for each call, sent to the other side as its deadline.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -62,8 +63,8 @@ impl CallOptions {
         self
     }
 
-    /// These options and `later`: a limit that `later` has wins over the one of its kind here, and
-    /// so does each name in its metadata; everything else stays.
+    /// These options and `later`: a timeout or deadline that `later` has wins over the one here, and so
+    /// does each name in its metadata; everything else stays.
     #[must_use]
     pub fn and(mut self, later: Self) -> Self {
         self.timeout = later.timeout.or(self.timeout);
@@ -93,7 +94,7 @@ impl Channel {
         }
     }
 
-    /// The same channel with this limit on the duration of each call; other options stay.
+    /// The same channel with this timeout for each call; other options stay.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         self.with_options(CallOptions::new().timeout(timeout))
@@ -134,17 +135,21 @@ impl Channel {
     ///
     /// # Errors
     /// The call's status if it is not OK, or `INTERNAL` if the answer is not a `Resp`.
-    pub fn unary<Req, Resp>(
+    pub fn unary<C, Req, Resp>(
         &self,
+        _codec: C,
         head: CallHead,
         request: &Req,
-    ) -> impl Future<Output = Result<Reply<Resp>, Status>> + Send + use<Req, Resp>
+    ) -> impl Future<Output = Result<Reply<Resp>, Status>> + Send + use<C, Req, Resp>
     where
-        Req: prost::Message,
-        Resp: prost::Message + Default,
+        C: Codec<Req> + Codec<Resp>,
     {
-        let mut reply = self.connection.unary(head, OutMessage::encode(request));
+        let request = <C as Codec<Req>>::encode(request);
+        let mut reply = self.connection.unary(head, request);
+        // It may be the last who wants the connection.
+        let connection = Arc::clone(&self.connection);
         poll_fn(move |cx| {
+            let _held = &connection;
             reply.as_mut().poll(cx).map(|reply| {
                 let Reply {
                     message,
@@ -152,7 +157,7 @@ impl Channel {
                     trailers,
                 } = reply?;
                 let message =
-                    Resp::decode(message).map_err(|error| undecodable("answer", &error))?;
+                    <C as Codec<Resp>>::decode(message).map_err(|error| error.status("answer"))?;
                 Ok(Reply {
                     message,
                     headers,
@@ -163,31 +168,20 @@ impl Channel {
     }
 
     /// Starts a streaming call; the requests are sent as flow control allows.
-    pub fn streaming<Req, Resp>(&self, head: CallHead, requests: Streaming<Req>) -> Streaming<Resp>
+    pub fn streaming<C, Req, Resp>(
+        &self,
+        codec: C,
+        head: CallHead,
+        requests: Streaming<Req>,
+    ) -> Streaming<Resp>
     where
-        Req: prost::Message + Default + 'static,
-        Resp: prost::Message + Default + 'static,
+        C: Codec<Req> + Codec<Resp>,
+        Req: 'static,
     {
-        let call: Box<dyn Call> = self.connection.open(head, requests.into_messages());
-        Streaming::from_call(call)
+        let requests = requests.into_messages(codec);
+        let call: Box<dyn Call> = self.connection.open(head, requests);
+        Streaming::of_connection(codec, call, Arc::clone(&self.connection))
     }
-}
-
-/// The status for a message, called `what`, that is none of the expected type.
-#[must_use]
-pub fn undecodable(what: &str, error: &prost::DecodeError) -> Status {
-    let reason = error.to_string();
-    // prost keeps the kind of the error to itself.
-    let text = if reason.contains("recursion limit") {
-        format!(
-            "cannot decode the {what}: its messages are nested deeper than 100, the limit for \
-             decoding; send a flatter one ({reason})"
-        )
-    } else {
-        format!("cannot decode the {what}: {reason}; do both sides use the same .proto?")
-    };
-    // The code is that of grpc-go.
-    Status::internal(text)
 }
 
 impl fmt::Debug for Channel {

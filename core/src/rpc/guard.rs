@@ -5,9 +5,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Status;
+use super::{CallHead, Code, Status};
 use crate::rt::{Runtime, Timer};
 
 /// The target of the records in which transports tell that a handler panicked. A program that has
@@ -104,35 +104,83 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-/// The time by which a call must be done, if there is one.
+/// The time by which a call must be done, if there is one. The timer is made when something first has
+/// to wait.
 #[derive(Default)]
 pub struct Deadline {
+    at: Option<Instant>,
     timer: Option<Pin<Box<dyn Timer>>>,
 }
 
 impl Deadline {
     /// A deadline at this time. Without one it is never over, and costs nothing.
     #[must_use]
-    pub fn new(runtime: &dyn Runtime, at: Option<Instant>) -> Self {
-        Self {
-            timer: at.map(|at| runtime.timer(at)),
+    pub const fn new(at: Option<Instant>) -> Self {
+        Self { at, timer: None }
+    }
+
+    /// That of a call which begins now, with this head. The clock is read only if there is a limit.
+    #[must_use]
+    pub fn of(runtime: &dyn Runtime, head: &CallHead) -> Self {
+        if head.timeout.is_none() && head.deadline.is_none() {
+            return Self::default();
+        }
+        Self::new(head.deadline_from(runtime.now()))
+    }
+
+    /// The time that is left, if it is limited.
+    ///
+    /// # Errors
+    /// `DEADLINE_EXCEEDED` if there is none.
+    pub fn left(&self, runtime: &dyn Runtime) -> Result<Option<Duration>, Status> {
+        let Some(at) = self.at else {
+            return Ok(None);
+        };
+        match at.saturating_duration_since(runtime.now()) {
+            Duration::ZERO => Err(deadline_exceeded()),
+            left => Ok(Some(left)),
         }
     }
 
-    /// Ready once the time has passed. Cancel-safe.
-    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll_expired(cx),
-            None => Poll::Pending,
+    /// What the caller is told if the peer ends its call with this: one that keeps the deadline, too,
+    /// may be the first to say so, by cancelling.
+    #[must_use]
+    pub fn explain(&self, runtime: &dyn Runtime, status: Status) -> Status {
+        if status.code() == Code::Cancelled && self.has_passed(runtime) {
+            return deadline_exceeded();
         }
+        status
     }
+
+    /// Ready once the time has passed. Cancel-safe.
+    pub fn poll_over(&mut self, runtime: &dyn Runtime, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        // The clock counts, not the timer alone: a timer may fire late under load.
+        if runtime.now() >= at {
+            return Poll::Ready(());
+        }
+        let timer = self.timer.get_or_insert_with(|| runtime.timer(at));
+        timer.as_mut().poll_expired(cx)
+    }
+
+    /// Whether the time has passed.
+    #[must_use]
+    pub fn has_passed(&self, runtime: &dyn Runtime) -> bool {
+        self.at.is_some_and(|at| runtime.now() >= at)
+    }
+}
+
+/// The status of a call whose deadline has passed, on either side.
+#[must_use]
+pub fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("the deadline passed before the call was done")
 }
 
 impl fmt::Debug for Deadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deadline")
-            .field("set", &self.timer.is_some())
-            .finish()
+        f.debug_struct("Deadline").field("at", &self.at).finish()
     }
 }
 
@@ -179,11 +227,5 @@ mod tests {
             panicked.map(|(): ()| ()).expect_err("it panicked").message,
             "first"
         );
-    }
-
-    #[test]
-    fn no_deadline_is_never_over() {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(Deadline::default().poll_over(&mut cx).is_pending());
     }
 }

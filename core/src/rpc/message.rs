@@ -28,20 +28,18 @@ impl OutMessage {
     /// The room in front of the message, in bytes: more than any prefix in use (a guess with slack).
     pub const HEADROOM: usize = 32;
 
-    /// Encodes a protobuf message.
+    /// A message that `write` appends to a buffer with room for `length` bytes, which grows if that
+    /// is not enough.
     ///
-    /// Whoever decodes it refuses messages nested deeper than 100, so that nothing that comes from a
-    /// peer is. What a program builds by itself it may nest as deeply as it likes, and `prost` encodes
-    /// it by recursion, as Rust drops it: on a stack of 2 MiB, 12,000 `google.protobuf.ListValue` in
-    /// each other could be both encoded and dropped in an optimised build, and 20,000 neither; without
-    /// optimisation 3,000 and 5,000. (x86-64; the time grows with the square of the depth, to a second
-    /// for the 12,000.) A message cannot be asked for its depth beforehand.
+    /// # Panics
+    /// If `write` takes something out of the buffer that was in it.
     #[must_use]
-    pub fn encode(message: &impl prost::Message) -> Self {
-        let mut buffer = BytesMut::with_capacity(Self::HEADROOM + message.encoded_len());
+    #[inline]
+    pub fn write(length: usize, write: impl FnOnce(&mut BytesMut)) -> Self {
+        let mut buffer = BytesMut::with_capacity(Self::HEADROOM + length);
         buffer.put_bytes(0, Self::HEADROOM);
-        // A BytesMut grows as needed, so encoding into it cannot run out of room.
-        message.encode_raw(&mut buffer);
+        write(&mut buffer);
+        assert!(buffer.len() >= Self::HEADROOM, "a message is appended");
         Self(Repr::Fresh(buffer))
     }
 
@@ -59,10 +57,7 @@ impl OutMessage {
     /// Copies a message that is already encoded.
     #[must_use]
     pub fn copy_from(message: &[u8]) -> Self {
-        let mut buffer = BytesMut::with_capacity(Self::HEADROOM + message.len());
-        buffer.put_bytes(0, Self::HEADROOM);
-        buffer.put_slice(message);
-        Self(Repr::Fresh(buffer))
+        Self::write(message.len(), |buffer| buffer.put_slice(message))
     }
 
     /// The message without any prefix.

@@ -8,40 +8,47 @@
 //! [`Service::unary`]): it is what most calls are, and the place where microseconds count. The
 //! three streaming kinds share one shape: a stream of messages each way.
 
-mod budget;
 mod call;
+pub mod calling;
 mod channel;
+mod codec;
+mod explain;
 pub mod guard;
 mod keepalive;
 pub mod limits;
 mod message;
 mod metadata;
 mod pace;
+mod pump;
+mod router;
 mod service;
+pub mod serving;
+mod single;
 mod size;
 mod spin;
 mod status;
 mod streaming;
 mod transport;
 
-pub use self::budget::Budget;
-pub use self::call::{
-    Call, CallHead, MessageStream, Reply, no_request, second_request, single_request,
-};
-pub use self::channel::{CallOptions, Channel, undecodable};
+pub use self::call::{Call, CallHead, MessageStream, Reply, single_request};
+pub use self::channel::{CallOptions, Channel};
+pub use self::codec::{Codec, DecodeError, Prost};
+pub use self::explain::Explaining;
 pub use self::keepalive::{Keepalive, KeepaliveAction, KeepaliveTimer};
 pub use self::message::OutMessage;
 pub use self::metadata::{Metadata, MetadataError, MetadataValue};
-pub use self::pace::{Pace, Turn};
+pub use self::pace::Pace;
+pub use self::pump::{Gone, Outlet, Pump, Pumped};
+pub use self::router::{DuplicateService, Route, Router};
 pub use self::service::{
-    CallContext, DuplicateService, Extensions, MethodDescriptor, MethodKind, Route, Router,
-    Service, ServiceDescriptor, StreamReply,
+    CallContext, Extensions, MethodDescriptor, MethodKind, Service, ServiceDescriptor, StreamReply,
 };
+pub use self::single::Single;
 pub use self::size::{Side, SizeLimit, TooLarge};
 pub use self::spin::Spin;
 pub use self::status::{Code, Status};
 pub use self::streaming::{StreamSender, Streaming};
 pub use self::transport::{
-    CallFailure, Connection, ConnectionConfig, DEFAULT_MAX_MESSAGE_SIZE, LostHook, ServerConfig,
-    Serving, SubChannels, Transport, Untaken,
+    CallFailure, Connection, ConnectionConfig, DEFAULT_MAX_MESSAGE_SIZE, DispenseFailure, LostHook,
+    ServerConfig, Serving, SubChannels, Transport, Untaken,
 };

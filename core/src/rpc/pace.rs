@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::turn::Turn;
+
 /// How long a handler may compute before its first `await` and still be polled in the connection's
 /// task. A task of its own costs a few microseconds: a handler that takes longer than this loses
 /// nothing by one.
@@ -10,10 +12,6 @@ const QUICK: Duration = Duration::from_micros(100);
 
 /// How many calls of a method must be quick, one after another, after one was not.
 const PROBATION: u32 = 32;
-
-/// How long the handlers of one turn of a connection may take together; the rest of what came with
-/// them become tasks.
-const TURN: Duration = Duration::from_micros(500);
 
 /// What is known of how long the handlers of one method compute before they first wait.
 ///
@@ -47,6 +45,19 @@ impl Pace {
         self.missing.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether the next handler is to be polled in this turn of the connection's task, in which the time
+    /// of handlers is counted. If not, it is to become a task without a poll, whose first poll is
+    /// reported with [`took`](Self::took).
+    #[must_use]
+    pub fn fits(&self, turn: &Turn) -> bool {
+        turn.has_time() && self.is_quick()
+    }
+
+    /// A handler was polled in this turn, since the turn began or went on, or the one before it ended.
+    pub fn polled(&self, turn: &mut Turn, now: Instant) {
+        self.took(turn.lap(now));
+    }
+
     /// A handler has computed for this long before it waited or answered.
     pub fn took(&self, time: Duration) {
         let missing = self.missing.load(Ordering::Relaxed);
@@ -69,44 +80,6 @@ impl Default for Pace {
     }
 }
 
-/// One turn of a connection's task, in which it polls handlers.
-#[derive(Clone, Copy, Debug)]
-pub struct Turn {
-    spent: Duration,
-    last: Instant,
-}
-
-impl Turn {
-    /// Begins now.
-    #[must_use]
-    pub const fn new(now: Instant) -> Self {
-        Self {
-            spent: Duration::ZERO,
-            last: now,
-        }
-    }
-
-    /// Goes on now, after something else.
-    pub fn resume(&mut self, now: Instant) {
-        self.last = now;
-    }
-
-    /// Whether the next handler is to be polled in this turn. If not, it is to become a task without
-    /// a poll, whose first poll is reported with [`Pace::took`].
-    #[must_use]
-    pub fn takes(&self, pace: &Pace) -> bool {
-        self.spent < TURN && pace.is_quick()
-    }
-
-    /// A handler was polled, since the turn began or went on, or the one before it ended.
-    pub fn polled(&mut self, pace: &Pace, now: Instant) {
-        let time = now.saturating_duration_since(self.last);
-        pace.took(time);
-        self.spent += time;
-        self.last = now;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,16 +90,16 @@ mod tests {
     #[test]
     fn a_method_is_a_task_until_it_was_quick_and_again_after_it_was_slow() {
         let pace = Pace::new();
-        let turn = Turn::new(Instant::now());
-        assert!(!turn.takes(&pace), "nobody knows");
+        let turn = Turn::new();
+        assert!(!pace.fits(&turn), "nobody knows");
         pace.took(QUICKLY);
-        assert!(turn.takes(&pace));
+        assert!(pace.fits(&turn));
         pace.took(SLOWLY);
         for _ in 0..PROBATION {
-            assert!(!turn.takes(&pace));
+            assert!(!pace.fits(&turn));
             pace.took(QUICKLY);
         }
-        assert!(turn.takes(&pace));
+        assert!(pace.fits(&turn));
     }
 
     #[test]
@@ -147,21 +120,22 @@ mod tests {
         quick.took(QUICKLY);
         slow.took(QUICKLY);
         let mut now = Instant::now();
-        let mut turn = Turn::new(now);
+        let mut turn = Turn::new();
         let mut polled = 0;
-        while turn.takes(&quick) {
+        while quick.fits(&turn) {
             now += SLOWLY;
             turn.resume(now);
             now += QUICK;
-            turn.polled(&quick, now);
+            quick.polled(&mut turn, now);
             polled += 1;
         }
         assert_eq!(polled, 5, "half a millisecond");
         assert!(quick.is_quick(), "not its fault");
-        let mut turn = Turn::new(now);
+        let mut turn = Turn::new();
+        turn.resume(now);
         now += QUICK + QUICKLY;
-        turn.polled(&slow, now);
-        assert!(!turn.takes(&slow));
-        assert!(turn.takes(&quick));
+        slow.polled(&mut turn, now);
+        assert!(!slow.fits(&turn));
+        assert!(quick.fits(&turn));
     }
 }

@@ -1,18 +1,15 @@
-//! Services and the table a server looks calls up in.
+//! Services, and what their handlers get and give.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Call, MessageStream, Metadata, OutMessage, Pace, Reply, Status};
-use crate::lock::Watched;
+use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
 use crate::rt::BoxFuture;
-use crate::wire::plugin;
 
 /// Which side sends how many messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +26,7 @@ pub enum MethodKind {
 
 /// A method of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MethodDescriptor {
     /// `Method`.
     pub name: &'static str,
@@ -38,8 +36,17 @@ pub struct MethodDescriptor {
     pub kind: MethodKind,
 }
 
+impl MethodDescriptor {
+    /// A method by its name, its path (`/package.Service/Method`) and its kind.
+    #[must_use]
+    pub const fn new(name: &'static str, path: &'static str, kind: MethodKind) -> Self {
+        Self { name, path, kind }
+    }
+}
+
 /// What a service is, as generated from its `.proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServiceDescriptor {
     /// `package.Service`.
     pub name: &'static str,
@@ -50,8 +57,26 @@ pub struct ServiceDescriptor {
     pub file_descriptor_set: &'static [u8],
 }
 
+impl ServiceDescriptor {
+    /// A service by its name (`package.Service`), its methods, and the encoded
+    /// `google.protobuf.FileDescriptorSet` for reflection, which may be empty.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        methods: &'static [MethodDescriptor],
+        file_descriptor_set: &'static [u8],
+    ) -> Self {
+        Self {
+            name,
+            methods,
+            file_descriptor_set,
+        }
+    }
+}
+
 /// What a handler knows of the call it answers.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CallContext {
     /// `/package.Service/Method`.
     pub path: &'static str,
@@ -63,8 +88,22 @@ pub struct CallContext {
     pub extensions: Extensions,
 }
 
+impl CallContext {
+    /// A call of `path` without metadata, deadline or extensions.
+    #[must_use]
+    pub fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            metadata: Metadata::new(),
+            deadline: None,
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 /// The answer of a streaming handler: headers, then messages. A handler of a client-streaming
 /// method yields exactly one message.
+#[non_exhaustive]
 pub struct StreamReply {
     /// The messages; an `Err` item ends the call with that status.
     pub messages: MessageStream,
@@ -181,268 +220,5 @@ impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.entries.as_ref().map_or(0, |entries| entries.len());
         write!(f, "Extensions({count})")
-    }
-}
-
-/// Two services of one name were offered to one server.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "service {name} is offered twice; a server can hold each service once: \
-     offer the second one through the broker"
-)]
-pub struct DuplicateService {
-    /// The name both have.
-    pub name: &'static str,
-}
-
-/// The services of a server, and the way from a call's path to its handler.
-#[derive(Clone, Default)]
-pub struct Router {
-    _watched: Watched,
-    services: BTreeMap<&'static str, Arc<dyn Service>>,
-    routes: HashMap<&'static str, Route>,
-    extensions: Extensions,
-}
-
-/// Where a call goes.
-#[derive(Clone)]
-pub struct Route {
-    /// The service.
-    pub service: Arc<dyn Service>,
-    /// The index of the method in the service's descriptor.
-    pub method: usize,
-    /// The method.
-    pub descriptor: &'static MethodDescriptor,
-    /// How long its handlers take.
-    pub pace: Arc<Pace>,
-}
-
-impl Router {
-    /// A server without services.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a service.
-    ///
-    /// # Errors
-    /// [`DuplicateService`] if one of the same name is there already.
-    pub fn add(&mut self, service: Arc<dyn Service>) -> Result<(), DuplicateService> {
-        let descriptor = service.descriptor();
-        if self.services.contains_key(descriptor.name) {
-            return Err(DuplicateService {
-                name: descriptor.name,
-            });
-        }
-        for (method, descriptor) in descriptor.methods.iter().enumerate() {
-            let service = Arc::clone(&service);
-            self.routes.insert(
-                descriptor.path,
-                Route {
-                    service,
-                    method,
-                    descriptor,
-                    pace: Arc::default(),
-                },
-            );
-        }
-        self.services.insert(descriptor.name, service);
-        Ok(())
-    }
-
-    /// Puts what `wrap` makes of it in the place of each service; it must be of the same descriptor.
-    pub fn wrap_services(&mut self, wrap: impl Fn(Arc<dyn Service>) -> Arc<dyn Service>) {
-        for service in self.services.values_mut() {
-            *service = wrap(Arc::clone(service));
-        }
-        for route in self.routes.values_mut() {
-            if let Some(wrapped) = self.services.get(route.service.descriptor().name) {
-                route.service = Arc::clone(wrapped);
-            }
-        }
-    }
-
-    /// What calls of this server find in their context.
-    pub fn extensions_mut(&mut self) -> &mut Extensions {
-        &mut self.extensions
-    }
-
-    /// What calls of this server find in their context.
-    #[must_use]
-    pub fn extensions(&self) -> &Extensions {
-        &self.extensions
-    }
-
-    /// The handler of `path`.
-    ///
-    /// # Errors
-    /// [`Code::Unimplemented`](super::Code::Unimplemented) with a text that tells an unknown
-    /// service from an unknown method, and names what there is instead.
-    pub fn route(&self, path: &str) -> Result<&Route, Status> {
-        self.routes.get(path).ok_or_else(|| self.unknown(path))
-    }
-
-    /// The services in the order of their names.
-    pub fn services(&self) -> impl Iterator<Item = &'static ServiceDescriptor> {
-        self.services.values().map(|service| service.descriptor())
-    }
-
-    fn unknown(&self, path: &str) -> Status {
-        let split = path
-            .strip_prefix('/')
-            .and_then(|rest| rest.rsplit_once('/'));
-        match split {
-            Some((service, method)) if self.services.contains_key(service) => {
-                let methods = self.services[service].descriptor().methods.iter();
-                let present = Names(methods.map(|method| method.name));
-                Status::unimplemented(format!(
-                    "unknown method {method} for service {service}, which has {present}"
-                ))
-            }
-            Some((service, _)) => {
-                let present = Names(
-                    self.services
-                        .keys()
-                        .copied()
-                        .filter(|name| !is_common(name)),
-                );
-                Status::unimplemented(format!(
-                    "unknown service {service}; the services here are {present}"
-                ))
-            }
-            None => Status::unimplemented(format!(
-                "malformed method name {path:?}: expected /SERVICE/METHOD"
-            )),
-        }
-    }
-}
-
-/// Whether servers of all plugins have this service, so that its name tells nobody anything.
-fn is_common(service: &str) -> bool {
-    let of_plugins = [&plugin::BROKER, &plugin::CONTROLLER, &plugin::STDIO];
-    service.starts_with("grpc.") || of_plugins.iter().any(|common| common.name == service)
-}
-
-/// Names for a message to people: a bounded number of bounded length, and how many there are more.
-struct Names<I>(I);
-
-/// Names shown, and bytes of them.
-const MAX_NAMES: usize = 16;
-const MAX_NAMES_SIZE: usize = 1024;
-
-impl<'a, I: Iterator<Item = &'a str> + Clone> fmt::Display for Names<I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = self.0.clone().peekable();
-        if names.peek().is_none() {
-            return f.write_str("none");
-        }
-        let mut size = 0;
-        let fits = |name: &&str| {
-            size += name.len();
-            size <= MAX_NAMES_SIZE
-        };
-        let shown: Vec<&str> = self.0.clone().take(MAX_NAMES).take_while(fits).collect();
-        f.write_str(&shown.join(", "))?;
-        match names.count() - shown.len() {
-            0 => Ok(()),
-            more if shown.is_empty() => write!(f, "{more} with long names"),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-impl fmt::Debug for Router {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.services.keys()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Of(&'static ServiceDescriptor);
-
-    impl Service for Of {
-        fn descriptor(&self) -> &'static ServiceDescriptor {
-            self.0
-        }
-
-        fn unary(
-            &self,
-            _: usize,
-            _: CallContext,
-            _: Bytes,
-        ) -> BoxFuture<'static, Result<Reply<OutMessage>, Status>> {
-            unreachable!("nobody calls")
-        }
-
-        fn streaming(
-            &self,
-            _: usize,
-            _: CallContext,
-            _: Box<dyn Call>,
-        ) -> BoxFuture<'static, Result<StreamReply, Status>> {
-            unreachable!("nobody calls")
-        }
-    }
-
-    fn router(services: impl IntoIterator<Item = &'static ServiceDescriptor>) -> Router {
-        let mut router = Router::new();
-        for service in services {
-            router.add(Arc::new(Of(service))).expect("one of each name");
-        }
-        router
-    }
-
-    fn named(name: String) -> &'static ServiceDescriptor {
-        Box::leak(Box::new(ServiceDescriptor {
-            name: name.leak(),
-            methods: &[],
-            file_descriptor_set: &[],
-        }))
-    }
-
-    fn text(router: &Router, path: &str) -> String {
-        let error = router.route(path).map(|_| ()).expect_err("unknown");
-        error.message().to_owned()
-    }
-
-    #[test]
-    fn what_is_unknown_is_told_with_what_is_there() {
-        let own = [&plugin::BROKER, &plugin::STDIO, &plugin::CONTROLLER];
-        let some = router(own.into_iter().chain([
-            named("b.B".into()),
-            named("grpc.health.v1.Health".into()),
-            named("a.A".into()),
-        ]));
-        assert_eq!(
-            text(&some, "/c.C/Get"),
-            "unknown service c.C; the services here are a.A, b.B"
-        );
-        assert_eq!(
-            text(&some, "/plugin.GRPCStdio/Nope"),
-            "unknown method Nope for service plugin.GRPCStdio, which has StreamStdio"
-        );
-        assert_eq!(
-            text(&router(own), "/c.C/Get"),
-            "unknown service c.C; the services here are none"
-        );
-        assert!(text(&some, "nothing").starts_with("malformed method name"));
-    }
-
-    #[test]
-    fn the_names_in_an_error_are_few() {
-        let many = router((0..100).map(|n| named(format!("s{n:03}"))));
-        let told = text(&many, "/c.C/Get");
-        assert!(told.ends_with(", s014, s015 and 84 more"), "{told}");
-        let long = router((0..3).map(|n| named(format!("s{n}{}", "x".repeat(400)))));
-        let told = text(&long, "/c.C/Get");
-        assert!(told.ends_with("xxx and 1 more"), "{told}");
-        assert!(told.len() < MAX_NAMES_SIZE + 100, "{}", told.len());
-        let huge = router((0..3).map(|n| named(format!("s{n}{}", "x".repeat(4000)))));
-        let told = text(&huge, "/c.C/Get");
-        assert!(told.ends_with("are 3 with long names"), "{told}");
     }
 }

@@ -1,4 +1,4 @@
-//! Looking again for a while before sleeping: when that is worth it, as a state machine.
+//! Looking again for a while before sleeping: when that is worth it, as a machine.
 
 use std::time::{Duration, Instant};
 

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::channel::undecodable;
-use super::{Call, MessageStream, Metadata, OutMessage, Status};
+use super::{Call, Codec, Connection, DecodeError, MessageStream, Metadata, OutMessage, Status};
 
 /// A stream of messages: the argument or the result of a streaming method, on either side.
 ///
@@ -22,10 +22,16 @@ pub struct Streaming<T>(Inner<T>);
 
 enum Inner<T> {
     /// Messages that arrive on a call, decoded when read.
-    Call(Option<Box<dyn Call>>),
+    Call(
+        Option<Box<dyn Call>>,
+        Decode<T>,
+        Option<Arc<dyn Connection>>,
+    ),
     /// Messages made on this side.
     Local(Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>),
 }
+
+type Decode<T> = fn(Bytes) -> Result<T, DecodeError>;
 
 impl<T> Streaming<T> {
     /// A stream of whatever `stream` yields; an `Err` ends the call with that status.
@@ -81,8 +87,17 @@ impl<T> Streaming<T> {
 
     /// The messages that arrive on a call.
     #[must_use]
-    pub fn from_call(call: Box<dyn Call>) -> Self {
-        Self(Inner::Call(Some(call)))
+    pub fn from_call<C: Codec<T>>(_codec: C, call: Box<dyn Call>) -> Self {
+        Self(Inner::Call(Some(call), C::decode, None))
+    }
+
+    /// The same, of a call that holds its connection until its end.
+    pub(crate) fn of_connection<C: Codec<T>>(
+        _codec: C,
+        call: Box<dyn Call>,
+        connection: Arc<dyn Connection>,
+    ) -> Self {
+        Self(Inner::Call(Some(call), C::decode, Some(connection)))
     }
 
     /// The metadata the peer sent before its messages; empty if the stream does not come from a
@@ -92,8 +107,8 @@ impl<T> Streaming<T> {
     /// The call's status if it ended without any.
     pub fn headers(&mut self) -> impl Future<Output = Result<Metadata, Status>> + Send {
         poll_fn(|cx| match &mut self.0 {
-            Inner::Call(Some(call)) => call.poll_headers(cx).map(|headers| headers.cloned()),
-            Inner::Call(None) | Inner::Local(_) => Poll::Ready(Ok(Metadata::new())),
+            Inner::Call(Some(call), _, _) => call.poll_headers(cx).map(|headers| headers.cloned()),
+            Inner::Call(None, _, _) | Inner::Local(_) => Poll::Ready(Ok(Metadata::new())),
         })
     }
 
@@ -101,13 +116,13 @@ impl<T> Streaming<T> {
     #[must_use]
     pub fn trailers(&self) -> Option<&Metadata> {
         match &self.0 {
-            Inner::Call(call) => call.as_ref()?.trailers(),
+            Inner::Call(call, _, _) => call.as_ref()?.trailers(),
             Inner::Local(_) => None,
         }
     }
 }
 
-impl<T: prost::Message + Default> Streaming<T> {
+impl<T> Streaming<T> {
     /// The next message; `None` at the end. Cancel-safe.
     ///
     /// # Errors
@@ -118,36 +133,37 @@ impl<T: prost::Message + Default> Streaming<T> {
 
     /// The encoded messages, for a transport to send.
     #[must_use]
-    pub fn into_messages(self) -> MessageStream
+    pub fn into_messages<C: Codec<T>>(self, codec: C) -> MessageStream
     where
         T: 'static,
     {
-        Box::pin(Encoded(self))
-    }
-
-    fn decode(bytes: Bytes) -> Result<T, Status> {
-        T::decode(bytes).map_err(|error| undecodable("message", &error))
+        Box::pin(Encoded(self, codec))
     }
 }
 
-impl<T: prost::Message + Default> Stream for Streaming<T> {
+impl<T> Stream for Streaming<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut self.0 {
             Inner::Local(stream) => stream.as_mut().poll_next(cx),
-            Inner::Call(slot) => {
+            Inner::Call(slot, decode, connection) => {
                 let Some(call) = slot else {
                     return Poll::Ready(None);
                 };
                 let item = match call.poll_message(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(item) => item.map(|item| item.and_then(Self::decode)),
+                    Poll::Ready(item) => {
+                        item.map(|item| decode(item?).map_err(|error| error.status("message")))
+                    }
                 };
                 if let Some(Err(_)) = item {
                     // An error ends the stream, and dropping the call tells the peer.
                     *slot = None;
                 }
+                let over = !matches!(item, Some(Ok(_)));
+                let held = connection.take_if(|_| over);
+                drop(held);
                 Poll::Ready(item)
             }
         }
@@ -234,14 +250,17 @@ impl<I: Iterator> Stream for Iter<I> {
     }
 }
 
-struct Encoded<T>(Streaming<T>);
+struct Encoded<T, C>(Streaming<T>, C);
 
-impl<T: prost::Message + Default> Stream for Encoded<T> {
+// As the stream; a codec is never pinned.
+impl<T, C> Unpin for Encoded<T, C> {}
+
+impl<T, C: Codec<T>> Stream for Encoded<T, C> {
     type Item = Result<OutMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.0)
             .poll_next(cx)
-            .map(|item| item.map(|message| message.map(|message| OutMessage::encode(&message))))
+            .map(|item| item.map(|message| message.map(|message| C::encode(&message))))
     }
 }

@@ -19,6 +19,7 @@ pub type LostHook = Arc<dyn Fn(Status) -> BoxFuture<'static, Status> + Send + Sy
 
 /// How the calling side of a connection behaves.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ConnectionConfig {
     /// The largest message taken in either direction, in bytes. Larger ones fail their call with
     /// [`ResourceExhausted`](super::Code::ResourceExhausted).
@@ -29,6 +30,17 @@ pub struct ConnectionConfig {
     pub secure: bool,
     /// Explains a lost connection.
     pub lost: Option<LostHook>,
+}
+
+impl ConnectionConfig {
+    /// With this limit of messages, in bytes, and the defaults for all else.
+    #[must_use]
+    pub fn new(max_message_size: usize) -> Self {
+        Self {
+            max_message_size,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for ConnectionConfig {
@@ -54,9 +66,18 @@ impl fmt::Debug for ConnectionConfig {
 
 /// How the serving side of a connection behaves.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The largest message taken in either direction, in bytes.
     pub max_message_size: usize,
+}
+
+impl ServerConfig {
+    /// With this limit of messages, in bytes, and the defaults for all else.
+    #[must_use]
+    pub fn new(max_message_size: usize) -> Self {
+        Self { max_message_size }
+    }
 }
 
 impl Default for ServerConfig {
@@ -122,6 +143,7 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
 /// A call that the peer has not begun with: made again, it happens once.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Untaken<M> {
     /// What the call fails with if it is not made again.
     pub status: Status,
@@ -129,6 +151,17 @@ pub struct Untaken<M> {
     pub head: CallHead,
     /// What was to be sent.
     pub message: M,
+}
+
+impl<M> Untaken<M> {
+    /// A call that fails with `status` unless it is made again.
+    pub fn new(status: Status, head: CallHead, message: M) -> Self {
+        Self {
+            status,
+            head,
+            message,
+        }
+    }
 }
 
 /// Why [`Connection::try_unary`] gives no reply.
@@ -149,9 +182,23 @@ impl<M> From<CallFailure<M>> for Status {
     }
 }
 
+/// Why [`Connection::dispense`] gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DispenseFailure {
+    /// The peer provides nothing under the name.
+    NotProvided {
+        /// The names under which it does, as it tells them.
+        provided: Vec<String>,
+    },
+    /// The peer refused, or was gone before it told what it provides.
+    Refused(Status),
+}
+
 /// The calling side of a live connection.
 ///
-/// Dropping the last reference closes the connection; calls in flight fail.
+/// Dropping the last reference closes the connection; calls in flight fail. Those that are made through
+/// a [`Channel`] hold a reference until they end.
 pub trait Connection: Send + Sync + fmt::Debug + 'static {
     /// Makes a unary call. Dropping the future cancels the call on the wire.
     fn unary(
@@ -232,11 +279,16 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
     /// fail with.
     fn closed(&self) -> BoxFuture<'static, Status>;
 
-    /// A channel to the plugin of this name, for protocols that dispense over the wire (Go's
-    /// net/rpc). `None`: all plugins share this connection, as in gRPC.
-    fn dispense(&self, name: &str) -> Option<BoxFuture<'static, Result<Channel, Status>>> {
+    /// What the peer provides under this name: a channel of its own, for protocols that dispense over
+    /// the wire (Go's net/rpc), or `None` where all that is provided shares this connection. Resolves
+    /// as soon as it is known whether there is such a name; where names never travel, as in gRPC, that
+    /// is at once, and the first call tells. The future does not hold the connection.
+    ///
+    /// # Errors
+    /// [`DispenseFailure`]
+    fn dispense(&self, name: &str) -> BoxFuture<'static, Result<Option<Channel>, DispenseFailure>> {
         let _ = name;
-        None
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Channels inside this connection, for transports that need no further sockets for the

@@ -3,7 +3,7 @@
 use outboard_core::broker::{BrokerAction, BrokerMode, MAX_PENDING};
 
 use crate::support::SECOND;
-use crate::{MODES, actions, alone, announcement, knock, sent};
+use crate::{MODES, accept, actions, alone, announcement, knock, sent};
 
 #[test]
 fn floods_take_bounded_memory_and_pass() {
@@ -19,7 +19,7 @@ fn floods_take_bounded_memory_and_pass() {
         assert_eq!((sent(&mut broker), actions(&mut broker)), (vec![], vec![]));
         broker.handle_timeout(now + 5 * SECOND);
         assert_eq!((broker.pending(), broker.poll_timeout()), (0, None));
-        broker.accept(now, 1).unwrap();
+        accept(&mut broker, now, 1).unwrap();
         broker.dial(now, 2).unwrap();
     }
 }
@@ -66,9 +66,9 @@ fn knocks_that_nobody_wants_give_way_to_later_ones() {
         (broker.pending(), broker.ignored_messages()),
         (MAX_PENDING, 1)
     );
-    broker.accept(now, 1).unwrap();
+    accept(&mut broker, now, 1).unwrap();
     assert_eq!(sent(&mut broker), [knock(1, true)], "the newest is there");
-    broker.accept(now, count + 1).unwrap();
+    accept(&mut broker, now, count + 1).unwrap();
     assert_eq!(sent(&mut broker), [], "the oldest gave way");
     broker.handle_timeout(now + 5 * SECOND);
     assert_eq!(broker.pending(), 1, "the one that was answered");
@@ -77,8 +77,8 @@ fn knocks_that_nobody_wants_give_way_to_later_ones() {
 #[test]
 fn knocks_and_streams_without_end_do_not_fill_the_outbox() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
-    broker.accept(now, 1).unwrap();
-    broker.accept(now, 2).unwrap();
+    accept(&mut broker, now, 1).unwrap();
+    accept(&mut broker, now, 2).unwrap();
     // Nothing is sent, as if the peer did not read.
     for _ in 0..10_000 {
         broker.handle_message(now, knock(1, false));

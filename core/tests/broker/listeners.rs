@@ -7,12 +7,11 @@ use outboard_core::broker::{
     BrokerAction, BrokerError, BrokerEvent, BrokerInput, BrokerMode, ConnInfo, MAX_PENDING,
 };
 use outboard_core::endpoint::Endpoint;
-use outboard_core::fault::Fault;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::support::{MS, SECOND};
-use crate::{actions, alone, announcement, events, sent};
+use crate::{accept, actions, alone, announcement, events, sent};
 
 #[test]
 fn each_announcement_serves_one_dial() {
@@ -42,22 +41,15 @@ fn each_announcement_serves_one_dial() {
 #[test]
 fn what_is_offered_is_announced_again_on_a_control_stream_that_came_back() {
     let (mut broker, now) = alone(BrokerMode::Listeners);
-    let listening = |id: u32| BrokerInput::Listening {
-        id,
-        endpoint: Endpoint::Unix(format!("/tmp/{id}").into()),
-    };
-    for id in 1..=3 {
-        broker.accept(now, id).unwrap();
-    }
-    broker.handle(now, listening(1));
+    accept(&mut broker, now, 1).unwrap();
     assert_eq!(sent(&mut broker), [announcement(1, "/tmp/1")]);
     // This one is under way when the stream is lost.
-    broker.handle(now, listening(2));
+    accept(&mut broker, now, 2).unwrap();
     broker.handle(now, BrokerInput::ControlReopened);
     let both = [announcement(1, "/tmp/1"), announcement(2, "/tmp/2")];
     assert_eq!(sent(&mut broker), both);
     broker.close_id(now, 1);
-    broker.handle(now, listening(3));
+    accept(&mut broker, now, 3).unwrap();
     broker.handle(now, BrokerInput::ControlReopened);
     let left = [announcement(2, "/tmp/2"), announcement(3, "/tmp/3")];
     assert_eq!(sent(&mut broker), left);
@@ -133,43 +125,41 @@ fn bad_announcements_fail_their_dial_with_a_bounded_error() {
 }
 
 #[test]
-fn failed_and_abandoned_listeners_are_cleaned_up() {
+fn what_is_closed_before_it_was_announced_is_not_announced() {
     let (mut broker, now) = alone(BrokerMode::Listeners);
-    broker.accept(now, 1).unwrap();
-    let fault = Fault::other("no descriptors left");
-    let input = BrokerInput::ListenFailed {
-        id: 1,
-        fault: fault.clone(),
-    };
-    broker.handle(now, input);
-    let error = BrokerError::Listen { id: 1, fault };
-    assert_eq!(
-        events(&mut broker),
-        [BrokerEvent::AcceptFailed { id: 1, error }]
-    );
-    assert!(!broker.is_accepting(1));
-
-    broker.accept(now, 2).unwrap();
-    broker.close_id(now, 2);
-    actions(&mut broker);
-    let endpoint = Endpoint::Unix("/tmp/p".into());
-    broker.handle(
-        now,
-        BrokerInput::Listening {
-            id: 2,
-            endpoint: endpoint.clone(),
-        },
-    );
+    accept(&mut broker, now, 3).unwrap();
+    broker.close_id(now, 3);
     assert_eq!(
         actions(&mut broker),
-        [BrokerAction::StopListening { id: 2 }]
+        [BrokerAction::StopListening { id: 3 }]
     );
     assert_eq!(sent(&mut broker), []);
-
-    broker.accept(now, 3).unwrap();
-    broker.handle(now, BrokerInput::Listening { id: 3, endpoint });
     broker.close_id(now, 3);
-    assert_eq!(sent(&mut broker), [], "closed before it was announced");
+    assert_eq!(actions(&mut broker), [], "once");
+}
+
+#[test]
+fn a_refusal_is_told_whoever_listens_already() {
+    let (mut broker, now) = alone(BrokerMode::Listeners);
+    accept(&mut broker, now, 1).unwrap();
+    assert_eq!(
+        accept(&mut broker, now, 1),
+        Err(BrokerError::AlreadyAccepting { id: 1 })
+    );
+    broker.close();
+    actions(&mut broker);
+    events(&mut broker);
+    let refused = accept(&mut broker, now, 2);
+    assert!(
+        matches!(refused, Err(BrokerError::Closed { .. })),
+        "{refused:?}"
+    );
+    // Whoever was refused closes the listener by itself.
+    assert_eq!(
+        (actions(&mut broker), events(&mut broker)),
+        (vec![], vec![])
+    );
+    assert!(!broker.is_accepting(2));
 }
 
 /// What is done to a broker that is compared with a list.

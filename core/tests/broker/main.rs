@@ -12,10 +12,9 @@ use std::time::Instant;
 
 use outboard_core::broker::{
     Broker, BrokerAction, BrokerConfig, BrokerError, BrokerEvent, BrokerInput, BrokerMode,
-    ConnInfo, Knock,
+    BrokerTimer, ConnInfo, Knock, ListenersTimer,
 };
 use outboard_core::endpoint::Endpoint;
-use outboard_core::timer::TimerKind;
 
 use support::{Dice, MS, SECOND, epoch};
 use two::{SIDES, Two};
@@ -27,6 +26,15 @@ pub(crate) fn alone(mode: BrokerMode) -> (Broker, Instant) {
     let mut broker = Broker::new(BrokerConfig::new(mode));
     broker.handle(now, BrokerInput::ControlOpened);
     (broker, now)
+}
+
+/// Accepts as either mode wants it: where there are listeners, at `/tmp/` and the id.
+pub(crate) fn accept(broker: &mut Broker, now: Instant, id: u32) -> Result<(), BrokerError> {
+    broker.accept(now, id, Some(&listener(id)))
+}
+
+pub(crate) fn listener(id: u32) -> Endpoint {
+    Endpoint::Unix(format!("/tmp/{id}").into())
 }
 
 pub(crate) fn announcement(id: u32, address: &str) -> ConnInfo {
@@ -66,7 +74,7 @@ pub(crate) fn events(broker: &mut Broker) -> Vec<BrokerEvent> {
 fn ids_count_from_one_and_leave_out_those_in_use() {
     let (mut broker, now) = alone(BrokerMode::Listeners);
     assert_eq!([broker.next_id(), broker.next_id()], [1, 2]);
-    broker.accept(now, 3).unwrap();
+    accept(&mut broker, now, 3).unwrap();
     assert_eq!(broker.next_id(), 4);
 }
 
@@ -134,7 +142,10 @@ fn the_timeout_is_configurable() {
     broker.dial(now, 4).unwrap();
     assert_eq!(
         broker.poll_timeout(),
-        Some((now + SECOND, TimerKind::Dial(4)))
+        Some((
+            now + SECOND,
+            BrokerTimer::Listeners(ListenersTimer::Dial(4))
+        ))
     );
 }
 
@@ -142,8 +153,8 @@ fn the_timeout_is_configurable() {
 fn mistakes_of_the_caller_are_errors() {
     for mode in MODES {
         let (mut broker, now) = alone(mode);
-        broker.accept(now, 1).unwrap();
-        let error = broker.accept(now, 1);
+        accept(&mut broker, now, 1).unwrap();
+        let error = accept(&mut broker, now, 1);
         assert_eq!(error, Err(BrokerError::AlreadyAccepting { id: 1 }));
         broker.dial(now, 1).unwrap();
         let error = broker.dial(now, 1);
@@ -152,7 +163,7 @@ fn mistakes_of_the_caller_are_errors() {
         let error = broker.dial(now, 2);
         assert_eq!(error, Err(BrokerError::AlreadyDialling { id: 2 }));
         broker.close_id(now, 1);
-        broker.accept(now, 1).unwrap();
+        accept(&mut broker, now, 1).unwrap();
     }
 }
 
@@ -160,7 +171,7 @@ fn mistakes_of_the_caller_are_errors() {
 fn losing_the_control_stream_fails_everything_at_once_and_for_good() {
     for mode in MODES {
         let (mut broker, now) = alone(mode);
-        broker.accept(now, 1).unwrap();
+        accept(&mut broker, now, 1).unwrap();
         broker.dial(now, 5).unwrap();
         broker.dial(now, 6).unwrap();
         actions(&mut broker);
@@ -196,7 +207,7 @@ fn losing_the_control_stream_fails_everything_at_once_and_for_good() {
         assert_eq!(broker.poll_timeout(), None);
         assert_eq!(sent(&mut broker), []);
         assert_eq!(broker.dial(now, 7), Err(error.clone()));
-        assert_eq!(broker.accept(now, 7), Err(error.clone()));
+        assert_eq!(accept(&mut broker, now, 7), Err(error.clone()));
         assert_eq!(broker.closed(), Some(&error));
         broker.handle(now, BrokerInput::ControlOpened);
         broker.handle_message(now, announcement(7, "/tmp/p"));
@@ -209,9 +220,7 @@ fn sends_wait_for_the_control_stream_but_dials_not_for_ever() {
     for mode in MODES {
         let now = epoch();
         let mut broker = Broker::new(BrokerConfig::new(mode));
-        broker.accept(now, 1).unwrap();
-        let endpoint = Endpoint::Unix("/tmp/p".into());
-        broker.handle(now, BrokerInput::Listening { id: 1, endpoint });
+        accept(&mut broker, now, 1).unwrap();
         broker.dial(now, 2).unwrap();
         broker.dial(now, 3).unwrap();
         assert_eq!(sent(&mut broker), []);
@@ -220,7 +229,7 @@ fn sends_wait_for_the_control_stream_but_dials_not_for_ever() {
         broker.dial(now, 4).unwrap();
         broker.handle(now, BrokerInput::ControlOpened);
         let expected = match mode {
-            BrokerMode::Listeners => announcement(1, "/tmp/p"),
+            BrokerMode::Listeners => announcement(1, "/tmp/1"),
             BrokerMode::Multiplexed => knock(4, false),
         };
         assert_eq!(sent(&mut broker), [expected]);
@@ -278,7 +287,7 @@ fn random_schedule(mode: BrokerMode, seed: u64) {
         let now = two.now;
         match dice.roll(8) {
             0 => two.brokers[side].close_id(now, id),
-            1..=3 => drop(two.brokers[side].accept(now, id)),
+            1..=3 => drop(two.try_accept(side, id)),
             _ => dials[side] += usize::from(two.brokers[side].dial(now, id).is_ok()),
         }
         two.run_for(dice.roll(30) as u32 * MS);

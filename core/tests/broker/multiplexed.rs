@@ -6,7 +6,7 @@ use outboard_core::broker::{
 
 use crate::support::{Dice, MS, SECOND};
 use crate::two::{SIDES, Two};
-use crate::{actions, alone, announcement, events, knock, sent};
+use crate::{accept, actions, alone, announcement, events, knock, sent};
 
 #[test]
 fn the_messages_of_a_dial_are_go_plugins() {
@@ -17,7 +17,7 @@ fn the_messages_of_a_dial_are_go_plugins() {
     assert_eq!(actions(&mut broker), [BrokerAction::OpenStream { id: 1 }]);
 
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
-    broker.accept(now, 1).unwrap();
+    accept(&mut broker, now, 1).unwrap();
     assert_eq!((sent(&mut broker), actions(&mut broker)), (vec![], vec![]));
     broker.handle_message(now, knock(1, false));
     assert_eq!(sent(&mut broker), [knock(1, true)]);
@@ -28,7 +28,7 @@ fn the_messages_of_a_dial_are_go_plugins() {
 fn streams_without_a_knock_go_to_the_main_server() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     assert_eq!(broker.stream_arrived(now), Route::Main);
-    broker.accept(now, 1).unwrap();
+    accept(&mut broker, now, 1).unwrap();
     broker.handle_message(now, knock(1, false));
     // The acknowledgement is not out yet, so this stream is no answer to it.
     assert_eq!(broker.stream_arrived(now), Route::Main);
@@ -41,7 +41,7 @@ fn streams_without_a_knock_go_to_the_main_server() {
 fn the_next_knock_is_acknowledged_when_the_previous_stream_has_come() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     for id in [1, 2] {
-        broker.accept(now, id).unwrap();
+        accept(&mut broker, now, id).unwrap();
     }
     broker.handle_message(now, knock(2, false));
     broker.handle_message(now, knock(1, false));
@@ -57,7 +57,7 @@ fn the_next_knock_is_acknowledged_when_the_previous_stream_has_come() {
 fn a_stream_that_never_comes_does_not_block_the_next() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     for id in [1, 2] {
-        broker.accept(now, id).unwrap();
+        accept(&mut broker, now, id).unwrap();
     }
     broker.handle_message(now, knock(1, false));
     sent(&mut broker);
@@ -73,10 +73,10 @@ fn knocks_wait_for_an_accept_and_expire() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     broker.handle_message(now, knock(1, false));
     broker.handle_message(now, knock(2, false));
-    broker.accept(now + 4 * SECOND, 1).unwrap();
+    accept(&mut broker, now + 4 * SECOND, 1).unwrap();
     assert_eq!(sent(&mut broker), [knock(1, true)]);
     broker.handle_timeout(now + 5 * SECOND);
-    broker.accept(now + 5 * SECOND, 2).unwrap();
+    accept(&mut broker, now + 5 * SECOND, 2).unwrap();
     broker.handle_timeout(now + 20 * SECOND);
     assert_eq!(sent(&mut broker), []);
     assert_eq!(broker.pending(), 0);
@@ -86,7 +86,7 @@ fn knocks_wait_for_an_accept_and_expire() {
 fn queued_knocks_expire_as_well() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     for id in [1, 2] {
-        broker.accept(now, id).unwrap();
+        accept(&mut broker, now, id).unwrap();
     }
     broker.handle_message(now, knock(2, false));
     broker.handle_message(now, knock(1, false));
@@ -102,7 +102,7 @@ fn queued_knocks_expire_as_well() {
 fn a_closed_id_refuses_its_knocks() {
     let (mut broker, now) = alone(BrokerMode::Multiplexed);
     for id in [1, 2] {
-        broker.accept(now, id).unwrap();
+        accept(&mut broker, now, id).unwrap();
     }
     broker.handle_message(now, knock(1, false));
     sent(&mut broker);
@@ -253,4 +253,51 @@ fn slow_answers_never_swap_streams() {
             );
         }
     }
+}
+
+#[test]
+fn what_was_under_way_on_a_lost_control_stream_is_said_again_or_forgotten() {
+    let (mut broker, now) = alone(BrokerMode::Multiplexed);
+    accept(&mut broker, now, 1).unwrap();
+    broker.dial(now, 2).unwrap();
+    broker.handle_message(now, knock(1, false));
+    broker.handle_message(now, knock(3, false));
+    assert_eq!(sent(&mut broker), [knock(2, false), knock(1, true)]);
+    assert_eq!(broker.pending(), 2);
+    broker.handle(now, BrokerInput::ControlReopened);
+    // The peer knocks again if it still wants it; until then a stream is no answer to anything.
+    assert_eq!(broker.pending(), 0);
+    assert_eq!(broker.stream_arrived(now), Route::Main);
+    assert_eq!(sent(&mut broker), [knock(2, false)]);
+    broker.handle_message(now, knock(2, true));
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenStream { id: 2 }]);
+    broker.handle_message(now, knock(1, false));
+    assert_eq!(sent(&mut broker), [knock(1, true)]);
+    assert_eq!(broker.stream_arrived(now), Route::To(1));
+    broker.handle(now, BrokerInput::StreamOpened { id: 2 });
+    assert_eq!(broker.poll_timeout(), None);
+}
+
+#[test]
+fn a_knock_on_an_id_that_was_accepted_once_is_refused_at_once() {
+    let (mut broker, now) = alone(BrokerMode::Multiplexed);
+    accept(&mut broker, now, 1).unwrap();
+    broker.close_id(now, 1);
+    for _ in 0..3 {
+        broker.handle_message(now, knock(1, false));
+    }
+    let refused = sent(&mut broker);
+    let [refusal] = &refused[..] else {
+        panic!("one refusal tells it: {refused:?}");
+    };
+    assert!(
+        refusal
+            .knock
+            .as_ref()
+            .is_some_and(|knock| !knock.error.is_empty())
+    );
+    assert_eq!((broker.pending(), broker.poll_timeout()), (0, None));
+    accept(&mut broker, now, 1).unwrap();
+    broker.handle_message(now, knock(1, false));
+    assert_eq!(sent(&mut broker), [knock(1, true)], "it is accepted again");
 }

@@ -28,7 +28,6 @@ enum Flight {
         id: u32,
         discard: bool,
     },
-    Listening(u32),
 }
 
 /// Two brokers with latency between them. All that goes from one side to the other stays in order.
@@ -63,7 +62,16 @@ impl Two {
     }
 
     pub(crate) fn accept(&mut self, side: usize, id: u32) {
-        self.brokers[side].accept(self.now, id).unwrap();
+        self.try_accept(side, id).unwrap();
+    }
+
+    /// Listens, and accepts there; with another address each time.
+    pub(crate) fn try_accept(&mut self, side: usize, id: u32) -> Result<(), BrokerError> {
+        let address = format!("/tmp/plugin-{side}-{id}-{}", self.announced.len());
+        let endpoint = Endpoint::Unix(address.clone().into());
+        self.brokers[side].accept(self.now, id, Some(&endpoint))?;
+        self.announced.insert(address, (side, id));
+        Ok(())
     }
 
     pub(crate) fn dial(&mut self, side: usize, id: u32) {
@@ -121,7 +129,6 @@ impl Two {
         while let Some(action) = self.brokers[side].poll_action() {
             self.actions[side].push(action.clone());
             match action {
-                BrokerAction::Listen { id } => self.send(side, MS, Flight::Listening(id)),
                 BrokerAction::Connect { id, endpoint } => {
                     let (owner, reached) = self.announced[&endpoint.address()];
                     assert_eq!(owner, other, "connected to its own listener");
@@ -175,12 +182,6 @@ impl Two {
                             reached,
                         });
                     }
-                }
-                Flight::Listening(id) => {
-                    let address = format!("/tmp/plugin-{side}-{id}-{}", self.announced.len());
-                    self.announced.insert(address.clone(), (side, id));
-                    let endpoint = Endpoint::Unix(address.into());
-                    self.brokers[side].handle(now, BrokerInput::Listening { id, endpoint });
                 }
             }
             self.drain(side);

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
-use outboard_core::handshake::Protocol;
 use outboard_core::host::{
     ExitReason, Host, HostAction, HostEvent, HostInput, Printed, StartFailure,
 };
@@ -323,8 +321,12 @@ fn a_process_made_after_it_was_given_up_is_killed() {
     pair.run_for(MS);
     pair.kill();
     pair.run_for(MS);
-    pair.host
-        .handle(pair.now, HostInput::Launched { pid: Some(1) });
+    pair.host.handle(
+        pair.now,
+        HostInput::Launched {
+            id: Some("1".to_owned()),
+        },
+    );
     pair.run_for(MS);
     assert_eq!(pair.count(&HostAction::Kill), 2);
     pair.host.handle(pair.now, HostInput::Exited(SIGKILL));
@@ -347,42 +349,13 @@ fn a_process_that_refuses_to_die_is_given_up() {
 }
 
 #[test]
-fn an_attached_plugin_connects_without_a_handshake() {
-    let start = epoch();
-    let endpoint = Endpoint::Unix("/tmp/plugin1".into());
-    let mut host = Host::attach(host_config(), start, Some(9), endpoint, Protocol::Grpc);
-    assert!(matches!(
-        host.poll_action(),
-        Some(HostAction::Connect { .. })
-    ));
-    host.handle(start, HostInput::Connected);
-    assert_eq!(host.poll_event(), Some(HostEvent::Ready));
-    host.shutdown(start);
-    host.handle(start, HostInput::Exited(Exit::Unknown));
-    let events: Vec<_> = std::iter::from_fn(|| host.poll_event()).collect();
-    assert!(
-        matches!(
-            events[..],
-            [
-                HostEvent::Exited {
-                    reason: ExitReason::Shutdown,
-                    ..
-                },
-                HostEvent::Finished
-            ]
-        ),
-        "{events:?}"
-    );
-}
-
-#[test]
 fn durations_without_end_mean_no_limit() {
     let mut config = host_config();
     config.start_timeout = Duration::MAX;
     config.shutdown_grace = Duration::MAX;
     let start = epoch();
     let mut host = Host::new(config, start);
-    host.handle(start, HostInput::Launched { pid: None });
+    host.handle(start, HostInput::Launched { id: None });
     assert_eq!(host.poll_timeout(), None);
 }
 
@@ -391,7 +364,7 @@ fn requests_that_the_end_has_overtaken_are_taken_back() {
     let start = epoch();
     let mut host = Host::new(host_config(), start);
     assert_eq!(host.poll_action(), Some(HostAction::Launch));
-    host.handle(start, HostInput::Launched { pid: None });
+    host.handle(start, HostInput::Launched { id: None });
     host.handle(start, HostInput::Stdout(LINE.as_bytes()));
     host.kill(start);
     host.handle(start, HostInput::Exited(SIGKILL));

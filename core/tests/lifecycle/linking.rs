@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outboard_core::exit::Exit;
+use outboard_core::fault::Fault;
 use outboard_core::host::{ExitReason, HostAction, HostEvent, HostInput};
 
 use crate::exited;
@@ -71,7 +72,7 @@ fn a_plugin_that_cannot_be_reached_again_is_reported_with_the_reason() {
 fn it_is_killed_if_the_host_says_so() {
     let mut config = host_config();
     config.end_unreachable = true;
-    config.link.limit = SECOND;
+    config.link.within = SECOND;
     let mut pair = Pair::with(World::default(), config, plugin_config(&[]));
     pair.run_for(SECOND);
     pair.world.never_connects = true;
@@ -178,7 +179,7 @@ fn the_pipes_of_a_plugin_cannot_be_made_again() {
 #[test]
 fn nothing_is_made_again_without_a_limit_of_time() {
     let mut config = host_config();
-    config.link.limit = Duration::ZERO;
+    config.link.within = Duration::ZERO;
     let mut pair = Pair::with(World::default(), config, plugin_config(&[]));
     pair.run_for(SECOND);
     pair.lose_connection();
@@ -186,4 +187,35 @@ fn nothing_is_made_again_without_a_limit_of_time() {
     assert_eq!(connects(&pair), 1);
     let gone = HostEvent::Disconnected { fault: None };
     assert_eq!(told(&pair).last(), Some(&&gone));
+}
+
+#[test]
+fn a_connection_that_never_comes_back_is_told_as_that_unless_the_process_ends() {
+    let gone = || HostInput::ConnectionGone(Fault::other("the session is over"));
+    let mut pair = Pair::ready(World::default());
+    // The attempt has the answer that is given here.
+    pair.world.never_connects = true;
+    pair.host.handle(pair.now, HostInput::ConnectionLost);
+    pair.host.handle(pair.now, gone());
+    pair.run_for(SECOND);
+    let told = told(&pair);
+    let [
+        HostEvent::Interrupted,
+        HostEvent::Disconnected { fault: Some(fault) },
+    ] = told[..]
+    else {
+        panic!("unexpected: {told:?}");
+    };
+    assert_eq!(fault.message, "the session is over");
+
+    let mut pair = Pair::ready(World::default());
+    // The attempt has the answer that is given here.
+    pair.world.never_connects = true;
+    pair.host.handle(pair.now, HostInput::ConnectionLost);
+    pair.host.handle(pair.now, gone());
+    pair.crash(Exit::Code(3));
+    pair.run();
+    assert_eq!(exited(&pair).2, ExitReason::Crashed);
+    let given_up = |event: &&HostEvent| matches!(event, HostEvent::Disconnected { .. });
+    assert!(!self::told(&pair).iter().any(given_up));
 }

@@ -1,9 +1,11 @@
 //! The lifecycle machines against each other and against every kind of misbehaviour.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod attached;
 mod ending;
 mod linking;
 mod plugin_alone;
+mod plugin_ending;
 mod starting;
 #[path = "../support/mod.rs"]
 mod support;
@@ -41,7 +43,7 @@ fn a_healthy_run() {
         });
         let accepted = pair.host.handshake().unwrap();
         assert_eq!(accepted.line.app_version(), 1);
-        assert_eq!(pair.host.pid(), Some(42));
+        assert_eq!(pair.host.id(), Some("42"));
         assert_eq!(
             pair.host.poll_timeout(),
             None,
@@ -92,6 +94,11 @@ fn a_healthy_run() {
                     PluginAction::Serve,
                     PluginAction::StopListening,
                     PluginAction::Drain,
+                    PluginAction::ReleaseStreams,
+                    PluginAction::CloseOutput,
+                    PluginAction::CloseStanding,
+                    PluginAction::AnswerShutdown,
+                    PluginAction::Abort,
                     PluginAction::Finish {
                         code: 0,
                         reason: StopReason::Shutdown

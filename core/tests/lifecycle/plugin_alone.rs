@@ -12,12 +12,12 @@ use outboard_core::plugin::{
 
 use crate::support::{SECOND, epoch, plugin_config};
 
-fn plugin(config: PluginConfig) -> (Plugin, Instant) {
+pub(crate) fn plugin(config: PluginConfig) -> (Plugin, Instant) {
     let now = epoch();
     (Plugin::new(config, now), now)
 }
 
-fn serving(config: PluginConfig) -> (Plugin, Instant) {
+pub(crate) fn serving(config: PluginConfig) -> (Plugin, Instant) {
     let (mut plugin, now) = plugin(config);
     let location = if plugin.protocol() == Protocol::Stdio {
         Location::Stdio
@@ -30,12 +30,19 @@ fn serving(config: PluginConfig) -> (Plugin, Instant) {
     (plugin, now)
 }
 
-fn actions(plugin: &mut Plugin) -> Vec<PluginAction> {
+pub(crate) fn actions(plugin: &mut Plugin) -> Vec<PluginAction> {
     std::iter::from_fn(|| plugin.poll_action()).collect()
 }
 
-fn finish(plugin: &mut Plugin) -> (i32, StopReason) {
-    match actions(plugin).pop() {
+/// How it ends, once what it has aborted is gone.
+pub(crate) fn finish(plugin: &mut Plugin) -> (i32, StopReason) {
+    let mut done = actions(plugin);
+    if done.last() == Some(&PluginAction::Abort) {
+        assert!(!plugin.is_finished());
+        plugin.handle(epoch(), PluginInput::AllClosed);
+        done = actions(plugin);
+    }
+    match done.pop() {
         Some(PluginAction::Finish { code, reason }) => (code, reason),
         other => panic!("not finished: {other:?}"),
     }
@@ -190,20 +197,9 @@ fn an_interrupt_ends_a_plugin_that_no_host_holds_and_a_second_one_at_once() {
         "{done:?}"
     );
     busy.handle(now, PluginInput::Interrupted);
-    let done = actions(&mut busy);
-    assert!(
-        matches!(
-            done[..],
-            [
-                PluginAction::Abort,
-                PluginAction::Finish {
-                    reason: StopReason::Interrupted,
-                    ..
-                }
-            ]
-        ),
-        "{done:?}"
-    );
+    assert_eq!(actions(&mut busy), [PluginAction::Abort]);
+    busy.handle(now, PluginInput::AllClosed);
+    assert_eq!(finish(&mut busy), (130, StopReason::Interrupted));
 }
 
 #[test]
@@ -212,20 +208,9 @@ fn a_plugin_ends_with_its_host_unless_told_to_outlive_it() {
     plugin.handle(now, PluginInput::Accepted);
     plugin.handle(now, PluginInput::HostGone);
     let done = actions(&mut plugin);
-    assert!(
-        matches!(
-            done[..],
-            [
-                PluginAction::Abort,
-                PluginAction::StopListening,
-                PluginAction::Finish {
-                    code: 0,
-                    reason: StopReason::HostGone
-                }
-            ]
-        ),
-        "{done:?}"
-    );
+    assert_eq!(done, [PluginAction::StopListening, PluginAction::Abort]);
+    plugin.handle(now, PluginInput::AllClosed);
+    assert_eq!(finish(&mut plugin), (0, StopReason::HostGone));
 
     let mut config = plugin_config(&[]);
     config.outlive_host = true;
@@ -236,7 +221,7 @@ fn a_plugin_ends_with_its_host_unless_told_to_outlive_it() {
     assert_eq!(actions(&mut plugin), []);
     plugin.handle(now, PluginInput::Accepted);
     plugin.handle(now, PluginInput::ShutdownCalled);
-    plugin.handle(now, PluginInput::Drained);
+    plugin.handle(now, PluginInput::ConnectionClosed);
     assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
 }
 

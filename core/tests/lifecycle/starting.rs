@@ -258,10 +258,7 @@ fn a_bad_line_that_comes_after_the_exit_is_the_reason() {
 #[test]
 fn tolerated_output_before_the_line_is_reported() {
     let mut config = host_config();
-    config.tolerance = Some(StrayTolerance {
-        lines: 4,
-        bytes: 100,
-    });
+    config.tolerance = Some(StrayTolerance::new(4, 100));
     let world = World {
         prints: Some(vec![
             (MS, "banner\n1|1|unix|/tmp/plu"),
@@ -320,12 +317,43 @@ fn stdio_plugins_hand_the_rest_of_stdout_to_the_transport() {
 fn bytes_that_come_with_the_line_are_the_transports() {
     let start = epoch();
     let mut host = Host::new(host_config(), start);
-    host.handle(start, HostInput::Launched { pid: None });
+    host.handle(start, HostInput::Launched { id: None });
     host.handle(start, HostInput::Stdout(b"1|1|stdio|-|stdio|\nframe"));
     let actions: Vec<_> = std::iter::from_fn(|| host.poll_action()).collect();
     assert!(
         matches!(&actions[..], [HostAction::Launch, HostAction::Connect { .. }, HostAction::TransportBytes(b)] if b == b"frame"),
         "{actions:?}"
+    );
+}
+
+#[test]
+fn securing_the_connection_is_a_phase_of_its_own() {
+    let silent = || World {
+        never_connects: true,
+        ..World::default()
+    };
+    let mut pair = Pair::new(silent());
+    pair.run_for(30 * SECOND);
+    pair.host.handle(pair.now, HostInput::Reached);
+    // It has the whole time again.
+    pair.run_for(59 * SECOND);
+    assert!(!pair.host.is_finished());
+    pair.run();
+    let StartFailure::TimedOut { phase, after } = failed(&pair).failure else {
+        panic!("{:?}", failed(&pair))
+    };
+    assert_eq!((phase, after), (StartPhase::Tls, 60 * SECOND));
+
+    let mut pair = Pair::new(silent());
+    pair.run_for(SECOND);
+    pair.host.handle(pair.now, HostInput::Reached);
+    pair.crash(Exit::Code(3));
+    pair.run();
+    assert_eq!(
+        failed(&pair).failure,
+        StartFailure::Exited {
+            phase: StartPhase::Tls
+        }
     );
 }
 

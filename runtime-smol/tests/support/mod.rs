@@ -6,7 +6,7 @@ use std::thread;
 use async_executor::Executor;
 use futures_channel::oneshot;
 use outboard_runtime_smol::Smol;
-use outboard_runtime_suite::Case;
+use outboard_runtimes::Case;
 
 pub(crate) fn one_thread(case: Case) {
     Smol::block_on(|smol| case(smol.into()));

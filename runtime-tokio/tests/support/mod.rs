@@ -1,7 +1,7 @@
 //! How cases of the conformance suite run on tokio.
 
-use outboard_runtime_suite::Case;
 use outboard_runtime_tokio::Tokio;
+use outboard_runtimes::Case;
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) fn one_thread(case: Case) {

@@ -105,10 +105,11 @@ fn what_is_called_on_a_brokered_socket_ends_with_what_counts_it() {
     let runtime: SharedRuntime = Arc::new(Still::default());
     let serve = |connections| {
         let listener = Few(Endpoint::Tcp("127.0.0.1:1".to_owned()), connections);
-        server::Server::new(
+        Server::new(
             Arc::clone(&runtime),
             Arc::clone(&transport) as Arc<dyn Transport>,
             (Box::new(listener), None),
+            None,
             Arc::new(Router::new()),
             ServerConfig::default(),
             in_flight.enter(),

@@ -118,6 +118,103 @@ fn a_broker_closed_while_its_connection_begins_keeps_nothing() {
     });
 }
 
+/// Channels that let go of something while they take it.
+#[derive(Debug, Default)]
+struct Forgetful {
+    lets_go: Mutex<Option<Served>>,
+    inside: Inner,
+}
+
+impl SubChannels for Forgetful {
+    fn accept(&self, id: u32, router: Arc<Router>) -> Result<Arc<dyn Serving>, Status> {
+        let served = self.lets_go.lock().expect("no panic").take();
+        drop(served);
+        self.inside.accept(id, router)
+    }
+
+    fn dial(&self, id: u32, config: ConnectionConfig) -> Arc<dyn Connection> {
+        self.inside.dial(id, config)
+    }
+}
+
+#[test]
+fn what_came_early_and_is_let_go_of_while_it_is_taken_is_served_no_more() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, _runtime) = broker_of(Protocol::Stdio, dir.path());
+        let channels = Arc::new(Forgetful::default());
+        let [taken, last] = broker.begin(
+            nothing(),
+            |_| {
+                let [first, last] = [(); 2].map(|()| broker.serve(Owner(())).expect("serves"));
+                let ids = [first.id(), last.id()];
+                *channels.lets_go.lock().expect("no panic") = Some(first);
+                drop(last);
+                ids
+            },
+            |_| Some(Arc::clone(&channels) as Arc<dyn SubChannels>),
+        );
+        let of = |of: &Mutex<Vec<u32>>| of.lock().expect("no panic").clone();
+        assert_eq!(of(&channels.inside.accepted), [taken], "and not {last}");
+        assert_eq!(of(&channels.inside.drained), [taken]);
+    });
+}
+
+#[test]
+fn what_comes_early_has_sockets_where_the_connection_has_no_channels() {
+    in_time(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (broker, runtime) = broker_of(Protocol::Stdio, dir.path());
+        let mut dial = Box::pin(broker.dial_channel(7));
+        let served = broker.begin(
+            nothing(),
+            |_| {
+                assert!(dial.as_mut().now_or_never().is_none(), "it waits");
+                broker.serve(Owner(())).expect("serves")
+            },
+            |_| None,
+        );
+        assert_eq!(sockets(&dir), 1);
+        let mut outgoing = control(&broker).outgoing();
+        assert_eq!(announced(&mut outgoing), Ok(vec![served.id()]));
+        assert!(
+            dial.as_mut().now_or_never().is_none(),
+            "for what is announced"
+        );
+        control(&broker).received(announcement(&dir, 7));
+        let error = dial.now_or_never().expect("answered").expect_err("nobody");
+        assert!(
+            matches!(error, BrokerError::Connect { id: 7, .. }),
+            "{error}"
+        );
+        drop(served);
+        runtime.turn();
+        assert_eq!(sockets(&dir), 0);
+    });
+}
+
+#[test]
+fn brokers_tell_in_the_same_words_that_they_are_closed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (on_sockets, _runtime) = broker(dir.path());
+    let (early, _runtime) = broker_of(Protocol::Stdio, dir.path());
+    let (inside, _runtime) = broker_of(Protocol::Stdio, dir.path());
+    inside.begin(
+        nothing(),
+        |_| (),
+        |()| Some(Arc::new(Inner::default()) as Arc<dyn SubChannels>),
+    );
+    assert!(inside.control().is_none(), "nothing is announced");
+    let [a, b, c] = [on_sockets, early, inside].map(|broker| {
+        broker.close();
+        let served = broker.serve(Owner(())).expect_err("closed");
+        let dialled = broker.dial_channel(7).now_or_never().expect("at once");
+        assert_eq!(dialled.expect_err("closed"), served);
+        served
+    });
+    assert_eq!([&a, &a], [&b, &c]);
+}
+
 /// A stream whose peer has sent something already.
 #[derive(Clone)]
 struct Io(Arc<Mutex<BoxByteStream>>);

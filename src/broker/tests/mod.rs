@@ -21,18 +21,20 @@ use futures_util::future::Shared;
 use futures_util::task::AtomicWaker;
 use outboard_core::broker as machine;
 use outboard_core::endpoint::Endpoint;
+use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{
-    Call, CallContext, CallHead, Channel, Connection, MessageStream, OutMessage, Reply,
-    ServerConfig, ServiceDescriptor, Serving, Status, Streaming,
+    Call, CallContext, CallHead, Code, Connection, ConnectionConfig, MessageStream, OutMessage,
+    Reply, ServerConfig, ServiceDescriptor, Serving, Status, Streaming, Transport,
 };
-use outboard_core::rt::{
-    BoxByteStream, BoxFuture, BoxReader, BoxWriter, Launch, Listener, OsSocket, Process, Runtime,
-    Timer,
-};
+use outboard_core::rt::{BoxFuture, Listener, OsSocket, Runtime, SharedRuntime, Timer};
 use outboard_core::wire::plugin::{CONTROLLER, ConnInfo};
 
+use super::ways::server::Server;
+use super::ways::sockets::{MAX_PEER_FILES, Sockets};
 use super::*;
+use crate::carrier::Carrier;
 use crate::codegen::{StreamAnswer, UnaryAnswer};
+use crate::serve::tracked::InFlight;
 
 pub(crate) use self::still::Still;
 
@@ -90,6 +92,7 @@ fn broker_of(protocol: Protocol, dir: &std::path::Path) -> (Broker, Arc<Still>) 
     let runtime = Arc::new(Still::default());
     let broker = Broker::new(BrokerParts {
         runtime: Arc::clone(&runtime) as SharedRuntime,
+        carrier: Carrier::new(&(Arc::clone(&runtime) as SharedRuntime), None),
         transport: Arc::new(Unused(protocol)),
         config: ConnectionConfig::default(),
         listen: ListenPolicy {
@@ -100,6 +103,17 @@ fn broker_of(protocol: Protocol, dir: &std::path::Path) -> (Broker, Arc<Still>) 
         servers: Arc::default(),
     });
     (broker, runtime)
+}
+
+fn control(broker: &Broker) -> Arc<dyn Control> {
+    broker.control().expect("it announces what it serves")
+}
+
+fn sockets_of(broker: &Broker) -> Sockets {
+    let AnyWay::Sockets(sockets) = broker.way() else {
+        panic!("it has no sockets");
+    };
+    sockets
 }
 
 /// Fails if `work` hangs.
@@ -143,7 +157,7 @@ fn a_service_that_is_refused_may_own_one_too() {
         let inner = broker.serve(Owner(())).expect("serves");
         runtime.gone.store(true, Ordering::Relaxed);
         let refused = broker.serve(Owner(inner)).expect_err("there is no runtime");
-        assert!(matches!(refused, BrokerError::Broker(_)), "{refused}");
+        assert!(matches!(refused, BrokerError::Listen { .. }), "{refused}");
         runtime.turn();
         assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
     });
@@ -181,8 +195,8 @@ fn a_dial_that_is_dropped_can_be_made_again() {
     drop(first);
     let mut second = Box::pin(broker.dial_channel(7));
     assert!(second.as_mut().now_or_never().is_none());
-    let (_outgoing, control) = broker.outgoing();
-    broker.received(control, announcement(&dir, 7));
+    let _outgoing = control(&broker).outgoing();
+    control(&broker).received(announcement(&dir, 7));
     let error = second
         .now_or_never()
         .expect("answered")
@@ -199,14 +213,14 @@ fn whoever_waits_for_a_dial_may_use_the_broker_when_woken() {
     struct Uses(Broker, AtomicUsize);
     impl std::task::Wake for Uses {
         fn wake(self: Arc<Self>) {
-            drop(self.0.serve(Owner(())).expect("serves"));
+            drop(self.0.serve(Owner(())));
             self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
     in_time(|| {
         let dir = tempfile::tempdir().expect("a directory");
         let (broker, runtime) = broker(dir.path());
-        let (_outgoing, control) = broker.outgoing();
+        let _outgoing = control(&broker).outgoing();
         let uses = Arc::new(Uses(broker.clone(), AtomicUsize::new(0)));
         let waker = std::task::Waker::from(Arc::clone(&uses));
         let mut cx = Context::from_waker(&waker);
@@ -218,9 +232,9 @@ fn whoever_waits_for_a_dial_may_use_the_broker_when_woken() {
             assert!(dial.as_mut().poll(&mut cx).is_pending());
         }
         // One is answered, one ends with the broker.
-        broker.received(control, announcement(&dir, 7));
+        control(&broker).received(announcement(&dir, 7));
         assert_eq!(uses.1.load(Ordering::Relaxed), 1);
-        drop(broker.outgoing());
+        broker.close();
         assert_eq!(uses.1.load(Ordering::Relaxed), 2);
         drop(dials);
         runtime.turn();
@@ -242,15 +256,15 @@ fn announcement(dir: &tempfile::TempDir, id: u32) -> ConnInfo {
 fn giving_up_an_answered_dial_leaves_the_next_one_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, _runtime) = broker(dir.path());
-    let (_outgoing, control) = broker.outgoing();
+    let _outgoing = control(&broker).outgoing();
     let mut first = Box::pin(broker.dial_channel(7));
     assert!(first.as_mut().now_or_never().is_none());
-    broker.received(control, announcement(&dir, 7));
+    control(&broker).received(announcement(&dir, 7));
     // Answered, and nobody has looked at the answer.
     let mut second = Box::pin(broker.dial_channel(7));
     assert!(second.as_mut().now_or_never().is_none());
     drop(first);
-    broker.received(control, announcement(&dir, 7));
+    control(&broker).received(announcement(&dir, 7));
     let error = second.now_or_never().expect("answered");
     let error = error.expect_err("nobody listens");
     assert!(
@@ -274,18 +288,31 @@ fn announced(outgoing: &mut Streaming<ConnInfo>) -> Result<Vec<u32>, Vec<u32>> {
 }
 
 #[test]
-fn the_next_control_stream_ends_what_belongs_to_the_one_before() {
+fn a_second_control_stream_on_a_connection_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, runtime) = broker(dir.path());
-    // What is served before there is a control stream belongs to the first.
+    // What is served before there is a control stream is announced on it.
     let early = broker.serve(Owner(())).expect("serves");
-    let (mut first, _) = broker.outgoing();
-    assert_eq!(announced(&mut first), Ok(vec![early.id()]));
+    let mut outgoing = control(&broker).outgoing_once().expect("the first");
+    let (peer, incoming) = Streaming::channel(1);
+    control(&broker).attach(incoming);
+    assert_eq!(announced(&mut outgoing), Ok(vec![early.id()]));
     let mut dial = Box::pin(broker.dial_channel(9));
     assert!(dial.as_mut().now_or_never().is_none());
 
-    let (mut second, _) = broker.outgoing();
-    assert_eq!(announced(&mut first), Err(vec![]));
+    let refused = |broker: &Broker| {
+        let status = control(broker).outgoing_once().expect_err("there is one");
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    };
+    refused(&broker);
+    // The one that is there goes on.
+    assert!(dial.as_mut().now_or_never().is_none());
+    let late = broker.serve(Owner(())).expect("serves");
+    assert_eq!(announced(&mut outgoing), Ok(vec![late.id()]));
+    assert_eq!(sockets(&dir), 2);
+    // It ends its broker, for which no other stream comes.
+    drop(peer);
+    runtime.turn();
     let error = dial.now_or_never().expect("at once").expect_err("closed");
     assert!(
         matches!(
@@ -294,36 +321,30 @@ fn the_next_control_stream_ends_what_belongs_to_the_one_before() {
         ),
         "{error}"
     );
+    refused(&broker);
     runtime.turn();
     assert_eq!(sockets(&dir), 0);
-    let late = broker.serve(Owner(())).expect("serves");
-    assert_eq!(late.id(), early.id(), "ids begin anew");
-    drop(early);
-    runtime.turn();
-    assert_eq!(sockets(&dir), 1);
-    assert_eq!(announced(&mut second), Ok(vec![late.id()]));
 }
 
 #[test]
-fn the_late_end_of_a_control_stream_leaves_the_next_one_alone() {
+fn a_lost_control_stream_takes_nothing_from_the_one_that_came_back() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (broker, runtime) = broker(dir.path());
-    let (peer, incoming) = Streaming::channel(1);
-    let (_outgoing, first) = broker.outgoing();
-    broker.attach(incoming, first);
-    runtime.turn();
-
-    let (_next_peer, incoming) = Streaming::channel(1);
-    let (mut outgoing, second) = broker.outgoing();
-    broker.attach(incoming, second);
-    // Only now does the first one's task see its end, and an announcement before it.
-    broker.received(first, announcement(&dir, 7));
-    drop(peer);
-    runtime.turn();
-    let served = broker.serve(Owner(())).expect("the broker lives");
-    assert_eq!(announced(&mut outgoing), Ok(vec![served.id()]));
+    let (broker, _runtime) = broker(dir.path());
+    let early = broker.serve(Owner(())).expect("serves");
+    let mut first = control(&broker).outgoing();
+    assert_eq!(announced(&mut first), Ok(vec![early.id()]));
     let mut dial = Box::pin(broker.dial_channel(7));
-    assert!(dial.as_mut().now_or_never().is_none(), "not announced here");
+    assert!(dial.as_mut().now_or_never().is_none());
+
+    let mut second = control(&broker).outgoing();
+    let late = broker.serve(Owner(())).expect("serves");
+    // A transport may ask for more before it learns that the connection is lost.
+    assert_eq!(announced(&mut first), Err(vec![]));
+    assert_eq!(announced(&mut second), Ok(vec![early.id(), late.id()]));
+    assert!(dial.as_mut().now_or_never().is_none(), "it waits on");
+    control(&broker).received(announcement(&dir, 7));
+    let error = dial.now_or_never().expect("answered");
+    assert!(error.is_err(), "nobody listens there");
 }
 
 #[test]
@@ -331,7 +352,7 @@ fn announcements_without_end_let_others_have_their_turn() {
     in_time(|| {
         let dir = tempfile::tempdir().expect("a directory");
         let (broker, runtime) = broker(dir.path());
-        let (_outgoing, control) = broker.outgoing();
+        let _outgoing = control(&broker).outgoing();
         let mut next = 0;
         let flood = Streaming::iter(std::iter::repeat_with(move || {
             next += 1;
@@ -343,10 +364,10 @@ fn announcements_without_end_let_others_have_their_turn() {
                 knock: None,
             }
         }));
-        broker.attach(flood, control);
+        control(&broker).attach(flood);
         for turn in 1..=3 {
             runtime.turn();
-            let taken = broker.lock().peer_files.len();
+            let taken = sockets_of(&broker).peer_files().len();
             assert_eq!(taken, turn * crate::time::IN_A_ROW);
         }
     });
@@ -356,8 +377,8 @@ fn announcements_without_end_let_others_have_their_turn() {
 fn a_dial_does_not_wait_for_ever_for_an_address_that_is_silent() {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, runtime) = broker(dir.path());
-    let (_outgoing, control) = broker.outgoing();
-    broker.received(control, announcement(&dir, 7));
+    let _outgoing = control(&broker).outgoing();
+    control(&broker).received(announcement(&dir, 7));
     runtime.black_hole.store(true, Ordering::Relaxed);
     let error = broker.dial_channel(7).now_or_never();
     let error = error.expect("limited").expect_err("nobody answers");
@@ -372,21 +393,20 @@ fn a_dial_does_not_wait_for_ever_for_an_address_that_is_silent() {
 fn the_latest_socket_files_of_a_peer_are_remembered() {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, _runtime) = broker(dir.path());
-    let (_outgoing, control) = broker.outgoing();
+    let _outgoing = control(&broker).outgoing();
     let file = |n: usize| dir.path().join(n.to_string());
     for n in (0..=MAX_PEER_FILES).chain([1]) {
         let address = file(n).to_string_lossy().into_owned();
         let mut message = announcement(&dir, 7);
         message.address = address;
-        broker.received(control, message);
+        control(&broker).received(message);
     }
-    let state = broker.lock();
-    let mut files = state.peer_files.keys();
+    let files = sockets_of(&broker).peer_files();
     assert_eq!(
-        (files.next(), files.next_back()),
+        (files.first(), files.last()),
         (Some(&file(2)), Some(&file(1)))
     );
-    assert_eq!(state.peer_files.len(), MAX_PEER_FILES);
+    assert_eq!(files.len(), MAX_PEER_FILES);
 }
 
 /// A connection that ends when it is aborted or the test says so.
@@ -441,11 +461,11 @@ fn making_a_listener_holds_nobody_up() {
     in_time(|| {
         let dir = tempfile::tempdir().expect("a directory");
         let (broker, runtime) = broker(dir.path());
-        let (_outgoing, control) = broker.outgoing();
+        let _outgoing = control(&broker).outgoing();
         let (other, message) = (broker.clone(), announcement(&dir, 7));
         *runtime.meanwhile.lock().expect("no panic") = Some(Box::new(move || {
             // What the connection's task does with a message, and another handler of the user's.
-            other.received(control, message);
+            control(&other).received(message);
             drop(other.serve(Owner(())).expect("serves"));
             assert!(format!("{other:?}").contains("Broker"));
         }));
@@ -460,26 +480,18 @@ fn what_is_closed_while_its_listener_is_made_is_not_served() {
     in_time(|| {
         let dir = tempfile::tempdir().expect("a directory");
         let (broker, runtime) = broker(dir.path());
-        for again in [false, true] {
-            let other = broker.clone();
-            let (_first, _) = broker.outgoing();
-            *runtime.meanwhile.lock().expect("no panic") = Some(Box::new(move || {
-                if again {
-                    other.close();
-                } else {
-                    drop(other.outgoing());
-                }
-            }));
-            let error = broker.serve(Owner(())).expect_err("it has ended");
-            assert!(
-                matches!(
-                    error,
-                    BrokerError::Broker(machine::BrokerError::Closed { .. })
-                ),
-                "{error}"
-            );
-            runtime.turn();
-            assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
-        }
+        let other = broker.clone();
+        let _outgoing = control(&broker).outgoing();
+        *runtime.meanwhile.lock().expect("no panic") = Some(Box::new(move || other.close()));
+        let error = broker.serve(Owner(())).expect_err("it has ended");
+        assert!(
+            matches!(
+                error,
+                BrokerError::Broker(machine::BrokerError::Closed { .. })
+            ),
+            "{error}"
+        );
+        runtime.turn();
+        assert_eq!((sockets(&dir), runtime.tasks()), (0, 0));
     });
 }

@@ -1,6 +1,7 @@
 //! What was dialled, when its connection is lost.
 
 use super::*;
+use crate::codegen::Prost;
 
 /// Loses the latest connection of this thread.
 fn lose() {
@@ -13,8 +14,8 @@ fn lose() {
 fn dialled(dir: &tempfile::TempDir, connects: usize) -> (Broker, Arc<Still>, Channel) {
     let (broker, runtime) = broker(dir.path());
     runtime.connects.store(connects, Ordering::Relaxed);
-    let (_outgoing, control) = broker.outgoing();
-    broker.received(control, announcement(dir, 7));
+    let _outgoing = control(&broker).outgoing();
+    control(&broker).received(announcement(dir, 7));
     let channel = broker.dial_channel(7).now_or_never();
     let channel = channel.expect("at once").expect("it connects");
     runtime.turn();
@@ -37,7 +38,7 @@ fn what_was_dialled_is_dialled_again_while_anybody_holds_it() {
     assert_eq!(asked(&runtime), 2);
     drop(channel);
     assert_eq!(asked(&runtime), 2, "nobody wants it any more");
-    assert!(broker.lock().dialled.is_empty());
+    assert!(sockets_of(&broker).has_dialled_nothing());
     assert_eq!(runtime.tasks(), 0);
 }
 
@@ -60,7 +61,7 @@ fn what_was_dialled_is_not_dialled_again_once_the_broker_is_closed() {
         assert_eq!(runtime.tasks(), 0, "it is settled");
         if lost_first {
             let head = CallHead::new("/a.B/C");
-            let failed = channel.unary::<(), ()>(head, &()).now_or_never();
+            let failed = channel.unary::<_, (), ()>(Prost, head, &()).now_or_never();
             let status = failed.expect("at once").expect_err("it is lost");
             assert!(
                 status.message().contains("the broker is closed"),

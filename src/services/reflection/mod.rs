@@ -23,7 +23,9 @@ use outboard_core::wire::reflection::{
 };
 
 use self::registry::Registry;
-use crate::codegen::{Bytes, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional};
+use crate::codegen::{
+    Bytes, Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional,
+};
 
 /// The reflection service in one of its versions.
 #[derive(Clone)]
@@ -90,6 +92,7 @@ impl Service for Reflection {
         }
         let served = Arc::clone(&self.served);
         serve_bidirectional(
+            Prost,
             context,
             call,
             async move |requests: Streaming<ServerReflectionRequest>| {

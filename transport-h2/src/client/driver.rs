@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
 use h2::client;
-use outboard_core::rpc::{LostHook, Spin, Status};
+use outboard_core::rpc::{Explaining, LostHook, Spin, Status};
 use outboard_core::rt::Timer;
 
 use super::{Shared, State, closed_here};
 use crate::io::{Flusher, Io};
 use crate::keepalive::Pinger;
+use outboard_core::told::Teller;
 
 type H2Connection = client::Connection<Io, Bytes>;
 
@@ -28,7 +28,7 @@ pub(super) struct Driver {
     /// Nothing can be written any more; what the peer sent before is still read for a while.
     broken: Option<(io::Error, Pin<Box<dyn Timer>>)>,
     lost: Option<LostHook>,
-    closed: oneshot::Sender<Status>,
+    closed: Teller<Status>,
     spin: Spin,
     heard: bool,
 }
@@ -53,7 +53,7 @@ impl Driver {
         pinger: Option<Pinger>,
         flusher: Flusher,
         lost: Option<LostHook>,
-        closed: oneshot::Sender<Status>,
+        closed: Teller<Status>,
         spin: Spin,
     ) -> Self {
         Self {
@@ -123,11 +123,10 @@ impl Driver {
         };
         // The sender's drop takes h2's locks; it has no business under ours.
         drop(before);
-        shared.retiring.set();
-        shared.heard.set();
-        shared.greeted.set();
-        // Nobody may be waiting.
-        let _ = closed.send(status);
+        shared.retiring.tell(());
+        shared.heard.tell(());
+        shared.greeted.tell(());
+        closed.tell(status);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -138,18 +137,19 @@ impl Driver {
             return Poll::Ready(End::Finished(Ok(())));
         };
         if let Poll::Ready(result) = Pin::new(h2).poll(cx) {
+            self.flusher.wake_others();
             return Poll::Ready(End::Finished(result));
         }
         if !self.heard && self.flusher.has_heard() {
             self.heard = true;
-            self.shared.heard.set();
+            self.shared.heard.tell(());
         }
         if let Some(greeted) = self.flusher.take_greeted() {
             if let Some(streams) = greeted.max_streams {
                 // A server greets once.
                 let _ = self.shared.max_calls.set(streams);
             }
-            self.shared.greeted.set();
+            self.shared.greeted.tell(());
         }
         self.shared.check_retired();
         if let Poll::Ready(Err(error)) = self.flusher.poll_flush(cx) {
@@ -186,13 +186,10 @@ async fn explain(shared: &Shared, lost: Option<LostHook>, error: Option<String>)
         None => Status::connection_lost("the peer has closed the connection"),
         Some(error) => Status::connection_lost(format!("the connection was lost: {error}")),
     };
-    let Some(lost) = lost else {
-        return cause;
-    };
-    let mut explained = lost(cause);
+    let mut explaining = Explaining::new(lost, cause);
     poll_fn(|cx| match poll_aborted(shared, cx) {
         Some(status) => Poll::Ready(status),
-        None => explained.as_mut().poll(cx),
+        None => explaining.poll(cx),
     })
     .await
 }

@@ -4,44 +4,81 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
-use h2::SendStream;
 use outboard_core::grpc::PREFIX_LEN;
+use outboard_core::rpc::calling::{self, Begin, Failed};
+use outboard_core::rpc::guard::Deadline;
 use outboard_core::rpc::{CallFailure, CallHead, OutMessage, Reply, Status, Untaken};
+use outboard_core::rt::SharedRuntime;
 
 use super::Shared;
-use super::receiving::Receiving;
-use crate::call::{Deadline, Failure};
+use super::receiving::{Receiving, Requests};
 use crate::outgoing::{frame, send_all};
 
-/// The future of a unary call. Nothing is sent before its first poll. Dropping it drops all that
-/// refers to the stream, whereupon `h2` resets it with CANCEL unless it is complete.
-pub(super) struct Unary {
-    stage: Stage,
+/// The future of a unary call. Dropping it drops all that refers to the stream, whereupon `h2` resets
+/// it with CANCEL unless it is complete.
+pub(super) type Unary = calling::Unary<Start>;
+
+/// What a unary call begins with.
+pub(super) struct Start {
+    shared: Arc<Shared>,
+    /// Until it begins.
+    parts: Option<(CallHead, OutMessage)>,
+    /// They are kept for those who can make the call again.
+    keeps: bool,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "every call goes through both, in one box"
-)]
-enum Stage {
-    Start {
-        shared: Arc<Shared>,
-        head: CallHead,
-        message: OutMessage,
-        deadline: Option<Instant>,
-    },
-    Waiting {
-        receiving: Receiving,
-        message: Option<Bytes>,
-        /// Only kept: without it `h2` would take the call for given up. None if it never began.
-        _stream: Option<SendStream<Bytes>>,
-        /// For those who can make the call again.
-        kept: Option<(CallHead, Bytes)>,
-    },
-    Done,
+pub(super) fn unary(shared: Arc<Shared>, head: CallHead, message: OutMessage) -> Unary {
+    make(shared, head, message, false)
+}
+
+fn make(shared: Arc<Shared>, head: CallHead, message: OutMessage, keeps: bool) -> Unary {
+    let deadline = Deadline::of(shared.runtime.as_ref(), &head);
+    let start = Start {
+        shared,
+        parts: Some((head, message)),
+        keeps,
+    };
+    Unary::new(start, deadline)
+}
+
+impl Begin for Start {
+    type Stream = Receiving;
+
+    fn runtime(&self) -> &SharedRuntime {
+        &self.shared.runtime
+    }
+
+    fn poll_begin(
+        &mut self,
+        left: Option<Duration>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Result<Receiving, Status>> {
+        let Some((head, message)) = self.parts.take() else {
+            return Poll::Pending;
+        };
+        let framed = match frame(message, self.shared.limit) {
+            Ok(framed) => framed,
+            Err(status) => return Poll::Ready(Err(status)),
+        };
+        let started = self.shared.start(&head, left);
+        let kept = self.keeps.then(|| (head, framed.clone()));
+        let shared = Arc::clone(&self.shared);
+        Poll::Ready(Ok(match started {
+            Ok((response, mut stream)) => {
+                // It cannot fail here but for the connection, and then the response says so.
+                let _ = send_all(&mut stream, framed, true);
+                let requests = Requests::Queued {
+                    _stream: stream,
+                    kept,
+                };
+                Receiving::new(shared, response, requests)
+            }
+            Err(failure) => Receiving::failed(shared, failure, kept),
+        }))
+    }
 }
 
 /// The same, and the call is given back if the peer has not begun with it.
@@ -49,7 +86,7 @@ pub(super) struct TryUnary(Unary);
 
 impl TryUnary {
     pub(super) fn new(shared: Arc<Shared>, head: CallHead, message: OutMessage) -> Self {
-        Self(Unary::new(shared, head, message))
+        Self(make(shared, head, message, true))
     }
 }
 
@@ -57,146 +94,15 @@ impl Future for TryUnary {
     type Output = Result<Reply<Bytes>, CallFailure<OutMessage>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_call(cx, true)
-    }
-}
-
-impl Unary {
-    pub(super) fn new(shared: Arc<Shared>, head: CallHead, message: OutMessage) -> Self {
-        // The clock is read only for calls that have a limit.
-        let deadline = if head.timeout.is_some() || head.deadline.is_some() {
-            head.deadline_from(shared.runtime.now())
-        } else {
-            None
-        };
-        Self {
-            stage: Stage::Start {
-                shared,
-                head,
-                message,
-                deadline,
-            },
-        }
-    }
-}
-
-impl Future for Unary {
-    type Output = Result<Reply<Bytes>, Status>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_call(cx, false)
-            .map(|outcome| outcome.map_err(Status::from))
-    }
-}
-
-impl Unary {
-    /// With `keep` the call is given back if the peer has not begun with it.
-    fn poll_call(
-        &mut self,
-        cx: &mut Context<'_>,
-        keep: bool,
-    ) -> Poll<Result<Reply<Bytes>, CallFailure<OutMessage>>> {
-        if let Stage::Start { .. } = self.stage {
-            let stage = std::mem::replace(&mut self.stage, Stage::Done);
-            if let Stage::Start {
-                shared,
-                head,
-                message,
-                deadline,
-            } = stage
-            {
-                self.stage = start(shared, head, message, deadline, keep);
-            }
-        }
-        let Stage::Waiting {
-            receiving, message, ..
-        } = &mut self.stage
-        else {
-            // Polled after its end, which the contract of futures leaves open.
-            return Poll::Pending;
-        };
-        let ended = ready!(poll_reply(receiving, message, cx));
-        let Stage::Waiting {
-            receiving, kept, ..
-        } = std::mem::replace(&mut self.stage, Stage::Done)
-        else {
-            return Poll::Pending;
-        };
-        Poll::Ready(match ended {
-            Ok(message) => {
-                let (headers, trailers) = receiving.into_metadata();
-                Ok(Reply {
-                    message,
-                    headers,
-                    trailers,
-                })
-            }
-            Err(status) => Err(match kept.filter(|_| receiving.is_untaken()) {
-                Some((head, framed)) => CallFailure::Untaken(Box::new(Untaken {
-                    status,
-                    head,
-                    message: OutMessage::from_prefixed(framed, PREFIX_LEN),
-                })),
-                None => CallFailure::Ended(status),
-            }),
-        })
-    }
-}
-
-fn start(
-    shared: Arc<Shared>,
-    head: CallHead,
-    message: OutMessage,
-    deadline: Option<Instant>,
-    keep: bool,
-) -> Stage {
-    let mut kept = None;
-    let started = frame(message, shared.limit)
-        .map_err(Failure::Call)
-        .and_then(|framed| {
-            let started = shared.start(&head, deadline);
-            kept = keep.then(|| (head, framed.clone()));
-            let (response, mut stream) = started?;
-            // It cannot fail here but for the connection, and then the response says so.
-            let _ = send_all(&mut stream, framed, true);
-            Ok((response, stream))
-        });
-    let deadline = Deadline::new(deadline);
-    let (receiving, stream) = match started {
-        Ok((response, stream)) => (Receiving::new(shared, deadline, response), Some(stream)),
-        Err(failure) => (Receiving::failed(shared, deadline, failure), None),
-    };
-    Stage::Waiting {
-        receiving,
-        message: None,
-        _stream: stream,
-        kept,
-    }
-}
-
-fn poll_reply(
-    receiving: &mut Receiving,
-    slot: &mut Option<Bytes>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Bytes, Status>> {
-    loop {
-        match ready!(receiving.poll_message(cx)) {
-            Some(Ok(message)) => {
-                if slot.replace(message).is_some() {
-                    return Poll::Ready(Err(Status::internal(
-                        "cardinality violation: expected one response message, got a second one",
-                    )));
+        let replied = ready!(self.0.poll_or_fail(cx));
+        Poll::Ready(replied.map_err(|Failed { status, stream }| {
+            match stream.and_then(Receiving::into_untaken) {
+                Some((head, framed)) => {
+                    let message = OutMessage::from_prefixed(framed, PREFIX_LEN);
+                    CallFailure::Untaken(Box::new(Untaken::new(status, head, message)))
                 }
+                None => CallFailure::Ended(status),
             }
-            Some(Err(status)) => return Poll::Ready(Err(status)),
-            None => {
-                return Poll::Ready(slot.take().ok_or_else(|| {
-                    Status::internal(
-                        "cardinality violation: the call ended well, but without the response \
-                         message",
-                    )
-                }));
-            }
-        }
+        }))
     }
 }

@@ -1,6 +1,5 @@
 //! From a request's headers to its handler.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,17 +10,16 @@ use h2::server::SendResponse;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use outboard_core::grpc::parse_timeout;
-use outboard_core::rpc::{CallContext, Metadata, MethodKind, Route, Status, Turn};
+use outboard_core::rpc::{CallContext, Metadata, Status, serving};
+use outboard_core::turn::Turn;
 
 use super::Server;
-use super::respond::refuse;
-use super::streaming::StreamingCall;
-use super::unary::UnaryCall;
-use crate::call::{Deadline, Receiver, deadline_exceeded};
+use super::stream::{Stream, refuse};
+use crate::call::Receiver;
 use crate::headers::{GRPC_TIMEOUT, bad_binary, check_request, check_size, metadata};
 
-/// Starts the handler of a call, or refuses the call. A unary call whose request is there and
-/// whose handler is quick is answered before this returns, without a task of its own.
+/// Starts the handler of a call, or refuses the call. One whose request is there and whose handler is
+/// quick is answered before this returns, without a task of its own.
 pub(super) fn dispatch(
     server: &Arc<Server>,
     turn: &mut Turn,
@@ -45,57 +43,17 @@ pub(super) fn dispatch(
     {
         return;
     }
-    let deadline = match timeout {
-        None => None,
-        Some(Duration::ZERO) => {
-            return refuse(&mut respond, StatusCode::OK, &deadline_exceeded());
-        }
-        // A timeout past the end of time is no limit.
-        Some(timeout) => server.runtime.now().checked_add(timeout),
+    let deadline = match serving::deadline(server.runtime.as_ref(), timeout) {
+        Ok(deadline) => deadline,
+        Err(status) => return refuse(&mut respond, StatusCode::OK, &status),
     };
-    let context = CallContext {
-        path: route.descriptor.path,
-        metadata,
-        deadline,
-        extensions: server.router.extensions().clone(),
-    };
-    let receiver = Receiver::new(stream, server.limit);
-    let deadline = Deadline::new(deadline);
-    start(server, turn, route, context, receiver, respond, deadline);
-}
-
-fn start(
-    server: &Arc<Server>,
-    turn: &mut Turn,
-    route: &Route,
-    context: CallContext,
-    receiver: Receiver,
-    respond: SendResponse<Bytes>,
-    deadline: Deadline,
-) {
-    let server = Arc::clone(server);
-    match route.descriptor.kind {
-        MethodKind::Unary => {
-            let runtime = Arc::clone(&server.runtime);
-            let mut call = UnaryCall::new(server, route, context, receiver, respond, deadline);
-            if !turn.takes(&route.pace) {
-                return call.spawn(Some(&route.pace));
-            }
-            // If it has to wait, its task polls again and registers wakers then.
-            let mut cx = Context::from_waker(Waker::noop());
-            let polled = Pin::new(&mut call).poll_stage(&mut cx);
-            let is_reading = call.is_reading();
-            if !is_reading {
-                turn.polled(&route.pace, runtime.stopwatch());
-            }
-            if polled.is_pending() {
-                call.spawn(is_reading.then_some(&route.pace));
-            }
-        }
-        MethodKind::ClientStreaming | MethodKind::ServerStreaming | MethodKind::Bidirectional => {
-            StreamingCall::start(server, route, context, receiver, respond, deadline);
-        }
-    }
+    let mut context = CallContext::new(route.descriptor.path);
+    context.metadata = metadata;
+    context.deadline = deadline;
+    context.extensions = server.router.extensions().clone();
+    let requests = Receiver::new(stream, server.limit);
+    let stream = Stream::new(server, respond);
+    serving::start(stream, requests, route.clone(), context, None, turn);
 }
 
 type Read = (Metadata, Option<Duration>);

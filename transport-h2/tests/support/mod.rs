@@ -5,38 +5,18 @@
     reason = "each test file uses a part of this"
 )]
 
-pub mod pipe;
 pub mod raw;
-pub mod runtime;
-pub mod service;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Router, Serving, Transport};
 use outboard_core::rt::SharedRuntime;
 use outboard_transport_h2::H2;
 
-pub use self::pipe::pipe;
-pub use self::runtime::TestRuntime;
-#[allow(unused_imports, reason = "not used by all")]
-pub use self::service::{Echo, Event};
 #[allow(unused_imports, reason = "not used by all")]
 pub use outboard_core::rpc::ServerConfig;
-
-/// Only a watchdog: no test waits for it when all is well.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Runs a test to its end, or fails it when it hangs.
-pub fn run<T>(test: impl Future<Output = T>) -> T {
-    let timer = async_io::Timer::after(WATCHDOG);
-    let test = std::pin::pin!(test);
-    match async_io::block_on(futures_util::future::select(test, timer)) {
-        futures_util::future::Either::Left((value, _)) => value,
-        futures_util::future::Either::Right(_) => panic!("the test hangs"),
-    }
-}
+#[allow(unused_imports, reason = "not used by all")]
+pub use outboard_kit::{Echo, Event, TestRuntime, echo as service, pipe, run};
 
 /// A client and a server joined by a pipe.
 pub struct Pair {

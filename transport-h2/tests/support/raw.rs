@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures_util::io::AsyncWriteExt as _;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
@@ -18,6 +18,9 @@ use tokio::io::ReadBuf;
 use super::pipe::{End, pipe};
 use super::service::{self, Echo};
 use super::{TestRuntime, empty_router};
+
+#[allow(unused_imports, reason = "not used by all")]
+pub use outboard_kit::h2_frames::*;
 
 /// A pipe's end for h2.
 pub struct Adapter(pub End);
@@ -157,13 +160,6 @@ pub fn trailers(entries: &[(&'static str, &str)]) -> HeaderMap {
         .collect()
 }
 
-/// A message behind its prefix.
-pub fn framed(message: &[u8]) -> Bytes {
-    let mut bytes = outboard_core::grpc::prefix(message.len()).to_vec();
-    bytes.extend_from_slice(message);
-    bytes.into()
-}
-
 /// What a call got: HTTP status, headers, body, trailers.
 pub struct Answer {
     pub http: u16,
@@ -212,93 +208,6 @@ pub async fn read_answer(response: h2::client::ResponseFuture) -> Result<Answer,
         body,
         trailers: stream.trailers().await?,
     })
-}
-
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const GOAWAY: u8 = 7;
-
-/// An HTTP/2 frame, byte for byte.
-#[derive(Debug)]
-pub struct Frame {
-    pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
-}
-
-impl Frame {
-    pub fn new(kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) -> Self {
-        Self {
-            kind,
-            flags,
-            stream,
-            payload: payload.into(),
-        }
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        let length = u32::try_from(self.payload.len())
-            .expect("small")
-            .to_be_bytes();
-        let mut bytes = length[1..].to_vec();
-        bytes.extend([self.kind, self.flags]);
-        bytes.extend(self.stream.to_be_bytes());
-        bytes.extend(&self.payload);
-        bytes
-    }
-
-    /// The next frame, `None` at the end of the stream.
-    pub async fn read(end: &mut End) -> Option<Self> {
-        let mut head = [0; 9];
-        end.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        end.read_exact(&mut payload).await.ok()?;
-        Some(Self {
-            kind,
-            flags,
-            stream: u32::from_be_bytes(stream),
-            payload,
-        })
-    }
-
-    /// The next frame of one of these kinds on this stream.
-    pub async fn find(end: &mut End, kinds: &[u8], stream: u32) -> Option<Self> {
-        loop {
-            let frame = Self::read(end).await?;
-            if kinds.contains(&frame.kind) && frame.stream == stream {
-                return Some(frame);
-            }
-        }
-    }
-}
-
-/// A header block of literals that need no table (RFC 7541, section 6.2.2).
-pub fn header_block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).expect("below 127"));
-            block.extend(text.as_bytes());
-        }
-    }
-    block
-}
-
-/// The headers of a gRPC request; `authority` as given, or none.
-pub fn request_block(authority: Option<&str>, path: &str) -> Vec<u8> {
-    let mut fields = vec![(":method", "POST"), (":scheme", "http"), (":path", path)];
-    if let Some(authority) = authority {
-        fields.push((":authority", authority));
-    }
-    fields.extend([("content-type", "application/grpc"), ("te", "trailers")]);
-    header_block(&fields)
 }
 
 pub async fn send(end: &mut End, bytes: &[u8]) {

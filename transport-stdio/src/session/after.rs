@@ -1,6 +1,5 @@
 //! What is done about a change once the lock is released: code of others runs then, and only then.
 
-use std::collections::BTreeMap;
 use std::task::Waker;
 
 use outboard_core::lock::assert_unlocked;
@@ -8,16 +7,14 @@ use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rpc::{LostHook, Metadata, MetadataValue, Status};
 use outboard_core::rt::BoxByteStream;
 
-use super::{Session, State};
-use crate::server::{Job, Server};
+use super::{Serves, Session, State};
 use crate::wire::Violation;
 
 /// What is put aside under the lock. It holds code of the user, or of the runtime, which is not to
 /// run there, not even to be dropped.
 #[derive(Default)]
-pub(crate) struct Aside {
-    pub(crate) servers: BTreeMap<u32, Server>,
-    pub(crate) jobs: Vec<Job>,
+pub(crate) struct Aside<S> {
+    pub(crate) serving: S,
     pub(crate) hook: Option<LostHook>,
     pub(crate) io: Option<BoxByteStream>,
     /// To be told to the program's log, which is whatever the program made it.
@@ -41,20 +38,17 @@ impl Note {
     }
 }
 
-impl Aside {
+impl<S: Serves> Aside<S> {
     fn dispose(self) {
         let Self {
-            servers,
-            jobs,
+            serving,
             hook,
             io,
             notes,
         } = self;
         notes.iter().for_each(Note::tell);
-        for server in servers.values() {
-            server.gate().stop(true);
-        }
-        drop_foreign((servers, jobs, hook, io));
+        serving.dispose();
+        drop_foreign((hook, io));
     }
 }
 
@@ -64,12 +58,12 @@ pub(crate) fn drop_foreign<T>(value: T) {
     let _ = catch_panic(|| drop(value));
 }
 
-impl Session {
+impl<S: Serves> Session<S> {
     /// Runs `work` on the state and then, without the lock, wakes whoever is to be woken and drops
     /// what was put aside.
     ///
     /// `work` must not own anything of the user's: it would be dropped under the lock with it.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State<S>) -> T) -> T {
         let mut state = self.state.lock();
         let value = work(&mut state);
         if state.wakes.is_empty() && state.aside.is_none() && state.old_wakers.is_empty() {
@@ -98,9 +92,9 @@ impl Session {
     }
 }
 
-impl State {
+impl<S: Serves> State<S> {
     /// Where to put what is to be dropped, or told, after the lock.
-    pub(crate) fn aside(&mut self) -> &mut Aside {
+    pub(crate) fn aside(&mut self) -> &mut Aside<S> {
         self.aside.get_or_insert_default()
     }
 

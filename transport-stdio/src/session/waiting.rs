@@ -5,7 +5,7 @@ use std::thread;
 
 use outboard_core::rpc::Status;
 
-use super::State;
+use super::{Serves, State};
 use crate::wakers::{Clones, Shared};
 use crate::wire::Key;
 
@@ -37,7 +37,7 @@ pub(super) fn waiter(table: &mut Vec<Waiter>, key: Key) -> &mut Waiter {
     &mut table[index]
 }
 
-impl State {
+impl<S: Serves> State<S> {
     /// The status of a closed connection, or a wake-up when it closes. Takes two clones.
     pub(crate) fn poll_calls_closed(
         &mut self,
@@ -52,6 +52,21 @@ impl State {
                 Some(status) => return Poll::Ready(status.clone()),
                 None => waker.remember_in(&mut calls.wakers),
             }
+        }
+        waker.remember_in(&mut self.closed_wakers);
+        Poll::Pending
+    }
+
+    /// Ready when the connection takes no further calls.
+    pub(crate) fn poll_retiring(&mut self, connection: u64, waker: &mut Clones<'_>) -> Poll<()> {
+        if self.lost.is_some() || self.closed.is_some() {
+            return Poll::Ready(());
+        }
+        if let Some(calls) = self.connections.get_mut(&connection) {
+            if calls.draining || calls.closed.is_some() {
+                return Poll::Ready(());
+            }
+            waker.remember_in(&mut calls.wakers);
         }
         waker.remember_in(&mut self.closed_wakers);
         Poll::Pending

@@ -5,15 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite;
-use outboard_core::rpc::{Budget, Status};
+use outboard_core::rpc::Status;
+use outboard_core::turn::Turn;
 
-use super::State;
+use super::{Serves, State};
 
 /// The most pieces in one vectored write: several large messages with their neighbours. More would
 /// not fit a pipe anyway.
 const MAX_SLICES: usize = 16;
 
-impl State {
+impl<S: Serves> State<S> {
     /// Sees to it that what the machine has to send is sent: at once if the stream of bytes takes
     /// it and nobody else is about to write, else by the driver.
     pub(crate) fn kick(&mut self) {
@@ -30,18 +31,18 @@ impl State {
 
     /// Writes as much as the stream takes now; the driver is woken when it takes more.
     pub(crate) fn flush_now(&mut self) {
-        let unwritten = self.use_io(|state, cx| state.flush(cx, &mut Budget::for_poll()));
+        let unwritten = self.use_io(|state, cx| state.flush(cx, &mut Turn::new()));
         if unwritten {
             self.wake_driver();
         }
     }
 
     /// Writes as much as the stream takes. If it takes no more for good, that is not the end yet:
-    /// a peer that closes may have answered first. Whether the budget was spent before, so that
+    /// a peer that closes may have answered first. Whether the turn was over before, so that
     /// nobody is told when to go on.
     #[must_use = "the driver must go on then"]
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
-        let unwritten = self.try_flush(cx, budget).unwrap_or_else(|error| {
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
+        let unwritten = self.try_flush(cx, turn).unwrap_or_else(|error| {
             self.broken = Some(Status::connection_lost(format!(
                 "the connection broke: cannot write: {error}"
             )));
@@ -53,7 +54,7 @@ impl State {
         unwritten
     }
 
-    fn try_flush(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> io::Result<bool> {
+    fn try_flush(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> io::Result<bool> {
         let mut first = true;
         loop {
             self.mux.transmit(&mut self.out);
@@ -71,7 +72,7 @@ impl State {
                 return Ok(false);
             }
             // Once in any case: what was read is to be answered, however much it was.
-            if !std::mem::take(&mut first) && budget.is_spent() {
+            if !std::mem::take(&mut first) && turn.is_over() {
                 return Ok(true);
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -85,11 +86,11 @@ impl State {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.out.advance(count);
-                    budget.spend_bytes(count);
+                    turn.spend_bytes(count);
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    budget.spend(Budget::FRAME);
+                    turn.spend(Turn::FRAME);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(false),

@@ -7,174 +7,10 @@
 
 use super::head::Cursor;
 pub use super::head::{OpenHead, StatusHead};
+pub use super::header::{HEADER_LEN, Header, IGNORABLE, Kind, flags};
+pub use super::limits::{MAX_ENTRIES, MAX_HEAD, MAX_PATH};
+use super::names;
 use super::violation::Violation;
-
-/// The size of the header in front of each payload, in bytes.
-pub const HEADER_LEN: usize = 8;
-/// The most bytes of a frame that are not the message: a limit of the protocol, so that the
-/// memory for calls that have no message yet is bounded by their number. Everything that small
-/// fits the smallest frame size a peer may set (16,384) beside a length.
-pub const MAX_HEAD: usize = 16_000;
-/// The most entries in one list of metadata. In memory an entry takes some 90 bytes beside its name
-/// and value, on the wire as few as 4, so without a limit a list could take twenty times its
-/// length.
-pub const MAX_ENTRIES: usize = 128;
-/// The longest path of a method, in bytes: bounds the table of names (a guess with slack; gRPC
-/// paths are tens of bytes).
-pub const MAX_PATH: usize = 1_024;
-/// In the place of a method's number: the name that follows is not to be kept.
-pub const UNNUMBERED: u16 = u16::MAX;
-
-/// The bit in a frame's type that lets a receiver who does not know the type skip the frame.
-pub const IGNORABLE: u8 = 0x80;
-
-/// The flags of a frame's header.
-pub mod flags {
-    /// The sender of the frame is the side that opened the stream.
-    pub const OPENER: u8 = 0x01;
-    /// The opener sends no more messages on the stream.
-    pub const END: u8 = 0x02;
-    /// The payload ends in a whole message.
-    pub const INLINE: u8 = 0x04;
-    /// The payload ends in the length of a message that follows in chunks.
-    pub const LARGE: u8 = 0x08;
-    /// The frame's head came in parts before it; of a part, that it is the first.
-    pub const PARTS: u8 = 0x10;
-}
-
-/// The types of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// Opens a stream: method, deadline, metadata, perhaps the first message.
-    Open = 0x01,
-    /// A message, or the announcement of a large one.
-    Message = 0x02,
-    /// A piece of a large message.
-    Chunk = 0x03,
-    /// The opener sends no more messages.
-    End = 0x04,
-    /// The acceptor's metadata before its messages.
-    Headers = 0x05,
-    /// The acceptor's last frame: how the call ended, perhaps with the one response message.
-    Status = 0x06,
-    /// The opener gives the call up.
-    Cancel = 0x07,
-    /// More messages may be sent on a stream.
-    Credit = 0x08,
-    /// The announced large message may be sent.
-    Grant = 0x09,
-    /// A piece of a head that does not fit a frame.
-    Part = 0x0a,
-    /// Asks for a [`Pong`](Self::Pong) with the same content.
-    Ping = 0x20,
-    /// Answers a [`Ping`](Self::Ping).
-    Pong = 0x21,
-    /// The sender accepts no more streams on its main channel.
-    GoAway = 0x22,
-    /// The sender's last frame.
-    Close = 0x23,
-    /// More messages may be sent on the connection.
-    ConnectionCredit = 0x24,
-}
-
-impl Kind {
-    /// The type with this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            0x01 => Self::Open,
-            0x02 => Self::Message,
-            0x03 => Self::Chunk,
-            0x04 => Self::End,
-            0x05 => Self::Headers,
-            0x06 => Self::Status,
-            0x07 => Self::Cancel,
-            0x08 => Self::Credit,
-            0x09 => Self::Grant,
-            0x0a => Self::Part,
-            0x20 => Self::Ping,
-            0x21 => Self::Pong,
-            0x22 => Self::GoAway,
-            0x23 => Self::Close,
-            0x24 => Self::ConnectionCredit,
-            _ => return None,
-        })
-    }
-
-    /// The flags this type may carry.
-    fn allowed_flags(self) -> u8 {
-        use flags::{END, INLINE, LARGE, OPENER, PARTS};
-        match self {
-            Self::Open => OPENER | END | INLINE | LARGE | PARTS,
-            Self::Message => OPENER | END | INLINE | LARGE,
-            Self::Chunk => OPENER | END,
-            Self::Status => INLINE | PARTS,
-            Self::End | Self::Cancel | Self::Credit | Self::Grant => OPENER,
-            Self::Part => OPENER | PARTS,
-            Self::Headers => PARTS,
-            Self::Ping | Self::Pong | Self::GoAway | Self::Close | Self::ConnectionCredit => 0,
-        }
-    }
-
-    /// Whether only the opener of a stream may send it.
-    fn opener_only(self) -> bool {
-        matches!(self, Self::Open | Self::End | Self::Cancel)
-    }
-
-    /// Whether it concerns the connection and no stream.
-    fn connection_level(self) -> bool {
-        self as u8 >= Self::Ping as u8
-    }
-}
-
-/// A frame's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The length of the payload in bytes; 24 bits on the wire.
-    pub len: u32,
-    /// The type's number, known or not.
-    pub kind: u8,
-    /// The stream; 24 bits on the wire, 0 for frames of the connection.
-    pub stream: u32,
-    /// See [`flags`].
-    pub flags: u8,
-}
-
-impl Header {
-    /// Reads a header.
-    #[must_use]
-    pub fn decode(bytes: [u8; HEADER_LEN]) -> Self {
-        let [l0, l1, l2, kind, s0, s1, s2, flags] = bytes;
-        Self {
-            len: u32::from_le_bytes([l0, l1, l2, 0]),
-            kind,
-            stream: u32::from_le_bytes([s0, s1, s2, 0]),
-            flags,
-        }
-    }
-
-    /// Writes a header. Only the lower 24 bits of length and stream are sent.
-    #[must_use]
-    pub fn encode(self) -> [u8; HEADER_LEN] {
-        let [l0, l1, l2, _] = self.len.to_le_bytes();
-        let [s0, s1, s2, _] = self.stream.to_le_bytes();
-        [l0, l1, l2, self.kind, s0, s1, s2, self.flags]
-    }
-
-    /// Checks the flags of a frame of this type.
-    pub(super) fn check_flags(self, kind: Kind) -> Result<(), Violation> {
-        let unknown = self.flags & !kind.allowed_flags() != 0;
-        let of_opener = kind.opener_only() || self.flags & flags::END != 0;
-        if unknown || of_opener && self.flags & flags::OPENER == 0 {
-            return Err(Violation::BadFlags {
-                kind: self.kind,
-                flags: self.flags,
-            });
-        }
-        Ok(())
-    }
-}
 
 /// The message part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +90,11 @@ pub enum Frame<'a> {
     Close { code: u16, text: &'a str },
     /// See [`Kind::ConnectionCredit`].
     ConnectionCredit { amount: u32 },
+    /// See [`Kind::Names`].
+    Names {
+        /// Each is its length in a byte and its text.
+        names: &'a [u8],
+    },
     /// A frame of unknown type that may be skipped.
     Ignored { kind: u8 },
 }
@@ -284,6 +125,7 @@ impl<'a> Frame<'a> {
             | Self::GoAway { .. }
             | Self::Close { .. }
             | Self::ConnectionCredit { .. }
+            | Self::Names { .. }
             | Self::Ignored { .. } => self.encode_head(out, 0),
         }
     }
@@ -387,6 +229,10 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(&amount.to_le_bytes());
                 (Kind::ConnectionCredit as u8, 0, 0)
             }
+            Self::Names { names } => {
+                out.extend_from_slice(names);
+                (Kind::Names as u8, 0, 0)
+            }
             Self::Ignored { kind } => (*kind | IGNORABLE, 0, 0),
         };
         let len = out.len() - start - HEADER_LEN + body_len;
@@ -407,6 +253,16 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// A [`Violation`] if the frame is malformed or of an unknown type that may not be skipped.
     pub fn decode(header: Header, payload: &'a [u8]) -> Result<Self, Violation> {
+        Self::decode_after(header, payload, "")
+    }
+
+    /// [`decode`](Self::decode) where a call of this path came before: most often it comes again, and to
+    /// compare is cheaper than to see whether bytes are text.
+    pub(super) fn decode_after(
+        header: Header,
+        payload: &'a [u8],
+        path: &'a str,
+    ) -> Result<Self, Violation> {
         use flags::{END, INLINE, LARGE, OPENER, PARTS};
         let Some(kind) = Kind::from_number(header.kind) else {
             if header.kind & IGNORABLE != 0 {
@@ -449,7 +305,7 @@ impl<'a> Frame<'a> {
                 end,
                 head: OpenHead {
                     parts,
-                    ..OpenHead::decode(&mut rest)?
+                    ..OpenHead::decode(&mut rest, path)?
                 },
                 body: body_of(&mut rest)?,
             },
@@ -553,6 +409,11 @@ impl<'a> Frame<'a> {
                 rest.empty()?;
                 Self::ConnectionCredit { amount }
             }
+            Kind::Names => {
+                rest.limit(MAX_HEAD)?;
+                names::check(&mut rest)?;
+                Self::Names { names: payload }
+            }
         };
         Ok(frame)
     }
@@ -561,5 +422,47 @@ impl<'a> Frame<'a> {
 fn encode_large(body: &Body<'_>, out: &mut Vec<u8>) {
     if let Body::Large(total) = body {
         out.extend_from_slice(&total.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_before_changes_nothing_but_the_work() {
+        let open = |path: &[u8]| {
+            let mut payload = vec![0, u8::try_from(path.len()).expect("short"), 0];
+            payload.extend_from_slice(path);
+            payload
+        };
+        for path in [
+            &b"/a.B/C"[..],
+            b"/a.B/D",
+            b"/a.B",
+            b"/a.B/C/",
+            b"",
+            b"/a.B/\xff",
+        ] {
+            let payload = open(path);
+            let header = Header {
+                len: u32::try_from(payload.len()).expect("short"),
+                kind: Kind::Open as u8,
+                stream: 0,
+                flags: flags::OPENER,
+            };
+            for before in ["", "/a.B/C", "/a.B/D"] {
+                let frame = Frame::decode_after(header, &payload, before);
+                assert_eq!(frame, Frame::decode(header, &payload));
+                match frame {
+                    Ok(Frame::Open { head, .. }) => assert_eq!(head.path.as_bytes(), path),
+                    other => {
+                        let kind = Kind::Open as u8;
+                        assert_eq!(other, Err(Violation::NotText { kind }));
+                        assert_eq!(path, b"/a.B/\xff");
+                    }
+                }
+            }
+        }
     }
 }

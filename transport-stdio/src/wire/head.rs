@@ -1,15 +1,14 @@
 //! The parts of frames that stand before a message.
 
-use super::frame::{Kind, MAX_HEAD, MAX_PATH};
+use super::header::Kind;
+use super::limits::{MAX_HEAD, MAX_PATH};
 use super::violation::Violation;
 
 /// What a call begins with, as it travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenHead<'a> {
-    /// The method's number; [`UNNUMBERED`](super::frame::UNNUMBERED) for a name not to be kept.
-    pub method: u16,
-    /// The method's path, when its number is used first or it has none.
-    pub path: Option<&'a str>,
+    /// The method: `/package.Service/Method`.
+    pub path: &'a str,
     /// The channel; 0 is the main one.
     pub channel: u32,
     /// How long the call may take, in nanoseconds.
@@ -41,11 +40,10 @@ pub struct StatusHead<'a> {
 }
 
 mod open_bits {
-    pub(super) const NAMED: u8 = 0x01;
-    pub(super) const CHANNEL: u8 = 0x02;
-    pub(super) const TIMEOUT: u8 = 0x04;
-    pub(super) const METADATA: u8 = 0x08;
-    pub(super) const ALL: u8 = 0x0f;
+    pub(super) const CHANNEL: u8 = 0x01;
+    pub(super) const TIMEOUT: u8 = 0x02;
+    pub(super) const METADATA: u8 = 0x04;
+    pub(super) const ALL: u8 = 0x07;
 }
 
 mod status_bits {
@@ -82,15 +80,11 @@ impl<'a> OpenHead<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
         out.push(
-            bit(self.path.is_some(), open_bits::NAMED)
-                | bit(self.channel != 0, open_bits::CHANNEL)
+            bit(self.channel != 0, open_bits::CHANNEL)
                 | bit(self.timeout.is_some(), open_bits::TIMEOUT)
                 | bit(!self.metadata.is_empty(), open_bits::METADATA),
         );
-        out.extend_from_slice(&self.method.to_le_bytes());
-        if let Some(path) = self.path {
-            encode_block(path.as_bytes(), out);
-        }
+        encode_block(self.path.as_bytes(), out);
         if self.channel != 0 {
             out.extend_from_slice(&self.channel.to_le_bytes());
         }
@@ -105,7 +99,7 @@ impl<'a> OpenHead<'a> {
     /// Its length on the wire, in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         let block = |len: usize| 2 + len;
-        3 + self.path.map_or(0, |path| block(path.len()))
+        1 + block(self.path.len())
             + if self.channel == 0 { 0 } else { 4 }
             + self.timeout.map_or(0, |_| 8)
             + if self.metadata.is_empty() {
@@ -115,21 +109,18 @@ impl<'a> OpenHead<'a> {
             }
     }
 
-    pub(super) fn decode(rest: &mut Cursor<'a>) -> Result<Self, Violation> {
+    /// `last` is the path that may come again.
+    pub(super) fn decode(rest: &mut Cursor<'a>, last: &'a str) -> Result<Self, Violation> {
         let before = rest.rest.len();
         let bits = rest.bits(open_bits::ALL)?;
-        let method = rest.u16()?;
+        let len = usize::from(rest.u16()?);
+        if len > MAX_PATH {
+            return Err(Violation::PathTooLong { len });
+        }
         let mut head = Self {
-            method,
+            path: rest.text_or(len, last)?,
             ..Self::default()
         };
-        if bits & open_bits::NAMED != 0 {
-            let len = usize::from(rest.u16()?);
-            if len > MAX_PATH {
-                return Err(Violation::PathTooLong { len });
-            }
-            head.path = Some(rest.text(len)?);
-        }
         if bits & open_bits::CHANNEL != 0 {
             head.channel = rest.u32()?;
         }
@@ -282,6 +273,17 @@ impl<'a> Cursor<'a> {
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Violation> {
         let kind = self.kind as u8;
         std::str::from_utf8(self.take(len)?).map_err(|_| Violation::NotText { kind })
+    }
+
+    /// Text that is likely to be this.
+    fn text_or(&mut self, len: usize, likely: &'a str) -> Result<&'a str, Violation> {
+        if len == likely.len()
+            && let Some(after) = self.rest.strip_prefix(likely.as_bytes())
+        {
+            self.rest = after;
+            return Ok(likely);
+        }
+        self.text(len)
     }
 
     pub(super) fn bits(&mut self, known: u8) -> Result<u8, Violation> {

@@ -1,28 +1,22 @@
 //! Messages that came and were not taken yet.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
+use outboard_mux::{Cost, Queue};
 
 use super::flow::cost;
 
 /// The messages of one stream, in order.
 ///
 /// What a peer sends in tiny messages must not take many times the credit that it costs: so short
-/// ones lie in the queue itself, the queue grows by quarters, and shrinks when it is empty. Where there
-/// is one message in all, as on either side of most calls, there is no queue.
+/// ones lie in the queue itself.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    /// Before all in the queue.
-    first: Option<Inbound>,
-    queue: VecDeque<Inbound>,
+    queue: Queue<Inbound>,
 }
 
 /// The longest message in the queue itself, in bytes: no longer than what it takes to refer to one
 /// elsewhere.
 const SHORT: usize = 30;
-/// A queue that grew longer than this is given back when it is empty.
-const KEEP: usize = 16;
 
 #[derive(Debug)]
 enum Inbound {
@@ -54,51 +48,25 @@ impl Inbox {
                 large: false,
             },
         };
-        self.add(inbound);
+        self.queue.push(inbound);
     }
 
     /// A message that came in chunks.
     pub(super) fn push_large(&mut self, bytes: Bytes) {
-        self.add(Inbound::Elsewhere { bytes, large: true });
-    }
-
-    fn add(&mut self, inbound: Inbound) {
-        if self.first.is_none() && self.queue.is_empty() {
-            self.first = Some(inbound);
-            return;
-        }
-        if self.queue.len() == self.queue.capacity() {
-            let more = (self.queue.len() / 4).max(4);
-            self.queue.reserve_exact(more);
-        }
-        self.queue.push_back(inbound);
+        self.queue.push(Inbound::Elsewhere { bytes, large: true });
     }
 
     pub(super) fn pop(&mut self) -> Option<Taken> {
-        if let Some(inbound) = self.first.take() {
-            return Some(inbound.taken());
-        }
-        let inbound = self.queue.pop_front()?;
-        if self.queue.is_empty() && self.queue.capacity() > KEEP {
-            self.queue = VecDeque::new();
-        }
-        Some(inbound.taken())
+        self.queue.pop().map(Inbound::taken)
     }
 
     /// Drops all, and gives the credit that they held.
     pub(super) fn clear(&mut self) -> u64 {
-        let all = self.first.iter().chain(&self.queue);
-        let held = all.map(Inbound::cost).sum();
-        self.first = None;
-        self.queue.clear();
-        if self.queue.capacity() > KEEP {
-            self.queue = VecDeque::new();
-        }
-        held
+        self.queue.clear()
     }
 }
 
-impl Inbound {
+impl Cost for Inbound {
     fn cost(&self) -> u64 {
         match self {
             Self::Short { len, .. } => cost((*len).into()),
@@ -106,7 +74,9 @@ impl Inbound {
             Self::Elsewhere { bytes, .. } => cost(bytes.len()),
         }
     }
+}
 
+impl Inbound {
     fn taken(self) -> Taken {
         let held = self.cost();
         let bytes = match self {
@@ -138,24 +108,6 @@ mod tests {
         }
         assert_eq!(inbox.pop(), Some((Bytes::from_static(b"large"), 0)));
         assert_eq!(inbox.pop(), None);
-    }
-
-    #[test]
-    fn an_empty_queue_does_not_keep_its_memory() {
-        let mut inbox = Inbox::default();
-        for _ in 0..1_000 {
-            inbox.push(b"x", || Bytes::from_static(b"x"));
-        }
-        assert!(inbox.queue.capacity() < 1_300, "{}", inbox.queue.capacity());
-        for _ in 0..1_000 {
-            assert!(inbox.pop().is_some());
-        }
-        assert!(inbox.queue.capacity() <= KEEP);
-        for _ in 0..1_000 {
-            inbox.push(b"x", || Bytes::from_static(b"x"));
-        }
-        assert_eq!(inbox.clear(), 1_000 * cost(1));
-        assert!(inbox.queue.capacity() <= KEEP);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use outboard_core::rpc::limits::{self, MAX_METADATA_ENTRIES, check_metadata};
 use outboard_core::rpc::{Metadata, MetadataError, MetadataValue};
 
-use super::frame::{MAX_ENTRIES, MAX_HEAD};
+use super::limits::{MAX_ENTRIES, MAX_HEAD};
 use super::violation::Violation;
 
 /// The most bytes of a list in a frame's head, so that there is room for its other parts.
@@ -18,10 +18,8 @@ pub enum MetadataTooLarge {
     /// It is over a limit that all transports have.
     #[error(transparent)]
     Limit(#[from] limits::MetadataTooLarge),
-    /// The other side takes less, as older versions do.
-    #[error(
-        "metadata of {len} encoded bytes: the other side takes at most {most}; is its version older?"
-    )]
+    /// The other side takes less.
+    #[error("metadata of {len} encoded bytes: the other side takes at most {most}")]
     Peer {
         /// The length in bytes.
         len: usize,

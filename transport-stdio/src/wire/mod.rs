@@ -9,36 +9,46 @@
 //! The protocol is specified in `docs/stdio-protocol.md`; [`frame`] is the layout, [`Mux`] the
 //! rules. This module is public for tests, fuzzing and drivers of other kinds.
 
-mod flow;
-pub mod frame;
-mod head;
-mod heads;
-mod inbox;
-mod intern;
-pub mod metadata;
-mod mux;
-mod opening;
-mod out;
-mod parts;
-mod preface;
-mod queue;
-mod reader;
-mod receive;
-#[cfg(test)]
-mod rules;
-mod slots;
-mod stream;
-mod transmit;
-mod types;
-mod unary;
+// Each group needs those before it alone.
+
+// The numbers that hold everywhere, and how a peer can break the protocol.
+mod limits;
 mod violation;
 
-pub use self::flow::MESSAGE_COST;
+// What travels.
+pub mod frame;
+mod head;
+mod header;
+pub mod metadata;
+mod names;
+mod preface;
+mod reader;
+
+// What is kept of one call.
+mod flow;
+mod heads_out;
+mod inbox;
+mod key;
+mod large;
+mod state;
+mod stream;
+
+// All calls of a connection.
+mod mux;
+mod paths;
+#[cfg(test)]
+mod rules;
+mod table;
+mod types;
+
+pub use outboard_mux::OutBuf;
+
+pub use self::key::Key;
+pub use self::limits::{MESSAGE_COST, VERSION};
 pub use self::metadata::MetadataTooLarge;
 pub use self::mux::Mux;
-pub use self::out::OutBuf;
-pub use self::preface::{MAGIC, PREFACE_LEN, Settings, VERSION};
-pub use self::stream::Key;
+pub use self::names::{MAX_NAME, MAX_NAMES, PeerNames};
+pub use self::preface::{MAGIC, PREFACE_LEN, Preface, Settings};
 pub use self::types::{CallStart, Event, MuxConfig, Offer, OpenError, SendError, Taken};
 pub use self::violation::Violation;
 

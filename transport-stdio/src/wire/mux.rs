@@ -1,67 +1,86 @@
-//! One side of a connection: its state and what its user does with it.
+//! One side of a connection: its state, and what its user does with it beside the calls.
+
+// What the user does.
+mod calls;
+mod unary;
+
+// What goes out.
+mod opening;
+mod transmit;
+mod turn;
+
+// What comes in.
+mod heads;
+mod lookup;
+mod messages;
+mod receive;
+
+// Both.
+mod naming;
+mod parts;
+mod slots;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use outboard_core::rpc::{
-    Keepalive, KeepaliveAction, KeepaliveTimer, Metadata, OutMessage, Side, Status, TooLarge,
-};
+use outboard_core::rpc::{Keepalive, KeepaliveAction, KeepaliveTimer};
+use outboard_mux::{Line, ReceiveWindow, SendWindow};
 
-use super::flow::{ReceiveWindow, SendWindow};
-use super::frame::MAX_PATH;
-use super::intern::{NamesIn, NamesOut};
-use super::metadata::{self, MetadataTooLarge};
-use super::parts::{Ending, HeadsIn, cut};
+use self::parts::HeadsIn;
+use super::heads_out::cut;
+use super::key::Key;
+use super::names::Names;
+use super::paths::Paths;
 use super::preface::Settings;
-use super::queue::Waiting;
 use super::reader::Reader;
-use super::stream::{Key, OUTBOX_ROOM, Opening, Sending, Stream, Table};
-use super::types::{CallStart, Event, MuxConfig, OpenError, SendError, Taken};
+use super::stream::Stream;
+use super::table::Table;
+use super::types::{Event, MuxConfig};
 use super::violation::Violation;
 
 /// One side of a connection.
 ///
 /// Memory is bounded whatever the peer sends: by the credit given (`connection_window`), by
-/// `large_slots` messages of `max_message` bytes, by the table of names, by `head_memory` bytes of
+/// `large_slots` messages of `max_message` bytes, by 256 KiB of method names, by `head_memory` bytes of
 /// long metadata and texts, and by less than 60 KB of short ones for each stream, most often nearly
 /// none. Nothing a peer can cause to be sent is queued per cause: replies
 /// are flags on the streams they belong to. So reading never has to wait for writing.
 #[derive(Debug)]
 pub struct Mux {
-    pub(super) config: MuxConfig,
+    config: MuxConfig,
     /// What the peer takes; the least anyone takes until it said so.
-    pub(super) peer: Settings,
-    pub(super) got_preface: bool,
-    pub(super) sent_preface: bool,
-    pub(super) ours: Table,
-    pub(super) theirs: Table,
-    pub(super) names_out: NamesOut,
-    pub(super) names_in: NamesIn,
-    pub(super) send: SendWindow,
-    pub(super) receive: ReceiveWindow,
-    pub(super) reader: Reader,
-    pub(super) events: VecDeque<Event>,
+    peer: Settings,
+    got_preface: bool,
+    sent_preface: bool,
+    ours: Table,
+    theirs: Table,
+    paths: Paths,
+    send: SendWindow,
+    receive: ReceiveWindow,
+    reader: Reader,
+    events: VecDeque<Event>,
     /// Streams with something to send, in turn.
-    pub(super) ready: Waiting,
+    ready: Line<Key>,
     /// Streams that wait for credit of the connection.
-    pub(super) starved: Waiting,
+    starved: Line<Key>,
     /// Calls that wait for a free number.
-    pub(super) unnumbered: Waiting,
-    pub(super) heads: HeadsIn,
-    pub(super) slots_used: usize,
-    pub(super) slot_queue: Waiting,
-    pub(super) watch: Option<KeepaliveTimer>,
-    pub(super) ping_due: bool,
-    pub(super) pong_due: Option<[u8; 8]>,
-    pub(super) goaway_due: Option<String>,
-    pub(super) going_away: bool,
-    pub(super) peer_goes: bool,
-    pub(super) close_due: Option<(u16, String)>,
-    pub(super) close_sent: bool,
-    pub(super) peer_closed: bool,
-    pub(super) failed: Option<Violation>,
-    pub(super) scratch: Vec<u8>,
-    pub(super) frames: usize,
+    unnumbered: Line<Key>,
+    heads: HeadsIn,
+    names: Names,
+    slots_used: usize,
+    slot_queue: Line<Key>,
+    watch: Option<KeepaliveTimer>,
+    ping_due: bool,
+    pong_due: Option<[u8; 8]>,
+    goaway_due: Option<String>,
+    going_away: bool,
+    peer_goes: bool,
+    close_due: Option<(u16, String)>,
+    close_sent: bool,
+    peer_closed: bool,
+    failed: Option<Violation>,
+    scratch: Vec<u8>,
+    frames: usize,
 }
 
 impl Mux {
@@ -76,18 +95,18 @@ impl Mux {
             sent_preface: false,
             ours: Table::new(true),
             theirs: Table::new(false),
-            names_out: NamesOut::default(),
-            names_in: NamesIn::default(),
+            paths: Paths::default(),
             send: SendWindow::new(Settings::LEAST.connection_window),
             receive: ReceiveWindow::new(config.settings.connection_window),
             reader: Reader::default(),
             events: VecDeque::new(),
-            ready: Waiting::default(),
-            starved: Waiting::default(),
-            unnumbered: Waiting::default(),
+            ready: Line::default(),
+            starved: Line::default(),
+            unnumbered: Line::default(),
             heads: HeadsIn::default(),
+            names: Names::default(),
             slots_used: 0,
-            slot_queue: Waiting::default(),
+            slot_queue: Line::default(),
             watch: config
                 .keepalive
                 .map(|config| KeepaliveTimer::new(config, now)),
@@ -103,259 +122,6 @@ impl Mux {
             scratch: Vec::new(),
             frames: 0,
             config,
-        }
-    }
-
-    /// Starts a call, with its first message if there is one, and with `end` if that is all.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing was sent then.
-    pub fn open(
-        &mut self,
-        start: CallStart<'_>,
-        message: Option<OutMessage>,
-        end: bool,
-    ) -> Result<Key, OpenError> {
-        if self.close_due.is_some() || self.close_sent || self.peer_closed || self.failed.is_some()
-        {
-            return Err(OpenError::Closed);
-        }
-        if self.peer_goes && start.channel == 0 {
-            return Err(OpenError::GoingAway);
-        }
-        if start.path.len() > MAX_PATH {
-            return Err(OpenError::PathTooLong(start.path.len()));
-        }
-        let metadata = metadata::encode(start.metadata)?;
-        if self.got_preface {
-            // Without it, nobody knows yet.
-            metadata.check(self.peer.max_head)?;
-        }
-        if let Some(message) = &message {
-            self.check_size(message.len(), Side::Caller)?;
-        }
-        let key = self.ours.add();
-        let window = self.config.settings.stream_window;
-        if let Some(stream) = self.ours.get_mut(key) {
-            stream.channel = start.channel;
-            stream.receive = ReceiveWindow::new(window);
-            stream.opening = Some(Opening {
-                path: start.path,
-                timeout: start
-                    .timeout
-                    .map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)),
-                metadata,
-                urgent: start.urgent,
-            });
-            if let Some(message) = message {
-                stream.outbox_len = message.len();
-                stream.outbox.push_back(message);
-            }
-            if end {
-                stream.sending = Sending::Finishing;
-            }
-        }
-        self.queue(key);
-        Ok(key)
-    }
-
-    /// Queues a message. It is accepted whatever is queued already: ask
-    /// [`has_room`](Self::has_room) before making one.
-    ///
-    /// # Errors
-    /// [`SendError`]
-    pub fn send(&mut self, key: Key, message: OutMessage) -> Result<(), SendError> {
-        self.check_size(message.len(), key.side())?;
-        let stream = self.stream_mut(key).ok_or(SendError::Gone)?;
-        if stream.sending != Sending::Open || stream.cancel {
-            return Err(SendError::Gone);
-        }
-        stream.outbox_len += message.len();
-        stream.outbox.push_back(message);
-        self.queue(key);
-        Ok(())
-    }
-
-    /// Whether little enough is queued on the stream that another message should be made. After a
-    /// `false`, an [`Event::Writable`] tells when. `true` if the call is over, so that nobody
-    /// waits for it.
-    pub fn has_room(&mut self, key: Key) -> bool {
-        let Some(stream) = self.stream_mut(key) else {
-            return true;
-        };
-        let room = stream.sending != Sending::Open || stream.queued_len() < OUTBOX_ROOM;
-        stream.wants_room = !room;
-        room
-    }
-
-    /// Whether messages can still be sent on the stream.
-    #[must_use]
-    pub fn is_sending(&self, key: Key) -> bool {
-        self.stream(key)
-            .is_some_and(|stream| stream.sending == Sending::Open && !stream.cancel)
-    }
-
-    /// Whether the peer sends no more messages on the stream, or the stream is gone.
-    #[must_use]
-    pub fn is_input_ended(&self, key: Key) -> bool {
-        self.stream(key).is_none_or(|stream| stream.input_ended)
-    }
-
-    /// The caller sends no more messages. No effect on a call that is over.
-    pub fn end(&mut self, key: Key) {
-        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
-            return;
-        };
-        if stream.sending == Sending::Open {
-            stream.sending = Sending::Finishing;
-            self.queue(key);
-        }
-    }
-
-    /// Sends headers, once, before messages. No effect on a call that is over, or when headers or
-    /// a message have left already.
-    ///
-    /// # Errors
-    /// [`MetadataTooLarge`]
-    pub fn headers(&mut self, key: Key, headers: &Metadata) -> Result<(), MetadataTooLarge> {
-        let block = metadata::encode(headers)?;
-        block.check(self.peer.max_head)?;
-        if let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours)
-            && stream.sending == Sending::Open
-            && !stream.headers_gone
-        {
-            stream.headers_out = Some(block);
-            self.queue(key);
-        }
-        Ok(())
-    }
-
-    /// Ends a call of the peer well, after the messages that are queued.
-    ///
-    /// # Errors
-    /// [`MetadataTooLarge`]
-    pub fn finish(&mut self, key: Key, trailers: &Metadata) -> Result<(), MetadataTooLarge> {
-        let trailers = metadata::encode(trailers)?;
-        trailers.check(self.peer.max_head)?;
-        self.finish_with(key, Ending::with_trailers(trailers), false);
-        Ok(())
-    }
-
-    /// Ends a call of the peer with an error, after the messages that are queued. What is over the
-    /// limits of the core, or more than an older peer takes, is left out or cut with a note in the
-    /// text, so that the code always arrives.
-    pub fn fail(&mut self, key: Key, status: &Status) {
-        self.finish_with(key, Ending::of(status), false);
-    }
-
-    /// Ends a call of the peer at once: what is queued is dropped.
-    pub fn abort(&mut self, key: Key, status: &Status) {
-        self.finish_with(key, Ending::of(status), true);
-    }
-
-    /// Ends a call of the peer at once, saying that nothing was done about it.
-    pub fn refuse(&mut self, key: Key, status: &Status) {
-        let mut ending = Ending::of(status);
-        ending.refused = true;
-        self.finish_with(key, ending, true);
-    }
-
-    fn finish_with(&mut self, key: Key, ending: Ending, now: bool) {
-        let Some(stream) = self.theirs.get_mut(key).filter(|_| !key.ours) else {
-            return;
-        };
-        if stream.sending != Sending::Open {
-            return;
-        }
-        stream.sending = Sending::Finishing;
-        stream.ending = Some(Box::new(ending));
-        if now {
-            stream.clear_outbox();
-        }
-        self.deafen(key);
-        self.queue(key);
-    }
-
-    /// Takes the next message of a stream, which gives its credit back.
-    pub fn take_message(&mut self, key: Key) -> Taken {
-        let Some(stream) = self.stream_mut(key) else {
-            return Taken::End;
-        };
-        let Some((message, cost)) = stream.inbox.pop() else {
-            if stream.input_ended || stream.deaf || stream.result.is_some() {
-                return Taken::End;
-            }
-            return Taken::Pending;
-        };
-        if cost == 0 {
-            self.free_slot(key);
-            return Taken::Message(message);
-        }
-        let due = !stream.input_ended && stream.receive.take(cost);
-        if due {
-            stream.credit_due = true;
-        }
-        self.receive.take(cost);
-        if due {
-            self.queue(key);
-        }
-        Taken::Message(message)
-    }
-
-    /// The headers of a call of this side, if they came. A message or the result means that there
-    /// are no others to wait for.
-    #[must_use]
-    pub fn headers_of(&self, key: Key) -> Option<&Metadata> {
-        const NONE: &Metadata = &Metadata::new();
-        let stream = self.ours.get(key).filter(|_| key.ours)?;
-        match &stream.headers_in {
-            Some(headers) => Some(headers),
-            None => stream.messages_began.then_some(NONE),
-        }
-    }
-
-    /// Takes the headers out, if any came.
-    pub fn take_headers(&mut self, key: Key) -> Metadata {
-        self.ours
-            .get_mut(key)
-            .filter(|_| key.ours)
-            .and_then(|stream| stream.headers_in.take())
-            .unwrap_or_default()
-    }
-
-    /// How a call of this side ended: its trailers, or the status. Messages may still be waiting.
-    #[must_use]
-    pub fn result(&self, key: Key) -> Option<&Result<Metadata, Status>> {
-        self.ours.get(key).filter(|_| key.ours)?.result.as_ref()
-    }
-
-    /// Gives a call of this side up: its result is `status`, unless it has one already.
-    pub fn cancel(&mut self, key: Key, status: Status) {
-        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
-            return;
-        };
-        if stream.result.is_none() {
-            stream.result = Some(Err(status));
-            stream.cancel = true;
-            stream.clear_outbox();
-            self.tell_readable(key);
-            self.queue(key);
-        }
-    }
-
-    /// Nobody is interested in this call of this side any more: it is cancelled if it has not
-    /// ended. The handle is of no use afterwards.
-    pub fn release(&mut self, key: Key) {
-        let Some(stream) = self.ours.get_mut(key).filter(|_| key.ours) else {
-            return;
-        };
-        if !(stream.input_ended && stream.sending == Sending::Done) {
-            stream.cancel = true;
-            stream.clear_outbox();
-        }
-        self.deafen(key);
-        if !self.remove_if_done(key) {
-            self.queue(key);
         }
     }
 
@@ -470,25 +236,7 @@ impl Mux {
         }
     }
 
-    pub(super) fn check_size(&self, len: usize, sender: Side) -> Result<(), SendError> {
-        let (own, peer) = (self.config.settings.max_message, self.peer.max_message);
-        let (limit, whose) = if own <= peer {
-            (own, sender)
-        } else {
-            (peer, sender.other())
-        };
-        if len > limit as usize {
-            return Err(SendError::TooLarge(TooLarge {
-                length: len as u64,
-                limit: u64::from(limit),
-                whose,
-                sender,
-            }));
-        }
-        Ok(())
-    }
-
-    pub(super) fn stream(&self, key: Key) -> Option<&Stream> {
+    fn stream(&self, key: Key) -> Option<&Stream> {
         if key.ours {
             self.ours.get(key)
         } else {
@@ -496,7 +244,7 @@ impl Mux {
         }
     }
 
-    pub(super) fn stream_mut(&mut self, key: Key) -> Option<&mut Stream> {
+    fn stream_mut(&mut self, key: Key) -> Option<&mut Stream> {
         if key.ours {
             self.ours.get_mut(key)
         } else {
@@ -505,41 +253,45 @@ impl Mux {
     }
 
     /// Gives the stream a turn at sending.
-    pub(super) fn queue(&mut self, key: Key) {
+    fn queue(&mut self, key: Key) {
         if let Some(stream) = self.stream_mut(key)
-            && !stream.queued
+            && stream.places.turn.enter()
         {
-            stream.queued = true;
-            self.ready.push(key, &self.ours, &self.theirs);
+            push(&mut self.ready, key, &self.ours, &self.theirs);
+        }
+    }
+
+    /// Something came for a stream. Once is enough for what comes in a row.
+    fn tell_readable(&mut self, key: Key) {
+        let event = Event::Readable(key);
+        if self.events.back() != Some(&event) {
+            self.events.push_back(event);
         }
     }
 
     /// Drops what came for the stream and what still comes, and gives its credit back.
-    pub(super) fn deafen(&mut self, key: Key) {
+    fn deafen(&mut self, key: Key) {
         let Some(stream) = self.stream_mut(key) else {
             return;
         };
-        stream.deaf = true;
+        if stream.state.is_deaf() {
+            // It keeps nothing since then.
+            return;
+        }
+        stream.state.deafen();
         stream.headers_in = None;
         let cost = stream.inbox.clear();
-        if let Some(large) = &mut stream.large_in {
-            large.buffer = Vec::new();
-        }
+        let slot = stream.large_in.deafen();
         self.receive.take(cost);
-        self.free_slot(key);
+        self.settle_slot(key, slot);
     }
 
     /// Forgets a stream that is over for both sides.
-    pub(super) fn remove_if_done(&mut self, key: Key) -> bool {
+    fn remove_if_done(&mut self, key: Key) -> bool {
         let Some(stream) = self.stream(key) else {
             return true;
         };
-        let over = stream.input_ended && stream.sending == Sending::Done;
-        let done = if key.ours {
-            stream.deaf && (over || stream.wire.is_none())
-        } else {
-            over
-        };
+        let done = stream.state.is_over() && (!key.ours || stream.state.is_deaf());
         if done {
             self.deafen(key);
             if let Some(stream) = self.stream_mut(key) {
@@ -559,4 +311,12 @@ impl Mux {
         }
         done
     }
+}
+
+/// Puts a stream in line.
+fn push(line: &mut Line<Key>, key: Key, ours: &Table, theirs: &Table) {
+    let table = |key: &Key| if key.ours { ours } else { theirs };
+    line.push(key, ours.live() + theirs.live(), |key| {
+        table(key).get(*key).is_some()
+    });
 }

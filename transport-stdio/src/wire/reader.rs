@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::frame::{HEADER_LEN, Header};
+use super::header::{HEADER_LEN, Header, Kind};
+use super::limits::MAX_HEAD;
 use super::violation::Violation;
 
 /// The room for bytes read ahead: many small frames in one read, while a large one soon goes
@@ -103,6 +104,12 @@ impl Reader {
             return Ok(Step::More);
         };
         let header = Header::decode(*header);
+        let max_frame = if header.kind == Kind::Names as u8 {
+            // Nobody is to need memory for more, before it has come or after.
+            max_frame.min(MAX_HEAD as u32)
+        } else {
+            max_frame
+        };
         if header.len > max_frame {
             return Err(Violation::FrameTooLarge {
                 kind: header.kind,

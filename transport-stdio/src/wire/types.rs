@@ -7,11 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use outboard_core::rpc::{Keepalive, Metadata, TooLarge};
 
-use super::frame::MAX_PATH;
+use super::key::Key;
+use super::limits::{MAX_LONG_HEAD, MAX_PATH};
 use super::metadata::MetadataTooLarge;
-use super::parts::MAX_LONG_HEAD;
 use super::preface::Settings;
-use super::stream::Key;
 
 /// How one side behaves.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,6 @@ impl Default for MuxConfig {
                 // 32 readers that stopped reading do not hold up the others.
                 connection_window: 16 * 1024 * 1024,
                 max_streams: 4_096,
-                max_methods: 256,
                 // With the slots below, 16 GiB for a peer that sends as much: set less where that
                 // is not to be trusted.
                 max_message: i32::MAX as u32,
@@ -75,17 +73,11 @@ pub struct CallStart<'a> {
     pub urgent: bool,
 }
 
-/// How many of the peer's `max_streams` are kept for urgent calls. The protocol has 16 at least.
-pub(super) const RESERVED: usize = 1;
-
 /// A call of the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// `/package.Service/Method`.
     pub path: Arc<str>,
-    /// The number of the path in the peer's table, if it has one: the same number always means
-    /// the same path.
-    pub method: Option<u16>,
     /// The channel: 0 for the main one.
     pub channel: u32,
     /// How long the caller waits, from when it sent this.

@@ -1,6 +1,6 @@
 //! How a peer can break the protocol.
 
-use super::frame::MAX_PATH;
+use super::limits::{MAX_PATH, VERSION};
 
 /// The peer broke a rule that both sides' states depend on, so the connection cannot go on.
 ///
@@ -19,7 +19,8 @@ pub enum Violation {
     BadMagic { found: Vec<u8> },
     /// The peer speaks another major version.
     #[error(
-        "the peer speaks version {major} of the stdio protocol, this side version 1; update the older one"
+        "the peer speaks version {major} of the stdio protocol, this side version {}; update the older one",
+        VERSION.0
     )]
     Version { major: u8 },
     /// The list of settings is malformed.
@@ -72,12 +73,15 @@ pub enum Violation {
     /// A list of metadata is too long.
     #[error("metadata of more than {most} entries")]
     TooManyEntries { most: usize },
-    /// A method's number that no name was given for.
-    #[error("method number {method} was never given a name; {known} are known")]
-    UnknownMethod { method: u16, known: usize },
-    /// A method's number out of turn, or past the end of the table.
-    #[error("method number {method} cannot be given a name now: expected {next}, below {most}")]
-    BadMethodNumber { method: u16, next: usize, most: u32 },
+    /// Another frame in the place of the names that the preface announced.
+    #[error("frame of type {kind:#04x} where the names were to come that the preface announced")]
+    NoNames { kind: u8 },
+    /// Names that the preface did not announce, or that come again.
+    #[error("names of interfaces that were not announced, or for the second time")]
+    NamesNotAnnounced,
+    /// More names than can be told.
+    #[error("more than {most} names of interfaces")]
+    TooManyNames { most: usize },
     /// A frame for a stream that does not exist, or cannot.
     #[error("frame of type {kind:#04x} for stream {stream}, which is not open")]
     WrongStream { kind: u8, stream: u32 },

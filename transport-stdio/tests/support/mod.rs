@@ -1,5 +1,4 @@
-//! A runtime without tokio, pipes with little room, and services to call: shared with the tests of
-//! the other transport.
+//! A runtime without tokio, pipes with little room, and services to call.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,38 +6,15 @@
     reason = "each test file uses a part of this"
 )]
 
-#[path = "../../../transport-h2/tests/support/pipe.rs"]
-pub mod pipe;
 pub mod reactor;
-#[path = "../../../transport-h2/tests/support/runtime.rs"]
-pub mod runtime;
-#[path = "../../../transport-h2/tests/support/service.rs"]
-pub mod service;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use outboard_core::rpc::{Channel, Connection, ConnectionConfig, ServerConfig, Serving, Transport};
 use outboard_core::rt::SharedRuntime;
 use outboard_transport_stdio::Stdio;
 
-pub use self::pipe::{WriteCount, pipe};
-pub use self::runtime::TestRuntime;
-pub use self::service::{Echo, Event};
-
-/// Only a watchdog: no test waits for it when all is well.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Runs a test to its end, or fails it when it hangs.
-pub fn run<T>(test: impl Future<Output = T>) -> T {
-    let timer = async_io::Timer::after(WATCHDOG);
-    let test = std::pin::pin!(test);
-    match async_io::block_on(futures_util::future::select(test, timer)) {
-        futures_util::future::Either::Left((value, _)) => value,
-        futures_util::future::Either::Right(_) => panic!("the test hangs"),
-    }
-}
+pub use outboard_kit::{Echo, Event, TestRuntime, WriteCount, echo as service, pipe, run};
 
 /// A client and a server joined by a pipe.
 pub struct Pair {

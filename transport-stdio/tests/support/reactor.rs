@@ -1,78 +1,128 @@
-//! A stream of bytes as a level-triggered reactor gives it: an attempt is always made first, and a
-//! waker is woken in a turn of the reactor if there is something to read then.
+//! A pipe in each direction that a level-triggered reactor watches. Whoever reads tries first; who found
+//! nothing is woken when the reactor looks, if there is something by then. When it looks is up to the test.
 
-use std::collections::VecDeque;
-use std::io;
+use std::io::{Read as _, Result};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use async_executor::Executor;
+use bytes::{Buf as _, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
+use outboard_core::rt::SharedRuntime;
 
+use super::TestRuntime;
+
+/// One direction.
 #[derive(Clone, Default)]
-pub struct Lane(Arc<Mutex<(VecDeque<u8>, Option<Waker>)>>);
+pub struct Watched(Arc<Mutex<Direction>>);
 
-impl Lane {
-    /// Two streams over these: what is written to one is read from the other.
-    pub fn joined(to_a: &Self, to_b: &Self) -> (Io, Io) {
-        let io = |incoming: &Self, outgoing: &Self| Io {
-            incoming: incoming.clone(),
-            outgoing: outgoing.clone(),
+#[derive(Default)]
+struct Direction {
+    unread: BytesMut,
+    reader: Option<Waker>,
+}
+
+impl Watched {
+    /// The reactor looks.
+    pub fn look(&self) {
+        let found = {
+            let mut direction = self.direction();
+            let ready = !direction.unread.is_empty();
+            direction.reader.take_if(|_| ready)
         };
-        (io(to_a, to_b), io(to_b, to_a))
+        found.into_iter().for_each(Waker::wake);
     }
 
-    pub fn reactor_turn(&self) {
-        let waker = {
-            let mut lane = self.0.lock().expect("no panic under the lock");
-            if lane.0.is_empty() {
-                None
-            } else {
-                lane.1.take()
-            }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn direction(&self) -> MutexGuard<'_, Direction> {
+        self.0.lock().expect("nothing panics while it is held")
     }
 }
 
-pub struct Io {
-    incoming: Lane,
-    outgoing: Lane,
+/// One end of the two.
+pub struct End {
+    reads: Watched,
+    writes: Watched,
 }
 
-impl AsyncRead for Io {
+/// Both ends.
+pub fn ends() -> (End, End) {
+    let (there, back) = (Watched::default(), Watched::default());
+    let far = End {
+        reads: there.clone(),
+        writes: back.clone(),
+    };
+    let near = End {
+        reads: back,
+        writes: there,
+    };
+    (near, far)
+}
+
+impl AsyncRead for End {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut lane = self.incoming.0.lock().expect("no panic under the lock");
-        if lane.0.is_empty() {
-            lane.1 = Some(cx.waker().clone());
-            return Poll::Pending;
+        place: &mut [u8],
+    ) -> Poll<Result<usize>> {
+        let mut direction = self.reads.direction();
+        if direction.unread.has_remaining() {
+            let count = (&mut direction.unread).reader().read(place)?;
+            return Poll::Ready(Ok(count));
         }
-        Poll::Ready(io::Read::read(&mut lane.0, buf))
+        direction.reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut lane = self.outgoing.0.lock().expect("no panic under the lock");
-        lane.0.extend(buf);
-        Poll::Ready(Ok(buf.len()))
+impl AsyncWrite for End {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        self.writes.direction().unread.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A process: its tasks, and what its reactor watches.
+pub struct Side {
+    pub runtime: SharedRuntime,
+    tasks: &'static Executor<'static>,
+    pub watched: Watched,
+}
+
+impl Side {
+    pub fn new(end: &End) -> Self {
+        let (runtime, tasks) = TestRuntime::on_this_thread();
+        let watched = end.reads.clone();
+        Self {
+            runtime,
+            tasks,
+            watched,
+        }
+    }
+
+    /// Runs what was woken.
+    pub fn work(&self) {
+        while self.tasks.try_tick() {}
+    }
+
+    /// Has the reactor look, and runs what that wakes.
+    pub fn turn(&self) {
+        self.watched.look();
+        self.work();
+    }
+}
+
+/// Until nothing comes of it any more: a call is two turns of either side, and there are few.
+pub fn quiet(sides: [&Side; 2]) {
+    for side in sides.iter().cycle().take(16) {
+        side.turn();
     }
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net/rpc"
 	"os/exec"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
 	"outboard.dev/benches/internal/benchpb"
 	"outboard.dev/benches/internal/peer"
@@ -23,6 +26,7 @@ type host struct {
 type running struct {
 	client *plugin.Client
 	grpc   benchpb.BenchClient
+	broker *plugin.GRPCBroker
 	netrpc *rpc.Client
 	phases []phase
 	total  uint64
@@ -46,6 +50,17 @@ func (h *host) launch() (*running, error) {
 	} else {
 		config.Plugins = plugin.PluginSet{peer.Name: peer.Service{}}
 		config.AllowedProtocols = []plugin.Protocol{plugin.ProtocolGRPC}
+	}
+	// What follows the protocol, such as grpc+multiplex+tls.
+	for _, how := range strings.Split(h.protocol, "+")[1:] {
+		switch how {
+		case "tls":
+			config.AutoMTLS = true
+		case "multiplex":
+			config.GRPCBrokerMultiplex = true
+		default:
+			return nil, errors.New("an unknown way to speak " + h.protocol)
+		}
 	}
 	begin := peer.Monotonic()
 	r := &running{client: plugin.NewClient(config)}
@@ -71,8 +86,9 @@ func (r *running) begin(begin uint64) error {
 		return err
 	}
 	switch client := raw.(type) {
-	case benchpb.BenchClient:
-		r.grpc = client
+	case peer.Client:
+		r.grpc = client.BenchClient
+		r.broker = client.Broker
 	case *rpc.Client:
 		r.netrpc = client
 	default:
@@ -130,6 +146,36 @@ func (r *running) born() (uint64, error) {
 		return 0, err
 	}
 	return moment.MonotonicNs, nil
+}
+
+// dial has the plugin serve once more and dials that: how long it takes from
+// there to the first reply.
+func (r *running) dial() (int64, error) {
+	offered, err := r.grpc.Offer(context.Background(), &benchpb.Payload{})
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	conn, err := r.broker.Dial(offered.Id)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	data := make([]byte, 16)
+	// Multiplexed, a dial of go-plugin fails now and then, once in some hundred
+	// of them: gRPC then connects again, and what that takes is part of the time.
+	// Some never come, which ends the measurement.
+	within, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	ready := grpc.WaitForReady(true)
+	reply, err := benchpb.NewBenchClient(conn).Echo(within, &benchpb.Payload{Data: data}, ready)
+	if err != nil {
+		return 0, err
+	}
+	if len(reply.Data) != len(data) {
+		return 0, errors.New("the echo has another length")
+	}
+	return time.Since(begin).Nanoseconds(), nil
 }
 
 func (r *running) pid() int {

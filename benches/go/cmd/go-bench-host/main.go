@@ -1,7 +1,7 @@
 // Command go-bench-host is the measured host on go-plugin: it takes orders on
 // stdin, one per line, and answers each with one line of JSON, as all hosts of
-// the benches do (see src/orders.rs). Arguments: the protocol, grpc or netrpc,
-// and the plugin's path.
+// the benches do (see src/orders.rs). Arguments: the protocol, netrpc or grpc,
+// the latter with +multiplex, +tls or both behind it, and the plugin's path.
 package main
 
 import (
@@ -17,7 +17,7 @@ type answer map[string]any
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: go-bench-host grpc|netrpc PLUGIN")
+		fmt.Fprintln(os.Stderr, "usage: go-bench-host netrpc|grpc[+multiplex][+tls] PLUGIN")
 		os.Exit(2)
 	}
 	host := &host{protocol: os.Args[1], program: os.Args[2]}
@@ -62,6 +62,8 @@ func obey(host *host, words []string) (answer, error) {
 		return host.download(numbers[0], numbers[1])
 	case "upload":
 		return host.upload(numbers[0], numbers[1])
+	case "dial":
+		return host.dial(numbers[0])
 	case "compute":
 		return host.compute(numbers[0], numbers[1])
 	case "plugins":

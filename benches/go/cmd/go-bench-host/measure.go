@@ -153,6 +153,23 @@ func (h *host) upload(piece, bytes int) (answer, error) {
 	return answer{"bytes": taken.Bytes, "ns": time.Since(begin).Nanoseconds()}, nil
 }
 
+func (h *host) dial(count int) (answer, error) {
+	if _, err := h.streaming(); err != nil {
+		return nil, err
+	}
+	samples := make([]int64, 0, count)
+	total := int64(0)
+	for range count {
+		took, err := h.running.dial()
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, took)
+		total += took
+	}
+	return answer{"samples": samples, "ns": total}, nil
+}
+
 func (h *host) compute(callers, micros int) (answer, error) {
 	client, err := h.streaming()
 	if err != nil {

@@ -1,5 +1,6 @@
 // Command go-bench-plugin is the measured plugin on go-plugin. Its argument is
-// the protocol: grpc (the default) or netrpc.
+// the protocol: netrpc or, without it, grpc. What is behind grpc the host asks for
+// in the environment.
 package main
 
 import (

@@ -208,6 +208,51 @@ func (x *Moment) GetMonotonicNs() uint64 {
 	return 0
 }
 
+// What can be dialled over the broker.
+type Offered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offered) Reset() {
+	*x = Offered{}
+	mi := &file_bench_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offered) ProtoMessage() {}
+
+func (x *Offered) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offered.ProtoReflect.Descriptor instead.
+func (*Offered) Descriptor() ([]byte, []int) {
+	return file_bench_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Offered) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 var File_bench_proto protoreflect.FileDescriptor
 
 const file_bench_proto_rawDesc = "" +
@@ -221,13 +266,16 @@ const file_bench_proto_rawDesc = "" +
 	"\x04Work\x12\x16\n" +
 	"\x06micros\x18\x01 \x01(\x04R\x06micros\"+\n" +
 	"\x06Moment\x12!\n" +
-	"\fmonotonic_ns\x18\x01 \x01(\x04R\vmonotonicNs2\xda\x01\n" +
+	"\fmonotonic_ns\x18\x01 \x01(\x04R\vmonotonicNs\"\x19\n" +
+	"\aOffered\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id2\x83\x02\n" +
 	"\x05Bench\x12&\n" +
 	"\x04Echo\x12\x0e.bench.Payload\x1a\x0e.bench.Payload\x12-\n" +
 	"\bDownload\x12\x0f.bench.Transfer\x1a\x0e.bench.Payload0\x01\x12+\n" +
 	"\x06Upload\x12\x0e.bench.Payload\x1a\x0f.bench.Transfer(\x01\x12&\n" +
 	"\aCompute\x12\v.bench.Work\x1a\x0e.bench.Payload\x12%\n" +
-	"\x04Born\x12\x0e.bench.Payload\x1a\r.bench.MomentB'Z%outboard.dev/benches/internal/benchpbb\x06proto3"
+	"\x04Born\x12\x0e.bench.Payload\x1a\r.bench.Moment\x12'\n" +
+	"\x05Offer\x12\x0e.bench.Payload\x1a\x0e.bench.OfferedB'Z%outboard.dev/benches/internal/benchpbb\x06proto3"
 
 var (
 	file_bench_proto_rawDescOnce sync.Once
@@ -241,12 +289,13 @@ func file_bench_proto_rawDescGZIP() []byte {
 	return file_bench_proto_rawDescData
 }
 
-var file_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_bench_proto_goTypes = []any{
 	(*Payload)(nil),  // 0: bench.Payload
 	(*Transfer)(nil), // 1: bench.Transfer
 	(*Work)(nil),     // 2: bench.Work
 	(*Moment)(nil),   // 3: bench.Moment
+	(*Offered)(nil),  // 4: bench.Offered
 }
 var file_bench_proto_depIdxs = []int32{
 	0, // 0: bench.Bench.Echo:input_type -> bench.Payload
@@ -254,13 +303,15 @@ var file_bench_proto_depIdxs = []int32{
 	0, // 2: bench.Bench.Upload:input_type -> bench.Payload
 	2, // 3: bench.Bench.Compute:input_type -> bench.Work
 	0, // 4: bench.Bench.Born:input_type -> bench.Payload
-	0, // 5: bench.Bench.Echo:output_type -> bench.Payload
-	0, // 6: bench.Bench.Download:output_type -> bench.Payload
-	1, // 7: bench.Bench.Upload:output_type -> bench.Transfer
-	0, // 8: bench.Bench.Compute:output_type -> bench.Payload
-	3, // 9: bench.Bench.Born:output_type -> bench.Moment
-	5, // [5:10] is the sub-list for method output_type
-	0, // [0:5] is the sub-list for method input_type
+	0, // 5: bench.Bench.Offer:input_type -> bench.Payload
+	0, // 6: bench.Bench.Echo:output_type -> bench.Payload
+	0, // 7: bench.Bench.Download:output_type -> bench.Payload
+	1, // 8: bench.Bench.Upload:output_type -> bench.Transfer
+	0, // 9: bench.Bench.Compute:output_type -> bench.Payload
+	3, // 10: bench.Bench.Born:output_type -> bench.Moment
+	4, // 11: bench.Bench.Offer:output_type -> bench.Offered
+	6, // [6:12] is the sub-list for method output_type
+	0, // [0:6] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -277,7 +328,7 @@ func file_bench_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bench_proto_rawDesc), len(file_bench_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	Bench_Upload_FullMethodName   = "/bench.Bench/Upload"
 	Bench_Compute_FullMethodName  = "/bench.Bench/Compute"
 	Bench_Born_FullMethodName     = "/bench.Bench/Born"
+	Bench_Offer_FullMethodName    = "/bench.Bench/Offer"
 )
 
 // BenchClient is the client API for Bench service.
@@ -42,6 +43,8 @@ type BenchClient interface {
 	Compute(ctx context.Context, in *Work, opts ...grpc.CallOption) (*Payload, error)
 	// When the plugin's main function began.
 	Born(ctx context.Context, in *Payload, opts ...grpc.CallOption) (*Moment, error)
+	// Serves this service once more, over the broker, in place of the last time.
+	Offer(ctx context.Context, in *Payload, opts ...grpc.CallOption) (*Offered, error)
 }
 
 type benchClient struct {
@@ -114,6 +117,16 @@ func (c *benchClient) Born(ctx context.Context, in *Payload, opts ...grpc.CallOp
 	return out, nil
 }
 
+func (c *benchClient) Offer(ctx context.Context, in *Payload, opts ...grpc.CallOption) (*Offered, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Offered)
+	err := c.cc.Invoke(ctx, Bench_Offer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BenchServer is the server API for Bench service.
 // All implementations must embed UnimplementedBenchServer
 // for forward compatibility.
@@ -128,6 +141,8 @@ type BenchServer interface {
 	Compute(context.Context, *Work) (*Payload, error)
 	// When the plugin's main function began.
 	Born(context.Context, *Payload) (*Moment, error)
+	// Serves this service once more, over the broker, in place of the last time.
+	Offer(context.Context, *Payload) (*Offered, error)
 	mustEmbedUnimplementedBenchServer()
 }
 
@@ -152,6 +167,9 @@ func (UnimplementedBenchServer) Compute(context.Context, *Work) (*Payload, error
 }
 func (UnimplementedBenchServer) Born(context.Context, *Payload) (*Moment, error) {
 	return nil, status.Error(codes.Unimplemented, "method Born not implemented")
+}
+func (UnimplementedBenchServer) Offer(context.Context, *Payload) (*Offered, error) {
+	return nil, status.Error(codes.Unimplemented, "method Offer not implemented")
 }
 func (UnimplementedBenchServer) mustEmbedUnimplementedBenchServer() {}
 func (UnimplementedBenchServer) testEmbeddedByValue()               {}
@@ -246,6 +264,24 @@ func _Bench_Born_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Bench_Offer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Payload)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BenchServer).Offer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Bench_Offer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BenchServer).Offer(ctx, req.(*Payload))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Bench_ServiceDesc is the grpc.ServiceDesc for Bench service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -264,6 +300,10 @@ var Bench_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Born",
 			Handler:    _Bench_Born_Handler,
+		},
+		{
+			MethodName: "Offer",
+			Handler:    _Bench_Offer_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

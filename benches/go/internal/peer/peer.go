@@ -45,19 +45,37 @@ type Service struct {
 }
 
 // GRPCServer is called in the plugin.
-func (s Service) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) error {
-	benchpb.RegisterBenchServer(server, &implementation{bornAt: s.BornAt})
+func (s Service) GRPCServer(broker *plugin.GRPCBroker, server *grpc.Server) error {
+	benchpb.RegisterBenchServer(server, &implementation{bornAt: s.BornAt, broker: broker})
 	return nil
 }
 
 // GRPCClient is called in the host.
-func (Service) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
-	return benchpb.NewBenchClient(conn), nil
+func (Service) GRPCClient(_ context.Context, broker *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return Client{BenchClient: benchpb.NewBenchClient(conn), Broker: broker}, nil
+}
+
+// Client is what the host dispenses over gRPC.
+type Client struct {
+	benchpb.BenchClient
+	Broker *plugin.GRPCBroker
 }
 
 type implementation struct {
 	benchpb.UnimplementedBenchServer
 	bornAt uint64
+	broker *plugin.GRPCBroker
+}
+
+// Offer serves until the plugin ends.
+func (s *implementation) Offer(context.Context, *benchpb.Payload) (*benchpb.Offered, error) {
+	id := s.broker.NextId()
+	go s.broker.AcceptAndServe(id, func(options []grpc.ServerOption) *grpc.Server {
+		server := grpc.NewServer(options...)
+		benchpb.RegisterBenchServer(server, s)
+		return server
+	})
+	return &benchpb.Offered{Id: id}, nil
 }
 
 func (*implementation) Echo(_ context.Context, request *benchpb.Payload) (*benchpb.Payload, error) {

@@ -1,0 +1,169 @@
+//! How a process comes about and ends.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{BoxFuture, BoxReader, BoxWriter, SharedRuntime};
+use crate::endpoint::Endpoint;
+use crate::exit::Exit;
+
+/// A runner, cheap to clone, as hosts hold it.
+pub type SharedRunner = Arc<dyn Runner>;
+
+/// Starts programs: by fork and exec, in a container, on another machine.
+///
+/// One value is used for any number of launches, from any thread. go-plugin's `RunnerFunc`.
+pub trait Runner: Send + Sync + fmt::Debug + 'static {
+    /// Starts a program; resolves once that has begun. `runtime` is the one whose task polls the
+    /// future.
+    ///
+    /// Dropping the future gives up the launch: nothing is left behind then, as with an error.
+    ///
+    /// # Errors
+    /// The system's error, unchanged, if the program cannot be started.
+    fn launch(
+        &self,
+        runtime: &SharedRuntime,
+        launch: Launch,
+    ) -> BoxFuture<'static, io::Result<Process>>;
+}
+
+/// What a child's standard input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stdin {
+    /// The parent's own stdin, the same descriptor: terminals keep working. go-plugin's way.
+    #[default]
+    Inherit,
+    /// An empty input.
+    Null,
+    /// A pipe whose other end is [`Process::stdin`].
+    Pipe,
+}
+
+/// What is to be started. Its stdout and stderr are to reach the parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Launch {
+    /// The program: a path, or a name to be looked up in `PATH`.
+    pub program: OsString,
+    /// Its arguments, without the program's name.
+    pub args: Vec<OsString>,
+    /// Its whole environment; nothing is inherited beside this. Names occur once.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory; the parent's if not given.
+    pub dir: Option<PathBuf>,
+    /// Its standard input.
+    pub stdin: Stdin,
+    /// Whether it goes on when the parent dies. Otherwise the system kills it then, where it can.
+    pub outlive_parent: bool,
+    /// Whether a kill leaves the processes alone that it has started itself. Otherwise they are
+    /// killed with it, where they can be found.
+    pub spare_descendants: bool,
+}
+
+impl Launch {
+    /// A program without arguments and environment, with the parent's stdin, that is to leave nothing
+    /// behind.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Stdin::default(),
+            outlive_parent: false,
+            spare_descendants: false,
+        }
+    }
+}
+
+/// A started process, with as much as there is of it.
+#[non_exhaustive]
+pub struct Process {
+    /// The process itself.
+    pub child: Box<dyn Child>,
+    /// To its stdin, where that is no other's.
+    pub stdin: Option<BoxWriter>,
+    /// From its stdout, over which it says where it listens. Without it nothing but its end is
+    /// waited for.
+    pub stdout: Option<BoxReader>,
+    /// From its stderr. Without it there is no log of it, and no evidence if it fails.
+    pub stderr: Option<BoxReader>,
+    /// How its addresses are translated, if it sees others than the host does.
+    pub addresses: Option<Arc<dyn AddressTranslator>>,
+}
+
+impl Process {
+    /// A process without pipes, which sees the same addresses as the host.
+    #[must_use]
+    pub fn new(child: Box<dyn Child>) -> Self {
+        Self {
+            child,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            addresses: None,
+        }
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("id", &self.child.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A process that a [`Runner`] has started.
+///
+/// Dropping one that has not been reaped kills it and reaps it, so that no way out of the parent's
+/// code leaves a process or a zombie behind. [`release`](Self::release) is the way to leave it.
+pub trait Child: Send {
+    /// What it is called where it runs: the number of a process, the name of a container. It stays
+    /// the same when the process has ended; the system may use it again then.
+    fn id(&self) -> &str;
+
+    /// The number of the process, if it is one of this system and in this host's view of it.
+    fn pid(&self) -> Option<u32>;
+
+    /// Ends it at once (SIGKILL, `TerminateProcess`). Begun with the first poll and polled until it is
+    /// ready, which says that the request was made and not that the process has ended. No error if it
+    /// has ended already.
+    ///
+    /// # Errors
+    /// The system's error, unchanged.
+    fn poll_kill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when the process has ended and was reaped, woken by an event, not by polling. It does not
+    /// wait for the pipes. Later polls give the same exit again.
+    ///
+    /// # Errors
+    /// The system's error, unchanged.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>>;
+
+    /// Lets go of it: it runs on, as far as it is up to this side. Nobody is told of its end, of which no
+    /// zombie stays.
+    fn release(self: Box<Self>);
+}
+
+/// Between the addresses that a host sees and those that its plugin sees, where these are not the
+/// same: in a container, on another machine. go-plugin's `AddrTranslator`.
+pub trait AddressTranslator: Send + Sync + fmt::Debug {
+    /// Where the host reaches what the plugin calls `endpoint`.
+    ///
+    /// # Errors
+    /// If the host cannot reach it.
+    fn plugin_to_host(&self, endpoint: &Endpoint) -> io::Result<Endpoint>;
+
+    /// Where the plugin reaches what the host calls `endpoint`.
+    ///
+    /// # Errors
+    /// If the plugin cannot reach it.
+    fn host_to_plugin(&self, endpoint: &Endpoint) -> io::Result<Endpoint>;
+}

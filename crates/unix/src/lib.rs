@@ -1,0 +1,27 @@
+//! The unix parts of outboard: [`ForkExec`] starts, watches and reaps children, for every runtime that
+//! takes over [descriptors](outboard_core::rt::Descriptors); and what every adapter needs to write
+//! without a SIGPIPE.
+//!
+//! No signal handler is installed and only children started here are waited for, so other code in
+//! the process may start and reap children as it likes. On Linux the end of a child is an event of
+//! its pidfd, and by that it is killed and reaped: its number may be somebody else's once another
+//! has reaped it. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
+#![cfg(unix)]
+
+mod child;
+#[cfg(target_os = "linux")]
+mod descendants;
+mod forked;
+mod handle;
+#[cfg(all(test, target_os = "linux"))]
+mod inherited;
+mod launch;
+mod launcher;
+mod signals;
+mod sigpipe;
+#[cfg(any(target_os = "linux", test))]
+mod tree;
+mod wait;
+
+pub use launch::ForkExec;
+pub use sigpipe::{is_broken, send, send_vectored, without_sigpipe};

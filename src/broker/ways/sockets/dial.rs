@@ -1,0 +1,50 @@
+//! Dialling ids: waiting for the announcement, then connecting.
+
+use std::io;
+
+use outboard_core::endpoint::Endpoint;
+use outboard_core::rpc::Channel;
+
+use super::Sockets;
+use crate::broker::BrokerError;
+use crate::broker::ways::controlled::Again;
+use crate::carrier::Unreached;
+
+impl Sockets {
+    /// A channel to what the other side serves under `id`.
+    pub(super) async fn connect(&self, id: u32) -> Result<Channel, BrokerError> {
+        let endpoint = self.answered(id).await?;
+        let carrier = self.parts().carrier.clone();
+        let carried = match carrier.dial_live(&endpoint).await {
+            Ok(carried) => carried,
+            Err(unreached) => {
+                return Err(BrokerError::Connect {
+                    id,
+                    endpoint: endpoint.to_string(),
+                    fault: unreached.into(),
+                });
+            }
+        };
+        // An announced address may be connected to any number of times.
+        let again = Again {
+            by: format!("at {endpoint}"),
+            dial: Box::new(move || {
+                let (dialling, endpoint) = (carrier.dial_live(&endpoint), endpoint.clone());
+                Box::pin(async move { dialling.await.map_err(|why| gone(&endpoint, why)) })
+            }),
+        };
+        Ok(Channel::new(self.keep_dialled(id, carried, again)))
+    }
+}
+
+/// A socket's file goes when its id is no longer served, and no other one will have its name.
+fn gone(endpoint: &Endpoint, unreached: Unreached) -> Unreached {
+    match unreached {
+        Unreached::Connect(fault)
+            if endpoint.socket_file().is_some() && fault.kind == io::ErrorKind::NotFound =>
+        {
+            Unreached::Gone(fault)
+        }
+        unreached => unreached,
+    }
+}

@@ -1,0 +1,46 @@
+//! How the sockets of served ids are made.
+
+use std::path::PathBuf;
+
+use outboard_core::env::{PluginEnv, Ports};
+use outboard_core::lock::assert_unlocked;
+use outboard_core::plugin::SocketKind;
+
+use crate::sys::socket::{self, Bound, ListenError};
+
+/// How the sockets of served ids are made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListenPolicy {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) group: Option<String>,
+    /// TCP on these ports instead of unix sockets.
+    pub(crate) ports: Option<Ports>,
+}
+
+impl ListenPolicy {
+    /// The same rules as for the plugin's main listener.
+    pub(crate) fn of_plugin(env: &PluginEnv, kind: SocketKind) -> Self {
+        Self {
+            dir: env.socket_dir().map(std::path::Path::to_path_buf),
+            group: env.socket_group().map(ToString::to_string),
+            ports: match kind {
+                // A bad range was refused when the main listener was made.
+                SocketKind::Tcp => Some(env.ports().unwrap_or(Ports::Any)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Makes one. It may ask the system, and that the network, for a group: under no lock.
+    pub(super) fn listen(&self) -> Result<Bound, ListenError> {
+        assert_unlocked("the making of a broker's socket");
+        match self.ports {
+            Some(ports) => socket::listen_tcp(ports),
+            None if cfg!(windows) => socket::listen_tcp(Ports::Any),
+            None => {
+                let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+                socket::listen_unix(&dir, self.group.as_deref())
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The calling side of a stream in the clear, which notices that the other side expects TLS.
+
+use std::io::{self, IoSliceMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::AsyncRead;
+use outboard_core::rt::BoxByteStream;
+
+/// A stream that looks at the first bytes that come: who expects TLS answers what is no TLS with an
+/// alert (RFC 8446, section 6), or hangs up.
+pub(super) struct Clear {
+    io: BoxByteStream,
+    /// Whether anything has come.
+    heard: bool,
+}
+
+/// The first byte of an alert and of a handshake message, and the second of both.
+const ALERT: u8 = 0x15;
+const HANDSHAKE: u8 = 0x16;
+const VERSION: u8 = 0x03;
+
+impl Clear {
+    pub(super) fn over(io: BoxByteStream) -> BoxByteStream {
+        Box::new(Self { io, heard: false })
+    }
+
+    /// Looks at the `read` bytes that have come first.
+    fn look(&mut self, read: usize, start: [u8; 2]) -> io::Result<usize> {
+        self.heard = true;
+        if read >= 2 && matches!(start, [ALERT | HANDSHAKE, VERSION]) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "TLS: the plugin speaks it, and this host does not; if the plugin has TLS of its own, \
+                 give the host the same (Host::tls)",
+            ));
+        }
+        if read == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the plugin hung up before it sent anything; if it expects TLS, give the host the \
+                 same (Host::tls)",
+            ));
+        }
+        Ok(read)
+    }
+}
+
+impl AsyncRead for Clear {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if self.heard || buf.is_empty() {
+            return Poll::Ready(Ok(read));
+        }
+        let first = |at| buf.get(at).copied().unwrap_or_default();
+        Poll::Ready(self.look(read, [first(0), first(1)]))
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.heard {
+            return Pin::new(&mut self.io).poll_read_vectored(cx, bufs);
+        }
+        match bufs.iter_mut().find(|buf| !buf.is_empty()) {
+            Some(buf) => self.poll_read(cx, buf),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+}
+
+writes_go_to_io!(Clear);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::io::{AsyncReadExt as _, Cursor};
+
+    use super::*;
+
+    fn first(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut io = Clear::over(Box::new(Cursor::new(bytes.to_vec())));
+        let mut all = Vec::new();
+        let read = io.read_to_end(&mut all).now_or_never();
+        read.expect("it never waits").map(|_| all)
+    }
+
+    #[test]
+    fn whoever_expects_tls_is_found_out_by_the_first_bytes() {
+        let error = first(&[ALERT, VERSION, 3, 0, 2, 2, 40]).expect_err("an alert");
+        assert!(error.to_string().starts_with("TLS: "), "{error}");
+        let error = first(b"").expect_err("it hung up");
+        assert!(error.to_string().contains("expects TLS"), "{error}");
+        // An empty SETTINGS frame.
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        assert_eq!(first(&settings).expect("HTTP/2"), settings);
+    }
+}

@@ -1,0 +1,31 @@
+//! How streams of bytes come about. What is under a transport is known here and nowhere else. Hosts,
+//! plugins and brokered connections dial ([`Carrier`]) and accept ([`Acceptor`]) in the same place.
+//!
+//! | Protocol | Layers, from the socket up |
+//! | --- | --- |
+//! | gRPC | [TLS] h2 |
+//! | gRPC, multiplexed | yamux, in each stream [TLS] h2 |
+//! | stdio | frames, on pipes that nobody else has |
+
+mod accept;
+mod attempt;
+mod clear;
+mod connections;
+mod dial;
+#[cfg(feature = "multiplex")]
+mod handed;
+mod security;
+#[cfg(feature = "multiplex")]
+mod session;
+mod stream;
+
+pub(crate) use self::accept::{Acceptor, Prepare};
+pub(crate) use self::attempt::{Attempt, Outcome};
+pub(crate) use self::connections::Connections;
+pub(crate) use self::dial::Carrier;
+#[cfg(feature = "multiplex")]
+pub(crate) use self::handed::{Hand, handed};
+pub(crate) use self::security::Security;
+#[cfg(feature = "multiplex")]
+pub(crate) use self::session::{Role, Session};
+pub(crate) use self::stream::{Carried, Raw, Unreached};

@@ -1,0 +1,120 @@
+//! What keeps a stream private: nothing, or TLS.
+
+#[cfg(feature = "tls")]
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::{io, time::Duration};
+
+#[cfg(feature = "tls")]
+use futures_util::future::{Either, select};
+use outboard_core::fault::Fault;
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+#[cfg(feature = "tls")]
+use outboard_tls::{Tls, TlsError};
+
+use super::accept::Prepare;
+use super::clear::Clear;
+
+/// What gRPC agrees on inside TLS (ALPN, RFC 7301). Go's gRPC closes a connection without it.
+#[cfg(feature = "tls")]
+const PROTOCOL: Option<&str> = Some("h2");
+
+/// How long the calling side gives the two for their handshake: the accepting side's limit, and far
+/// more than a busy machine takes. (A choice.)
+#[cfg(feature = "tls")]
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How the streams between the two sides are secured, in either role. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Security {
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+#[cfg(feature = "tls")]
+impl From<Tls> for Security {
+    fn from(tls: Tls) -> Self {
+        Self { tls: Some(tls) }
+    }
+}
+
+impl Security {
+    /// Whether streams are encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Becomes the calling side of a stream.
+    pub(crate) fn connect(
+        &self,
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+    ) -> BoxFuture<'static, Result<BoxByteStream, Fault>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let handshake = tls.connect(io, PROTOCOL);
+            let limit = crate::time::sleep(runtime, HANDSHAKE_WITHIN);
+            return Box::pin(async move {
+                match select(handshake, limit).await {
+                    Either::Left((Ok(io), _)) => Ok(io),
+                    Either::Left((Err(error), _)) => Err(Fault::other(crate::text::chain(&error))),
+                    Either::Right(((), _)) => Err(Fault {
+                        kind: io::ErrorKind::TimedOut,
+                        message: format!(
+                            "the TLS handshake did not end within {HANDSHAKE_WITHIN:?}: the other \
+                             side may not speak TLS"
+                        ),
+                    }),
+                }
+            });
+        }
+        let _unused = runtime;
+        Box::pin(std::future::ready(Ok(Clear::over(io))))
+    }
+
+    /// What is done with accepted streams; `None` if they are ready as they come.
+    ///
+    /// # Errors
+    /// If this side has nothing to accept with.
+    pub(crate) fn prepare(&self) -> Result<Option<Arc<dyn Prepare>>, Fault> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            if !tls.can_accept() {
+                return Err(Fault::other(TlsError::NoServerConfig));
+            }
+            return Ok(Some(Arc::new(Handshake(tls.clone()))));
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Security")
+            .field("secure", &self.is_secure())
+            .finish()
+    }
+}
+
+/// The accepting side of TLS.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+struct Handshake(Tls);
+
+#[cfg(feature = "tls")]
+impl Prepare for Handshake {
+    fn prepare(&self, io: BoxByteStream) -> BoxFuture<'static, io::Result<BoxByteStream>> {
+        let handshake = self.0.accept(io, PROTOCOL);
+        Box::pin(async move {
+            handshake.await.map_err(|error| {
+                let error: Box<dyn Error + Send + Sync> = Box::new(error);
+                io::Error::other(error)
+            })
+        })
+    }
+}

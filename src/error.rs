@@ -1,0 +1,11 @@
+//! What errors are made of: causes, and what was seen. The errors themselves are at the root of the
+//! crate, beside what returns them.
+
+pub use outboard_core::broker::BrokerError as BrokerFailure;
+pub use outboard_core::diagnose::{Executable, FileKind, Format, Hint, Id, Ids, Notes};
+pub use outboard_core::env::{CookieError, PortError, Ports};
+pub use outboard_core::fault::Fault;
+pub use outboard_core::handshake::{
+    CertificateError, HandshakeError, Location, MultiplexingRefusal, Refusal, StrayEnd,
+};
+pub use outboard_core::version::IncompatibleVersion;

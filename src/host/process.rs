@@ -1,0 +1,143 @@
+//! The process of a plugin, as far as it has one.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use outboard_core::exit::Exit;
+use outboard_core::fault::Fault;
+use outboard_core::host::HostInput;
+use outboard_core::rt::{
+    AddressTranslator, BoxFuture, BoxReader, BoxWriter, Child, Launch, Process, SharedRunner,
+    SharedRuntime,
+};
+
+use super::shared::Shared;
+
+/// A process that is to be launched, runs, or has ended; or none at all.
+#[derive(Default)]
+pub(super) struct Running {
+    launch: Option<(SharedRunner, Launch)>,
+    launching: Option<BoxFuture<'static, io::Result<Process>>>,
+    child: Option<Box<dyn Child>>,
+    killing: bool,
+    reaped: bool,
+    stdin: Option<BoxWriter>,
+}
+
+/// What a launched process has for others.
+pub(super) struct Launched {
+    pub(super) stdout: Option<BoxReader>,
+    pub(super) stderr: Option<BoxReader>,
+    pub(super) addresses: Option<Arc<dyn AddressTranslator>>,
+}
+
+/// What has happened to a process.
+pub(super) enum News {
+    Launched(Launched),
+    LaunchFailed(Fault),
+    Exited(Exit),
+}
+
+impl Running {
+    pub(super) fn to_be_launched(runner: SharedRunner, launch: Launch) -> Self {
+        Self {
+            launch: Some((runner, launch)),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn launch(&mut self, runtime: &SharedRuntime) {
+        if let Some((runner, launch)) = self.launch.take() {
+            self.launching = Some(runner.launch(runtime, launch));
+        }
+    }
+
+    /// Has it killed; or gives up the launch, with the input that says so.
+    pub(super) fn kill(&mut self) -> Option<HostInput<'static>> {
+        if self.launching.take().is_some() {
+            let fault = Fault::other("the launch was given up");
+            return Some(HostInput::LaunchFailed(fault));
+        }
+        self.killing = self.child.is_some();
+        None
+    }
+
+    /// Leaves it running.
+    pub(super) fn release(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.release();
+        }
+    }
+
+    /// Kills and reaps it.
+    pub(super) fn drop_now(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn take_stdin(&mut self) -> Option<BoxWriter> {
+        self.stdin.take()
+    }
+
+    pub(super) fn is_reaped(&self) -> bool {
+        self.reaped
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        self.child.as_ref().map(|child| child.id())
+    }
+
+    /// What has happened, each once.
+    pub(super) fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<News> {
+        if let Some(launching) = &mut self.launching {
+            let Poll::Ready(launched) = launching.as_mut().poll(cx) else {
+                return Poll::Pending;
+            };
+            self.launching = None;
+            return Poll::Ready(match launched {
+                Ok(process) => self.launched(process, shared),
+                Err(error) => News::LaunchFailed(error.into()),
+            });
+        }
+        let Some(child) = &mut self.child else {
+            return Poll::Pending;
+        };
+        if self.reaped {
+            return Poll::Pending;
+        }
+        if self.killing
+            && let Poll::Ready(killed) = child.poll_kill(cx)
+        {
+            self.killing = false;
+            // If the system refuses, the machine's own deadline ends the wait.
+            if let Err(error) = killed {
+                let (plugin, id) = (shared.name(), child.id());
+                tracing::warn!(plugin, id, %error, "the plugin cannot be killed and may go on running");
+            }
+        }
+        let Poll::Ready(exit) = child.poll_wait(cx) else {
+            return Poll::Pending;
+        };
+        self.reaped = true;
+        Poll::Ready(News::Exited(exit.unwrap_or_else(|error| {
+            let (plugin, id) = (shared.name(), child.id());
+            tracing::warn!(
+                plugin, id, %error,
+                "the plugin's end cannot be waited for: it may go on running, or stay as a \
+                 zombie; it counts as ended"
+            );
+            Exit::Unknown
+        })))
+    }
+
+    fn launched(&mut self, process: Process, shared: &Shared) -> News {
+        shared.set_process(Some((process.child.id().to_owned(), process.child.pid())));
+        self.child = Some(process.child);
+        self.stdin = process.stdin;
+        News::Launched(Launched {
+            stdout: process.stdout,
+            stderr: process.stderr,
+            addresses: process.addresses,
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! How a plugin ended, as its host's user learns it.
+
+use std::fmt;
+
+use outboard_core::exit::Exit;
+use outboard_core::rpc::Status;
+
+pub use outboard_core::host::ExitReason;
+
+/// How a plugin ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitReport {
+    /// How the process ended.
+    pub exit: Exit,
+    /// How that came: asked, killed, or by itself.
+    pub reason: ExitReason,
+    /// What its last panic said, if there was one and little was logged since; one line.
+    pub panic: Option<String>,
+    /// Its last lines on stderr, oldest first; a bounded number. Before them how its last panic
+    /// began, if the stack behind that would have pushed it out.
+    pub stderr: Vec<String>,
+}
+
+impl ExitReport {
+    /// The status of calls to a plugin that has ended so.
+    pub(super) fn status(&self, name: &str) -> Status {
+        Status::connection_lost(format!("the plugin {name} {self}"))
+    }
+}
+
+/// A phrase that completes "the plugin …".
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            ExitReason::Shutdown => write!(f, "was shut down and {}", self.exit),
+            ExitReason::GraceExpired => f.write_str(
+                "did not end within the grace period after it was asked to: it was killed",
+            ),
+            ExitReason::NoController => f.write_str(
+                "has no controller that could ask it to end, and did not end by itself within the \
+                 grace period: it was killed",
+            ),
+            ExitReason::NotAsked => f.write_str(
+                "could not be reached within the grace period to be asked to end: it was killed",
+            ),
+            ExitReason::Killed => f.write_str("was killed by its host"),
+            ExitReason::Released => f.write_str("was left running by its host"),
+            ExitReason::Unreachable => f.write_str(
+                "could not be reached again after its connection was lost: it was killed",
+            ),
+            ExitReason::Crashed => {
+                write!(f, "{}", self.exit)?;
+                if let Some(panic) = &self.panic {
+                    write!(f, " after a panic: {panic}")?;
+                }
+                if !self.stderr.is_empty() {
+                    f.write_str("; its last lines on stderr:")?;
+                    for line in &self.stderr {
+                        write!(f, "\n  {line}")?;
+                    }
+                }
+                Ok(())
+            }
+            _ => write!(f, "{}", self.exit),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! gRPC's way: services of go-plugin's own, and the standard one for health.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use outboard_core::host::Printed;
+use outboard_core::rpc::{Channel, Code, Connection, DispenseFailure, Status, Streaming};
+use outboard_core::rt::BoxFuture;
+use outboard_core::wire::health::{
+    CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+};
+use outboard_core::wire::plugin::{
+    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
+};
+
+use super::{Asked, Health, Output, Peer};
+use crate::codegen::{Prost, call_bidirectional, call_server_streaming, call_unary};
+use crate::services::health::HealthService;
+
+/// What go-plugin's gRPC hosts call.
+#[derive(Debug)]
+pub(super) struct Grpc;
+
+impl Peer for Grpc {
+    fn output(&self, plugin: &str, on: &Channel) -> Output {
+        let stream = call_server_streaming(Prost, on, STDIO.methods[0].path, Empty {});
+        printed(plugin.to_owned(), stream)
+    }
+
+    fn health(&self, on: &Channel) -> BoxFuture<'static, Result<Health, Status>> {
+        let channel = on.clone();
+        Box::pin(async move {
+            let request = HealthCheckRequest {
+                service: HealthService::PLUGIN.to_owned(),
+            };
+            let answer: HealthCheckResponse =
+                call_unary(Prost, &channel, HEALTH.methods[CHECK].path, &request).await?;
+            Ok(match answer.status() {
+                ServingStatus::Serving => Health::Serving,
+                ServingStatus::NotServing => Health::NotServing,
+                ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
+            })
+        })
+    }
+
+    fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked> {
+        let channel = on.clone();
+        Box::pin(async move {
+            let mut head = channel.head(CONTROLLER.methods[0].path);
+            head.urgent = true;
+            match channel.unary::<_, _, Empty>(Prost, head, &Empty {}).await {
+                Err(status) if status.code() == Code::Unimplemented => Asked::Unsupported,
+                Ok(_) | Err(_) => Asked::Yes,
+            }
+        })
+    }
+
+    fn control(&self, on: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<ConnInfo> {
+        call_bidirectional(Prost, on, BROKER.methods[0].path, outgoing)
+    }
+
+    fn dispense(
+        &self,
+        connection: &Arc<dyn Connection>,
+        name: &str,
+    ) -> BoxFuture<'static, Result<Channel, DispenseFailure>> {
+        let dispensed = connection.dispense(name);
+        let connection = Arc::clone(connection);
+        Box::pin(async move {
+            let own = dispensed.await?;
+            Ok(own.unwrap_or_else(|| Channel::new(connection)))
+        })
+    }
+}
+
+/// What comes on one stream of the stdio service.
+pub(crate) fn printed(plugin: String, stream: Streaming<StdioData>) -> Output {
+    Box::pin(stream.try_filter_map(move |data| {
+        let on = match data.channel() {
+            stdio_data::Channel::Stdout => Some(Printed::Stdout),
+            stdio_data::Channel::Stderr => Some(Printed::Stderr),
+            stdio_data::Channel::Invalid => {
+                tracing::warn!(
+                    target: "outboard",
+                    plugin,
+                    channel = data.channel,
+                    "the plugin sent output of an unknown channel; it is dropped"
+                );
+                None
+            }
+        };
+        let piece = on.map(|on| (on, data.data));
+        std::future::ready(Ok(piece))
+    }))
+}

@@ -1,0 +1,68 @@
+//! What is spoken to a plugin beside its interfaces: what it prints, whether it is well, its end, the
+//! broker's control. Each protocol that has a way of its own for that is a file here.
+
+mod grpc;
+mod health;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use outboard_core::handshake::Protocol;
+use outboard_core::host::Printed;
+use outboard_core::rpc::{Channel, Connection, DispenseFailure, Status, Streaming};
+use outboard_core::rt::BoxFuture;
+use outboard_core::wire::plugin::ConnInfo;
+
+pub use self::health::Health;
+
+/// What a plugin prints, in pieces.
+pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<(Printed, Bytes), Status>> + Send>>;
+
+/// What came of asking a plugin to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It was asked: go-plugin's plugins die before they answer, so any outcome but one is this.
+    Yes,
+    /// It has nothing that could be asked.
+    Unsupported,
+}
+
+/// The way of one protocol.
+pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
+    /// What the plugin called `plugin` prints, over `on`, to its end.
+    fn output(&self, plugin: &str, on: &Channel) -> Output;
+
+    /// Whether the plugin takes calls.
+    fn health(&self, on: &Channel) -> BoxFuture<'static, Result<Health, Status>>;
+
+    /// Asks the plugin to end. It does not wait for a stream that calls hold.
+    fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked>;
+
+    /// Opens the broker's control, over which both sides announce what they serve.
+    fn control(&self, on: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<ConnInfo>;
+
+    /// A channel to what the plugin provides under `name`.
+    ///
+    /// # Errors
+    /// The plugin's refusal, where the protocol knows the name. In gRPC it never travels; over stdio the
+    /// plugin tells all its names. In both, all that a plugin provides shares one connection.
+    fn dispense(
+        &self,
+        connection: &Arc<dyn Connection>,
+        name: &str,
+    ) -> BoxFuture<'static, Result<Channel, DispenseFailure>>;
+}
+
+/// The way of `protocol`. Go's net/rpc will be the second.
+pub(crate) fn of(protocol: Protocol) -> &'static dyn Peer {
+    match protocol {
+        // Over stdio the same services are called as over gRPC.
+        Protocol::Grpc | Protocol::Stdio | Protocol::NetRpc | _ => &grpc::Grpc,
+    }
+}
+
+#[cfg(test)]
+pub(crate) use self::grpc::printed;

@@ -1,0 +1,420 @@
+//! The behaviour of outboard, written once and run for every combination of host runtime, plugin
+//! runtime and transport.
+//!
+//! A case is an async function that takes a [`Harness`](harness::Harness). Cases are listed once,
+//! in [`pairs`], [`threads`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
+//! file. A further runtime or transport is a value of its enum in `outboard_conformance::axes` and a
+//! line here.
+//!
+//! Linux only, since what a case has left behind is looked up in /proc and waited for by pidfd.
+#![cfg(target_os = "linux")]
+// A test program has no outside, and the modules no need for two kinds of visibility.
+#![allow(unreachable_pub)]
+
+mod again;
+mod broker;
+mod calls;
+mod crash;
+mod deadlines;
+mod events;
+mod floods;
+mod harness;
+mod hostile;
+mod inherited;
+mod last_words;
+mod leftovers;
+mod logs;
+mod output;
+mod raw;
+mod reconnect;
+mod redial;
+mod runners;
+mod shutdown;
+mod starts;
+mod streams;
+mod wrapped;
+
+/// Makes a module of tests of a module of cases. After a semicolon stand the transport in use and,
+/// in brackets, the cases that make sense on one transport alone.
+macro_rules! group {
+    ($module:ident: $($case:ident),* $(,)?) => {
+        mod $module {
+            $(case!($module $case);)*
+        }
+    };
+    (
+        $module:ident: $($case:ident),*;
+        $on:ident: $([$only:ident: $($special:ident),* $(,)?])*
+    ) => {
+        mod $module {
+            $(case!($module $case);)*
+            $($(only!($only $on $module $special);)*)*
+        }
+    };
+}
+
+/// Makes a test of a case.
+macro_rules! case {
+    ($module:ident $case:ident) => {
+        #[test]
+        fn $case() {
+            crate::harness::run(super::ON, crate::$module::$case);
+        }
+    };
+}
+
+/// Makes a test of a case if its transport is the one in use. `Socket` stands for gRPC with and without
+/// TLS, for cases that look at no byte of it.
+macro_rules! only {
+    (H2 H2 $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Stdio Stdio $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (H2 H2Spin $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Stdio StdioSpin $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Socket H2 $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Socket H2Spin $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    (Socket H2Tls $module:ident $case:ident) => {
+        case!($module $case);
+    };
+    ($only:ident $on:ident $module:ident $case:ident) => {};
+}
+
+/// What plugins print. A plugin that has no pipes of its host's for that sends it over the connection.
+macro_rules! outputs {
+    ($on:ident) => {
+        group!(output:
+            both_channels_arrive_byte_for_byte,
+            prints_from_threads_and_children_arrive,
+            programs_that_the_plugin_starts_know_nothing_of_its_host,
+            the_plugins_stdin_is_at_its_end,
+            what_is_printed_before_serving_arrives,
+            a_mebibyte_printed_in_a_handler_does_not_deadlock,
+            the_last_output_arrives_before_shutdown_returns,
+            a_mebibyte_printed_by_the_last_call_has_been_written,
+            what_a_plugin_printed_before_a_crash_has_been_written,
+            what_a_plugin_printed_before_it_was_killed_has_been_written,
+            a_writer_that_takes_too_long_costs_its_limit_and_no_more,
+            a_thread_that_prints_to_the_very_end_harms_nothing,
+            output_without_a_sink_is_no_burden,
+            a_broken_sink_harms_nothing,
+            a_sink_that_panics_is_dropped,
+        );
+    };
+}
+
+/// The cases that depend on both sides.
+macro_rules! pairs {
+    ($on:ident) => {
+        group!(calls:
+            every_kind_of_call,
+            sixteen_mebibytes_go_both_ways,
+            ten_thousand_small_calls,
+            sixty_four_calls_at_once,
+            a_call_that_nobody_polls_holds_up_no_other,
+            unknown_services_and_methods_are_unimplemented,
+            metadata_and_trailers_go_both_ways,
+            statuses_keep_code_text_and_details,
+            a_panic_fails_its_call_only,
+            too_large_a_message_fails_its_call_only,
+            pings_and_facts,
+            a_name_that_is_not_provided_is_refused_where_names_travel,
+            reflection_tells_what_is_served,
+        );
+        group!(streams:
+            a_thousand_messages_each_way_in_lock_step,
+            any_number_of_requests_but_one_fails_a_call_that_takes_one,
+            a_panic_in_the_requests_ends_their_call_only,
+            sixty_four_mebibytes_each_way,
+            a_reader_that_stops_holds_up_its_stream_only,
+            a_handler_that_does_not_read_holds_up_its_stream_only,
+            dropping_a_stream_ends_it_on_the_other_side,
+            a_failing_request_stream_ends_the_call,
+        );
+        group!(deadlines:
+            the_plugin_sees_the_deadline,
+            a_call_ends_at_its_deadline_on_both_sides,
+            deadlines_cascade_into_brokered_calls,
+            dropping_a_call_cancels_its_handler,
+            dropping_many_calls_leaves_the_connection_usable,
+            cancelling_reaches_through_a_brokered_call,
+        );
+        group!(broker:
+            the_plugin_calls_what_the_host_serves,
+            the_host_calls_what_the_plugin_serves,
+            calls_outlive_the_client_they_were_made_with,
+            several_at_once_in_both_directions,
+            several_services_share_an_id,
+            calls_nest_through_the_broker,
+            streams_run_through_the_broker,
+            a_hundred_one_after_another,
+            what_is_no_longer_served_cannot_be_used,
+            an_id_that_nobody_serves_times_out_and_harms_nothing,
+            a_dial_can_be_given_up,
+            brokered_calls_fail_when_the_plugin_dies,
+            an_id_can_be_dialled_once_where_go_plugin_says_so,
+        );
+        outputs!($on);
+        group!(logs:
+            a_program_that_has_logging_of_its_own_is_left_alone,
+            records_keep_level_message_and_fields,
+            a_panic_is_an_error_record,
+            the_raw_sink_gets_every_byte,
+            without_parsing_the_raw_sink_still_works,
+            a_hook_that_panics_gets_nothing_more,
+            a_sink_of_the_log_that_panics_is_told_of_and_dropped,
+        );
+        group!(crash:
+            calls_say_that_the_runtime_is_gone,
+            an_exit_in_mid_call_is_told_with_code_and_last_words,
+            a_kill_is_told_with_the_signal,
+            an_abort_is_told_with_the_signal,
+            what_is_written_on_stderr_right_before_the_exit_is_evidence,
+            what_ends_a_plugin_before_it_serves_is_told,
+            everything_pending_fails_at_once,
+            calls_fail_within_milliseconds,
+            a_host_with_sigpipe_at_its_default_survives_its_plugins,
+            a_crashed_plugin_can_be_shut_down,
+            it_can_be_ended_from_several_sides_at_once,
+            a_kill_from_outside_is_noticed_without_a_call;
+            $on:
+            [H2: a_plugin_that_cannot_serve_says_why]
+        );
+        group!(last_words:
+            whatever_ends_a_plugin_what_it_has_written_arrives,
+            whatever_ends_it_before_it_serves_what_it_has_written_arrives,
+            text_before_serving_is_in_the_log_too,
+            events_before_serving_are_logged,
+            a_child_that_holds_the_streams_is_not_waited_for,
+            a_slow_writer_gets_all_of_a_crash,
+            without_pipes_of_its_own_a_plugin_is_heard_all_the_same,
+        );
+        group!(shutdown:
+            the_plugin_ends_by_itself_and_cleans_up,
+            calls_in_flight_are_finished,
+            brokered_calls_in_flight_are_finished,
+            calls_in_flight_are_dropped_in_the_end,
+            brokered_calls_in_flight_are_dropped_in_the_end,
+            a_stubborn_plugin_is_killed_after_the_grace,
+            kill_ends_it_at_once,
+            dropping_the_handle_kills_and_reaps,
+            dropping_the_start_kills_what_was_launched,
+            a_grandchild_with_the_streams_holds_nothing_up,
+            a_child_with_the_captured_streams_holds_nothing_up,
+            the_health_that_the_plugin_reports,
+            twenty_times_leave_no_descriptor,
+            a_killed_host_takes_its_plugin_along,
+            a_terminated_process_group_leaves_no_files,
+            a_host_that_has_forked_takes_its_plugin_along,
+            a_handler_that_blocks_does_not_keep_an_orphan,
+            a_plugin_may_outlive_its_host,
+            many_plugins_at_once,
+            the_defaults_of_directory_and_environment,
+        );
+        group!(again:
+            a_host_is_started_again_and_again,
+            plugins_of_one_host_print_and_log_at_once,
+            what_panics_is_gone_for_its_plugin_alone,
+        );
+        group!(wrapped:
+            a_failed_start_takes_what_is_behind_a_wrapper_along,
+            a_kill_takes_what_is_behind_a_wrapper_along,
+            a_kill_spares_what_it_is_told_to_spare,
+        );
+        group!(runners:
+            a_plugin_elsewhere_has_its_own_names_for_everything,
+            a_plugin_without_a_stderr_has_no_log_and_works,
+            a_launch_that_takes_too_long_is_given_up;
+            $on:
+            [H2: an_address_that_cannot_be_translated_is_told]
+        );
+        group!(hostile:
+            a_log_that_is_no_log_harms_nothing,
+            a_stopped_plugin_holds_up_no_call_past_its_deadline,
+            a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for;
+            $on:
+            [H2:
+                strangers_at_the_socket_harm_nothing,
+                a_second_host_may_come_beside_the_first,
+                who_cannot_be_accepted_for_want_of_descriptors_is_told,
+                junk_on_the_real_stdout_is_drained,
+            ]
+        );
+        group!(reconnect: ;
+            $on:
+            [Socket:
+                a_lost_connection_comes_back,
+                what_the_host_serves_outlives_a_lost_connection,
+                calls_wait_for_the_connection_within_their_limits,
+                a_plugin_that_cannot_be_reached_again_is_reported,
+                a_plugin_that_cannot_be_reached_again_is_killed_if_the_host_says_so,
+                a_socket_file_that_is_gone_is_told_as_that,
+            ]
+        );
+        group!(redial: ;
+            $on:
+            [Socket:
+                a_brokered_connection_comes_back,
+                a_brokered_socket_that_is_gone_is_told_as_that,
+            ]
+        );
+        group!(floods:
+            a_plugin_that_floods_its_connection_delays_nobody,
+            a_plugin_that_floods_its_log_delays_nobody,
+            a_plugin_that_floods_its_output_delays_nobody;
+            $on:
+            [H2:
+                strangers_that_flood_the_sockets_delay_nobody,
+            ]
+        );
+    };
+}
+
+/// The cases of a plugin whose runtime has several threads.
+macro_rules! threads {
+    ($on:ident) => {
+        group!(calls: a_handler_that_computes_holds_up_nobody);
+    };
+}
+
+/// The cases in which no plugin of outboard takes part.
+macro_rules! hosts {
+    ($on:ident) => {
+        group!(starts:
+            lines_that_are_no_handshake,
+            lines_with_a_field_that_does_not_do,
+            a_silent_exit_is_told_with_status_and_stderr,
+            closing_stdout_is_no_handshake,
+            programs_that_cannot_be_launched,
+            the_first_line_says_what_happened,
+            a_refused_cookie_is_told,
+            a_panic_at_the_start_is_told_by_its_message,
+            a_line_that_never_comes_times_out_by_name,
+            an_endless_line_is_cut_short,
+            hosts_that_are_set_up_wrongly_launch_nothing;
+            $on:
+            [H2:
+                lines_of_all_lengths_are_accepted,
+                addresses_where_nobody_is,
+                a_connection_that_is_never_taken_times_out_by_name,
+                a_socket_that_nobody_was_told_of_goes_with_its_plugin,
+            ]
+        );
+        group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);
+        group!(hostile:
+            a_plugin_that_speaks_nonsense_fails_calls_only;
+            $on:
+            [Stdio: a_plugin_that_breaks_the_protocol_is_told_which_rule]
+        );
+    };
+}
+
+/// The cases in which no host of outboard takes part.
+macro_rules! plugins {
+    ($on:ident) => {
+        group!(raw:
+            without_its_cookie_it_explains_itself,
+            without_a_cookie_of_its_own_it_blames_its_author,
+            a_name_that_is_given_twice_is_refused,
+            the_highest_common_version_is_chosen_or_else_the_lowest,
+            interrupts_are_ignored_and_termination_is_not,
+            a_host_that_does_not_listen_is_no_signal,
+            a_hang_up_of_the_terminal_leaves_no_socket,
+            nothing_precedes_the_line_and_nothing_follows_it;
+            $on:
+            [H2:
+                the_line_has_six_fields_unless_the_plugin_multiplexes,
+                an_interrupt_ends_a_plugin_that_nobody_holds,
+                the_socket_is_where_and_whose_it_should_be,
+                what_it_cannot_do_ends_it_with_a_reason,
+                tcp_ports_are_of_the_range,
+            ]
+            [Stdio:
+                stdio_is_spoken_only_where_it_is_offered,
+                a_host_that_breaks_the_protocol_is_told_which_rule,
+            ]
+        );
+        group!(inherited: ;
+            $on:
+            [Stdio:
+                shared_streams_keep_their_flags,
+                threads_that_are_blocked_hold_nothing_up,
+                threads_whose_host_is_gone_raise_no_signal,
+            ]
+        );
+    };
+}
+
+/// What the cases of each list run on: host runtime, plugin runtime, transport, and whether what the
+/// plugin prints is `sent` over that.
+macro_rules! combinations {
+    ($($cases:ident! {
+        $($name:ident: $host:ident, $plugin:ident, $transport:ident $(, $sent:ident)?;)*
+    })*) => {
+        $($(
+            mod $name {
+                const ON: crate::harness::Combination = crate::harness::Combination {
+                    host: outboard_conformance::axes::RuntimeKind::$host,
+                    plugin: outboard_conformance::axes::RuntimeKind::$plugin,
+                    transport: outboard_conformance::axes::TransportKind::$transport,
+                    output: crate::harness::output!($($sent)?),
+                };
+                $cases!($transport);
+            }
+        )*)*
+    };
+}
+
+combinations! {
+    pairs! {
+        tokio_tokio_h2: Tokio, Tokio, H2;
+        tokio_smol_h2: Tokio, Smol, H2;
+        smol_tokio_h2: Smol, Tokio, H2;
+        smol_smol_h2: Smol, Smol, H2;
+        threads_threads_h2: TokioThreads, TokioThreads, H2;
+        tokio_tokio_stdio: Tokio, Tokio, Stdio;
+        tokio_smol_stdio: Tokio, Smol, Stdio;
+        smol_tokio_stdio: Smol, Tokio, Stdio;
+        smol_smol_stdio: Smol, Smol, Stdio;
+        threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
+        smol_threads_h2_spin: Smol, TokioThreads, H2Spin;
+        tokio_smol_stdio_spin: Tokio, Smol, StdioSpin;
+        tokio_smol_h2_tls: Tokio, Smol, H2Tls;
+        smol_threads_h2_tls: Smol, TokioThreads, H2Tls;
+        tokio_smol_h2_streams: Tokio, Smol, H2Streams;
+        smol_tokio_h2_streams: Smol, Tokio, H2Streams;
+        threads_threads_h2_streams: TokioThreads, TokioThreads, H2Streams;
+    }
+    threads! {
+        several_threads_h2: Tokio, TokioThreads, H2;
+        several_threads_stdio: Smol, TokioThreads, Stdio;
+    }
+    outputs! {
+        tokio_smol_h2_sent: Tokio, Smol, H2, sent;
+        smol_threads_h2_sent: Smol, TokioThreads, H2, sent;
+        tokio_tokio_stdio_sent: Tokio, Tokio, Stdio, sent;
+        threads_smol_stdio_sent: TokioThreads, Smol, Stdio, sent;
+    }
+    hosts! {
+        tokio_host_h2: Tokio, Tokio, H2;
+        smol_host_h2: Smol, Smol, H2;
+        tokio_host_stdio: Tokio, Tokio, Stdio;
+        smol_host_stdio: Smol, Smol, Stdio;
+    }
+    plugins! {
+        tokio_plugin_h2: Tokio, Tokio, H2;
+        smol_plugin_h2: Smol, Smol, H2;
+        tokio_plugin_stdio: Tokio, Tokio, Stdio;
+        smol_plugin_stdio: Smol, Smol, Stdio;
+    }
+}

@@ -1,0 +1,95 @@
+//! Building the Go programs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use crate::toolchain::{build_once, fingerprint, loud_skip, sources, step, target, version_of};
+
+/// The built Go programs.
+#[derive(Debug)]
+pub struct GoPeers {
+    /// The plugin; its first argument is a mode, see `go/cmd/go-plugin-peer`.
+    pub plugin: PathBuf,
+    /// The host; see `go/cmd/go-host-peer`, and [`HostRun`](crate::HostRun).
+    pub host: PathBuf,
+    /// An end of a yamux session; see `go/cmd/go-yamux-peer`.
+    pub yamux: PathBuf,
+}
+
+impl GoPeers {
+    /// The `go` command, set up as for the build, in a directory of the Go
+    /// sources (`"."` is the module of the peers).
+    #[must_use]
+    pub fn command(&self, directory: &str) -> Command {
+        go_command(&sources().join("go").join(directory))
+    }
+
+    /// The same in the directory of the module that generates their code.
+    #[must_use]
+    pub fn generator(&self) -> Command {
+        go_command(&sources().join(GENERATOR))
+    }
+}
+
+/// Where the generator of Go code is, from this crate's directory.
+pub const GENERATOR: &str = "../kit/go/gen";
+
+/// The Go programs, built when the sources changed; `None` without Go or
+/// without its modules.
+///
+/// # Panics
+/// When the programs do not compile; with `CI=true` also instead of `None`.
+#[must_use]
+pub fn go() -> Option<&'static GoPeers> {
+    static PEERS: OnceLock<Option<GoPeers>> = OnceLock::new();
+    PEERS.get_or_init(build).as_ref()
+}
+
+fn build() -> Option<GoPeers> {
+    const WHAT: &str = "tests with Go peers";
+    let Some(version) = version_of("go", "version") else {
+        loud_skip(WHAT, "there is no `go` command");
+        return None;
+    };
+    let module = sources().join("go");
+    let bin = target("go");
+    let key = format!("{version}\n{}", fingerprint(&[&module]));
+    let built = build_once(&bin, &key, || {
+        // Apart from the build, because only this step needs a network.
+        step(go_command(&module).args(["mod", "download"]))?;
+        step(
+            go_command(&module)
+                .arg("build")
+                .arg("-o")
+                .arg(&bin)
+                .arg("./cmd/..."),
+        )
+        .unwrap_or_else(|error| panic!("the Go peers do not compile: {error}"));
+        Ok::<(), String>(())
+    });
+    if let Err(error) = built {
+        loud_skip(WHAT, &format!("no Go modules: {error}"));
+        return None;
+    }
+    Some(GoPeers {
+        plugin: bin.join("go-plugin-peer"),
+        host: bin.join("go-host-peer"),
+        yamux: bin.join("go-yamux-peer"),
+    })
+}
+
+fn go_command(directory: &Path) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(directory)
+        // The build is a function of go.mod, go.sum and the sources alone.
+        .env("GOFLAGS", "-mod=readonly -trimpath -buildvcs=false")
+        .env("GOWORK", "off")
+        .env("CGO_ENABLED", "0")
+        // Never fetch another toolchain in silence.
+        .env("GOTOOLCHAIN", "local");
+    command
+}

@@ -1,0 +1,115 @@
+//! What the crate passes on of others it names one by one: a module of the core that came along
+//! whole would bring what no user needs, and everything that the core adds to it later.
+
+use std::path::Path;
+
+/// Crates that generated code needs or whose types users make, functions, and the modules of this crate's own.
+const NO_TYPES: [&str; 8] = [
+    "bytes",
+    "prost",
+    "prost_types",
+    "outboard_tls::rustls",
+    "outboard_core::memory::pair",
+    "outboard_core::memory::pair_with_capacity",
+    "self::serve::codegen",
+    "self::serve::context",
+];
+
+/// The paths of the `pub use` items in a file, without braces.
+fn passed_on(source: &str) -> Vec<String> {
+    let code: Vec<&str> = source
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
+    let code = code.join(" ");
+    let items = code.split("pub use ").skip(1);
+    let items = items.filter_map(|rest| rest.split(';').next());
+    items.flat_map(|tree| leaves("", tree)).collect()
+}
+
+/// The paths that a tree of `use` stands for, after those before it.
+fn leaves(before: &str, tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((path, rest)) = tree.split_once('{') else {
+        let path = tree.strip_suffix("::self").unwrap_or(tree);
+        return vec![match path {
+            "self" => before.trim_end_matches("::").to_owned(),
+            _ => format!("{before}{path}"),
+        }];
+    };
+    let inside = rest.strip_suffix('}').expect("a tree ends with its brace");
+    let before = format!("{before}{}", path.trim());
+    let mut depth = 0;
+    let branches = inside.split(|character| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    });
+    let branches = branches.filter(|branch| !branch.trim().is_empty());
+    branches
+        .flat_map(|branch| leaves(&before, branch))
+        .collect()
+}
+
+/// Whether the path names a type, a trait or a constant.
+fn is_named(path: &str) -> bool {
+    let path = path.split(" as ").next().unwrap_or_default();
+    let name = path.rsplit("::").next().unwrap_or_default();
+    name.starts_with(char::is_uppercase) || NO_TYPES.contains(&path)
+}
+
+#[test]
+fn the_facade_names_types() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let read = |name: &str| {
+        let file = src.join(name);
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    let root = read("lib.rs");
+    let modules = root
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "));
+    let modules = modules.map(|name| read(&name.replace(';', ".rs")));
+    let mut sources: Vec<String> = modules.collect();
+    assert!(sources.len() > 3, "the root lists its modules one a line");
+    sources.extend([read("serve/codegen.rs"), read("serve/context.rs"), root]);
+    let all: Vec<String> = sources
+        .iter()
+        .flat_map(|source| passed_on(source))
+        .collect();
+    for known in ["outboard_core::rt::Runtime", "self::host::Host", "prost"] {
+        assert!(all.iter().any(|path| path == known), "{known} of {all:?}");
+    }
+    let whole: Vec<&String> = all.iter().filter(|path| !is_named(path)).collect();
+    assert_eq!(whole, Vec::<&String>::new(), "name what is in them");
+}
+
+#[test]
+fn whole_modules_are_found() {
+    let source = "
+        use core::rt; // pub use core::env;
+        pub use core::{
+            endpoint, exit::Exit, handshake::{self, Handshake as Shake},
+            rt::*,
+        };
+        pub use core::hclog;";
+    let (types, whole): (Vec<String>, Vec<String>) = passed_on(source)
+        .into_iter()
+        .partition(|path| is_named(path));
+    assert_eq!(
+        types,
+        ["core::exit::Exit", "core::handshake::Handshake as Shake"]
+    );
+    assert_eq!(
+        whole,
+        [
+            "core::endpoint",
+            "core::handshake",
+            "core::rt::*",
+            "core::hclog"
+        ]
+    );
+}
