@@ -71,6 +71,7 @@ fn every_lock_is_watched() {
         "runtime-tokio/src",
         "runtime-smol/src",
         "crates/unix/src",
+        "crates/gob/src",
         "crates/mux/src",
         "crates/tls/src",
         "crates/yamux/src",
