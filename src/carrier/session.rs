@@ -59,10 +59,21 @@ impl Session {
 
     /// A stream, once the other side is about to learn of it. In the order of the polls.
     pub(crate) fn open(&self) -> BoxFuture<'static, Result<Raw, Unreached>> {
+        let opening = self.open_told();
+        Box::pin(async move { Ok(opening.await?.0) })
+    }
+
+    /// The same, with what resolves once the other side has taken it, or cannot any more.
+    pub(crate) fn open_told(
+        &self,
+    ) -> BoxFuture<'static, Result<(Raw, BoxFuture<'static, ()>), Unreached>> {
         let (opening, endpoint) = (self.0.opener.open(), self.0.endpoint.clone());
         Box::pin(async move {
             match opening.await {
-                Ok(stream) => Ok(Raw(Box::new(stream), endpoint)),
+                Ok(stream) => {
+                    let taken = stream.acknowledged();
+                    Ok((Raw(Box::new(stream), endpoint), taken))
+                }
                 Err(error) => Err(Unreached::Gone(Fault::other(crate::text::chain(&error)))),
             }
         })

@@ -52,7 +52,7 @@ pub enum BrokerInput {
         /// Why, for people.
         reason: String,
     },
-    /// The stream asked for is open, or could not be opened: the next dial may go on.
+    /// The peer has taken the stream asked for, or it could not be opened: the next dial may go on.
     StreamOpened {
         /// The id it was asked for.
         id: u32,
@@ -72,8 +72,9 @@ pub enum BrokerAction {
         endpoint: Endpoint,
     },
     /// The dial succeeded: open one stream now, in the order of these actions, and answer with
-    /// [`BrokerInput::StreamOpened`] as soon as the peer will learn of it, or when it failed. Only
-    /// when multiplexed.
+    /// [`BrokerInput::StreamOpened`] as soon as the peer has taken it, or when it failed: a host of
+    /// go-plugin has streams of two knocks that come together be taken by either id. Only when
+    /// multiplexed.
     OpenStream {
         /// The id.
         id: u32,

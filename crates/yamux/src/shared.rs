@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) tickets: u64,
     /// Those who wait for the end.
     pub(crate) watchers: BTreeMap<u64, Waker>,
+    /// Those who wait for a stream to be acknowledged.
+    unacknowledged: BTreeMap<u64, Waker>,
     /// Written to `io`, which may keep it until it is flushed.
     unflushed: bool,
     /// The connection cannot be written any more. What came on it before is still read.
@@ -92,6 +94,7 @@ impl Shared {
             openers: BTreeMap::new(),
             tickets: 0,
             watchers: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
             unflushed: false,
             broken: None,
             users: 0,
@@ -186,6 +189,10 @@ impl State {
                 }
                 Event::Incoming => self.wakes.extend(self.acceptor.take()),
                 Event::Openable => self.wake_opener(),
+                Event::Acknowledged => {
+                    let all = std::mem::take(&mut self.unacknowledged);
+                    self.wakes.extend(all.into_values());
+                }
                 Event::Ended => {
                     let openers = self.openers.values_mut();
                     self.wakes.extend(openers.filter_map(Option::take));
@@ -238,6 +245,15 @@ impl State {
 
     pub(crate) fn stop_waiting_for_end(&mut self, ticket: u64) {
         self.spent.extend(self.watchers.remove(&ticket));
+    }
+
+    pub(crate) fn wait_for_acknowledgement(&mut self, ticket: u64, cx: &Context<'_>) {
+        let earlier = self.unacknowledged.insert(ticket, cx.waker().clone());
+        self.spent.extend(earlier);
+    }
+
+    pub(crate) fn stop_waiting_for_acknowledgement(&mut self, ticket: u64) {
+        self.spent.extend(self.unacknowledged.remove(&ticket));
     }
 
     /// A ticket.

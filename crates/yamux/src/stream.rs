@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use outboard_core::rt::BoxFuture;
 
 use crate::machine::{Handle, Read, Wrote};
-use crate::shared::Shared;
+use crate::shared::{Shared, State};
 
 /// A stream of bytes in a session.
 ///
@@ -33,6 +34,47 @@ impl Stream {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Waits until the peer has taken it, or nobody can any more: it was reset or dropped, or the session
+    /// is over. It keeps neither the stream nor the session going.
+    pub fn acknowledged(&self) -> BoxFuture<'static, ()> {
+        Box::pin(Acknowledged {
+            shared: Arc::clone(&self.shared),
+            id: self.id,
+            ticket: None,
+        })
+    }
+}
+
+struct Acknowledged {
+    shared: Arc<Shared>,
+    id: u32,
+    ticket: Option<u64>,
+}
+
+impl Future for Acknowledged {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.shared.with(|state| {
+            if !state.machine.is_unacknowledged(this.id) {
+                return Poll::Ready(());
+            }
+            let ticket = *this.ticket.get_or_insert_with(|| state.ticket());
+            state.wait_for_acknowledgement(ticket, cx);
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Acknowledged {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let stop = |state: &mut State| state.stop_waiting_for_acknowledgement(ticket);
+            self.shared.with(stop);
+        }
     }
 }
 

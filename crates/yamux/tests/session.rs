@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
@@ -284,4 +285,37 @@ async fn settle() {
         })
         .await;
     }
+}
+
+#[test]
+fn a_stream_is_acknowledged_when_it_is_taken_or_never_will_be() {
+    let runtime = TestRuntime::shared();
+    let ((opener, _in), (_out, mut incoming)) = pair(&runtime, 64 * 1024);
+    run(async {
+        let [first, second, third] = [opener.open(), opener.open(), opener.open()];
+        let first = first.await.expect("opens");
+        let second = second.await.expect("opens");
+        let third = third.await.expect("opens");
+        let mut of = [first.acknowledged(), second.acknowledged()].map(Some);
+        let mut late = third.acknowledged();
+        let mut told = |at: usize| {
+            let taken = of[at].as_mut().expect("told once").now_or_never();
+            of[at].take_if(|_| taken.is_some()).is_some()
+        };
+        // What the peer has to say has come with what it says afterwards.
+        let mut taken = accept(&mut incoming).await.expect("comes");
+        assert!(!told(1), "the second is not taken yet");
+        taken.write_all(b"!").await.expect("writes");
+        let mut first = first;
+        let mut byte = [0];
+        first.read_exact(&mut byte).await.expect("reads");
+        assert!(told(0) && !told(1));
+        // One that is let go of, and one whose session ends, will not be taken any more.
+        drop(second);
+        assert!(told(1));
+        assert!(late.as_mut().now_or_never().is_none());
+        opener.close(SessionError::ended("enough"));
+        late.await;
+        third.acknowledged().await;
+    });
 }

@@ -12,7 +12,9 @@
 //!   found.
 //! - [`scenarios`] holds the expectations on a plugin under the Go host, written
 //!   once for plugins in every language.
+//! - [`numbered`] has brokered servers by the dozen, which tell who they are.
 //! - [`rust_host`] holds the expectations on a plugin under a Rust host.
+//! - [`tap`] listens in on a multiplexed connection.
 //!
 //! Where a toolchain is missing, these say so on stderr and return `None`, and
 //! the test returns early; with `CI=true` in the environment they panic instead,
@@ -26,11 +28,13 @@ mod aborting;
 mod go;
 mod host_run;
 mod node;
+pub mod numbered;
 mod process;
 pub mod proto;
 mod python;
 pub mod rust_host;
 pub mod scenarios;
+pub mod tap;
 pub mod tls;
 mod toolchain;
 

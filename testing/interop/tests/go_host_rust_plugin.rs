@@ -69,12 +69,14 @@ fn version_without_a_match() {
     assert!(error.contains('2') && error.contains('1'), "{error}");
 }
 
-/// A host that insists on sharing one connection is refused by name, not by a hang.
+/// A plugin that is not to multiplex does not claim to, so that a host that insists on it refuses it by
+/// that name, and does not hang.
 #[test]
 fn multiplexing_is_not_claimed() {
     let Some(peers) = go() else { return };
     let found = rust(peers)
         .run(&["all"])
+        .env("INTEROP_MULTIPLEX", "no")
         .flag("-multiplex")
         .expect("rejected", &[]);
     let error = found["start_error"].as_str().expect("a text");

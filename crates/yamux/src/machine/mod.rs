@@ -59,6 +59,8 @@ pub enum Event {
     Incoming,
     /// [`open`](Machine::open) may have another result, after it had to wait.
     Openable,
+    /// [`is_unacknowledged`](Machine::is_unacknowledged) may have another answer, after it was yes.
+    Acknowledged,
     /// The session is over: everything has another result.
     Ended,
 }
@@ -116,6 +118,7 @@ pub struct Machine {
     refuses: bool,
     acceptor: bool,
     opener: bool,
+    acknowledged: bool,
     ended: Option<SessionError>,
     events: VecDeque<Event>,
 }
@@ -147,6 +150,7 @@ impl Machine {
             refuses: false,
             acceptor: false,
             opener: false,
+            acknowledged: false,
             ended: None,
             events: VecDeque::new(),
         };
@@ -196,6 +200,15 @@ impl Machine {
         let extra = self.config.window - INITIAL_WINDOW;
         self.send(now, Header::new(Kind::WindowUpdate, flags::SYN, id, extra));
         Opened::Stream(handle, id)
+    }
+
+    /// Whether the peer has yet to take a stream of this side's, of this number.
+    pub fn is_unacknowledged(&mut self, id: u32) -> bool {
+        let handle = self.ids.get(&id).copied();
+        let entry = handle.and_then(|handle| self.streams.get_mut(handle));
+        let waits = entry.is_some_and(|entry| entry.unacked);
+        self.acknowledged |= waits;
+        waits
     }
 
     /// Takes a stream that the peer has opened, which it learns at once.
@@ -334,7 +347,7 @@ impl Machine {
         let waits = std::mem::take(&mut entry.waits);
         if std::mem::take(&mut entry.unacked) {
             self.unacked -= 1;
-            self.tell_opener();
+            self.tell_acknowledged();
         } else if !entry.ours {
             self.theirs -= 1;
         }
@@ -381,6 +394,14 @@ impl Machine {
         }
     }
 
+    /// One stream less is unacknowledged.
+    fn tell_acknowledged(&mut self) {
+        self.tell_opener();
+        if std::mem::take(&mut self.acknowledged) {
+            self.events.push_back(Event::Acknowledged);
+        }
+    }
+
     /// Ends the session. What is to be written may still be.
     pub fn end(&mut self, error: SessionError) {
         if self.ended.is_some() {
@@ -401,7 +422,7 @@ impl Machine {
             self.tell(handle);
             self.forget(handle);
         }
-        self.tell_opener();
+        self.tell_acknowledged();
         if std::mem::take(&mut self.acceptor) {
             self.events.push_back(Event::Incoming);
         }

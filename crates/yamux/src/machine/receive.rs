@@ -153,7 +153,7 @@ impl Machine {
         if header.has(flags::ACK) && std::mem::take(&mut entry.unacked) {
             self.unacked -= 1;
             self.timers.disarm(Timed::Open(id));
-            self.tell_opener();
+            self.tell_acknowledged();
         }
         let Some(entry) = self.streams.get_mut(handle) else {
             return Ok(());

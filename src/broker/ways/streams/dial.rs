@@ -3,6 +3,7 @@
 use outboard_core::broker::{self as machine, BrokerInput};
 use outboard_core::fault::Fault;
 use outboard_core::rpc::Channel;
+use outboard_core::rt::BoxFuture;
 
 use super::{Knocking, Streams};
 use crate::broker::BrokerError;
@@ -57,18 +58,44 @@ impl Streams {
     pub(super) async fn open_all(self) {
         while let Some(opening) = self.next_to_open() {
             let opened = match self.session() {
-                Some(session) => session.open().await,
+                Some(session) => session.open_told().await,
                 None => Err(Unreached::Gone(Fault::other("there is no connection"))),
             };
             let Opening::Dialled(id, dial) = opening else {
                 continue;
             };
-            self.update(|machine, now| machine.handle(now, BrokerInput::StreamOpened { id }));
+            let opened = match opened {
+                Ok((opened, taken)) => {
+                    self.tell_when(id, taken);
+                    Ok(opened)
+                }
+                Err(unreached) => {
+                    self.opened(id);
+                    Err(unreached)
+                }
+            };
             if let Some(dial) = dial {
                 // What nobody waits for any more is closed, as the other side takes note of.
                 let _given_up = dial.send(Ok(opened));
             }
         }
+    }
+
+    /// Has the next dial have its turn once the other side has taken the stream of this one. go-plugin's
+    /// host has whoever waits for a stream take the next one that comes: were there two on their way, they
+    /// could be swapped. Who has dialled does not wait for that.
+    fn tell_when(&self, id: u32, taken: BoxFuture<'static, ()>) {
+        let way = self.downgrade();
+        self.parts().runtime.spawn(Box::pin(async move {
+            taken.await;
+            if let Some(way) = way.upgrade().map(Self) {
+                way.opened(id);
+            }
+        }));
+    }
+
+    fn opened(&self, id: u32) {
+        self.update(|machine, now| machine.handle(now, BrokerInput::StreamOpened { id }));
     }
 
     fn next_to_open(&self) -> Option<Opening> {

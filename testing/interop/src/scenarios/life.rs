@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Subject, assert_ended_gracefully, with_level};
+use crate::HostRun;
 
 /// A wrong cookie: text for a person on stderr, nothing on stdout, status 1.
 pub fn cookie_mismatch(subject: &Subject<'_>) {
@@ -114,13 +115,23 @@ pub enum Death {
 /// after the plugin.
 #[must_use]
 pub fn host_death(subject: &Subject<'_>, death: Death) -> u32 {
+    host_death_of(subject.run(&["probe"]), death)
+}
+
+/// The same in a run of the Go host.
+///
+/// # Panics
+/// When the host does not get as far as its death.
+#[must_use]
+pub fn host_death_of(run: HostRun, death: Death) -> u32 {
     let how = match death {
         Death::Exit => "how=exit",
         Death::Kill => "how=wait",
     };
-    let mut host: Child = subject
-        .run(&["probe"])
-        .command("host-death", &[how])
+    let mut command = run.command("host-death", &[how]);
+    // As in `sockets_are_removed`: the host's own value would win over the plugin's.
+    let mut host: Child = command
+        .env_remove("TMPDIR")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -38,6 +38,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The same driver with the plugin of this command.
+    #[must_use]
+    pub fn with_command(self, command: Vec<OsString>) -> Self {
+        Self { command, ..self }
+    }
+
     /// A run of the Go host on this plugin in a mode (and its arguments).
     #[must_use]
     pub fn run(&self, mode: &[&str]) -> HostRun {

@@ -33,6 +33,7 @@ var scenarios = map[string]scenario{
 	"counter":          counter,
 	"broker":           brokerBothWays,
 	"broker-timeout":   brokerTimeout,
+	"many":             many,
 	"streamer":         streamer,
 	"streamer-broken":  streamerBroken,
 	"echo":             echo,

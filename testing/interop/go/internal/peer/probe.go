@@ -144,3 +144,17 @@ func (p *Probe) BrokerDial(ctx context.Context, request *probepb.BrokerDialReque
 	}
 	return &probepb.BrokerDialReply{R: sum}, nil
 }
+
+// BrokerAcceptMany serves numbered AddHelpers to the host.
+func (p *Probe) BrokerAcceptMany(ctx context.Context, request *probepb.BrokerCount) (*probepb.BrokerIds, error) {
+	ids, err := ServeNumbered(ctx, p.broker, int(request.Count), func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	return &probepb.BrokerIds{Ids: ids}, nil
+}
+
+// BrokerDialMany uses numbered AddHelpers of the host.
+func (p *Probe) BrokerDialMany(ctx context.Context, request *probepb.BrokerDialManyRequest) (*probepb.BrokerDialManyReply, error) {
+	return &probepb.BrokerDialManyReply{Dialled: DialNumbered(ctx, p.broker, request.Ids, request.AtOnce)}, nil
+}

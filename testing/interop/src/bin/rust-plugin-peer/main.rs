@@ -11,6 +11,7 @@
 //! print-and-block TEXT              print TEXT on stdout, then do nothing
 //! print-and-exit CODE TEXT          print TEXT on stdout, then exit
 //! hold MILLIS                       keep the inherited streams open, then exit
+//! tap FILE PROGRAM [ARGS...]        note in FILE what passes between that plugin and the host
 //! knock PEM SOCKET...               try to be served at sockets of others, of whom one
 //!                                   has the certificate in the file PEM; fails if it is
 //! ```
@@ -24,6 +25,7 @@
 //! INTEROP_TCP              if set: listen on TCP
 //! INTEROP_LOCK_STDOUT      if set: a thread holds the lock on stdout for good
 //! INTEROP_RUNTIME          what it runs on, by the names of the kit's axes
+//! INTEROP_MULTIPLEX        if no: it does not multiplex
 //! INTEROP_TLS              if none: as a plugin that knows no AutoMTLS
 //! INTEROP_TLS_IDENTITY     path of a certificate and its key, less .pem and .key:
 //!                          TLS of its own, whatever its host asks for
@@ -66,6 +68,7 @@ mod unix {
         examples::{CounterServer, KvServer, StreamerServiceServer},
         probe::ProbeServer,
     };
+    use outboard_interop::tap;
     use outboard_interop::tls::strangers::{Known, Stranger};
     use outboard_interop::tls::{self, pki_types::CertificateDer, pki_types::pem::PemObject as _};
 
@@ -122,6 +125,12 @@ mod unix {
                 return Ok(ExitCode::from(code.parse::<u8>()?));
             }
             "hold" => thread::sleep(Duration::from_millis(text.parse()?).min(FOREVER)),
+            "tap" => {
+                let [record, program, arguments @ ..] = arguments else {
+                    return Err("tap needs FILE and PROGRAM".into());
+                };
+                return Ok(tap::run(record.as_ref(), program, arguments)?);
+            }
             "knock" => {
                 let (known, sockets) = arguments.split_first().ok_or("knock needs PEM")?;
                 knock(known.as_ref(), sockets)?;
@@ -196,6 +205,9 @@ mod unix {
                 thread::sleep(FOREVER);
             });
             is_locked.recv()?;
+        }
+        if std::env::var_os("INTEROP_MULTIPLEX").is_some_and(|how| how == "no") {
+            plugin = plugin.multiplex(false);
         }
         plugin = secured(plugin)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use outboard::prost::Message as _;
 use outboard::{Broker, Code, Served, Status, Streaming, context};
+use outboard_interop::numbered::{Numbered, dial_numbered};
 use outboard_interop::proto::{
     examples::AddHelperServer,
     probe::{
-        BrokerDialReply, BrokerDialRequest, BrokerId, CollectReply, CrashRequest, FailRequest,
-        LogField, LogRequest, MetadataEntry, MetadataReply, Nothing, Observed, Payload,
-        PourRequest, PrintRequest, Probe, ProcessReply, RawRequest, SleepRequest, SpawnReply,
-        SpawnRequest, crash_request::Way, log_field::Value, raw_request::Target,
+        BrokerCount, BrokerDialManyReply, BrokerDialManyRequest, BrokerDialReply,
+        BrokerDialRequest, BrokerDialled, BrokerId, BrokerIds, CollectReply, CrashRequest,
+        FailRequest, LogField, LogRequest, MetadataEntry, MetadataReply, Nothing, Observed,
+        Payload, PourRequest, PrintRequest, Probe, ProcessReply, RawRequest, SleepRequest,
+        SpawnReply, SpawnRequest, crash_request::Way, log_field::Value, raw_request::Target,
     },
 };
 use outboard_kit::reflect::reflect;
@@ -221,6 +223,43 @@ impl Probe for Prober {
     async fn broker_dial(&self, request: BrokerDialRequest) -> Result<BrokerDialReply, Status> {
         let r = dial_sum(request.id, request.a, request.b).await?;
         Ok(BrokerDialReply { r })
+    }
+
+    async fn broker_accept_many(&self, request: BrokerCount) -> Result<BrokerIds, Status> {
+        let served = Numbered::serve(&Broker::current()?, request.count)?;
+        let ids = served.iter().map(Served::id).collect();
+        lock(&self.served).extend(served);
+        Ok(BrokerIds { ids })
+    }
+
+    async fn broker_dial_many(
+        &self,
+        request: BrokerDialManyRequest,
+    ) -> Result<BrokerDialManyReply, Status> {
+        let broker = Broker::current()?;
+        let answers = dial_numbered(&broker, &request.ids, request.at_once).await;
+        let dialled = answers.into_iter().map(|answer| match answer {
+            Ok(answer) => BrokerDialled {
+                answer,
+                ..BrokerDialled::default()
+            },
+            Err(status) => BrokerDialled {
+                error: status.to_string(),
+                ..BrokerDialled::default()
+            },
+        });
+        Ok(BrokerDialManyReply {
+            dialled: dialled.collect(),
+        })
+    }
+
+    async fn broker_unserve(&self, request: BrokerId) -> Result<Nothing, Status> {
+        let mut served = lock(&self.served);
+        let at = served.iter().position(|served| served.id() == request.id);
+        let gone = at.map(|at| served.swap_remove(at));
+        drop(served);
+        gone.map(|_| Nothing {})
+            .ok_or_else(|| Status::not_found(format!("{} is not served", request.id)))
     }
 
     async fn process(&self, _request: Nothing) -> Result<ProcessReply, Status> {

@@ -1064,6 +1064,254 @@ func (x *BrokerId) GetId() uint32 {
 	return 0
 }
 
+type BrokerCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint32                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerCount) Reset() {
+	*x = BrokerCount{}
+	mi := &file_probe_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerCount) ProtoMessage() {}
+
+func (x *BrokerCount) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerCount.ProtoReflect.Descriptor instead.
+func (*BrokerCount) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *BrokerCount) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type BrokerIds struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []uint32               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerIds) Reset() {
+	*x = BrokerIds{}
+	mi := &file_probe_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerIds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerIds) ProtoMessage() {}
+
+func (x *BrokerIds) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerIds.ProtoReflect.Descriptor instead.
+func (*BrokerIds) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BrokerIds) GetIds() []uint32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+type BrokerDialManyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ids   []uint32               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	// All of them together instead of one after another.
+	AtOnce        bool `protobuf:"varint,2,opt,name=at_once,json=atOnce,proto3" json:"at_once,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerDialManyRequest) Reset() {
+	*x = BrokerDialManyRequest{}
+	mi := &file_probe_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerDialManyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerDialManyRequest) ProtoMessage() {}
+
+func (x *BrokerDialManyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerDialManyRequest.ProtoReflect.Descriptor instead.
+func (*BrokerDialManyRequest) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BrokerDialManyRequest) GetIds() []uint32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *BrokerDialManyRequest) GetAtOnce() bool {
+	if x != nil {
+		return x.AtOnce
+	}
+	return false
+}
+
+type BrokerDialManyReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each id, in their order.
+	Dialled       []*BrokerDialled `protobuf:"bytes,1,rep,name=dialled,proto3" json:"dialled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerDialManyReply) Reset() {
+	*x = BrokerDialManyReply{}
+	mi := &file_probe_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerDialManyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerDialManyReply) ProtoMessage() {}
+
+func (x *BrokerDialManyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerDialManyReply.ProtoReflect.Descriptor instead.
+func (*BrokerDialManyReply) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BrokerDialManyReply) GetDialled() []*BrokerDialled {
+	if x != nil {
+		return x.Dialled
+	}
+	return nil
+}
+
+type BrokerDialled struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Answer int64                  `protobuf:"varint,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Empty if there was an answer.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// What the sides have agreed on by TLS, where the plugin can tell.
+	Alpn          string `protobuf:"bytes,3,opt,name=alpn,proto3" json:"alpn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerDialled) Reset() {
+	*x = BrokerDialled{}
+	mi := &file_probe_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerDialled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerDialled) ProtoMessage() {}
+
+func (x *BrokerDialled) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerDialled.ProtoReflect.Descriptor instead.
+func (*BrokerDialled) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BrokerDialled) GetAnswer() int64 {
+	if x != nil {
+		return x.Answer
+	}
+	return 0
+}
+
+func (x *BrokerDialled) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *BrokerDialled) GetAlpn() string {
+	if x != nil {
+		return x.Alpn
+	}
+	return ""
+}
+
 type BrokerDialRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1075,7 +1323,7 @@ type BrokerDialRequest struct {
 
 func (x *BrokerDialRequest) Reset() {
 	*x = BrokerDialRequest{}
-	mi := &file_probe_proto_msgTypes[17]
+	mi := &file_probe_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1335,7 @@ func (x *BrokerDialRequest) String() string {
 func (*BrokerDialRequest) ProtoMessage() {}
 
 func (x *BrokerDialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_probe_proto_msgTypes[17]
+	mi := &file_probe_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1348,7 @@ func (x *BrokerDialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrokerDialRequest.ProtoReflect.Descriptor instead.
 func (*BrokerDialRequest) Descriptor() ([]byte, []int) {
-	return file_probe_proto_rawDescGZIP(), []int{17}
+	return file_probe_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BrokerDialRequest) GetId() uint32 {
@@ -1133,7 +1381,7 @@ type BrokerDialReply struct {
 
 func (x *BrokerDialReply) Reset() {
 	*x = BrokerDialReply{}
-	mi := &file_probe_proto_msgTypes[18]
+	mi := &file_probe_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1393,7 @@ func (x *BrokerDialReply) String() string {
 func (*BrokerDialReply) ProtoMessage() {}
 
 func (x *BrokerDialReply) ProtoReflect() protoreflect.Message {
-	mi := &file_probe_proto_msgTypes[18]
+	mi := &file_probe_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1406,7 @@ func (x *BrokerDialReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrokerDialReply.ProtoReflect.Descriptor instead.
 func (*BrokerDialReply) Descriptor() ([]byte, []int) {
-	return file_probe_proto_rawDescGZIP(), []int{18}
+	return file_probe_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BrokerDialReply) GetR() int64 {
@@ -1180,7 +1428,7 @@ type ProcessReply struct {
 
 func (x *ProcessReply) Reset() {
 	*x = ProcessReply{}
-	mi := &file_probe_proto_msgTypes[19]
+	mi := &file_probe_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1440,7 @@ func (x *ProcessReply) String() string {
 func (*ProcessReply) ProtoMessage() {}
 
 func (x *ProcessReply) ProtoReflect() protoreflect.Message {
-	mi := &file_probe_proto_msgTypes[19]
+	mi := &file_probe_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1453,7 @@ func (x *ProcessReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessReply.ProtoReflect.Descriptor instead.
 func (*ProcessReply) Descriptor() ([]byte, []int) {
-	return file_probe_proto_rawDescGZIP(), []int{19}
+	return file_probe_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProcessReply) GetPid() int64 {
@@ -1300,7 +1548,20 @@ const file_probe_proto_rawDesc = "" +
 	"\bmessages\x18\x01 \x01(\x04R\bmessages\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\x1a\n" +
 	"\bBrokerId\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\rR\x02id\"?\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"#\n" +
+	"\vBrokerCount\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\"\x1d\n" +
+	"\tBrokerIds\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\rR\x03ids\"B\n" +
+	"\x15BrokerDialManyRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\rR\x03ids\x12\x17\n" +
+	"\aat_once\x18\x02 \x01(\bR\x06atOnce\"P\n" +
+	"\x13BrokerDialManyReply\x129\n" +
+	"\adialled\x18\x01 \x03(\v2\x1f.outboard.interop.BrokerDialledR\adialled\"Q\n" +
+	"\rBrokerDialled\x12\x16\n" +
+	"\x06answer\x18\x01 \x01(\x03R\x06answer\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
+	"\x04alpn\x18\x03 \x01(\tR\x04alpn\"?\n" +
 	"\x11BrokerDialRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\f\n" +
 	"\x01a\x18\x02 \x01(\x03R\x01a\x12\f\n" +
@@ -1311,7 +1572,8 @@ const file_probe_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x1f\n" +
 	"\vworking_dir\x18\x02 \x01(\tR\n" +
 	"workingDir\x12<\n" +
-	"\venvironment\x18\x03 \x03(\v2\x1a.outboard.interop.LogFieldR\venvironment2\xda\b\n" +
+	"\venvironment\x18\x03 \x03(\v2\x1a.outboard.interop.LogFieldR\venvironment2\xd4\n" +
+	"\n" +
 	"\x05Probe\x12<\n" +
 	"\x04Echo\x12\x19.outboard.interop.Payload\x1a\x19.outboard.interop.Payload\x12@\n" +
 	"\x04Fail\x12\x1d.outboard.interop.FailRequest\x1a\x19.outboard.interop.Nothing\x12B\n" +
@@ -1328,7 +1590,10 @@ const file_probe_proto_rawDesc = "" +
 	"\aCollect\x12\x19.outboard.interop.Payload\x1a\x1e.outboard.interop.CollectReply(\x01\x12E\n" +
 	"\fBrokerAccept\x12\x19.outboard.interop.Nothing\x1a\x1a.outboard.interop.BrokerId\x12T\n" +
 	"\n" +
-	"BrokerDial\x12#.outboard.interop.BrokerDialRequest\x1a!.outboard.interop.BrokerDialReply\x12D\n" +
+	"BrokerDial\x12#.outboard.interop.BrokerDialRequest\x1a!.outboard.interop.BrokerDialReply\x12N\n" +
+	"\x10BrokerAcceptMany\x12\x1d.outboard.interop.BrokerCount\x1a\x1b.outboard.interop.BrokerIds\x12`\n" +
+	"\x0eBrokerDialMany\x12'.outboard.interop.BrokerDialManyRequest\x1a%.outboard.interop.BrokerDialManyReply\x12F\n" +
+	"\rBrokerUnserve\x12\x1a.outboard.interop.BrokerId\x1a\x19.outboard.interop.Nothing\x12D\n" +
 	"\aProcess\x12\x19.outboard.interop.Nothing\x1a\x1e.outboard.interop.ProcessReplyB*Z(outboard.dev/interop/internal/pb/probepbb\x06proto3"
 
 var (
@@ -1344,76 +1609,88 @@ func file_probe_proto_rawDescGZIP() []byte {
 }
 
 var file_probe_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_probe_proto_goTypes = []any{
-	(RawRequest_Target)(0),    // 0: outboard.interop.RawRequest.Target
-	(CrashRequest_Way)(0),     // 1: outboard.interop.CrashRequest.Way
-	(*Nothing)(nil),           // 2: outboard.interop.Nothing
-	(*Payload)(nil),           // 3: outboard.interop.Payload
-	(*FailRequest)(nil),       // 4: outboard.interop.FailRequest
-	(*SleepRequest)(nil),      // 5: outboard.interop.SleepRequest
-	(*Observed)(nil),          // 6: outboard.interop.Observed
-	(*MetadataReply)(nil),     // 7: outboard.interop.MetadataReply
-	(*MetadataEntry)(nil),     // 8: outboard.interop.MetadataEntry
-	(*PrintRequest)(nil),      // 9: outboard.interop.PrintRequest
-	(*RawRequest)(nil),        // 10: outboard.interop.RawRequest
-	(*LogRequest)(nil),        // 11: outboard.interop.LogRequest
-	(*LogField)(nil),          // 12: outboard.interop.LogField
-	(*CrashRequest)(nil),      // 13: outboard.interop.CrashRequest
-	(*SpawnRequest)(nil),      // 14: outboard.interop.SpawnRequest
-	(*SpawnReply)(nil),        // 15: outboard.interop.SpawnReply
-	(*PourRequest)(nil),       // 16: outboard.interop.PourRequest
-	(*CollectReply)(nil),      // 17: outboard.interop.CollectReply
-	(*BrokerId)(nil),          // 18: outboard.interop.BrokerId
-	(*BrokerDialRequest)(nil), // 19: outboard.interop.BrokerDialRequest
-	(*BrokerDialReply)(nil),   // 20: outboard.interop.BrokerDialReply
-	(*ProcessReply)(nil),      // 21: outboard.interop.ProcessReply
-	(*anypb.Any)(nil),         // 22: google.protobuf.Any
+	(RawRequest_Target)(0),        // 0: outboard.interop.RawRequest.Target
+	(CrashRequest_Way)(0),         // 1: outboard.interop.CrashRequest.Way
+	(*Nothing)(nil),               // 2: outboard.interop.Nothing
+	(*Payload)(nil),               // 3: outboard.interop.Payload
+	(*FailRequest)(nil),           // 4: outboard.interop.FailRequest
+	(*SleepRequest)(nil),          // 5: outboard.interop.SleepRequest
+	(*Observed)(nil),              // 6: outboard.interop.Observed
+	(*MetadataReply)(nil),         // 7: outboard.interop.MetadataReply
+	(*MetadataEntry)(nil),         // 8: outboard.interop.MetadataEntry
+	(*PrintRequest)(nil),          // 9: outboard.interop.PrintRequest
+	(*RawRequest)(nil),            // 10: outboard.interop.RawRequest
+	(*LogRequest)(nil),            // 11: outboard.interop.LogRequest
+	(*LogField)(nil),              // 12: outboard.interop.LogField
+	(*CrashRequest)(nil),          // 13: outboard.interop.CrashRequest
+	(*SpawnRequest)(nil),          // 14: outboard.interop.SpawnRequest
+	(*SpawnReply)(nil),            // 15: outboard.interop.SpawnReply
+	(*PourRequest)(nil),           // 16: outboard.interop.PourRequest
+	(*CollectReply)(nil),          // 17: outboard.interop.CollectReply
+	(*BrokerId)(nil),              // 18: outboard.interop.BrokerId
+	(*BrokerCount)(nil),           // 19: outboard.interop.BrokerCount
+	(*BrokerIds)(nil),             // 20: outboard.interop.BrokerIds
+	(*BrokerDialManyRequest)(nil), // 21: outboard.interop.BrokerDialManyRequest
+	(*BrokerDialManyReply)(nil),   // 22: outboard.interop.BrokerDialManyReply
+	(*BrokerDialled)(nil),         // 23: outboard.interop.BrokerDialled
+	(*BrokerDialRequest)(nil),     // 24: outboard.interop.BrokerDialRequest
+	(*BrokerDialReply)(nil),       // 25: outboard.interop.BrokerDialReply
+	(*ProcessReply)(nil),          // 26: outboard.interop.ProcessReply
+	(*anypb.Any)(nil),             // 27: google.protobuf.Any
 }
 var file_probe_proto_depIdxs = []int32{
-	22, // 0: outboard.interop.FailRequest.details:type_name -> google.protobuf.Any
+	27, // 0: outboard.interop.FailRequest.details:type_name -> google.protobuf.Any
 	8,  // 1: outboard.interop.MetadataReply.entries:type_name -> outboard.interop.MetadataEntry
 	0,  // 2: outboard.interop.RawRequest.target:type_name -> outboard.interop.RawRequest.Target
 	12, // 3: outboard.interop.LogRequest.fields:type_name -> outboard.interop.LogField
 	1,  // 4: outboard.interop.CrashRequest.way:type_name -> outboard.interop.CrashRequest.Way
-	12, // 5: outboard.interop.ProcessReply.environment:type_name -> outboard.interop.LogField
-	3,  // 6: outboard.interop.Probe.Echo:input_type -> outboard.interop.Payload
-	4,  // 7: outboard.interop.Probe.Fail:input_type -> outboard.interop.FailRequest
-	5,  // 8: outboard.interop.Probe.Sleep:input_type -> outboard.interop.SleepRequest
-	2,  // 9: outboard.interop.Probe.Observe:input_type -> outboard.interop.Nothing
-	2,  // 10: outboard.interop.Probe.Metadata:input_type -> outboard.interop.Nothing
-	9,  // 11: outboard.interop.Probe.Print:input_type -> outboard.interop.PrintRequest
-	10, // 12: outboard.interop.Probe.WriteRaw:input_type -> outboard.interop.RawRequest
-	11, // 13: outboard.interop.Probe.Log:input_type -> outboard.interop.LogRequest
-	13, // 14: outboard.interop.Probe.Crash:input_type -> outboard.interop.CrashRequest
-	14, // 15: outboard.interop.Probe.Spawn:input_type -> outboard.interop.SpawnRequest
-	3,  // 16: outboard.interop.Probe.Chat:input_type -> outboard.interop.Payload
-	16, // 17: outboard.interop.Probe.Pour:input_type -> outboard.interop.PourRequest
-	3,  // 18: outboard.interop.Probe.Collect:input_type -> outboard.interop.Payload
-	2,  // 19: outboard.interop.Probe.BrokerAccept:input_type -> outboard.interop.Nothing
-	19, // 20: outboard.interop.Probe.BrokerDial:input_type -> outboard.interop.BrokerDialRequest
-	2,  // 21: outboard.interop.Probe.Process:input_type -> outboard.interop.Nothing
-	3,  // 22: outboard.interop.Probe.Echo:output_type -> outboard.interop.Payload
-	2,  // 23: outboard.interop.Probe.Fail:output_type -> outboard.interop.Nothing
-	2,  // 24: outboard.interop.Probe.Sleep:output_type -> outboard.interop.Nothing
-	6,  // 25: outboard.interop.Probe.Observe:output_type -> outboard.interop.Observed
-	7,  // 26: outboard.interop.Probe.Metadata:output_type -> outboard.interop.MetadataReply
-	2,  // 27: outboard.interop.Probe.Print:output_type -> outboard.interop.Nothing
-	2,  // 28: outboard.interop.Probe.WriteRaw:output_type -> outboard.interop.Nothing
-	2,  // 29: outboard.interop.Probe.Log:output_type -> outboard.interop.Nothing
-	2,  // 30: outboard.interop.Probe.Crash:output_type -> outboard.interop.Nothing
-	15, // 31: outboard.interop.Probe.Spawn:output_type -> outboard.interop.SpawnReply
-	3,  // 32: outboard.interop.Probe.Chat:output_type -> outboard.interop.Payload
-	3,  // 33: outboard.interop.Probe.Pour:output_type -> outboard.interop.Payload
-	17, // 34: outboard.interop.Probe.Collect:output_type -> outboard.interop.CollectReply
-	18, // 35: outboard.interop.Probe.BrokerAccept:output_type -> outboard.interop.BrokerId
-	20, // 36: outboard.interop.Probe.BrokerDial:output_type -> outboard.interop.BrokerDialReply
-	21, // 37: outboard.interop.Probe.Process:output_type -> outboard.interop.ProcessReply
-	22, // [22:38] is the sub-list for method output_type
-	6,  // [6:22] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	23, // 5: outboard.interop.BrokerDialManyReply.dialled:type_name -> outboard.interop.BrokerDialled
+	12, // 6: outboard.interop.ProcessReply.environment:type_name -> outboard.interop.LogField
+	3,  // 7: outboard.interop.Probe.Echo:input_type -> outboard.interop.Payload
+	4,  // 8: outboard.interop.Probe.Fail:input_type -> outboard.interop.FailRequest
+	5,  // 9: outboard.interop.Probe.Sleep:input_type -> outboard.interop.SleepRequest
+	2,  // 10: outboard.interop.Probe.Observe:input_type -> outboard.interop.Nothing
+	2,  // 11: outboard.interop.Probe.Metadata:input_type -> outboard.interop.Nothing
+	9,  // 12: outboard.interop.Probe.Print:input_type -> outboard.interop.PrintRequest
+	10, // 13: outboard.interop.Probe.WriteRaw:input_type -> outboard.interop.RawRequest
+	11, // 14: outboard.interop.Probe.Log:input_type -> outboard.interop.LogRequest
+	13, // 15: outboard.interop.Probe.Crash:input_type -> outboard.interop.CrashRequest
+	14, // 16: outboard.interop.Probe.Spawn:input_type -> outboard.interop.SpawnRequest
+	3,  // 17: outboard.interop.Probe.Chat:input_type -> outboard.interop.Payload
+	16, // 18: outboard.interop.Probe.Pour:input_type -> outboard.interop.PourRequest
+	3,  // 19: outboard.interop.Probe.Collect:input_type -> outboard.interop.Payload
+	2,  // 20: outboard.interop.Probe.BrokerAccept:input_type -> outboard.interop.Nothing
+	24, // 21: outboard.interop.Probe.BrokerDial:input_type -> outboard.interop.BrokerDialRequest
+	19, // 22: outboard.interop.Probe.BrokerAcceptMany:input_type -> outboard.interop.BrokerCount
+	21, // 23: outboard.interop.Probe.BrokerDialMany:input_type -> outboard.interop.BrokerDialManyRequest
+	18, // 24: outboard.interop.Probe.BrokerUnserve:input_type -> outboard.interop.BrokerId
+	2,  // 25: outboard.interop.Probe.Process:input_type -> outboard.interop.Nothing
+	3,  // 26: outboard.interop.Probe.Echo:output_type -> outboard.interop.Payload
+	2,  // 27: outboard.interop.Probe.Fail:output_type -> outboard.interop.Nothing
+	2,  // 28: outboard.interop.Probe.Sleep:output_type -> outboard.interop.Nothing
+	6,  // 29: outboard.interop.Probe.Observe:output_type -> outboard.interop.Observed
+	7,  // 30: outboard.interop.Probe.Metadata:output_type -> outboard.interop.MetadataReply
+	2,  // 31: outboard.interop.Probe.Print:output_type -> outboard.interop.Nothing
+	2,  // 32: outboard.interop.Probe.WriteRaw:output_type -> outboard.interop.Nothing
+	2,  // 33: outboard.interop.Probe.Log:output_type -> outboard.interop.Nothing
+	2,  // 34: outboard.interop.Probe.Crash:output_type -> outboard.interop.Nothing
+	15, // 35: outboard.interop.Probe.Spawn:output_type -> outboard.interop.SpawnReply
+	3,  // 36: outboard.interop.Probe.Chat:output_type -> outboard.interop.Payload
+	3,  // 37: outboard.interop.Probe.Pour:output_type -> outboard.interop.Payload
+	17, // 38: outboard.interop.Probe.Collect:output_type -> outboard.interop.CollectReply
+	18, // 39: outboard.interop.Probe.BrokerAccept:output_type -> outboard.interop.BrokerId
+	25, // 40: outboard.interop.Probe.BrokerDial:output_type -> outboard.interop.BrokerDialReply
+	20, // 41: outboard.interop.Probe.BrokerAcceptMany:output_type -> outboard.interop.BrokerIds
+	22, // 42: outboard.interop.Probe.BrokerDialMany:output_type -> outboard.interop.BrokerDialManyReply
+	2,  // 43: outboard.interop.Probe.BrokerUnserve:output_type -> outboard.interop.Nothing
+	26, // 44: outboard.interop.Probe.Process:output_type -> outboard.interop.ProcessReply
+	26, // [26:45] is the sub-list for method output_type
+	7,  // [7:26] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_probe_proto_init() }
@@ -1432,7 +1709,7 @@ func file_probe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_probe_proto_rawDesc), len(file_probe_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

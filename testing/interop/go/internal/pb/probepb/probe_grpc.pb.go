@@ -22,22 +22,25 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Probe_Echo_FullMethodName         = "/outboard.interop.Probe/Echo"
-	Probe_Fail_FullMethodName         = "/outboard.interop.Probe/Fail"
-	Probe_Sleep_FullMethodName        = "/outboard.interop.Probe/Sleep"
-	Probe_Observe_FullMethodName      = "/outboard.interop.Probe/Observe"
-	Probe_Metadata_FullMethodName     = "/outboard.interop.Probe/Metadata"
-	Probe_Print_FullMethodName        = "/outboard.interop.Probe/Print"
-	Probe_WriteRaw_FullMethodName     = "/outboard.interop.Probe/WriteRaw"
-	Probe_Log_FullMethodName          = "/outboard.interop.Probe/Log"
-	Probe_Crash_FullMethodName        = "/outboard.interop.Probe/Crash"
-	Probe_Spawn_FullMethodName        = "/outboard.interop.Probe/Spawn"
-	Probe_Chat_FullMethodName         = "/outboard.interop.Probe/Chat"
-	Probe_Pour_FullMethodName         = "/outboard.interop.Probe/Pour"
-	Probe_Collect_FullMethodName      = "/outboard.interop.Probe/Collect"
-	Probe_BrokerAccept_FullMethodName = "/outboard.interop.Probe/BrokerAccept"
-	Probe_BrokerDial_FullMethodName   = "/outboard.interop.Probe/BrokerDial"
-	Probe_Process_FullMethodName      = "/outboard.interop.Probe/Process"
+	Probe_Echo_FullMethodName             = "/outboard.interop.Probe/Echo"
+	Probe_Fail_FullMethodName             = "/outboard.interop.Probe/Fail"
+	Probe_Sleep_FullMethodName            = "/outboard.interop.Probe/Sleep"
+	Probe_Observe_FullMethodName          = "/outboard.interop.Probe/Observe"
+	Probe_Metadata_FullMethodName         = "/outboard.interop.Probe/Metadata"
+	Probe_Print_FullMethodName            = "/outboard.interop.Probe/Print"
+	Probe_WriteRaw_FullMethodName         = "/outboard.interop.Probe/WriteRaw"
+	Probe_Log_FullMethodName              = "/outboard.interop.Probe/Log"
+	Probe_Crash_FullMethodName            = "/outboard.interop.Probe/Crash"
+	Probe_Spawn_FullMethodName            = "/outboard.interop.Probe/Spawn"
+	Probe_Chat_FullMethodName             = "/outboard.interop.Probe/Chat"
+	Probe_Pour_FullMethodName             = "/outboard.interop.Probe/Pour"
+	Probe_Collect_FullMethodName          = "/outboard.interop.Probe/Collect"
+	Probe_BrokerAccept_FullMethodName     = "/outboard.interop.Probe/BrokerAccept"
+	Probe_BrokerDial_FullMethodName       = "/outboard.interop.Probe/BrokerDial"
+	Probe_BrokerAcceptMany_FullMethodName = "/outboard.interop.Probe/BrokerAcceptMany"
+	Probe_BrokerDialMany_FullMethodName   = "/outboard.interop.Probe/BrokerDialMany"
+	Probe_BrokerUnserve_FullMethodName    = "/outboard.interop.Probe/BrokerUnserve"
+	Probe_Process_FullMethodName          = "/outboard.interop.Probe/Process"
 )
 
 // ProbeClient is the client API for Probe service.
@@ -77,6 +80,13 @@ type ProbeClient interface {
 	BrokerAccept(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*BrokerId, error)
 	// The plugin dials the id and returns AddHelper.Sum(a, b).
 	BrokerDial(ctx context.Context, in *BrokerDialRequest, opts ...grpc.CallOption) (*BrokerDialReply, error)
+	// The plugin accepts on `count` new broker ids. The AddHelper that it serves
+	// on each adds the id to what it sums, so that it shows who was reached.
+	BrokerAcceptMany(ctx context.Context, in *BrokerCount, opts ...grpc.CallOption) (*BrokerIds, error)
+	// The plugin dials each id and has what answers there add 0 and 0.
+	BrokerDialMany(ctx context.Context, in *BrokerDialManyRequest, opts ...grpc.CallOption) (*BrokerDialManyReply, error)
+	// The plugin serves the id no more; in Go there is no way to do that.
+	BrokerUnserve(ctx context.Context, in *BrokerId, opts ...grpc.CallOption) (*Nothing, error)
 	// Facts about the plugin process.
 	Process(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*ProcessReply, error)
 }
@@ -254,6 +264,36 @@ func (c *probeClient) BrokerDial(ctx context.Context, in *BrokerDialRequest, opt
 	return out, nil
 }
 
+func (c *probeClient) BrokerAcceptMany(ctx context.Context, in *BrokerCount, opts ...grpc.CallOption) (*BrokerIds, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BrokerIds)
+	err := c.cc.Invoke(ctx, Probe_BrokerAcceptMany_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *probeClient) BrokerDialMany(ctx context.Context, in *BrokerDialManyRequest, opts ...grpc.CallOption) (*BrokerDialManyReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BrokerDialManyReply)
+	err := c.cc.Invoke(ctx, Probe_BrokerDialMany_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *probeClient) BrokerUnserve(ctx context.Context, in *BrokerId, opts ...grpc.CallOption) (*Nothing, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Nothing)
+	err := c.cc.Invoke(ctx, Probe_BrokerUnserve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *probeClient) Process(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*ProcessReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ProcessReply)
@@ -301,6 +341,13 @@ type ProbeServer interface {
 	BrokerAccept(context.Context, *Nothing) (*BrokerId, error)
 	// The plugin dials the id and returns AddHelper.Sum(a, b).
 	BrokerDial(context.Context, *BrokerDialRequest) (*BrokerDialReply, error)
+	// The plugin accepts on `count` new broker ids. The AddHelper that it serves
+	// on each adds the id to what it sums, so that it shows who was reached.
+	BrokerAcceptMany(context.Context, *BrokerCount) (*BrokerIds, error)
+	// The plugin dials each id and has what answers there add 0 and 0.
+	BrokerDialMany(context.Context, *BrokerDialManyRequest) (*BrokerDialManyReply, error)
+	// The plugin serves the id no more; in Go there is no way to do that.
+	BrokerUnserve(context.Context, *BrokerId) (*Nothing, error)
 	// Facts about the plugin process.
 	Process(context.Context, *Nothing) (*ProcessReply, error)
 	mustEmbedUnimplementedProbeServer()
@@ -357,6 +404,15 @@ func (UnimplementedProbeServer) BrokerAccept(context.Context, *Nothing) (*Broker
 }
 func (UnimplementedProbeServer) BrokerDial(context.Context, *BrokerDialRequest) (*BrokerDialReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method BrokerDial not implemented")
+}
+func (UnimplementedProbeServer) BrokerAcceptMany(context.Context, *BrokerCount) (*BrokerIds, error) {
+	return nil, status.Error(codes.Unimplemented, "method BrokerAcceptMany not implemented")
+}
+func (UnimplementedProbeServer) BrokerDialMany(context.Context, *BrokerDialManyRequest) (*BrokerDialManyReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method BrokerDialMany not implemented")
+}
+func (UnimplementedProbeServer) BrokerUnserve(context.Context, *BrokerId) (*Nothing, error) {
+	return nil, status.Error(codes.Unimplemented, "method BrokerUnserve not implemented")
 }
 func (UnimplementedProbeServer) Process(context.Context, *Nothing) (*ProcessReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Process not implemented")
@@ -623,6 +679,60 @@ func _Probe_BrokerDial_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Probe_BrokerAcceptMany_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BrokerCount)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).BrokerAcceptMany(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_BrokerAcceptMany_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).BrokerAcceptMany(ctx, req.(*BrokerCount))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Probe_BrokerDialMany_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BrokerDialManyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).BrokerDialMany(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_BrokerDialMany_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).BrokerDialMany(ctx, req.(*BrokerDialManyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Probe_BrokerUnserve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BrokerId)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).BrokerUnserve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_BrokerUnserve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).BrokerUnserve(ctx, req.(*BrokerId))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Probe_Process_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Nothing)
 	if err := dec(in); err != nil {
@@ -695,6 +805,18 @@ var Probe_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BrokerDial",
 			Handler:    _Probe_BrokerDial_Handler,
+		},
+		{
+			MethodName: "BrokerAcceptMany",
+			Handler:    _Probe_BrokerAcceptMany_Handler,
+		},
+		{
+			MethodName: "BrokerDialMany",
+			Handler:    _Probe_BrokerDialMany_Handler,
+		},
+		{
+			MethodName: "BrokerUnserve",
+			Handler:    _Probe_BrokerUnserve_Handler,
 		},
 		{
 			MethodName: "Process",
