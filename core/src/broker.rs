@@ -57,6 +57,7 @@ pub const MAX_PENDING: usize = 1024;
 ///  dial:    Queued ── its turn ──▶ Knocking ── ack ──▶ Opening ── StreamOpened ──▶ next turn
 ///                                     ├── refusal, timeout ──▶ DialFailed, next turn
 ///                                     └── late ack ──▶ DiscardStream
+///  main:    Queued ── its turn, before dials ──▶ OpenMain ── MainOpened ──▶ next turn
 ///  knock:   Kept (nobody accepts) ── accept() ──▶ Waiting ── its turn, ack ──▶ Armed ── stream ──▶ To(id)
 ///             └── 5 s ──▶ (gone)                     └── 5 s ──▶ (gone)          └── 10 s ──▶ next turn
 /// ```
@@ -86,7 +87,7 @@ enum Ways {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Control {
-    /// Not up yet: what is to be sent waits.
+    /// Not up yet, or not up for now: what is to be sent waits.
     Waiting,
     Up,
     Lost(BrokerError),
@@ -166,6 +167,18 @@ impl Broker {
         }
     }
 
+    /// Asks for a stream that is for no id: [`BrokerAction::OpenMain`] comes once the peer cannot take it
+    /// for a dialled one, before dials that wait for their turn. Only when multiplexed.
+    ///
+    /// As in go-plugin, whoever has acknowledged a knock takes the next stream for it, whatever that was
+    /// opened for.
+    pub fn open_main(&mut self, now: Instant) {
+        match &mut self.ways {
+            Ways::Listeners(_) => {}
+            Ways::Multiplexed(streams) => streams.open_main(&mut self.shared, now),
+        }
+    }
+
     /// Gives up a dial. No effect, and no event, if `id` is not being dialled.
     pub fn cancel_dial(&mut self, now: Instant, id: u32) {
         match &mut self.ways {
@@ -207,6 +220,15 @@ impl Broker {
                     }
                 }
             }
+            BrokerInput::ControlInterrupted => {
+                if self.shared.control == Control::Up {
+                    self.shared.control = Control::Waiting;
+                    match &mut self.ways {
+                        Ways::Listeners(_) => {}
+                        Ways::Multiplexed(streams) => streams.on_interrupted(&mut self.shared, now),
+                    }
+                }
+            }
             BrokerInput::ControlReopened => {
                 if self.shared.check_open().is_ok() {
                     self.shared.control = Control::Up;
@@ -220,6 +242,10 @@ impl Broker {
             BrokerInput::StreamOpened { id } => match &mut self.ways {
                 Ways::Listeners(_) => {}
                 Ways::Multiplexed(streams) => streams.on_opened(&mut self.shared, now, id),
+            },
+            BrokerInput::MainOpened => match &mut self.ways {
+                Ways::Listeners(_) => {}
+                Ways::Multiplexed(streams) => streams.on_main_opened(&mut self.shared, now),
             },
         }
     }
@@ -316,7 +342,10 @@ impl Broker {
         self.shared.outbox.clear();
         let (dials, accepts) = match &mut self.ways {
             Ways::Listeners(listeners) => std::mem::take(listeners).into_ids(),
-            Ways::Multiplexed(streams) => std::mem::take(&mut **streams).into_ids(),
+            Ways::Multiplexed(streams) => {
+                streams.open_all_mains(&mut self.shared);
+                std::mem::take(&mut **streams).into_ids()
+            }
         };
         for id in dials {
             self.shared.dial_failed(id, error.clone());

@@ -14,7 +14,7 @@ use crate::timer::Timers;
 /// draining; see the crate's documentation.
 ///
 /// ```text
-///               Retiring, Lost
+///               Retiring, Lost (and then Wanted, if it is made on demand)
 ///        Up ──────────────────────▶ Trying ───────────┐
 ///        ▲  (at once; after a pause    │  ▲           │
 ///        │   if it was up only briefly)│  │ pause     │ the limit
@@ -51,6 +51,8 @@ enum State {
     Up,
     /// A connection is being made.
     Trying,
+    /// Lost, and nobody wants it.
+    Resting,
     /// Between two tries.
     Pausing,
     /// Given up.
@@ -71,6 +73,9 @@ pub struct LinkConfig {
     /// How many connections in a row may end before they have been up for the longest pause, until it
     /// is given up. No limit, which [`u32::MAX`] means: the process at the other end lives.
     pub brief: u32,
+    /// Whether a lost connection is made again only once somebody [wants](LinkInput::Wanted) it, for where
+    /// an attempt costs others something. No. The limit counts from then.
+    pub on_demand: bool,
 }
 
 impl Default for LinkConfig {
@@ -80,6 +85,7 @@ impl Default for LinkConfig {
             longest_pause: Duration::from_secs(1),
             within: Duration::from_secs(10),
             brief: u32::MAX,
+            on_demand: false,
         }
     }
 }
@@ -99,6 +105,8 @@ pub enum LinkInput {
     ConnectFailed(Fault),
     /// It could not be made and never can be: what was connected to is gone for good.
     Gone(Fault),
+    /// A call waits for it. Matters only [on demand](LinkConfig::on_demand).
+    Wanted,
 }
 
 /// What the driver is to do.
@@ -167,6 +175,7 @@ impl Link {
     pub fn handle(&mut self, now: Instant, input: LinkInput) {
         match (self.state, input) {
             (State::Up, LinkInput::Retiring | LinkInput::Lost) => self.interrupt(now),
+            (State::Resting, LinkInput::Wanted) => self.begin(now),
             (State::Trying, LinkInput::Connected) => {
                 self.state = State::Up;
                 self.up_since = now;
@@ -193,13 +202,15 @@ impl Link {
             }
             // The one that was retiring has ended, or an answer to what was given up.
             (
-                State::Trying | State::Pausing | State::Gone,
+                State::Trying | State::Resting | State::Pausing | State::Gone,
                 LinkInput::Retiring | LinkInput::Lost,
             )
             | (
-                State::Up | State::Pausing | State::Gone,
+                State::Up | State::Resting | State::Pausing | State::Gone,
                 LinkInput::Connected | LinkInput::ConnectFailed(_) | LinkInput::Gone(_),
-            ) => {}
+            )
+            // It is there, being made, or never will be.
+            | (State::Up | State::Trying | State::Pausing | State::Gone, LinkInput::Wanted) => {}
         }
     }
 
@@ -246,6 +257,12 @@ impl Link {
         self.state == State::Up
     }
 
+    /// Whether it is lost and waits for somebody to [want](LinkInput::Wanted) it.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.state == State::Resting
+    }
+
     /// Whether it was given up.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -270,6 +287,14 @@ impl Link {
             self.last_fault = Some(Fault::other("the other side ends each connection at once"));
             return self.give_up();
         }
+        if self.config.on_demand {
+            self.state = State::Resting;
+        } else {
+            self.begin(now);
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
         self.timers
             .arm(LinkTimer::Unreachable, now, self.config.within);
         if self.tries == 0 {

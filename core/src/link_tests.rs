@@ -77,6 +77,45 @@ fn the_first_try_comes_at_once_and_calls_go_on() {
 }
 
 #[test]
+fn on_demand_it_is_made_again_once_it_is_wanted() {
+    let mut now = Instant::now();
+    let config = LinkConfig {
+        on_demand: true,
+        ..LinkConfig::default()
+    };
+    let mut link = Link::new(config, now);
+    link.handle(now, LinkInput::Wanted);
+    assert_eq!(drain(&mut link), (vec![], vec![]), "it is there");
+    now += Duration::from_secs(5);
+    link.handle(now, LinkInput::Lost);
+    assert_eq!(drain(&mut link), (vec![], vec![LinkEvent::Interrupted]));
+    assert!(link.is_resting() && !link.is_up());
+    assert_eq!(link.poll_timeout(), None, "nobody is in a hurry");
+    now += Duration::from_secs(3600);
+    link.handle(now, LinkInput::Lost);
+    link.handle(now, LinkInput::Connected);
+    assert!(link.is_resting(), "news of what is over");
+    link.handle(now, LinkInput::Wanted);
+    link.handle(now, LinkInput::Wanted);
+    assert_eq!(drain(&mut link), (vec![LinkAction::Connect], vec![]));
+    let limit = link.poll_timeout().map(|(at, timer)| (at - now, timer));
+    let expected = (Duration::from_secs(10), LinkTimer::Unreachable);
+    assert_eq!(limit, Some(expected), "from now on");
+    link.handle(now, LinkInput::Connected);
+    assert_eq!(drain(&mut link), (vec![], vec![LinkEvent::Restored]));
+    // One that was up only briefly is paused for, also if it is wanted at once.
+    link.handle(now, LinkInput::Lost);
+    link.handle(now, LinkInput::Wanted);
+    assert_eq!(drain(&mut link), (vec![], vec![LinkEvent::Interrupted]));
+    assert!(!wait(&mut link, &mut now).is_zero());
+    assert_eq!(drain(&mut link), (vec![LinkAction::Connect], vec![]));
+    let gone = Fault::other("gone");
+    link.handle(now, LinkInput::Gone(gone.clone()));
+    let gave_up = LinkEvent::GaveUp { fault: Some(gone) };
+    assert_eq!(drain(&mut link), (vec![], vec![gave_up]));
+}
+
+#[test]
 fn pauses_double_until_the_limit_ends_it_with_the_last_fault() {
     let mut now = Instant::now();
     let begin = now;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
-use outboard_core::rt::{AddressTranslator, BoxFuture, SharedRuntime};
+use outboard_core::rt::{AddressTranslator, BoxByteStream, BoxFuture, SharedRuntime};
 
-use super::Security;
+use super::layers::{Layer, Layers};
 #[cfg(feature = "multiplex")]
 use super::session::{Role, Session};
 use super::stream::{Carried, Raw, Unreached};
+use super::{Prepare, Security};
 use crate::time;
 
 /// How long connecting to an address may take that was announced by a side that is up; as in Go's gRPC.
@@ -27,6 +28,7 @@ pub(crate) struct Carrier {
     runtime: SharedRuntime,
     /// Present where the other side knows its addresses by other names.
     addresses: Option<Arc<dyn AddressTranslator>>,
+    layers: Layers,
     security: Security,
     /// Present where all streams share one connection.
     #[cfg(feature = "multiplex")]
@@ -41,6 +43,7 @@ impl Carrier {
         Self {
             runtime: Arc::clone(runtime),
             addresses,
+            layers: Layers::GRPC,
             security: Security::default(),
             #[cfg(feature = "multiplex")]
             streams: None,
@@ -51,6 +54,7 @@ impl Carrier {
     #[cfg(feature = "multiplex")]
     #[must_use]
     pub(crate) fn multiplexed(mut self) -> Self {
+        self.layers = Layers::GRPC_MULTIPLEXED;
         self.streams = Some(Arc::default());
         self
     }
@@ -59,6 +63,7 @@ impl Carrier {
     #[cfg(feature = "multiplex")]
     #[must_use]
     pub(crate) fn within(mut self, session: &Session) -> Self {
+        self.layers = Layers::GRPC_MULTIPLEXED;
         self.streams = Some(Arc::new(OnceLock::from(session.clone())));
         self
     }
@@ -114,7 +119,9 @@ impl Carrier {
     pub(crate) fn reach(&self, endpoint: &Endpoint) -> BoxFuture<'static, Result<Raw, Unreached>> {
         #[cfg(feature = "multiplex")]
         if let Some(session) = self.session() {
-            return session.open();
+            let opening = session.open_main();
+            let carrier = self.clone();
+            return Box::pin(async move { carrier.of_streams(opening.await?) });
         }
         let here = match &self.addresses {
             None => endpoint.clone(),
@@ -128,26 +135,72 @@ impl Carrier {
                 }
             },
         };
-        let connecting = self.runtime.connect(&here);
-        #[cfg(feature = "multiplex")]
-        let (runtime, streams) = (Arc::clone(&self.runtime), self.streams.clone());
+        let (carrier, connecting) = (self.clone(), self.runtime.connect(&here));
         Box::pin(async move {
             let io = connecting.await;
             let io = io.map_err(|error| Unreached::Connect(here.connect_fault(error)))?;
-            #[cfg(feature = "multiplex")]
-            if let Some(streams) = streams {
-                let begin = || Session::begin(&runtime, io, Role::Client, here, None);
-                return streams.get_or_init(begin).open().await;
-            }
-            Ok(Raw(io, here))
+            let (to, layers) = (here, 0);
+            carrier
+                .climb(Raw { io, to, layers }, Some(Layer::Tls))
+                .await
         })
     }
 
-    /// Becomes the calling side of a stream.
-    pub(crate) async fn secure(&self, Raw(io, to): Raw) -> Result<Carried, Unreached> {
-        let secured = self.security.connect(&self.runtime, io).await;
-        let io = secured.map_err(Unreached::Tls)?;
+    /// A stream of the one connection that all share.
+    ///
+    /// # Errors
+    /// If there is none.
+    #[cfg(feature = "multiplex")]
+    pub(crate) fn of_streams(&self, io: BoxByteStream) -> Result<Raw, Unreached> {
+        let gone = || Unreached::Gone(Fault::other("there is no connection"));
+        let to = self.session().ok_or_else(gone)?.endpoint().clone();
+        let layers = self.layers.below_streams();
+        Ok(Raw { io, to, layers })
+    }
+
+    /// Makes a stream ready for a transport.
+    pub(crate) async fn secure(&self, raw: Raw) -> Result<Carried, Unreached> {
+        let Raw { io, to, .. } = self.climb(raw, None).await?;
         Ok(Carried::new(io, &to, self.security.is_secure()))
+    }
+
+    /// Adds the next layers to a stream, to the last or to the one that comes before this.
+    async fn climb(&self, mut raw: Raw, end: Option<Layer>) -> Result<Raw, Unreached> {
+        while let Some(layer) = self.layers.get(raw.layers)
+            && Some(layer) != end
+        {
+            raw.io = match layer {
+                Layer::Tls => {
+                    let alpn = self.layers.alpn();
+                    let securing = self.security.connect(&self.runtime, raw.io, alpn);
+                    securing.await.map_err(Unreached::Tls)?
+                }
+                Layer::Yamux => self.share(raw.io, &raw.to).await?,
+            };
+            raw.layers += 1;
+        }
+        Ok(raw)
+    }
+
+    /// Makes this the connection of all streams, and gives the first of them.
+    #[cfg(feature = "multiplex")]
+    async fn share(&self, io: BoxByteStream, to: &Endpoint) -> Result<BoxByteStream, Unreached> {
+        let Some(streams) = &self.streams else {
+            return Ok(io);
+        };
+        let begin = || Session::begin(&self.runtime, io, Role::Client, to.clone(), None);
+        streams.get_or_init(begin).open().await
+    }
+
+    #[cfg(not(feature = "multiplex"))]
+    async fn share(&self, io: BoxByteStream, _to: &Endpoint) -> Result<BoxByteStream, Unreached> {
+        Ok(io)
+    }
+
+    /// What is done with streams that this side accepts where it would dial.
+    pub(crate) fn prepare(&self) -> Result<Option<Arc<dyn Prepare>>, Fault> {
+        self.security.can_accept()?;
+        Ok(self.security.of_streams(self.layers))
     }
 
     /// The same within the time that a side needs at most that is known to be up.

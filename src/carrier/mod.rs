@@ -1,11 +1,8 @@
 //! How streams of bytes come about. What is under a transport is known here and nowhere else. Hosts,
 //! plugins and brokered connections dial ([`Carrier`]) and accept ([`Acceptor`]) in the same place.
 //!
-//! | Protocol | Layers, from the socket up |
-//! | --- | --- |
-//! | gRPC | [TLS] h2 |
-//! | gRPC, multiplexed | yamux, in each stream [TLS] h2 |
-//! | stdio | frames, on pipes that nobody else has |
+//! Which layers there are above a socket, and in which order, is said by [`Layers`]. Pipes and memory have
+//! none: nobody else can get at them.
 
 mod accept;
 mod attempt;
@@ -14,6 +11,7 @@ mod connections;
 mod dial;
 #[cfg(feature = "multiplex")]
 mod handed;
+mod layers;
 mod security;
 #[cfg(feature = "multiplex")]
 mod session;
@@ -25,6 +23,7 @@ pub(crate) use self::connections::Connections;
 pub(crate) use self::dial::Carrier;
 #[cfg(feature = "multiplex")]
 pub(crate) use self::handed::{Hand, handed};
+pub(crate) use self::layers::Layers;
 pub(crate) use self::security::Security;
 #[cfg(feature = "multiplex")]
 pub(crate) use self::session::{Role, Session};

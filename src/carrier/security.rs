@@ -16,10 +16,7 @@ use outboard_tls::{Tls, TlsError};
 
 use super::accept::Prepare;
 use super::clear::Clear;
-
-/// What gRPC agrees on inside TLS (ALPN, RFC 7301). Go's gRPC closes a connection without it.
-#[cfg(feature = "tls")]
-const PROTOCOL: Option<&str> = Some("h2");
+use super::layers::Layers;
 
 /// How long the calling side gives the two for their handshake: the accepting side's limit, and far
 /// more than a busy machine takes. (A choice.)
@@ -49,15 +46,16 @@ impl Security {
         false
     }
 
-    /// Becomes the calling side of a stream.
-    pub(crate) fn connect(
+    /// Becomes the calling side of a stream, on which `alpn` is agreed on.
+    pub(super) fn connect(
         &self,
         runtime: &SharedRuntime,
         io: BoxByteStream,
+        alpn: Option<&'static str>,
     ) -> BoxFuture<'static, Result<BoxByteStream, Fault>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let handshake = tls.connect(io, PROTOCOL);
+            let handshake = tls.connect(io, alpn);
             let limit = crate::time::sleep(runtime, HANDSHAKE_WITHIN);
             return Box::pin(async move {
                 match select(handshake, limit).await {
@@ -73,23 +71,39 @@ impl Security {
                 }
             });
         }
-        let _unused = runtime;
+        let _unused = (runtime, alpn);
         Box::pin(std::future::ready(Ok(Clear::over(io))))
     }
 
-    /// What is done with accepted streams; `None` if they are ready as they come.
+    /// Whether this side has what it takes to accept streams, to be asked before it says that it does.
     ///
     /// # Errors
-    /// If this side has nothing to accept with.
-    pub(crate) fn prepare(&self) -> Result<Option<Arc<dyn Prepare>>, Fault> {
+    /// If it has not.
+    pub(crate) fn can_accept(&self) -> Result<(), Fault> {
+        #[cfg(feature = "tls")]
+        if self.tls.as_ref().is_some_and(|tls| !tls.can_accept()) {
+            return Err(Fault::other(TlsError::NoServerConfig));
+        }
+        Ok(())
+    }
+
+    /// What is done with connections that a socket accepts; `None` if they are ready as they come.
+    pub(crate) fn of_connections(&self, layers: Layers) -> Option<Arc<dyn Prepare>> {
+        self.accept(layers).filter(|_| layers.secure_connections())
+    }
+
+    /// The same of the streams that a transport is over, where they come about.
+    pub(crate) fn of_streams(&self, layers: Layers) -> Option<Arc<dyn Prepare>> {
+        self.accept(layers).filter(|_| layers.secure_streams())
+    }
+
+    fn accept(&self, layers: Layers) -> Option<Arc<dyn Prepare>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            if !tls.can_accept() {
-                return Err(Fault::other(TlsError::NoServerConfig));
-            }
-            return Ok(Some(Arc::new(Handshake(tls.clone()))));
+            return Some(Arc::new(Handshake(tls.clone(), layers.alpn())));
         }
-        Ok(None)
+        let _unused = layers;
+        None
     }
 }
 
@@ -104,12 +118,12 @@ impl fmt::Debug for Security {
 /// The accepting side of TLS.
 #[cfg(feature = "tls")]
 #[derive(Debug)]
-struct Handshake(Tls);
+struct Handshake(Tls, Option<&'static str>);
 
 #[cfg(feature = "tls")]
 impl Prepare for Handshake {
     fn prepare(&self, io: BoxByteStream) -> BoxFuture<'static, io::Result<BoxByteStream>> {
-        let handshake = self.0.accept(io, PROTOCOL);
+        let handshake = self.0.accept(io, self.1);
         Box::pin(async move {
             handshake.await.map_err(|error| {
                 let error: Box<dyn Error + Send + Sync> = Box::new(error);

@@ -11,13 +11,19 @@ use outboard_core::told::{Teller, Told};
 use outboard_yamux::{Config, Incoming, Opener, SessionError};
 
 use super::handed::Hand;
-use super::stream::{Raw, Unreached};
+use super::stream::Unreached;
 use crate::time::Turns;
 
 pub(crate) use outboard_yamux::Role;
 
 /// Takes a stream that the other side has opened, or gives it back if it is for nobody there.
 pub(crate) type Taker = Arc<dyn Fn(BoxByteStream) -> Option<BoxByteStream> + Send + Sync>;
+
+/// Opens a stream that the other side takes for a main one, if anybody but the session knows when.
+pub(crate) type MainOpener = Arc<dyn Fn() -> Option<Opened> + Send + Sync>;
+
+/// A stream being opened.
+pub(crate) type Opened = BoxFuture<'static, Result<BoxByteStream, Unreached>>;
 
 /// A connection of many streams. Cheap to clone; dropping the last one ends it.
 #[derive(Clone)]
@@ -28,6 +34,7 @@ struct Inner {
     /// Where it leads, or what was listened on.
     endpoint: Endpoint,
     taker: Arc<Mutex<Option<Taker>>>,
+    main: Mutex<Option<MainOpener>>,
     over: Arc<Teller<()>>,
 }
 
@@ -53,12 +60,13 @@ impl Session {
             opener,
             endpoint,
             taker,
+            main: Mutex::new(Rank::Driver, None),
             over,
         }))
     }
 
     /// A stream, once the other side is about to learn of it. In the order of the polls.
-    pub(crate) fn open(&self) -> BoxFuture<'static, Result<Raw, Unreached>> {
+    pub(crate) fn open(&self) -> Opened {
         let opening = self.open_told();
         Box::pin(async move { Ok(opening.await?.0) })
     }
@@ -66,17 +74,30 @@ impl Session {
     /// The same, with what resolves once the other side has taken it, or cannot any more.
     pub(crate) fn open_told(
         &self,
-    ) -> BoxFuture<'static, Result<(Raw, BoxFuture<'static, ()>), Unreached>> {
-        let (opening, endpoint) = (self.0.opener.open(), self.0.endpoint.clone());
+    ) -> BoxFuture<'static, Result<(BoxByteStream, BoxFuture<'static, ()>), Unreached>> {
+        let opening = self.0.opener.open();
         Box::pin(async move {
             match opening.await {
                 Ok(stream) => {
                     let taken = stream.acknowledged();
-                    Ok((Raw(Box::new(stream), endpoint), taken))
+                    Ok((Box::new(stream) as BoxByteStream, taken))
                 }
                 Err(error) => Err(Unreached::Gone(Fault::other(crate::text::chain(&error)))),
             }
         })
+    }
+
+    /// The same for the other side's main server, once it cannot be taken for another stream.
+    pub(super) fn open_main(&self) -> Opened {
+        let opener = self.0.main.lock().clone();
+        let opening = opener.and_then(|open| open());
+        opening.unwrap_or_else(|| self.open())
+    }
+
+    /// From now on main streams are opened by this.
+    pub(crate) fn open_through(&self, opener: MainOpener) {
+        let earlier = self.0.main.lock().replace(opener);
+        drop(earlier);
     }
 
     /// From now on streams that come are offered to this first.

@@ -30,8 +30,14 @@ impl From<Unreached> for Fault {
     }
 }
 
-/// A stream to the other side that is not secured yet, and where it leads.
-pub(crate) struct Raw(pub(super) BoxByteStream, pub(super) Endpoint);
+/// A stream to the other side that is not ready for a transport yet.
+pub(crate) struct Raw {
+    pub(super) io: BoxByteStream,
+    /// Where it leads.
+    pub(super) to: Endpoint,
+    /// How many of its layers are there.
+    pub(super) layers: usize,
+}
 
 /// A stream to the other side, and what a transport is to know of how it came about.
 pub(crate) struct Carried {

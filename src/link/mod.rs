@@ -16,7 +16,7 @@ mod watch;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::future::FutureExt as _;
@@ -66,6 +66,8 @@ struct State {
     /// Streaming calls that wait, in the order in which they came. Nobody needs to poll them.
     streaming: VecDeque<Weak<Slot>>,
     tickets: u64,
+    /// Who is to be told that somebody waits.
+    wanted: Option<Waker>,
 }
 
 enum Stage {
@@ -111,6 +113,7 @@ impl Stable {
             waiting: BTreeMap::new(),
             streaming: VecDeque::new(),
             tickets: 0,
+            wanted: None,
         };
         Arc::new(Self(Arc::new(Shared {
             runtime: Arc::clone(runtime),
@@ -161,6 +164,20 @@ impl Stable {
                 return;
             }
         }
+    }
+
+    /// Ready while somebody waits for the next connection.
+    pub(crate) fn poll_wanted(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.state.lock();
+        let wanted =
+            !state.waiting.is_empty() || state.streaming.iter().any(|slot| slot.strong_count() > 0);
+        if wanted {
+            return Poll::Ready(());
+        }
+        let earlier = state.wanted.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
+        Poll::Pending
     }
 
     /// No other connection is expected: calls that wait, and all later ones, fail with `status`,

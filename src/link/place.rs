@@ -36,8 +36,15 @@ impl Place {
                 ticket.and_then(|ticket| state.waiting.remove(&ticket))
             }
         };
+        let wanted = match way {
+            Way::Wait => state.wanted.take(),
+            Way::To(..) | Way::Nowhere(_) => None,
+        };
         drop(state);
         drop(earlier);
+        if let Some(wanted) = wanted {
+            wanted.wake();
+        }
         way
     }
 }

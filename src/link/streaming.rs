@@ -142,7 +142,11 @@ pub(super) fn open(
                     state.streaming.retain(|slot| slot.strong_count() > 0);
                 }
                 state.streaming.push_back(Arc::downgrade(&slot));
+                let wanted = state.wanted.take();
                 drop(state);
+                if let Some(wanted) = wanted {
+                    wanted.wake();
+                }
                 return Box::new(Waited {
                     shared: Arc::clone(shared),
                     slot,

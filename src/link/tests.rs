@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::noop_waker_ref;
@@ -395,4 +396,45 @@ fn how_many_calls_are_taken_is_asked_of_a_connection_that_lives() {
     let mut asked = stable.max_calls();
     stable.fail(Status::connection_lost("given up"));
     assert_eq!(now(&mut asked), Some(None));
+}
+
+#[test]
+fn whoever_makes_the_next_connection_learns_that_somebody_waits_for_it() {
+    type Wait = fn(&Arc<Stable>) -> Box<dyn std::any::Any>;
+    let waits: [Wait; 2] = [
+        |stable| {
+            let mut call = unary(stable, "/1");
+            assert_eq!(now(&mut call), None);
+            Box::new(call)
+        },
+        |stable| Box::new(open(stable, "/2")),
+    ];
+    for wait in waits {
+        let first = Fake::new("first", []);
+        let stable = stable(&first);
+        let (waker, woken) = counting_waker();
+        let mut cx = Context::from_waker(&waker);
+        let waiting = open(&stable, "/0");
+        assert!(stable.poll_wanted(&mut cx).is_pending(), "it is there");
+        stable.interrupt();
+        assert!(stable.poll_wanted(&mut cx).is_pending(), "nobody calls");
+        drop(waiting);
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        let waiting = wait(&stable);
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert!(stable.poll_wanted(&mut cx).is_ready());
+        drop(waiting);
+        assert!(stable.poll_wanted(&mut cx).is_pending(), "no more");
+    }
+}
+
+fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
+    struct Counting(Arc<AtomicUsize>);
+    impl std::task::Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(AtomicUsize::new(0));
+    (Arc::new(Counting(Arc::clone(&count))).into(), count)
 }

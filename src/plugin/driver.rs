@@ -27,7 +27,7 @@ use super::common::Connection;
 use super::error::ServeError;
 use super::events::PluginEvents;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
-use crate::carrier::{Acceptor, Carrier, Connections, Prepare, Security};
+use crate::carrier::{Acceptor, Carrier, Connections, Layers, Security};
 use crate::serve::tracked::InFlight;
 use crate::services::health::HealthService;
 use crate::services::{self, Asked, Internal};
@@ -54,10 +54,8 @@ pub(super) struct DriverParts {
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) health: HealthService,
     pub(super) in_flight: Arc<InFlight>,
-    /// Of the brokers' connections.
+    /// How connections are secured, those of brokers among them.
     pub(super) security: Security,
-    /// What is done with accepted connections: with it, the same.
-    pub(super) prepare: Option<Arc<dyn Prepare>>,
     pub(super) max_message_size: usize,
     pub(super) asked: mpsc::UnboundedSender<Asked>,
     pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
@@ -259,13 +257,18 @@ impl Driver {
             &self.parts.runtime,
             "this plugin",
             (listener, file),
-            // It is the streams that are secured, and not what they are streams of.
-            self.parts
-                .prepare
-                .clone()
-                .filter(|_| !self.machine.multiplexing()),
+            self.parts.security.of_connections(self.layers()),
         ));
         Ok(Location::Endpoint(endpoint))
+    }
+
+    /// What is between the socket and the transport.
+    fn layers(&self) -> Layers {
+        #[cfg(feature = "multiplex")]
+        if self.machine.multiplexing() {
+            return Layers::GRPC_MULTIPLEXED;
+        }
+        Layers::GRPC
     }
 
     fn report(event: &PluginEvent) {
@@ -360,7 +363,8 @@ impl Driver {
                 .line()
                 .and_then(|line| line.location().endpoint())
         {
-            let (runtime, prepare) = (&self.parts.runtime, self.parts.prepare.clone());
+            let prepare = self.parts.security.of_streams(self.layers());
+            let runtime = &self.parts.runtime;
             let connection = Connection::new(runtime, io, endpoint.clone(), prepare);
             self.common.begin(connection);
             return self.input(PluginInput::Accepted);

@@ -403,11 +403,9 @@ impl Plugin {
         };
         config.certificate = certificate;
         #[cfg(feature = "tls")]
-        let prepare = security
-            .prepare()
+        security
+            .can_accept()
             .map_err(|fault| ServeError::TlsProvider(fault.into()))?;
-        #[cfg(not(feature = "tls"))]
-        let prepare = None;
         let (asked, shutdown_calls) = mpsc::unbounded();
         Driver::new(DriverParts {
             runtime,
@@ -422,7 +420,6 @@ impl Plugin {
             health: self.health,
             in_flight,
             security,
-            prepare,
             max_message_size: self.max_message_size,
             asked,
             shutdown_calls,

@@ -130,7 +130,6 @@ impl Served {
             health: HealthService::new(),
             in_flight: Arc::clone(&calls),
             security: Security::default(),
-            prepare: None,
             max_message_size: 1024,
             asked: asked.clone(),
             shutdown_calls,

@@ -19,10 +19,12 @@ const NO_MORE: &str = "nobody accepts on this id any more";
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     // Dialling.
+    /// How many streams for no id wait for their turn, which comes before that of dials.
+    mains: u32,
     /// Dials that wait for their turn.
     queued: KeyedQueue<u32>,
-    /// The dial whose turn it is.
-    turn: Option<(u32, Turn)>,
+    /// Whose turn it is.
+    turn: Option<Turn>,
     /// Knocks that were sent and given up without an answer, by id: a late acknowledgement still
     /// reserves the next stream at the peer.
     abandoned: KeyedQueue<u32, u32>,
@@ -44,10 +46,12 @@ pub(super) struct Streams {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// Waiting for the acknowledgement.
-    Knocking,
-    /// Acknowledged: the stream is being opened.
-    Opening,
+    /// Waiting for the acknowledgement of this id.
+    Knocking(u32),
+    /// It was acknowledged: the stream is being opened.
+    Opening(u32),
+    /// A stream for no id is being opened.
+    Main,
 }
 
 /// Dialling.
@@ -58,7 +62,7 @@ impl Streams {
         now: Instant,
         id: u32,
     ) -> Result<(), BrokerError> {
-        if self.queued.contains(&id) || self.turn == Some((id, Turn::Knocking)) {
+        if self.queued.contains(&id) || self.turn == Some(Turn::Knocking(id)) {
             return Err(BrokerError::AlreadyDialling { id });
         }
         self.queued.push(id, ());
@@ -72,7 +76,7 @@ impl Streams {
     }
 
     pub(super) fn cancel_dial(&mut self, shared: &mut Shared, now: Instant, id: u32) -> bool {
-        let found = if self.turn == Some((id, Turn::Knocking)) {
+        let found = if self.turn == Some(Turn::Knocking(id)) {
             self.abandon(shared, id);
             true
         } else {
@@ -92,9 +96,42 @@ impl Streams {
         self.next_turn(shared, now);
     }
 
+    pub(super) fn on_interrupted(&mut self, shared: &mut Shared, now: Instant) {
+        // None of these has its turn before the control stream is back, which may never be.
+        for &id in self.queued.keys() {
+            self.timers
+                .arm(StreamsTimer::Dial(id), now, shared.config.timeout);
+        }
+        self.open_all_mains(shared);
+    }
+
     pub(super) fn on_opened(&mut self, shared: &mut Shared, now: Instant, id: u32) {
-        if self.turn == Some((id, Turn::Opening)) {
+        if self.turn == Some(Turn::Opening(id)) {
             self.timers.disarm(StreamsTimer::Open(id));
+            self.turn = None;
+            self.next_turn(shared, now);
+        }
+    }
+
+    pub(super) fn open_main(&mut self, shared: &mut Shared, now: Instant) {
+        self.mains = self.mains.saturating_add(1);
+        match shared.control {
+            Control::Up => self.next_turn(shared, now),
+            // Nobody can have been knocked at.
+            Control::Waiting | Control::Lost(_) => self.open_all_mains(shared),
+        }
+    }
+
+    /// There are no knocks that it could be taken for any more.
+    pub(super) fn open_all_mains(&mut self, shared: &mut Shared) {
+        for _ in 0..std::mem::take(&mut self.mains) {
+            shared.actions.push_back(BrokerAction::OpenMain);
+        }
+    }
+
+    pub(super) fn on_main_opened(&mut self, shared: &mut Shared, now: Instant) {
+        if self.turn == Some(Turn::Main) {
+            self.timers.disarm(StreamsTimer::OpenMain);
             self.turn = None;
             self.next_turn(shared, now);
         }
@@ -104,8 +141,16 @@ impl Streams {
         if self.turn.is_some() || shared.control != Control::Up {
             return;
         }
+        if let Some(left) = self.mains.checked_sub(1) {
+            self.mains = left;
+            self.turn = Some(Turn::Main);
+            shared.actions.push_back(BrokerAction::OpenMain);
+            self.timers
+                .arm(StreamsTimer::OpenMain, now, shared.config.timeout);
+            return;
+        }
         if let Some((id, ())) = self.queued.pop() {
-            self.turn = Some((id, Turn::Knocking));
+            self.turn = Some(Turn::Knocking(id));
             shared.outbox.push_back(knock(id));
             self.timers
                 .arm(StreamsTimer::Dial(id), now, shared.config.timeout);
@@ -127,12 +172,12 @@ impl Streams {
 
     fn on_answer(&mut self, shared: &mut Shared, now: Instant, id: u32, answer: Option<Knock>) {
         let ack = answer.filter(|answer| answer.knock && answer.ack);
-        if self.turn == Some((id, Turn::Knocking)) {
+        if self.turn == Some(Turn::Knocking(id)) {
             self.timers.disarm(StreamsTimer::Dial(id));
             self.turn = None;
             match ack {
                 Some(ack) if ack.error.is_empty() => {
-                    self.turn = Some((id, Turn::Opening));
+                    self.turn = Some(Turn::Opening(id));
                     shared.actions.push_back(BrokerAction::OpenStream { id });
                     self.timers
                         .arm(StreamsTimer::Open(id), now, shared.config.timeout);
@@ -290,7 +335,7 @@ impl Streams {
         if let Some(id) = self.armed.take() {
             self.timers.disarm(StreamsTimer::Stream(id));
         }
-        if let Some((id, Turn::Knocking)) = self.turn {
+        if let Some(Turn::Knocking(id)) = self.turn {
             shared.outbox.push_back(knock(id));
         }
         self.on_control(shared, now);
@@ -314,6 +359,7 @@ impl Streams {
                 }
             }
             StreamsTimer::Open(id) => self.on_opened(shared, now, id),
+            StreamsTimer::OpenMain => self.on_main_opened(shared, now),
             StreamsTimer::Knock(id) => {
                 self.kept.remove(&id);
                 self.waiting.remove(&id);
@@ -339,8 +385,8 @@ impl Streams {
     /// The ids being dialled, and those being accepted.
     pub(super) fn into_ids(self) -> (Vec<u32>, Vec<u32>) {
         let knocking = match self.turn {
-            Some((id, Turn::Knocking)) => Some(id),
-            Some((_, Turn::Opening)) | None => None,
+            Some(Turn::Knocking(id)) => Some(id),
+            Some(Turn::Opening(_) | Turn::Main) | None => None,
         };
         (
             knocking

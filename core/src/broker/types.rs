@@ -42,6 +42,9 @@ impl BrokerConfig {
 pub enum BrokerInput {
     /// The control stream is up: messages can be sent.
     ControlOpened,
+    /// The control stream is lost with its connection, which may come back with another: what is to be
+    /// sent waits, and streams for no id wait for no answer that cannot come.
+    ControlInterrupted,
     /// Another control stream has taken the place of a lost one, to a peer that goes on where it
     /// was: what is offered is announced again, in case the first time got lost; when multiplexed, the
     /// knock that has no answer is made again, and those of the peer are forgotten, which makes its own
@@ -57,6 +60,8 @@ pub enum BrokerInput {
         /// The id it was asked for.
         id: u32,
     },
+    /// The peer has taken the stream that [`BrokerAction::OpenMain`] asked for, or it could not be opened.
+    MainOpened,
 }
 
 /// What the driver is to do; see [`Broker::poll_action`](super::Broker::poll_action).
@@ -85,6 +90,9 @@ pub enum BrokerAction {
         /// The id.
         id: u32,
     },
+    /// Open one of the streams that are for no id, in the order of these actions, and answer with
+    /// [`BrokerInput::MainOpened`]. Only when multiplexed.
+    OpenMain,
     /// Stop serving this id, finishing calls in flight, and close its listener.
     StopListening {
         /// The id.
@@ -143,6 +151,8 @@ pub enum StreamsTimer {
     Dial(u32),
     /// The stream of an acknowledged dial to this id must be open.
     Open(u32),
+    /// A stream for no id must be open.
+    OpenMain,
     /// A knock on this id that could not be acknowledged yet is forgotten.
     Knock(u32),
     /// The stream that belongs to an acknowledged knock on this id must have come.
@@ -161,6 +171,7 @@ impl fmt::Display for BrokerTimer {
                 write!(f, "the peer to answer a dial to id {id}")
             }
             Self::Multiplexed(StreamsTimer::Open(id)) => write!(f, "the stream to id {id} to open"),
+            Self::Multiplexed(StreamsTimer::OpenMain) => f.write_str("a stream for no id to open"),
             Self::Multiplexed(StreamsTimer::Knock(id)) => {
                 write!(f, "someone to accept on id {id}")
             }

@@ -235,6 +235,77 @@ fn the_stream_of_a_late_acknowledgement_is_discarded() {
 }
 
 #[test]
+fn a_stream_for_no_id_waits_until_it_cannot_be_taken_for_a_dialled_one() {
+    let (mut broker, now) = alone(BrokerMode::Multiplexed);
+    broker.dial(now, 1).unwrap();
+    broker.dial(now, 2).unwrap();
+    assert_eq!(sent(&mut broker), [knock(1, false)]);
+    broker.open_main(now);
+    assert_eq!(actions(&mut broker), [], "the peer may have acknowledged");
+    broker.handle_message(now, knock(1, true));
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenStream { id: 1 }]);
+    broker.handle(now, BrokerInput::StreamOpened { id: 1 });
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenMain]);
+    assert_eq!(sent(&mut broker), [], "nor may a knock overtake it");
+    broker.handle(now, BrokerInput::MainOpened);
+    assert_eq!(sent(&mut broker), [knock(2, false)]);
+    // A knock that is never answered holds it up for no longer than itself, and not at all once no
+    // answer can come.
+    broker.open_main(now);
+    broker.handle_timeout(now + 5 * SECOND);
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenMain]);
+    broker.handle(now, BrokerInput::MainOpened);
+    assert_eq!(broker.poll_timeout(), None);
+    broker.dial(now, 3).unwrap();
+    broker.open_main(now);
+    assert_eq!(actions(&mut broker), []);
+    broker.handle(now, BrokerInput::ControlInterrupted);
+    broker.open_main(now);
+    let opened = [BrokerAction::OpenMain, BrokerAction::OpenMain];
+    assert_eq!(actions(&mut broker), opened);
+}
+
+#[test]
+fn a_stream_for_no_id_is_opened_at_once_where_nobody_knocks() {
+    let (mut broker, now) = alone(BrokerMode::Multiplexed);
+    broker.open_main(now);
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenMain]);
+    broker.handle(now, BrokerInput::MainOpened);
+    broker.dial(now, 1).unwrap();
+    for _ in 0..2 {
+        broker.open_main(now);
+    }
+    assert_eq!(actions(&mut broker), []);
+    broker.close();
+    let opened = [BrokerAction::OpenMain, BrokerAction::OpenMain];
+    assert_eq!(actions(&mut broker), opened, "the connection may go on");
+    broker.open_main(now);
+    assert_eq!(actions(&mut broker), [BrokerAction::OpenMain]);
+    assert_eq!(broker.poll_timeout(), None);
+}
+
+#[test]
+fn streams_for_no_id_are_never_taken_for_dialled_ones() {
+    for seed in 1..40 {
+        let mut dice = Dice(seed);
+        let mut two = Two::new(BrokerMode::Multiplexed);
+        two.latency = SIDES.map(|_| (1 + dice.roll(50) as u32) * MS);
+        for id in 1..=6 {
+            for side in SIDES {
+                two.accept(1 - side, id);
+                two.dial(side, id);
+                two.open_main(side);
+                two.run_for((dice.roll(60) as u32) * MS);
+            }
+        }
+        two.run();
+        for id in 1..=6 {
+            assert_eq!(SIDES.map(|side| two.made(side, id)), [1, 1], "{seed}: {id}");
+        }
+    }
+}
+
+#[test]
 fn slow_answers_never_swap_streams() {
     // Answers take about as long as the timeout, so that many come late.
     for seed in 1..40 {

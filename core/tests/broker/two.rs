@@ -23,6 +23,8 @@ pub(crate) struct Made {
 
 enum Flight {
     Message(ConnInfo),
+    /// A stream opened by the other side for no id.
+    Main,
     /// A stream opened by the other side, for this id as its opener thinks.
     Stream {
         id: u32,
@@ -76,6 +78,10 @@ impl Two {
 
     pub(crate) fn dial(&mut self, side: usize, id: u32) {
         self.brokers[side].dial(self.now, id).unwrap();
+    }
+
+    pub(crate) fn open_main(&mut self, side: usize) {
+        self.brokers[side].open_main(self.now);
     }
 
     pub(crate) fn run(&mut self) {
@@ -148,6 +154,11 @@ impl Two {
                     let flight = Flight::Stream { id, discard: true };
                     self.send(other, self.latency[side], flight);
                 }
+                BrokerAction::OpenMain => {
+                    let flight = Flight::Main;
+                    self.send(other, self.latency[side], flight);
+                    self.brokers[side].handle(self.now, BrokerInput::MainOpened);
+                }
                 BrokerAction::StopListening { .. } => {}
             }
         }
@@ -165,6 +176,10 @@ impl Two {
             let now = self.now;
             match flight {
                 Flight::Message(message) => self.brokers[side].handle_message(now, message),
+                Flight::Main => {
+                    let route = self.brokers[side].stream_arrived(now);
+                    assert_eq!(route, Route::Main, "taken for a dialled one");
+                }
                 Flight::Stream { id, discard } => {
                     let reached = match self.brokers[side].stream_arrived(now) {
                         Route::To(reached) => Some(reached),

@@ -30,7 +30,7 @@ pub fn broker(seed: u8, ops: &[Op]) {
     for &[kind, a, b] in ops {
         let id = u32::from(a % 8);
         let endpoint = Endpoint::Unix("/tmp/p".into());
-        match kind % 16 {
+        match kind % 19 {
             0 => state.broker.handle(now, BrokerInput::ControlOpened),
             1 if b > 240 => {
                 let reason = "gone".to_owned();
@@ -69,6 +69,9 @@ pub fn broker(seed: u8, ops: &[Op]) {
             }
             7 | 8 => state.broker.handle(now, BrokerInput::ControlReopened),
             9 => state.broker.handle(now, BrokerInput::StreamOpened { id }),
+            17 => state.broker.handle(now, BrokerInput::ControlInterrupted),
+            15 => state.broker.open_main(now),
+            16 => state.broker.handle(now, BrokerInput::MainOpened),
             10 => {
                 state.broker.stream_arrived(now);
             }
@@ -148,7 +151,9 @@ impl BrokerState {
                 BrokerAction::Connect { id, .. } | BrokerAction::OpenStream { id } => {
                     assert!(self.dials.remove(&id), "nobody dials {id}");
                 }
-                BrokerAction::DiscardStream { .. } | BrokerAction::StopListening { .. } => {}
+                BrokerAction::DiscardStream { .. }
+                | BrokerAction::OpenMain
+                | BrokerAction::StopListening { .. } => {}
             }
         }
     }

@@ -95,6 +95,17 @@ fn control_lost(status: &Status) -> String {
     format!("the control stream ended with {status}; does the other side have a broker?")
 }
 
+impl<K: Kind> Drop for Outgoing<K> {
+    fn drop(&mut self) {
+        let now = self.way.0.parts.runtime.now();
+        let mut state = self.way.lock();
+        if state.stream == self.stream && self.opened.is_none() {
+            state.machine.handle(now, BrokerInput::ControlInterrupted);
+        }
+        self.way.settle(state);
+    }
+}
+
 /// The messages of this side of the control stream.
 struct Outgoing<K: Kind> {
     way: Controlled<K>,

@@ -23,9 +23,10 @@ use crate::time::Alarm;
 
 /// How a lost connection is tried for. Its server lives in a process that is known to live, so it is
 /// there at once or, most likely, no more.
-fn limits() -> LinkConfig {
+fn limits(on_demand: bool) -> LinkConfig {
     let mut limits = LinkConfig::default();
     limits.within = Duration::from_secs(5);
+    limits.on_demand = on_demand;
     limits
 }
 
@@ -34,6 +35,8 @@ pub(in crate::broker::ways) struct Again {
     pub(in crate::broker::ways) dial: Box<dyn Fn() -> Dialling + Send>,
     /// What it was to be reached by, for whoever is told that it is not.
     pub(in crate::broker::ways) by: String,
+    /// Whether it is dialled only once a call waits for it.
+    pub(in crate::broker::ways) on_demand: bool,
 }
 
 pub(in crate::broker::ways) type Dialling = BoxFuture<'static, Result<Carried, Unreached>>;
@@ -62,7 +65,7 @@ impl<K: Kind> Controlled<K> {
             way: Arc::downgrade(&self.0),
             broker_closed,
             ticket,
-            link: Link::new(limits(), parts.runtime.now()),
+            link: Link::new(limits(again.on_demand), parts.runtime.now()),
             watch: Watch::of(&inside),
             again,
             attempt: Attempt::default(),
@@ -124,6 +127,7 @@ impl<K: Kind> Redial<K> {
                 self.poll_watch(cx),
                 self.poll_connection(cx),
                 self.poll_timer(cx),
+                self.poll_wanted(cx),
             ];
             if !progress.contains(&true) {
                 return Poll::Pending;
@@ -231,6 +235,18 @@ impl<K: Kind> Redial<K> {
             }
         }
         true
+    }
+
+    fn poll_wanted(&mut self, cx: &Context<'_>) -> bool {
+        if !self.link.is_resting() {
+            return false;
+        }
+        let stable = self.stable.upgrade();
+        let wanted = stable.is_some_and(|stable| stable.poll_wanted(cx).is_ready());
+        if wanted {
+            self.input(LinkInput::Wanted);
+        }
+        wanted
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {

@@ -56,7 +56,7 @@ impl<K: Kind> Controlled<K> {
         listener: (Box<dyn Listener>, Option<SocketFile>),
     ) -> Result<(Server, BoxFuture<'static, ()>), Fault> {
         let parts = &self.0.parts;
-        let prepare = parts.carrier.security().prepare()?;
+        let prepare = parts.carrier.prepare()?;
         let config = ServerConfig::new(parts.config.max_message_size);
         Ok(Server::new(
             Arc::clone(&parts.runtime),

@@ -28,6 +28,7 @@ impl Sockets {
         // An announced address may be connected to any number of times.
         let again = Again {
             by: format!("at {endpoint}"),
+            on_demand: false,
             dial: Box::new(move || {
                 let (dialling, endpoint) = (carrier.dial_live(&endpoint), endpoint.clone());
                 Box::pin(async move { dialling.await.map_err(|why| gone(&endpoint, why)) })

@@ -1,14 +1,15 @@
 //! Dialling ids: waiting for the acknowledgement, then opening a stream.
 
+use futures_channel::oneshot;
 use outboard_core::broker::{self as machine, BrokerInput};
 use outboard_core::fault::Fault;
 use outboard_core::rpc::Channel;
-use outboard_core::rt::BoxFuture;
+use outboard_core::rt::{BoxByteStream, BoxFuture};
 
-use super::{Knocking, Streams};
+use super::{Knocking, Main, Streams};
 use crate::broker::BrokerError;
 use crate::broker::ways::controlled::{Again, DialAnswer};
-use crate::carrier::{Carried, Raw, Unreached};
+use crate::carrier::{Carried, Unreached};
 
 /// Why a stream is opened.
 pub(in crate::broker) enum Opening {
@@ -16,6 +17,8 @@ pub(in crate::broker) enum Opening {
     Dialled(u32, Option<DialAnswer<Knocking>>),
     /// To be closed: the other side waits for it.
     GivenUp,
+    /// For no id, for whoever asked for it first and still wants it.
+    Main,
 }
 
 impl Streams {
@@ -30,6 +33,9 @@ impl Streams {
         let way = self.downgrade();
         let again = Again {
             by: "by another stream".to_owned(),
+            // A go-plugin peer never answers a knock on an id that it serves no more, and other dials
+            // would wait for that in vain, five seconds for each client that is merely held.
+            on_demand: true,
             dial: Box::new(move || {
                 let way = way.upgrade().map(Self);
                 Box::pin(async move {
@@ -50,52 +56,81 @@ impl Streams {
         Ok(Channel::new(self.keep_dialled(id, carried, again)))
     }
 
-    async fn secure(&self, opened: Result<Raw, Unreached>) -> Result<Carried, Unreached> {
-        self.parts().carrier.secure(opened?).await
+    /// A stream for no id, which the other side does not take for one that was dialled.
+    pub(super) fn open_main(&self) -> BoxFuture<'static, Result<BoxByteStream, Unreached>> {
+        let (tell, opened) = oneshot::channel();
+        let now = self.parts().runtime.now();
+        let mut state = self.lock();
+        state.own.mains.push_back(tell);
+        state.machine.open_main(now);
+        self.settle(state);
+        Box::pin(async move {
+            opened.await.unwrap_or_else(|_| {
+                Err(Unreached::Gone(Fault::other(
+                    "the broker of the connection is gone",
+                )))
+            })
+        })
+    }
+
+    async fn secure(&self, opened: Result<BoxByteStream, Unreached>) -> Result<Carried, Unreached> {
+        let carrier = &self.parts().carrier;
+        carrier.secure(carrier.of_streams(opened?)?).await
     }
 
     /// Opens what is to be opened, until there is nothing more.
     pub(super) async fn open_all(self) {
         while let Some(opening) = self.next_to_open() {
+            let main = match opening {
+                Opening::Main => self.lock().own.mains.pop_front(),
+                Opening::Dialled(..) | Opening::GivenUp => None,
+            };
+            if main.as_ref().is_some_and(Main::is_canceled) {
+                self.opened(BrokerInput::MainOpened);
+                continue;
+            }
             let opened = match self.session() {
                 Some(session) => session.open_told().await,
                 None => Err(Unreached::Gone(Fault::other("there is no connection"))),
             };
-            let Opening::Dialled(id, dial) = opening else {
-                continue;
+            let (opened, taken): (_, BoxFuture<'static, ()>) = match opened {
+                Ok((opened, taken)) => (Ok(opened), taken),
+                Err(unreached) => (Err(unreached), Box::pin(std::future::ready(()))),
             };
-            let opened = match opened {
-                Ok((opened, taken)) => {
-                    self.tell_when(id, taken);
-                    Ok(opened)
+            // What nobody waits for any more is closed, as the other side takes note of.
+            match opening {
+                Opening::GivenUp => drop(opened),
+                Opening::Dialled(id, dial) => {
+                    self.tell_when(taken, BrokerInput::StreamOpened { id });
+                    if let Some(dial) = dial {
+                        let _given_up = dial.send(Ok(opened));
+                    }
                 }
-                Err(unreached) => {
-                    self.opened(id);
-                    Err(unreached)
+                Opening::Main => {
+                    self.tell_when(taken, BrokerInput::MainOpened);
+                    if let Some(main) = main {
+                        let _given_up = main.send(opened);
+                    }
                 }
-            };
-            if let Some(dial) = dial {
-                // What nobody waits for any more is closed, as the other side takes note of.
-                let _given_up = dial.send(Ok(opened));
             }
         }
     }
 
-    /// Has the next dial have its turn once the other side has taken the stream of this one. go-plugin's
-    /// host has whoever waits for a stream take the next one that comes: were there two on their way, they
-    /// could be swapped. Who has dialled does not wait for that.
-    fn tell_when(&self, id: u32, taken: BoxFuture<'static, ()>) {
+    /// Has the next stream have its turn once the other side has taken this one. go-plugin's host has
+    /// whoever waits for a stream take the next one that comes: were there two on their way, they could be
+    /// swapped. Who has asked for it does not wait for that.
+    fn tell_when(&self, taken: BoxFuture<'static, ()>, what: BrokerInput) {
         let way = self.downgrade();
         self.parts().runtime.spawn(Box::pin(async move {
             taken.await;
             if let Some(way) = way.upgrade().map(Self) {
-                way.opened(id);
+                way.opened(what);
             }
         }));
     }
 
-    fn opened(&self, id: u32) {
-        self.update(|machine, now| machine.handle(now, BrokerInput::StreamOpened { id }));
+    fn opened(&self, what: BrokerInput) {
+        self.update(|machine, now| machine.handle(now, what));
     }
 
     fn next_to_open(&self) -> Option<Opening> {

@@ -7,6 +7,7 @@ mod dial;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use futures_channel::oneshot;
 use outboard_core::broker::{BrokerAction, BrokerMode, Route};
 use outboard_core::fault::Fault;
 use outboard_core::rpc::{Channel, Router};
@@ -15,7 +16,7 @@ use outboard_core::rt::BoxByteStream;
 use super::controlled::{AfterUnlock, Controlled, Inner, Kind, Offer, State};
 use super::server::Server;
 use crate::broker::BrokerError;
-use crate::carrier::{Hand, Raw, Session, Unreached, handed};
+use crate::carrier::{Hand, Session, Unreached, handed};
 
 use self::dial::Opening;
 
@@ -30,10 +31,15 @@ pub(in crate::broker) struct Served {
     _server: Server,
 }
 
+/// Who waits for a stream for no id.
+type Main = oneshot::Sender<Result<BoxByteStream, Unreached>>;
+
 /// What is to be opened, in this order.
 #[derive(Default)]
 pub(in crate::broker) struct Orders {
     orders: VecDeque<Opening>,
+    /// Who waits for streams for no id, in the order of their turns.
+    mains: VecDeque<Main>,
     /// Whether a task works them off.
     at_work: bool,
 }
@@ -41,7 +47,7 @@ pub(in crate::broker) struct Orders {
 impl Kind for Knocking {
     const MODE: BrokerMode = BrokerMode::Multiplexed;
 
-    type Found = Result<Raw, Unreached>;
+    type Found = Result<BoxByteStream, Unreached>;
     type Server = Served;
     type Own = Orders;
 
@@ -62,6 +68,7 @@ impl Kind for Knocking {
         let opening = match action {
             BrokerAction::OpenStream { id } => Opening::Dialled(id, state.take_dial(id)),
             BrokerAction::DiscardStream { .. } => Opening::GivenUp,
+            BrokerAction::OpenMain => Opening::Main,
             // Asked for only with listeners, or done already.
             BrokerAction::Connect { .. } | BrokerAction::StopListening { .. } => return,
         };
@@ -73,8 +80,12 @@ impl Kind for Knocking {
 
     fn begun(way: &Streams) {
         if let Some(session) = way.session() {
-            let way = way.downgrade();
-            session.offer_to(Arc::new(move |io| take(&way, io)));
+            let (taking, opening) = (way.downgrade(), way.downgrade());
+            session.offer_to(Arc::new(move |io| take(&taking, io)));
+            session.open_through(Arc::new(move || {
+                let way = opening.upgrade().map(Controlled)?;
+                Some(way.open_main())
+            }));
         }
     }
 }
