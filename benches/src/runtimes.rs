@@ -24,6 +24,9 @@ pub const SPINNING: [TransportKind; 2] = [TransportKind::H2Spin, TransportKind::
 /// Those with AutoMTLS, which are measured on demand.
 pub const SECURED: [TransportKind; 1] = [TransportKind::H2Tls];
 
+/// Those whose connections are streams of one, which are measured on demand.
+pub const MULTIPLEXED: [TransportKind; 1] = [TransportKind::H2Streams];
+
 /// How long those look that do.
 const SPIN: Duration = Duration::from_micros(50);
 
@@ -33,8 +36,7 @@ pub(crate) fn features(kind: TransportKind) -> &'static str {
         TransportKind::H2 | TransportKind::H2Spin => "h2",
         TransportKind::Stdio | TransportKind::StdioSpin => "stdio",
         TransportKind::H2Tls => "h2,tls",
-        // Measured by its dials alone, not as an axis: `with` says that it is not built.
-        TransportKind::H2Streams => "h2",
+        TransportKind::H2Streams => "h2,multiplex",
     }
 }
 
@@ -45,6 +47,8 @@ pub(crate) fn features(kind: TransportKind) -> &'static str {
 pub(crate) fn of_host(kind: TransportKind, host: Host, marks: Marks) -> Result<Host, Failure> {
     #[cfg(feature = "tls")]
     let host = host.auto_mtls(kind == TransportKind::H2Tls);
+    #[cfg(feature = "multiplex")]
+    let host = host.multiplex(kind == TransportKind::H2Streams);
     with(kind, |transport| {
         host.transport(MarkedTransport { transport, marks })
     })
@@ -63,6 +67,8 @@ fn with<T>(kind: TransportKind, take: impl FnOnce(Box<dyn Transport>) -> T) -> R
     let transport: Box<dyn Transport> = match kind {
         #[cfg(all(feature = "h2", feature = "tls"))]
         TransportKind::H2Tls => Box::new(outboard::H2::new()),
+        #[cfg(all(feature = "h2", feature = "multiplex"))]
+        TransportKind::H2Streams => Box::new(outboard::H2::new()),
         #[cfg(feature = "h2")]
         TransportKind::H2 => Box::new(outboard::H2::new()),
         #[cfg(feature = "h2")]

@@ -10,14 +10,15 @@ use outboard_benches::runner::proc::Placement;
 use outboard_benches::runner::programs::Programs;
 use outboard_benches::runner::report;
 use outboard_benches::runner::subject::{Subject, Wire};
-use outboard_benches::runtimes::{RuntimeKind, SECURED};
+use outboard_benches::runtimes::{MULTIPLEXED, RuntimeKind, SECURED};
 
 #[test]
 fn a_round_of_outboard_and_the_floor_gives_a_report() {
     let host = Path::new(env!("CARGO_BIN_EXE_bench-host"));
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outboard-bench-smoke");
     let mut subjects = Subject::outboard();
-    subjects.extend(SECURED.map(|transport| Subject::Outboard {
+    let on_demand = SECURED.into_iter().chain(MULTIPLEXED);
+    subjects.extend(on_demand.map(|transport| Subject::Outboard {
         runtime: RuntimeKind::Tokio,
         transport,
     }));

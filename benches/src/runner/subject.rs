@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::runtimes::{
-    RuntimeKind, SECURED, SPINNING, TransportKind, USUAL_RUNTIMES, USUAL_TRANSPORTS,
+    MULTIPLEXED, RuntimeKind, SECURED, SPINNING, TransportKind, USUAL_RUNTIMES, USUAL_TRANSPORTS,
 };
 
 use super::programs::Programs;
@@ -70,7 +70,7 @@ pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 /// `async-io` is outboard itself on an executor and reactor of the user's.
 /// `spin` is outboard with both sides looking again for a while before they sleep.
 /// `tls` is outboard and go-plugin with AutoMTLS.
-/// `multiplex` is go-plugin with one connection for all, plain and with AutoMTLS.
+/// `multiplex` is outboard and go-plugin with one connection for all, go-plugin also with AutoMTLS.
 pub const PEERS: [&str; 7] = [
     "go",
     "tonic",
@@ -122,10 +122,13 @@ impl Subject {
                     all.extend(Self::usual_runtimes(&SECURED));
                     all.push(Self::Go(GoProtocol::GrpcTls));
                 }
-                "multiplex" => all.extend([
-                    Self::Go(GoProtocol::GrpcMultiplex),
-                    Self::Go(GoProtocol::GrpcMultiplexTls),
-                ]),
+                "multiplex" => {
+                    all.extend(Self::usual_runtimes(&MULTIPLEXED));
+                    all.extend([
+                        Self::Go(GoProtocol::GrpcMultiplex),
+                        Self::Go(GoProtocol::GrpcMultiplexTls),
+                    ]);
+                }
                 "tonic" => all.push(Self::Tonic),
                 "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
                 _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
