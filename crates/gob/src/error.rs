@@ -283,7 +283,7 @@ impl fmt::Display for Error {
             ErrorKind::NotUtf8 => {
                 f.write_str("a string that is no UTF-8; a ByteString takes any bytes")
             }
-            ErrorKind::Marshal { name, reason } => write!(f, "{name}: {reason}"),
+            ErrorKind::Marshal { name, reason } => write!(f, "no {name}: {reason}"),
             ErrorKind::Nil => f.write_str(
                 "nothing (None) where gob has no way to say it: at the top or in a list or map",
             ),

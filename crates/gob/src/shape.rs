@@ -182,7 +182,7 @@ impl Shape {
             return f.write_str(name);
         }
         let Some(def) = self.defs.get(id) else {
-            return write!(f, "type {}", id.0);
+            return f.write_str("an undefined type");
         };
         if depth > DEPTH {
             return f.write_str("...");
