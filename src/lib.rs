@@ -133,6 +133,7 @@
 //! - `smol`: the adapter `Smol`.
 //! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
 //! - `tls` (default): TLS and go-plugin's AutoMTLS, see `Host::auto_mtls`.
+//! - `multiplex` (default): everything over one connection, see `Host::multiplex`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!

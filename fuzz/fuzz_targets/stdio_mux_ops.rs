@@ -197,10 +197,7 @@ fuzz_target!(|input: (u8, [Option<Vec<String>>; 2], Vec<(bool, Op)>)| {
         large_slots,
         // Room for a few long heads.
         head_memory: 150_000,
-        keepalive: Some(Keepalive {
-            interval: INTERVAL,
-            timeout: TIMEOUT,
-        }),
+        keepalive: Some(Keepalive::new(INTERVAL, TIMEOUT)),
     };
     let now = Instant::now();
     let side = || Side {

@@ -434,12 +434,7 @@ impl Drop for Driver {
             self.clean_up();
             (ExitReason::Killed, "killed")
         };
-        let report = ExitReport {
-            exit: Exit::Unknown,
-            reason,
-            panic: None,
-            stderr: Vec::new(),
-        };
+        let report = ExitReport::new(Exit::Unknown, reason);
         if let Some(link) = self.uplink.link() {
             // As every transport says it, whichever of the tasks was dropped first.
             let name = self.shared.name();

@@ -17,7 +17,7 @@ use outboard_core::rt::{BoxReader, SharedRuntime};
 
 use super::progress::wake;
 use super::shared::{AtEnd, Shared};
-use crate::plugin::output::MAX_CHUNK;
+use crate::services::output::MAX_CHUNK;
 use crate::sys::direct::{Held, Pipes};
 use crate::time::{Turns, give_way};
 

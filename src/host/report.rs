@@ -9,6 +9,7 @@ pub use outboard_core::host::ExitReason;
 
 /// How a plugin ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExitReport {
     /// How the process ended.
     pub exit: Exit,
@@ -22,6 +23,17 @@ pub struct ExitReport {
 }
 
 impl ExitReport {
+    /// A report without last words.
+    #[must_use]
+    pub fn new(exit: Exit, reason: ExitReason) -> Self {
+        Self {
+            exit,
+            reason,
+            panic: None,
+            stderr: Vec::new(),
+        }
+    }
+
     /// The status of calls to a plugin that has ended so.
     pub(super) fn status(&self, name: &str) -> Status {
         Status::connection_lost(format!("the plugin {name} {self}"))

@@ -143,12 +143,7 @@ impl Shared {
     pub(super) fn exited(&self) -> impl Future<Output = ExitReport> + Send + Unpin + use<> {
         // The sender is in the same struct, and the driver uses it at the latest in its drop.
         self.exited.told().map(|report| {
-            report.unwrap_or_else(|| ExitReport {
-                exit: Exit::Unknown,
-                reason: ExitReason::Killed,
-                panic: None,
-                stderr: Vec::new(),
-            })
+            report.unwrap_or_else(|| ExitReport::new(Exit::Unknown, ExitReason::Killed))
         })
     }
 

@@ -413,18 +413,18 @@ fn whoever_makes_the_next_connection_learns_that_somebody_waits_for_it() {
         let first = Fake::new("first", []);
         let stable = stable(&first);
         let (waker, woken) = counting_waker();
-        let mut cx = Context::from_waker(&waker);
+        let cx = Context::from_waker(&waker);
         let waiting = open(&stable, "/0");
-        assert!(stable.poll_wanted(&mut cx).is_pending(), "it is there");
+        assert!(stable.poll_wanted(&cx).is_pending(), "it is there");
         stable.interrupt();
-        assert!(stable.poll_wanted(&mut cx).is_pending(), "nobody calls");
+        assert!(stable.poll_wanted(&cx).is_pending(), "nobody calls");
         drop(waiting);
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         let waiting = wait(&stable);
         assert_eq!(woken.load(Ordering::Relaxed), 1);
-        assert!(stable.poll_wanted(&mut cx).is_ready());
+        assert!(stable.poll_wanted(&cx).is_ready());
         drop(waiting);
-        assert!(stable.poll_wanted(&mut cx).is_pending(), "no more");
+        assert!(stable.poll_wanted(&cx).is_pending(), "no more");
     }
 }
 

@@ -1,9 +1,10 @@
 //! The future that serves: it carries out what the plugin machine of outboard-core asks for and
 //! tells it what happened. It decides nothing itself.
 
+mod listening;
+
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,9 +14,8 @@ use futures_core::Stream as _;
 use futures_io::AsyncRead as _;
 use outboard_core::env::PluginEnv;
 use outboard_core::fault::Fault;
-use outboard_core::handshake::Location;
 use outboard_core::plugin::{
-    self as machine, ListenSpec, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
+    self as machine, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime};
@@ -27,14 +27,13 @@ use super::common::Connection;
 use super::error::ServeError;
 use super::events::PluginEvents;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
-use crate::carrier::{Acceptor, Carrier, Connections, Layers, Security};
+use crate::carrier::{Acceptor, Carrier, Connections, Security};
 use crate::serve::tracked::InFlight;
 use crate::services::health::HealthService;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::EmptyDir;
 use crate::sys::interrupt::Interrupts;
-use crate::sys::socket::{self, Bound, ListenError};
-use crate::sys::stdio::{self, Claim, FLUSH_PATIENCE};
+use crate::sys::stdio::{Claim, FLUSH_PATIENCE};
 use crate::time::Alarm;
 
 /// What is needed to make a [`Driver`].
@@ -225,50 +224,6 @@ impl Driver {
                 });
             }
         }
-    }
-
-    fn listen(&mut self, spec: ListenSpec) -> Result<Location, ListenError> {
-        let bound = match spec {
-            ListenSpec::Unix { dir, group } => {
-                let dir = dir.unwrap_or_else(std::env::temp_dir);
-                let group = group.map(|group| group.to_string());
-                socket::listen_unix(&dir, group.as_deref())?
-            }
-            ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
-            ListenSpec::Stdio => {
-                if self.parts.pipes.is_none() {
-                    let pipes = match &self.parts.claim {
-                        Some(claim) => stdio::take_pipes(claim, &self.parts.runtime),
-                        None => Err(io::ErrorKind::NotConnected.into()),
-                    };
-                    self.parts.pipes = Some(pipes.map_err(ListenError::Register)?);
-                }
-                return Ok(Location::Stdio);
-            }
-        };
-        let Bound {
-            socket,
-            endpoint,
-            file,
-        } = bound;
-        let listener = self.parts.runtime.listener(socket, endpoint.clone());
-        let listener = listener.map_err(ListenError::Register)?;
-        self.acceptor = Some(Acceptor::new(
-            &self.parts.runtime,
-            "this plugin",
-            (listener, file),
-            self.parts.security.of_connections(self.layers()),
-        ));
-        Ok(Location::Endpoint(endpoint))
-    }
-
-    /// What is between the socket and the transport.
-    fn layers(&self) -> Layers {
-        #[cfg(feature = "multiplex")]
-        if self.machine.multiplexing() {
-            return Layers::GRPC_MULTIPLEXED;
-        }
-        Layers::GRPC
     }
 
     fn report(event: &PluginEvent) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use outboard_core::hclog::Level;
 use outboard_core::lock::{Mutex, Rank};
 
-use super::output::Output;
+use crate::services::output::Output;
 use crate::sys::stdio::{Events, Stream};
 use crate::sys::{cleanup, files};
 

@@ -4,7 +4,6 @@ mod common;
 mod driver;
 mod error;
 mod events;
-pub(crate) mod output;
 mod security;
 #[cfg(all(test, unix))]
 mod without_process;

@@ -13,12 +13,12 @@ use outboard_core::wire::plugin::{
     BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
 };
 
+use super::output::{Output, Reader};
 use crate::broker::Broker;
 use crate::codegen::{
     Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
     serve_unary,
 };
-use crate::plugin::output::{Output, Reader};
 use crate::sys::stdio::Stream as Printed;
 use crate::time::Turns;
 

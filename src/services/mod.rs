@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 mod internal;
+pub(crate) mod output;
 pub(crate) mod reflection;
 
 use std::sync::Arc;

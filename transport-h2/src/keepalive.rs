@@ -92,7 +92,9 @@ impl Pinger {
 
     /// What a lost connection is explained with.
     pub(crate) fn reason(&self) -> String {
-        let Keepalive { interval, timeout } = self.config;
+        let Keepalive {
+            interval, timeout, ..
+        } = self.config;
         format!(
             "nothing has come from the peer for {interval:?}, and nothing within {timeout:?} of a \
              keepalive ping: it is stopped or stuck"

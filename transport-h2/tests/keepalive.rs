@@ -18,10 +18,7 @@ const ACK: u8 = 1;
 const SHORT: Duration = Duration::from_millis(20);
 
 fn h2() -> H2 {
-    H2::new().keepalive(Keepalive {
-        interval: SHORT,
-        timeout: SHORT,
-    })
+    H2::new().keepalive(Keepalive::new(SHORT, SHORT))
 }
 
 fn client(h2: &H2) -> (Arc<dyn Connection>, End) {

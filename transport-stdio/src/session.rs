@@ -427,10 +427,9 @@ impl<S: Serves> State<S> {
 }
 
 fn unresponsive(keepalive: Option<Keepalive>) -> Status {
-    let Keepalive { interval, timeout } = keepalive.unwrap_or(Keepalive {
-        interval: Duration::ZERO,
-        timeout: Duration::ZERO,
-    });
+    let Keepalive {
+        interval, timeout, ..
+    } = keepalive.unwrap_or(Keepalive::new(Duration::ZERO, Duration::ZERO));
     Status::connection_lost(format!(
         "nothing has come from the other side for {interval:?}, and nothing within {timeout:?} of a \
          keepalive ping: it is stopped or stuck"

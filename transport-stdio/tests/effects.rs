@@ -333,10 +333,7 @@ fn keepalive_asks_once_and_fires_once() {
     let start = Instant::now();
     let second = Duration::from_secs(1);
     let config = MuxConfig {
-        keepalive: Some(Keepalive {
-            interval: 10 * second,
-            timeout: second,
-        }),
+        keepalive: Some(Keepalive::new(10 * second, second)),
         ..MuxConfig::default()
     };
     let mut mux = Mux::new(config, start);

@@ -16,12 +16,21 @@ use std::time::{Duration, Instant};
 /// ping as well as a message. A handler that works long does not matter, as long as the peer's
 /// connection is served meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keepalive {
     /// How long nothing must have come before a ping is sent. Less than a millisecond counts as
     /// one.
     pub interval: Duration,
     /// How long to wait for any sign of life after it. Less than a millisecond counts as one.
     pub timeout: Duration,
+}
+
+impl Keepalive {
+    /// Pings after `interval` without a word, and gives up `timeout` later.
+    #[must_use]
+    pub const fn new(interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout }
+    }
 }
 
 /// The machine behind [`Keepalive`], for transports.

@@ -58,7 +58,7 @@ enum Ran {
     Closed,
 }
 
-enum Turn {
+enum Step {
     Again,
     PeerClosed,
     End(Ran),
@@ -259,9 +259,9 @@ impl Session {
         }
         loop {
             match self.turn(want, into, filled) {
-                Ok(Turn::Again) => {}
-                Ok(Turn::PeerClosed) => self.peer_closed = true,
-                Ok(Turn::End(ran)) => return Ok(ran),
+                Ok(Step::Again) => {}
+                Ok(Step::PeerClosed) => self.peer_closed = true,
+                Ok(Step::End(ran)) => return Ok(ran),
                 Err(error) => {
                     let error = self.explain(error);
                     self.collect_alert();
@@ -271,7 +271,7 @@ impl Session {
         }
     }
 
-    fn turn(&mut self, want: Want<'_>, into: &mut [u8], filled: &mut usize) -> Result<Turn, Error> {
+    fn turn(&mut self, want: Want<'_>, into: &mut [u8], filled: &mut usize) -> Result<Step, Error> {
         let input = self.input.filled_mut();
         let (output, plain) = (&mut self.output, &mut self.plain);
         let (discard, turn) = match &mut self.connection {
@@ -293,7 +293,7 @@ impl Session {
         // While it has something to say it looks at no input, in which it would find the same fault
         // again, and it takes that for a mistake of its own.
         while self.connection.common().wants_write() {
-            if !matches!(self.turn(Want::Progress, &mut [], &mut 0), Ok(Turn::Again)) {
+            if !matches!(self.turn(Want::Progress, &mut [], &mut 0), Ok(Step::Again)) {
                 break;
             }
         }
@@ -327,7 +327,7 @@ fn handle<Data>(
     filled: &mut usize,
     output: &mut Buffer,
     plain: &mut Plain,
-) -> (usize, Result<Turn, Error>) {
+) -> (usize, Result<Step, Error>) {
     let UnbufferedStatus { mut discard, state } = status;
     let turn = match state {
         Err(error) => Err(error),
@@ -336,9 +336,9 @@ fn handle<Data>(
                 // A reader with its room full needs no more, and what it has no room for would have
                 // to be copied twice.
                 break Ok(if !into.is_empty() && *filled == into.len() {
-                    Turn::End(Ran::Done)
+                    Step::End(Ran::Done)
                 } else {
-                    Turn::Again
+                    Step::Again
                 });
             };
             match record {
@@ -359,7 +359,7 @@ fn handle<Data>(
             match data.encode(output.room_mut()) {
                 Ok(count) => {
                     output.fill(count);
-                    break Ok(Turn::Again);
+                    break Ok(Step::Again);
                 }
                 Err(EncodeError::InsufficientSize(short)) => output.reserve(short.required_size),
                 Err(EncodeError::AlreadyEncoded) => break Err(Error::EncryptError),
@@ -368,13 +368,13 @@ fn handle<Data>(
         // It is in the output, which is written in order.
         Ok(ConnectionState::TransmitTlsData(data)) => {
             data.done();
-            Ok(Turn::Again)
+            Ok(Step::Again)
         }
-        Ok(ConnectionState::PeerClosed) => Ok(Turn::PeerClosed),
-        Ok(ConnectionState::Closed) => Ok(Turn::End(Ran::Closed)),
-        Ok(ConnectionState::BlockedHandshake) => Ok(Turn::End(Ran::Blocked)),
+        Ok(ConnectionState::PeerClosed) => Ok(Step::PeerClosed),
+        Ok(ConnectionState::Closed) => Ok(Step::End(Ran::Closed)),
+        Ok(ConnectionState::BlockedHandshake) => Ok(Step::End(Ran::Blocked)),
         Ok(ConnectionState::WriteTraffic(mut traffic)) => match want {
-            Want::Progress => Ok(Turn::End(Ran::Blocked)),
+            Want::Progress => Ok(Step::End(Ran::Blocked)),
             Want::Encrypt(data) => put(&mut traffic, output, |traffic, room| {
                 traffic.encrypt(data, room)
             }),
@@ -392,12 +392,12 @@ fn put<Data>(
     traffic: &mut WriteTraffic<'_, Data>,
     output: &mut Buffer,
     mut how: impl FnMut(&mut WriteTraffic<'_, Data>, &mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<Turn, Error> {
+) -> Result<Step, Error> {
     loop {
         match how(traffic, output.room_mut()) {
             Ok(count) => {
                 output.fill(count);
-                return Ok(Turn::End(Ran::Done));
+                return Ok(Step::End(Ran::Done));
             }
             Err(EncryptError::InsufficientSize(short)) => output.reserve(short.required_size),
             Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),

@@ -7,12 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::rt::BoxByteStream;
+use outboard_core::turn::Turn;
 
 use crate::TlsError;
 use crate::session::Session;
-
-/// How often one poll reads without finding anything for its reader before others get their turn.
-const READS: usize = 32;
 
 /// Shakes hands over `io`, to which the result belongs from then on.
 pub(crate) async fn secure(io: BoxByteStream, session: Session) -> Result<BoxByteStream, TlsError> {
@@ -107,17 +105,21 @@ impl Stream {
         cx: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        for _ in 0..READS {
+        // What comes may hold nothing for the reader.
+        let mut turn = Turn::new();
+        while !turn.is_over() {
             let count = self.session.read(into)?;
             if count > 0 || self.session.peer_has_closed() {
                 return Poll::Ready(Ok(count));
             }
-            if ready!(self.poll_fill(cx))? == 0 {
+            let filled = ready!(self.poll_fill(cx))?;
+            if filled == 0 {
                 return Poll::Ready(Err(self.session.ended().into()));
             }
+            turn.spend(Turn::READ);
+            turn.spend_bytes(filled);
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        turn.give_way_here(cx)
     }
 
     fn poll_write_plain(

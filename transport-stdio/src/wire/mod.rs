@@ -1,4 +1,4 @@
-//! The stdio protocol as a state machine: bytes in, bytes out, no IO, no clock, no tasks.
+//! The stdio protocol as a machine: bytes in, bytes out, no IO, no clock, no tasks.
 //!
 //! [`Mux`] is one side of a connection. Its methods are of four kinds: getters; `received*` and
 //! `handle_*`, for what comes from outside; verbs, for what the user wants; and

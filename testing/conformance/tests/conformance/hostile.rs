@@ -190,10 +190,7 @@ pub async fn a_stopped_plugin_holds_up_no_call_past_its_deadline(h: Harness) {
 
 pub async fn a_stopped_plugin_holds_no_call_for_ever_where_that_is_asked_for(h: Harness) {
     // Long enough for a plugin that runs on a busy machine.
-    let keepalive = Keepalive {
-        interval: Duration::from_millis(200),
-        timeout: Duration::from_secs(3),
-    };
+    let keepalive = Keepalive::new(Duration::from_millis(200), Duration::from_secs(3));
     let host = Host::new(outboard_conformance::HANDSHAKE);
     let host = if h.on.transport.has_sockets() {
         host.transport(H2::new().keepalive(keepalive))

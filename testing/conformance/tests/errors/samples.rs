@@ -359,12 +359,9 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
     ];
     put(all, "ConfigError", config);
-    let report = ExitReport {
-        exit: Exit::Code(3),
-        reason: ExitReason::Crashed,
-        panic: Some(text("boom")),
-        stderr: vec![text("a last line")],
-    };
+    let mut report = ExitReport::new(Exit::Code(3), ExitReason::Crashed);
+    report.panic = Some(text("boom"));
+    report.stderr = vec![text("a last line")];
     let dispense = [
         DispenseError::UnknownPlugin {
             name: name(),

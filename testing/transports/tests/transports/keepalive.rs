@@ -9,10 +9,7 @@ use outboard_transports::{Bench, Config};
 
 use crate::support::{hanging, head, works, yield_now};
 
-const KEEPALIVE: Keepalive = Keepalive {
-    interval: Duration::from_secs(10),
-    timeout: Duration::from_secs(5),
-};
+const KEEPALIVE: Keepalive = Keepalive::new(Duration::from_secs(10), Duration::from_secs(5));
 
 /// Lets time pass until `end`.
 async fn silence<T>(bench: &Bench, mut end: BoxFuture<'static, T>) -> T {

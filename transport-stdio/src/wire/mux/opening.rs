@@ -4,7 +4,7 @@ use outboard_core::rpc::Status;
 use outboard_mux::{OutBuf, SendWindow};
 
 use super::Mux;
-use super::turn::{Turn, emit};
+use super::turn::{TurnEnd, emit};
 use crate::wire::flow::cost;
 use crate::wire::frame::{Body, Frame, OpenHead};
 use crate::wire::heads_out::{Of, PartsOut};
@@ -13,10 +13,10 @@ use crate::wire::large::LargeOut;
 
 impl Mux {
     /// The first frame of a call of this side.
-    pub(super) fn turn_to_open(&mut self, key: Key, out: &mut OutBuf) -> Turn {
+    pub(super) fn turn_to_open(&mut self, key: Key, out: &mut OutBuf) -> TurnEnd {
         let (peer, conn) = (self.peer, self.send);
         let Some(stream) = self.ours.get_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         if stream.opening.as_ref().is_some_and(|o| o.metadata.long) {
             return self.turn_to_open_in_parts(key, out);
@@ -25,18 +25,18 @@ impl Mux {
             && stream.parts_out.is_some()
         {
             if self.send_part(key, wire, out) {
-                return Turn::Again;
+                return TurnEnd::Again;
             }
             if let Some(stream) = self.ours.get_mut(key) {
                 stream.parts_out = None;
             }
         }
         let Some(stream) = self.ours.get_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         let parts = stream.wire.is_some();
         let Some(opening) = &stream.opening else {
-            return Turn::Again;
+            return TurnEnd::Again;
         };
         let head = OpenHead {
             parts,
@@ -51,20 +51,20 @@ impl Mux {
             && !conn.allows(cost(len))
         {
             self.starve(key);
-            return Turn::Idle;
+            return TurnEnd::Idle;
         }
         let numbered = stream.wire;
         let urgent = opening.urgent;
         let number = numbered.or_else(|| self.ours.number(key, peer.max_streams, urgent));
         let Some(wire) = number else {
             self.want_number(key);
-            return Turn::Idle;
+            return TurnEnd::Idle;
         };
         let Some(stream) = self.ours.get_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         let Some(opening) = stream.opening.take() else {
-            return Turn::Again;
+            return TurnEnd::Again;
         };
         let head = OpenHead {
             path: &opening.path,
@@ -103,14 +103,14 @@ impl Mux {
             body,
         };
         emit(&mut self.scratch, out, &frame, message);
-        Turn::Again
+        TurnEnd::Again
     }
 
     /// Begins to send the head of a call that does not fit a frame: it goes first.
-    fn turn_to_open_in_parts(&mut self, key: Key, out: &mut OutBuf) -> Turn {
+    fn turn_to_open_in_parts(&mut self, key: Key, out: &mut OutBuf) -> TurnEnd {
         if !self.got_preface {
             // Whether the peer takes it is not known yet; its preface gives the call a turn.
-            return Turn::Idle;
+            return TurnEnd::Idle;
         }
         let most = self.peer;
         let opening = self.ours.get(key).and_then(|s| s.opening.as_ref());
@@ -118,11 +118,11 @@ impl Mux {
         let checked = opening.map_or(Ok(()), |o| o.metadata.check(most.max_head));
         if let Err(error) = checked {
             self.cancel(key, Status::resource_exhausted(error.to_string()));
-            return Turn::Again;
+            return TurnEnd::Again;
         }
         let Some(wire) = self.ours.number(key, most.max_streams, urgent) else {
             self.want_number(key);
-            return Turn::Idle;
+            return TurnEnd::Idle;
         };
         if let Some(stream) = self.ours.get_mut(key)
             && let Some(opening) = &mut stream.opening
@@ -132,6 +132,6 @@ impl Mux {
             stream.parts_out = Some(PartsOut::new(Of::Opening, block.bytes));
         }
         self.send_part(key, wire, out);
-        Turn::Again
+        TurnEnd::Again
     }
 }

@@ -6,7 +6,7 @@
 use outboard_mux::OutBuf;
 
 use super::Mux;
-use super::turn::{Turn, emit};
+use super::turn::{TurnEnd, emit};
 use crate::wire::close;
 use crate::wire::flow::{Outbound, cost};
 use crate::wire::frame::{Body, Frame, StatusHead};
@@ -58,8 +58,8 @@ impl Mux {
                 self.turn(key, out)
             };
             match turn {
-                Turn::Again => self.queue(key),
-                Turn::Idle | Turn::Gone => {}
+                TurnEnd::Again => self.queue(key),
+                TurnEnd::Idle | TurnEnd::Gone => {}
             }
             self.tell_room(key);
         }
@@ -121,7 +121,7 @@ impl Mux {
     }
 
     /// A turn for headers or a status that does not fit a frame.
-    fn turn_in_parts(&mut self, key: Key, wire: u32, of: Of, out: &mut OutBuf) -> Turn {
+    fn turn_in_parts(&mut self, key: Key, wire: u32, of: Of, out: &mut OutBuf) -> TurnEnd {
         if !self.send_part(key, wire, out)
             && let Some(stream) = self.stream_mut(key)
         {
@@ -135,16 +135,16 @@ impl Mux {
                 frame.encode(out.tail());
             }
         }
-        Turn::Again
+        TurnEnd::Again
     }
 
-    fn turn(&mut self, key: Key, out: &mut OutBuf) -> Turn {
+    fn turn(&mut self, key: Key, out: &mut OutBuf) -> TurnEnd {
         let ours = key.ours;
         let Some(stream) = self.stream_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         let Some(wire) = stream.wire else {
-            return Turn::Idle;
+            return TurnEnd::Idle;
         };
         if stream.receive.is_due() && !stream.state.is_ended() && !stream.state.is_deaf() {
             let amount = stream.receive.give_back();
@@ -167,9 +167,9 @@ impl Mux {
         }
         if stream.state.is_sent() {
             return if self.remove_if_done(key) {
-                Turn::Gone
+                TurnEnd::Gone
             } else {
-                Turn::Idle
+                TurnEnd::Idle
             };
         }
         if stream.headers_out.queued().is_some_and(|block| block.long)
@@ -199,16 +199,16 @@ impl Mux {
             };
             frame.encode(out.tail());
         }
-        Turn::Idle
+        TurnEnd::Idle
     }
 
-    fn turn_large(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> Turn {
+    fn turn_large(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> TurnEnd {
         let most = MAX_PIECE.min(self.peer.max_frame as usize);
         let Some(stream) = self.stream_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         let Some(LargeOut::Granted(left)) = &mut stream.large_out else {
-            return Turn::Idle;
+            return TurnEnd::Idle;
         };
         let piece = left.split_to(most.min(left.len()));
         let complete = left.is_empty();
@@ -227,27 +227,27 @@ impl Mux {
         };
         frame.encode_head(out.tail(), piece.len());
         out.append(piece);
-        Turn::Again
+        TurnEnd::Again
     }
 
-    fn turn_message(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> Turn {
+    fn turn_message(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> TurnEnd {
         let (peer, conn) = (self.peer, self.send);
         let most = peer.max_frame as usize;
         let Some(stream) = self.stream_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         let len = stream.outbox.front().map_or(0, |front| front.len);
         let cost = cost(len);
         let inline = len <= most;
         if inline && !stream.send.allows(cost) {
-            return Turn::Idle;
+            return TurnEnd::Idle;
         }
         if inline && !conn.allows(cost) {
             self.starve(key);
-            return Turn::Idle;
+            return TurnEnd::Idle;
         }
         let Some(Outbound { message, .. }) = stream.outbox.pop() else {
-            return Turn::Idle;
+            return TurnEnd::Idle;
         };
         let last = stream.outbox.is_empty() && stream.state.is_finishing();
         let headers = stream.headers_out.pass();
@@ -298,7 +298,7 @@ impl Mux {
             frame.encode(out.tail());
             stream.large_out = Some(LargeOut::Announced(message.into_bytes()));
             stream.ending = stream.ending.take().or(ending);
-            return Turn::Idle;
+            return TurnEnd::Idle;
         }
         stream.send.spend(cost);
         if whole || (key.ours && last) {
@@ -309,29 +309,29 @@ impl Mux {
         if whole {
             // Now, not at the next turn: the peer may use the number again as soon as it has this.
             return if self.remove_if_done(key) {
-                Turn::Gone
+                TurnEnd::Gone
             } else {
-                Turn::Idle
+                TurnEnd::Idle
             };
         }
         if let Some(stream) = self.stream_mut(key) {
             stream.ending = stream.ending.take().or(ending);
         }
-        Turn::Again
+        TurnEnd::Again
     }
 
     /// The last frame, without a message.
-    fn turn_last(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> Turn {
+    fn turn_last(&mut self, key: Key, wire: u32, out: &mut OutBuf) -> TurnEnd {
         let max_head = self.peer.max_head;
         let Some(stream) = self.stream_mut(key) else {
-            return Turn::Gone;
+            return TurnEnd::Gone;
         };
         if let Some(ending) = &mut stream.ending
             && !ending.fits_a_frame()
             && let Some(long) = ending.split(max_head)
         {
             stream.parts_out = Some(PartsOut::new(Of::Ending, long));
-            return Turn::Again;
+            return TurnEnd::Again;
         }
         stream.state.last_sent();
         if key.ours {
@@ -362,9 +362,9 @@ impl Mux {
             frame.encode(out.tail());
         }
         if self.remove_if_done(key) {
-            Turn::Gone
+            TurnEnd::Gone
         } else {
-            Turn::Idle
+            TurnEnd::Idle
         }
     }
 }

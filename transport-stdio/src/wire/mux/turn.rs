@@ -8,7 +8,7 @@ use crate::wire::frame::Frame;
 use crate::wire::key::Key;
 
 /// How a turn ended.
-pub(super) enum Turn {
+pub(super) enum TurnEnd {
     /// There may be more to send.
     Again,
     /// Nothing to send until something changes.

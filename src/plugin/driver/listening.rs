@@ -1,0 +1,57 @@
+//! Where a plugin listens, and what is done with what connects there.
+
+use std::io;
+
+use outboard_core::handshake::Location;
+use outboard_core::plugin::ListenSpec;
+
+use super::Driver;
+use crate::carrier::{Acceptor, Layers};
+use crate::sys::socket::{self, Bound, ListenError};
+use crate::sys::stdio;
+
+impl Driver {
+    pub(super) fn listen(&mut self, spec: ListenSpec) -> Result<Location, ListenError> {
+        let bound = match spec {
+            ListenSpec::Unix { dir, group } => {
+                let dir = dir.unwrap_or_else(std::env::temp_dir);
+                let group = group.map(|group| group.to_string());
+                socket::listen_unix(&dir, group.as_deref())?
+            }
+            ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
+            ListenSpec::Stdio => {
+                if self.parts.pipes.is_none() {
+                    let pipes = match &self.parts.claim {
+                        Some(claim) => stdio::take_pipes(claim, &self.parts.runtime),
+                        None => Err(io::ErrorKind::NotConnected.into()),
+                    };
+                    self.parts.pipes = Some(pipes.map_err(ListenError::Register)?);
+                }
+                return Ok(Location::Stdio);
+            }
+        };
+        let Bound {
+            socket,
+            endpoint,
+            file,
+        } = bound;
+        let listener = self.parts.runtime.listener(socket, endpoint.clone());
+        let listener = listener.map_err(ListenError::Register)?;
+        self.acceptor = Some(Acceptor::new(
+            &self.parts.runtime,
+            "this plugin",
+            (listener, file),
+            self.parts.security.of_connections(self.layers()),
+        ));
+        Ok(Location::Endpoint(endpoint))
+    }
+
+    /// What is between the socket and the transport.
+    pub(super) fn layers(&self) -> Layers {
+        #[cfg(feature = "multiplex")]
+        if self.machine.multiplexing() {
+            return Layers::GRPC_MULTIPLEXED;
+        }
+        Layers::GRPC
+    }
+}
