@@ -33,8 +33,8 @@ struct Person {
     home: Option<Address>,
     notes: HashMap<String, i64>,
     photo: Vec<u8>,
-    likes: Vec<Person>,
-    best_friend: Option<Box<Person>>,
+    likes: Vec<Self>,
+    best_friend: Option<Box<Self>>,
     extra: Value,
 }
 
@@ -125,7 +125,7 @@ fn fields_meet_by_name() {
         number: i8,
         id: u8,
         missing: String,
-        best_friend: Option<Box<Other>>,
+        best_friend: Option<Box<Self>>,
         addresses: Vec<Street>,
     }
     #[derive(Gob, Debug, PartialEq)]
@@ -442,9 +442,9 @@ fn types_may_hold_themselves() {
     #[derive(Gob, Debug, Default, PartialEq)]
     struct Tree {
         value: i64,
-        children: HashMap<String, Tree>,
-        left: Option<Box<Tree>>,
-        rows: Vec<Vec<Tree>>,
+        children: HashMap<String, Self>,
+        left: Option<Box<Self>>,
+        rows: Vec<Vec<Self>>,
     }
     let leaf = || Tree {
         value: 1,

@@ -17,6 +17,8 @@ pub struct GoPeers {
     pub host: PathBuf,
     /// An end of a yamux session; see `go/cmd/go-yamux-peer`.
     pub yamux: PathBuf,
+    /// What writes and reads streams of gob; see `go/cmd/go-gob-peer`.
+    pub gob: PathBuf,
 }
 
 impl GoPeers {
@@ -78,6 +80,7 @@ fn build() -> Option<GoPeers> {
         plugin: bin.join("go-plugin-peer"),
         host: bin.join("go-host-peer"),
         yamux: bin.join("go-yamux-peer"),
+        gob: bin.join("go-gob-peer"),
     })
 }
 

@@ -31,11 +31,26 @@ impl List {
     }
 }
 
-/// A map.
-#[derive(Clone, Debug, PartialEq)]
+/// A map. Two are equal if they have the same entries in any order, as Go sends them in any.
+#[derive(Clone, Debug)]
 pub struct Map {
     pub(crate) shape: Shape,
     pub(crate) entries: Box<[(Value, Value)]>,
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape
+            && self.entries.len() == other.entries.len()
+            && self
+                .entries
+                .iter()
+                .zip(&other.entries)
+                .all(|(ours, theirs)| {
+                    ours == theirs
+                        || (self.entries.contains(theirs) && other.entries.contains(ours))
+                })
+    }
 }
 
 impl Map {
