@@ -153,7 +153,6 @@ pub fn file_unversioned_plugin<S>(sets: &mut BTreeMap<i64, S>, version: i64, set
      program speaks {}; {}",
     list(host), advice(*plugin, host)
 )]
-#[non_exhaustive]
 pub struct IncompatibleVersion {
     /// What the plugin announced.
     pub plugin: i64,
