@@ -191,10 +191,10 @@ impl Broker {
         }
     }
 
-    /// Closes the broker: every dial fails, every id is no longer served, and so will all later
-    /// ones.
-    pub fn close(&mut self) {
-        self.lose("it was closed by this side".to_owned());
+    /// Closes the broker: every dial fails for this reason, every id is no longer served, and so will all
+    /// later ones. No effect if it is closed already.
+    pub fn close(&mut self, reason: &str) {
+        self.lose(reason.to_owned());
     }
 
     /// Takes a message of the control stream. Nonsense is ignored and counted.

@@ -61,7 +61,7 @@ struct State {
     way: AnyWay,
     /// Go on with what they have begun.
     earlier: Vec<AnyWay>,
-    closed: bool,
+    closed: Option<String>,
 }
 
 impl Broker {
@@ -89,7 +89,7 @@ impl Broker {
             served: BTreeSet::new(),
             way,
             earlier: Vec::new(),
-            closed: false,
+            closed: None,
         };
         Self(Arc::new(Inner {
             parts,
@@ -185,11 +185,11 @@ impl Broker {
             let mut state = self.lock();
             let earlier = std::mem::replace(&mut state.way, way.clone());
             state.earlier.push(earlier);
-            state.closed
+            state.closed.clone()
         };
         // While it began: nothing may hold the connection any more.
-        if closed {
-            way.close();
+        if let Some(why) = closed {
+            way.close(&why);
         }
     }
 
@@ -200,9 +200,17 @@ impl Broker {
 
     /// Ends everything: served ids, dials under way, the control stream.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        self.over("it was closed by this side");
+    }
+
+    /// The same where it is over by itself, for this reason, which is told unless it was closed before.
+    pub(crate) fn over(&self, reason: &str) {
+        let mut state = self.lock();
+        let why = state.closed.get_or_insert_with(|| reason.to_owned());
+        let why = why.clone();
+        drop(state);
         for way in self.ways() {
-            way.close();
+            way.close(&why);
         }
     }
 

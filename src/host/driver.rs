@@ -158,7 +158,12 @@ impl Driver {
                 }
             }
             HostAction::TransportBytes(bytes) => self.after_line.extend_from_slice(&bytes),
-            HostAction::CloseBroker => self.uplink.close_broker(),
+            HostAction::CloseBroker => {
+                // What a process takes along that has ended is told how it has, once that is known.
+                if !self.process.is_reaped() {
+                    self.uplink.close_broker();
+                }
+            }
             HostAction::CallShutdown => self.uplink.call_shutdown(),
             HostAction::Abandon => self.uplink.abandon(),
             HostAction::Disconnect => {
@@ -445,7 +450,7 @@ impl Drop for Driver {
             };
             let status = Status::connection_lost(format!("the plugin {name} was {why}: {by}"));
             link.connection.abort(status.clone());
-            link.broker.close();
+            link.broker.over(status.message());
             self.uplink.close(status.message());
         }
         self.shared.set_exited(report);

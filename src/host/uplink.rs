@@ -140,7 +140,8 @@ impl Uplink {
     pub(super) fn ended(&self, report: &ExitReport) {
         if let Some(link) = &self.link {
             link.ended(&self.carrier, &self.shared, report);
-            link.broker.close();
+            link.broker
+                .over(report.status(self.shared.name()).message());
         }
     }
 

@@ -58,7 +58,7 @@ fn what_is_offered_is_announced_again_on_a_control_stream_that_came_back() {
     peer.handle_message(now, announcement(2, "/tmp/2"));
     peer.handle_message(now, announcement(2, "/tmp/2"));
     assert_eq!(peer.pending(), 1);
-    broker.close();
+    broker.close("enough");
     broker.handle(now, BrokerInput::ControlReopened);
     assert!(broker.closed().is_some(), "what is closed stays so");
     assert_eq!(sent(&mut broker), []);
@@ -146,7 +146,7 @@ fn a_refusal_is_told_whoever_listens_already() {
         accept(&mut broker, now, 1),
         Err(BrokerError::AlreadyAccepting { id: 1 })
     );
-    broker.close();
+    broker.close("enough");
     actions(&mut broker);
     events(&mut broker);
     let refused = accept(&mut broker, now, 2);

@@ -276,7 +276,7 @@ fn a_stream_for_no_id_is_opened_at_once_where_nobody_knocks() {
         broker.open_main(now);
     }
     assert_eq!(actions(&mut broker), []);
-    broker.close();
+    broker.close("enough");
     let opened = [BrokerAction::OpenMain, BrokerAction::OpenMain];
     assert_eq!(actions(&mut broker), opened, "the connection may go on");
     broker.open_main(now);

@@ -8,7 +8,7 @@ use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{Channel, Router};
 use outboard_core::rt::BoxFuture;
 
-use super::{AnyWay, Report, Way, closed_here};
+use super::{AnyWay, Report, Way, closed};
 use crate::broker::BrokerError;
 
 /// Keeps what is to be served and whoever dials until there is a way, and stands for that then.
@@ -22,7 +22,7 @@ pub(in crate::broker) struct Early(Arc<Mutex<State>>);
 enum State {
     Waiting(Waiting),
     Known(Known),
-    Closed,
+    Closed(String),
 }
 
 #[derive(Default)]
@@ -54,10 +54,15 @@ impl Early {
     /// Serves on `way` what came early, and lets go on who dials. `way` is closed if this is.
     pub(in crate::broker) fn known(&self, way: &AnyWay) {
         let mut state = self.lock();
-        let State::Waiting(waiting) = &mut *state else {
-            drop(state);
-            way.close();
-            return;
+        let waiting = match &mut *state {
+            State::Waiting(waiting) => waiting,
+            State::Known(_) => return,
+            State::Closed(why) => {
+                let why = why.clone();
+                drop(state);
+                way.close(&why);
+                return;
+            }
         };
         let Waiting { serves, dials } = std::mem::take(waiting);
         *state = State::Known(Known {
@@ -83,7 +88,7 @@ impl Early {
         let mut state = self.lock();
         let wanted = match &mut *state {
             State::Known(known) => known.to_serve.remove(&id),
-            State::Waiting(_) | State::Closed => false,
+            State::Waiting(_) | State::Closed(_) => false,
         };
         drop(state);
         if !wanted {
@@ -96,7 +101,7 @@ impl Early {
     fn is_wanted(&self, id: u32) -> bool {
         match &*self.lock() {
             State::Known(known) => known.to_serve.contains(&id),
-            State::Waiting(_) | State::Closed => false,
+            State::Waiting(_) | State::Closed(_) => false,
         }
     }
 
@@ -113,7 +118,7 @@ impl Way for Early {
                 return Ok(());
             }
             State::Known(known) => known.way.clone(),
-            State::Closed => return Err(closed_here().into()),
+            State::Closed(why) => return Err(closed(why).into()),
         };
         way.serve(id, router)
     }
@@ -130,7 +135,7 @@ impl Way for Early {
                 known.to_serve.remove(&id);
                 (Vec::new(), Some(known.way.clone()))
             }
-            State::Closed => (Vec::new(), None),
+            State::Closed(_) => (Vec::new(), None),
         };
         drop(state);
         drop(forgotten);
@@ -154,21 +159,21 @@ impl Way for Early {
         })
     }
 
-    fn close(&self) {
+    fn close(&self, why: &str) {
         let mut state = self.lock();
-        let way = match &*state {
-            State::Known(known) => Some(known.way.clone()),
-            State::Waiting(_) | State::Closed => None,
-        };
-        let earlier = match way {
+        let (way, earlier) = match &*state {
             // It is closed itself, and goes on to say so.
-            Some(_) => None,
-            None => Some(std::mem::replace(&mut *state, State::Closed)),
+            State::Known(known) => (Some(known.way.clone()), None),
+            State::Waiting(_) => {
+                let closed = State::Closed(why.to_owned());
+                (None, Some(std::mem::replace(&mut *state, closed)))
+            }
+            State::Closed(_) => (None, None),
         };
         drop(state);
         drop(earlier);
         if let Some(way) = way {
-            way.close();
+            way.close(why);
         }
     }
 
@@ -177,7 +182,7 @@ impl Way for Early {
             State::Waiting(waiting) => report.serving.extend(waiting.serves.iter().map(|of| of.0)),
             // It tells that itself.
             State::Known(_) => {}
-            State::Closed => report.closed = Some(closed_here()),
+            State::Closed(why) => report.closed = Some(closed(why)),
         }
     }
 }
@@ -190,6 +195,6 @@ fn find(state: &Mutex<State>) -> Result<Found, BrokerError> {
             Ok(Found::Wait(begun))
         }
         State::Known(known) => Ok(Found::Way(known.way.clone())),
-        State::Closed => Err(closed_here().into()),
+        State::Closed(why) => Err(closed(why).into()),
     }
 }

@@ -7,7 +7,7 @@ use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::{Channel, ConnectionConfig, Router, Serving, SubChannels};
 use outboard_core::rt::BoxFuture;
 
-use super::{Report, Way, closed_here};
+use super::{Report, Way, closed};
 use crate::broker::BrokerError;
 
 pub(in crate::broker) struct Inside {
@@ -18,7 +18,7 @@ pub(in crate::broker) struct Inside {
 
 enum State {
     Open(Open),
-    Closed,
+    Closed(String),
 }
 
 struct Open {
@@ -42,7 +42,7 @@ impl Inside {
     fn channels(&self) -> Result<Arc<dyn SubChannels>, BrokerError> {
         match &*self.state.lock() {
             State::Open(open) => Ok(Arc::clone(&open.channels)),
-            State::Closed => Err(closed_here().into()),
+            State::Closed(why) => Err(closed(why).into()),
         }
     }
 }
@@ -51,19 +51,22 @@ impl Way for Inside {
     fn serve(&self, id: u32, router: Arc<Router>) -> Result<(), BrokerError> {
         let accepted = self.channels()?.accept(id, router);
         let serving = accepted.map_err(BrokerError::Channel)?;
-        if let State::Open(open) = &mut *self.state.lock() {
-            open.served.insert(id, serving);
-            return Ok(());
-        }
-        // Closed meanwhile.
+        let why = match &mut *self.state.lock() {
+            State::Open(open) => {
+                open.served.insert(id, serving);
+                return Ok(());
+            }
+            State::Closed(why) => closed(why),
+        };
+        // Meanwhile.
         serving.drain();
-        Err(closed_here().into())
+        Err(why.into())
     }
 
     fn stop(&self, id: u32) {
         let serving = match &mut *self.state.lock() {
             State::Open(open) => open.served.remove(&id),
-            State::Closed => None,
+            State::Closed(_) => None,
         };
         if let Some(serving) = serving {
             serving.drain();
@@ -76,8 +79,13 @@ impl Way for Inside {
         Box::pin(std::future::ready(dialled))
     }
 
-    fn close(&self) {
-        let earlier = std::mem::replace(&mut *self.state.lock(), State::Closed);
+    fn close(&self, why: &str) {
+        let mut state = self.state.lock();
+        if let State::Closed(_) = *state {
+            return;
+        }
+        let earlier = std::mem::replace(&mut *state, State::Closed(why.to_owned()));
+        drop(state);
         let State::Open(Open { channels, served }) = earlier else {
             return;
         };
@@ -90,7 +98,7 @@ impl Way for Inside {
     fn report(&self, report: &mut Report) {
         match &*self.state.lock() {
             State::Open(open) => report.serving.extend(open.served.keys()),
-            State::Closed => report.closed = Some(closed_here()),
+            State::Closed(why) => report.closed = Some(closed(why)),
         }
     }
 }

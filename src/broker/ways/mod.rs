@@ -60,8 +60,9 @@ pub(super) trait Way {
     /// A channel to what the other side serves under `id`. Dropping the future gives up the dial.
     fn dial(&self, id: u32) -> BoxFuture<'static, Result<Channel, BrokerError>>;
 
-    /// Ends everything, and lets go of the connection.
-    fn close(&self);
+    /// Ends everything, and lets go of the connection. What was under way and what comes later fails
+    /// with this, unless it was closed before.
+    fn close(&self, why: &str);
 
     /// The other side is dead and cleans up nothing any more.
     fn clear_up(&self) {}
@@ -111,8 +112,8 @@ impl Way for AnyWay {
         each!(self, way => way.dial(id))
     }
 
-    fn close(&self) {
-        each!(self, way => way.close());
+    fn close(&self, why: &str) {
+        each!(self, way => way.close(why));
     }
 
     fn clear_up(&self) {
@@ -193,9 +194,9 @@ fn agreed_on(parts: &Arc<BrokerParts>) -> AnyWay {
     AnyWay::Sockets(Sockets::new(parts))
 }
 
-/// Why a way that this side has closed does nothing any more.
-fn closed_here() -> machine::BrokerError {
+/// Why a way that is closed does nothing any more.
+fn closed(reason: &str) -> machine::BrokerError {
     machine::BrokerError::Closed {
-        reason: "it was closed by this side".to_owned(),
+        reason: reason.to_owned(),
     }
 }

@@ -1,15 +1,16 @@
 //! The probe, on either side; it knows no runtime.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outboard::{Broker, Code, Served, Status, Streaming, context};
+use outboard::{Broker, BrokerError, Code, Served, Status, Streaming, context};
 use outboard_kit::reflect::reflect;
 
 use crate::proto::{
-    BrokerId, Collected, Count, Entries, Entry, FailRequest, Nothing, Payload, PourRequest, Probe,
-    ProbeClient, ProbeServer, RelayRequest, RemainingReply, Text, relay_request::Op,
+    BrokerId, BrokerIds, Collected, Count, Entries, Entry, FailRequest, Nothing, Payload,
+    PourRequest, Probe, ProbeClient, ProbeServer, RelayRequest, RemainingReply, Text,
+    relay_request::Op,
 };
 use crate::watched::{Notes, Watched};
 
@@ -26,12 +27,28 @@ struct State {
     released: Watched<bool>,
     poured: Watched<u64>,
     served: Mutex<Vec<Served>>,
+    id: OnceLock<u32>,
 }
 
 impl Prober {
     /// Waits for the next note, for a test that holds the probe itself.
     pub async fn note(&self) -> String {
         self.0.notes.next().await
+    }
+
+    /// Serves so many probes of their own, each of which knows its id.
+    ///
+    /// # Errors
+    /// If one cannot be served.
+    pub fn serve_many(broker: &Broker, count: u64) -> Result<Vec<Served>, BrokerError> {
+        let one = |_| {
+            let probe = Self::default();
+            let served = broker.serve(ProbeServer::new(probe.clone()))?;
+            // Before anybody is told of it.
+            let _first = probe.0.id.set(served.id());
+            Ok(served)
+        };
+        (0..count).map(one).collect()
     }
 
     async fn collect_now(mut requests: Streaming<Payload>) -> Result<Collected, Status> {
@@ -205,6 +222,19 @@ impl Probe for Prober {
         Ok(Nothing {})
     }
 
+    async fn serve_many(&self, request: Count) -> Result<BrokerIds, Status> {
+        let served = Self::serve_many(&Broker::current()?, request.count)?;
+        let ids = served.iter().map(Served::id).collect();
+        self.served().extend(served);
+        Ok(BrokerIds { ids })
+    }
+
+    async fn which(&self, _request: Nothing) -> Result<BrokerId, Status> {
+        let id = self.0.id.get().copied();
+        let id = id.ok_or_else(|| Status::not_found("it is none of ServeMany"))?;
+        Ok(BrokerId { id })
+    }
+
     async fn relay(&self, request: RelayRequest) -> Result<Payload, Status> {
         let peer: ProbeClient = Broker::current()?.dial(request.id).await?;
         let op = request.op();
@@ -225,6 +255,11 @@ impl Probe for Prober {
                     count += 1;
                 }
                 let data = format!("{count}").into();
+                Ok(Payload { data })
+            }
+            Op::Which => {
+                let id = peer.which(Nothing {}).await?.id;
+                let data = id.to_string().into();
                 Ok(Payload { data })
             }
             Op::Relay => {

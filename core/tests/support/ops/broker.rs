@@ -94,7 +94,7 @@ pub fn broker(seed: u8, ops: &[Op]) {
         assert!(state.broker.pending() <= MAX_PENDING + state.accepts.len() + 1);
     }
     if seed & 4 != 0 {
-        state.broker.close();
+        state.broker.close("enough");
     }
     // Nobody answers any more: the timers alone must end every dial.
     for _ in 0..100_000 {

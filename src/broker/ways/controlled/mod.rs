@@ -113,10 +113,8 @@ impl<K: Kind> Way for Controlled<K> {
         Box::pin(K::dial(self.clone(), id))
     }
 
-    fn close(&self) {
-        let mut state = self.lock();
-        state.machine.close();
-        self.settle(state);
+    fn close(&self, why: &str) {
+        self.update(|machine, _| machine.close(why));
     }
 
     fn clear_up(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3, poll_immediate};
 use outboard::codegen::Prost;
-use outboard::{Client as _, Code, Status};
+use outboard::{Client as _, Code, Served, Status};
 use outboard_conformance::probe::Prober;
 use outboard_conformance::proto::{
     BrokerId, Count, CrashRequest, Nothing, Payload, PourRequest, Probe as _, ProbeClient,
@@ -14,6 +14,7 @@ use outboard_conformance::proto::{
 
 use crate::calls::{pattern, payload};
 use crate::harness::{Harness, Rig, timed};
+use crate::leftovers;
 
 /// How long a dial waits for the other side's announcement, in go-plugin as here.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +35,7 @@ async fn try_out(rig: &Rig, id: u32) -> Result<Payload, Status> {
     probe.echo(payload("tried")).await
 }
 
-pub fn lend(rig: &Rig) -> outboard::Served {
+pub fn lend(rig: &Rig) -> Served {
     let probe = ProbeServer::new(Prober::default());
     rig.plugin.broker().serve(probe).expect("it can be served")
 }
@@ -274,6 +275,105 @@ pub async fn brokered_calls_fail_when_the_plugin_dies(h: Harness) {
         .broker()
         .serve(ProbeServer::new(Prober::default()));
     assert!(served.is_err(), "nobody is left to dial it");
+}
+
+/// What `count` servers on each side answer that are dialled all at once: on the host's side the
+/// plugin's, on the plugin's the host's. `meanwhile` gets the host's handles and the plugin's ids.
+async fn dialled_at_once<F: Future<Output = ()>>(
+    rig: &Rig,
+    count: u64,
+    meanwhile: impl FnOnce(Vec<Served>, Vec<u32>) -> F,
+) -> Vec<(u32, Result<u32, Status>)> {
+    let lent = Prober::serve_many(rig.plugin.broker(), count).expect("served");
+    let borrowed = rig.probe.serve_many(Count { count }).await;
+    let borrowed = borrowed.expect("served").ids;
+    let here = borrowed.iter().map(|&id| async move {
+        let dial = async {
+            let probe: ProbeClient = rig.plugin.broker().dial(id).await?;
+            Ok(probe.which(Nothing {}).await?.id)
+        };
+        (id, dial.await)
+    });
+    let there = lent.iter().map(|lent| {
+        let (id, op) = (lent.id(), Op::Which.into());
+        let call = rig.probe.relay(RelayRequest {
+            op,
+            ..relay(id, "")
+        });
+        async move {
+            let id_of = |answer: Payload| {
+                let text = String::from_utf8(answer.data).expect("text");
+                text.parse().expect("a number")
+            };
+            (id, call.await.map(id_of))
+        }
+    });
+    let dials = join(join_all(here), join_all(there));
+    let ((mut all, there), ()) = join(dials, meanwhile(lent, borrowed.clone())).await;
+    all.extend(there);
+    all
+}
+
+pub async fn a_hundred_dials_at_once_on_both_sides(h: Harness) {
+    let rig = h.start().await;
+    let mut held = None;
+    let dials = dialled_at_once(&rig, 100, async |lent, _| held = Some(lent));
+    let dialled = h.within(BROKER_TIMEOUT * 3, dials).await;
+    assert_eq!(dialled.len(), 200);
+    for (id, answer) in dialled {
+        assert_eq!(answer, Ok(id));
+    }
+    rig.shutdown().await;
+}
+
+pub async fn dials_race_with_servers_that_are_dropped(h: Harness) {
+    let rig = h.start().await;
+    let drop_all = async |lent: Vec<Served>, borrowed: Vec<u32>| {
+        for (served, id) in lent.into_iter().zip(borrowed) {
+            drop(served);
+            rig.probe.unserve(BrokerId { id }).await.expect("ok");
+        }
+    };
+    let dials = dialled_at_once(&rig, 100, drop_all);
+    for (id, answer) in h.within(BROKER_TIMEOUT * 3, dials).await {
+        match answer {
+            Ok(reached) => assert_eq!(reached, id),
+            // That there is nobody any more, or that the connection has gone with it.
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        }
+    }
+    // What comes later finds everything in its place.
+    let lent = lend(&rig);
+    let there = rig.probe.relay(relay(lent.id(), "on"));
+    assert_eq!(h.promptly(there).await, Ok(payload("on")));
+    let (_, probe) = h.promptly(borrow(&rig)).await;
+    assert_eq!(probe.echo(payload("x")).await, Ok(payload("x")));
+    rig.shutdown().await;
+}
+
+pub async fn dials_that_the_end_cuts_off_are_told_how_it_came(h: Harness) {
+    let rig = h.start().await;
+    let exited = rig.plugin.exited();
+    let mut dials = join_all((4711..4731).map(|id| try_out(&rig, id)));
+    // Nobody serves these; over some transports the answer is already there.
+    let early = poll_immediate(&mut dials).await;
+    assert!(early.is_none(), "{early:?}");
+    assert!(rig.probe.echo(payload("it knows")).await.is_ok());
+    leftovers::kill(rig.pid());
+    let late = h.promptly(dials).await;
+    if h.on.transport.has_sockets() {
+        for dialled in late {
+            let status = dialled.expect_err("nobody serves it");
+            assert_eq!(status.code(), Code::Unavailable, "{status}");
+            assert!(status.message().contains("SIGKILL"), "{status}");
+        }
+    }
+    h.promptly(exited).await;
+    let status = try_out(&rig, 4711).await.expect_err("it is dead");
+    assert!(status.message().contains("SIGKILL"), "{status}");
+    let prober = ProbeServer::new(Prober::default());
+    let refused = rig.plugin.broker().serve(prober).expect_err("it is dead");
+    assert!(refused.to_string().contains("SIGKILL"), "{refused}");
 }
 
 pub async fn an_id_can_be_dialled_once_where_go_plugin_says_so(h: Harness) {

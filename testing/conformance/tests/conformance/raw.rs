@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use outboard_core::handshake::Refusal;
+use outboard_kit::h2_frames;
 use outboard_kit::stdio_frames::{CLOSE, MAGIC, PREFACE, VIOLATION};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -148,10 +149,22 @@ pub async fn the_line_has_six_fields_unless_the_plugin_multiplexes(h: Harness) {
     // It listens before it says so.
     drop(UnixStream::connect(fields[3]).expect("it listens"));
     serving.end();
-    // The seventh would promise what this plugin cannot do; a host that insists is told so.
-    for value in ["true", "false", "garbage", ""] {
+    // Who mentions it at all is told that this plugin can, as Go's tells.
+    for value in ["true", "1", "T", "false", "garbage", ""] {
         let serving = Serving::start(plugin(&h, &[]).env("PLUGIN_MULTIPLEX_GRPC", value));
-        assert_eq!(serving.fields()[4..], ["grpc", ""], "{value}");
+        let fields = serving.fields();
+        let mentioned: &[&str] = if value.is_empty() { &[] } else { &["true"] };
+        assert_eq!((fields[4], fields[5]), ("grpc", ""), "{value}");
+        assert_eq!(&fields[6..], mentioned, "{value}");
+        // Only if it is wanted, the connection has other frames outside, and gRPC's are none of those.
+        let mut host = UnixStream::connect(fields[3]).expect("it listens");
+        host.write_all(h2_frames::PREFACE).expect("it reads");
+        let settings = h2_frames::head(0, h2_frames::SETTINGS, 0, 0);
+        host.write_all(&settings).expect("it reads");
+        let mut answer = [0; h2_frames::HEAD];
+        let answered = host.read_exact(&mut answer).is_ok() && answer[3] == h2_frames::SETTINGS;
+        let multiplexes = ["true", "1", "T"].contains(&value);
+        assert_eq!(answered, !multiplexes, "{value}: {answer:?}");
         serving.end();
     }
 }
