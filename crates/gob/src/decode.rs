@@ -288,9 +288,18 @@ impl<'a> Input<'a> {
 /// The plan for a type, compiled unless it is known.
 pub(crate) fn plan<T: Decode>(known: &mut Known, wire: WireId) -> Result<Plan, Error> {
     let key = T::key();
-    if let Some(plan) = known.plans.known(key, wire) {
+    if let Some(plan) = known.plans.recent.get((key, wire)) {
         return Ok(plan);
     }
+    let plan = match known.plans.known(key, wire) {
+        Some(plan) => plan,
+        None => compile::<T>(known, wire)?,
+    };
+    known.plans.recent.put((key, wire), plan);
+    Ok(plan)
+}
+
+fn compile<T: Decode>(known: &mut Known, wire: WireId) -> Result<Plan, Error> {
     let Known {
         limits,
         table,
@@ -303,14 +312,10 @@ pub(crate) fn plan<T: Decode>(known: &mut Known, wire: WireId) -> Result<Plan, E
         limits,
         depth: 0,
     };
-    match T::plan(wire, &mut planner) {
-        Ok(plan) => {
-            plans.remember(key, wire, plan);
-            Ok(plan)
-        }
-        Err(error) => {
-            plans.truncate(mark);
-            Err(error)
-        }
+    let result = T::plan(wire, &mut planner);
+    match &result {
+        Ok(plan) => plans.remember(T::key(), wire, *plan),
+        Err(_) => plans.truncate(mark),
     }
+    result
 }

@@ -1,10 +1,13 @@
 //! Writing values: the trait for it, where they are written to, and the encoder of a stream.
 
+use std::any::TypeId;
+
 use crate::def::{Def, WireId};
 use crate::describe::{Describe, Types};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::marshal::Marshal;
+use crate::recent::Recent;
 use crate::value::Value;
 use crate::wire::{put_bytes, put_float, put_int, put_length, put_uint};
 
@@ -60,6 +63,7 @@ struct Stream {
     types: Types,
     /// Which of them were sent.
     sent: Vec<bool>,
+    recent: Recent<TypeId, WireId>,
 }
 
 impl Output<'_> {
@@ -240,8 +244,17 @@ impl Encoder {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let result = self.write(out, T::describe, |out| value.encode(out));
-        result.map_err(|error| error.of(T::go_name()))
+        let known = self.stream.recent.get(T::key());
+        let describe = |types: &mut Types| match known {
+            Some(id) => id,
+            None => T::describe(types),
+        };
+        let result = self.write(out, describe, |out| value.encode(out));
+        let id = result.map_err(|error| error.of(T::go_name()))?;
+        if known.is_none() {
+            self.stream.recent.put(T::key(), id);
+        }
+        Ok(())
     }
 
     /// The same of a dynamic value, sent as what it is and not as what an interface holds.
@@ -252,11 +265,9 @@ impl Encoder {
         if value.is_nil() {
             return Err(nil());
         }
-        self.write(
-            out,
-            |types| value.describe_concrete(types),
-            |out| value.put(out),
-        )
+        let describe = |types: &mut Types| value.describe_concrete(types);
+        self.write(out, describe, |out| value.put(out))?;
+        Ok(())
     }
 
     fn write(
@@ -264,7 +275,7 @@ impl Encoder {
         buf: &mut Vec<u8>,
         describe: impl FnOnce(&mut Types) -> WireId,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<WireId, Error> {
         let begins = buf.len();
         let (known, sent) = (self.stream.types.len(), self.stream.sent.len());
         let allowed = self.stream.limits.message;
@@ -285,12 +296,13 @@ impl Encoder {
             if len > allowed {
                 return Err(Error::too_much(Limit::Message, allowed, len as u64));
             }
-            Ok(())
+            Ok(id)
         });
         if result.is_err() {
             buf.truncate(begins);
             self.stream.types.truncate(known);
             self.stream.sent.truncate(sent);
+            self.stream.recent.clear();
         }
         result
     }

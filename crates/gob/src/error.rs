@@ -210,10 +210,8 @@ impl Error {
     #[cold]
     #[must_use]
     pub fn at_key(mut self, key: &dyn fmt::Debug) -> Self {
-        let mut text = Bounded(String::new());
-        // It fails when it is full.
-        let _ = fmt::write(&mut text, format_args!("{key:?}"));
-        self.0.pieces.push(Piece::Key(text.0));
+        let text = brief(&format_args!("{key:?}"), KEY);
+        self.0.pieces.push(Piece::Key(text));
         self
     }
 
@@ -233,13 +231,20 @@ impl Error {
     }
 }
 
-/// Text that ends after [`KEY`] bytes.
-struct Bounded(String);
+/// What something shows, cut where it gets longer than so many bytes.
+pub(crate) fn brief(what: &dyn fmt::Display, most: usize) -> String {
+    let mut text = Bounded(String::new(), most);
+    // It fails when it is full.
+    let _ = fmt::write(&mut text, format_args!("{what}"));
+    text.0
+}
+
+struct Bounded(String, usize);
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
-            if self.0.len() >= KEY {
+            if self.0.len() >= self.1 {
                 self.0.push_str("...");
                 return Err(fmt::Error);
             }

@@ -101,6 +101,7 @@ mod error;
 mod impls;
 mod limits;
 mod plan;
+mod recent;
 mod registry;
 mod scan;
 mod shape;

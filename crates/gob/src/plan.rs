@@ -9,6 +9,7 @@ use crate::def::{Def, WireId};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::marshal::Marshal;
+use crate::recent::Recent;
 use crate::shape::Shape;
 use crate::table::Table;
 
@@ -42,6 +43,8 @@ enum Node {
 pub(crate) struct Plans {
     nodes: Vec<Node>,
     known: HashMap<(TypeId, WireId), Plan>,
+    /// Of the types that were asked for.
+    pub(crate) recent: Recent<(TypeId, WireId), Plan>,
 }
 
 impl Plans {
@@ -61,6 +64,7 @@ impl Plans {
     /// Forgets what was compiled on the way to an error.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.nodes.truncate(len);
+        self.recent.clear();
         self.known
             .retain(|_, plan| *plan == Plan::NONE || (plan.0 as usize) < len);
     }
@@ -106,7 +110,7 @@ impl Planner<'_> {
     pub fn mismatch(&self, expected: Cow<'static, str>, wire: WireId) -> Error {
         Error::new(ErrorKind::Mismatch {
             expected: expected.into_owned(),
-            sent: Shape::new(self.table.defs(), wire).to_string(),
+            sent: Shape::new(self.table.defs(), wire).brief(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::def::{Def, WireId};
 use crate::describe::{Describe, Types};
+use crate::error::brief;
 use crate::table::Defs;
 
 /// How many fields of a struct are shown, and how deep.
@@ -130,6 +131,11 @@ impl Shape {
             Def::Map { key, .. } => Some(Self::new(&self.defs, *key)),
             _ => None,
         }
+    }
+
+    /// What a message says of it, which a peer's names cannot make longer.
+    pub(crate) fn brief(&self) -> String {
+        brief(self, 500)
     }
 
     pub(crate) fn def(&self) -> Option<&Def> {

@@ -311,8 +311,8 @@ impl Received<'_> {
         let known = &*self.known;
         if T::FIELDS > 0 && known.plans.has_nothing_in_common(plan) {
             return Err(Error::new(ErrorKind::NoFieldInCommon {
-                expected: Shape::of::<T>().to_string(),
-                sent: self.shape().to_string(),
+                expected: Shape::of::<T>().brief(),
+                sent: self.shape().brief(),
             }));
         }
         let mut input = Input::new(self.bytes, known);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::def::{Def, WireId};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{Limit, Limits};
+use crate::recent::Recent;
 use crate::wire::Reader;
 
 /// Types by their numbers. Values that were decoded dynamically share it.
@@ -41,6 +42,7 @@ pub(crate) struct Table {
     /// Bytes of definitions so far.
     bytes: usize,
     plain: HashMap<WireId, Verdict>,
+    recent: Recent<WireId, bool>,
 }
 
 /// What the parts of a type are.
@@ -105,6 +107,7 @@ impl Table {
         self.bytes = bytes;
         Arc::make_mut(&mut self.defs).insert(number, Arc::new(def));
         self.plain.retain(|_, verdict| *verdict != Verdict::Unknown);
+        self.recent.clear();
         Ok(())
     }
 
@@ -114,8 +117,17 @@ impl Table {
         if id.is_basic() {
             return id != WireId::INTERFACE;
         }
+        if let Some(is_plain) = self.recent.get(id) {
+            return is_plain;
+        }
+        let is_plain = self.verdict(id) == Verdict::Plain;
+        self.recent.put(id, is_plain);
+        is_plain
+    }
+
+    fn verdict(&mut self, id: WireId) -> Verdict {
         if let Some(verdict) = self.plain.get(&id) {
-            return *verdict == Verdict::Plain;
+            return *verdict;
         }
         let (mut seen, mut next) = (HashSet::from([id]), vec![id]);
         let mut verdict = Verdict::Plain;
@@ -133,6 +145,6 @@ impl Table {
             });
         }
         self.plain.insert(id, verdict);
-        verdict == Verdict::Plain
+        verdict
     }
 }

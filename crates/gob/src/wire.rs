@@ -14,17 +14,20 @@ pub(crate) fn put_uint(out: &mut Vec<u8>, value: u64) {
 }
 
 fn put_long(out: &mut Vec<u8>, value: u64) {
-    let (bytes, from) = long(value);
-    out.extend_from_slice(&bytes[from..]);
+    let (bytes, len) = long(value);
+    // As many as there may be, and some are taken back: to copy a number of bytes that is known is quicker.
+    out.extend_from_slice(&bytes);
+    out.truncate(out.len() - bytes.len() + len);
 }
 
-/// An unsigned integer of 128 or more at the end of nine bytes, and where it begins.
+/// An unsigned integer of 128 or more at the beginning of nine bytes, and how many it takes.
+#[inline]
 fn long(value: u64) -> ([u8; 9], usize) {
-    let zeros = value.leading_zeros() as usize / 8;
+    let zeros = value.leading_zeros() / 8;
     let mut bytes = [0; 9];
-    bytes[1..].copy_from_slice(&value.to_be_bytes());
-    bytes[zeros] = (zeros as u8).wrapping_sub(8);
-    (bytes, zeros)
+    bytes[0] = (zeros as u8).wrapping_sub(8);
+    bytes[1..].copy_from_slice(&(value << (8 * zeros)).to_be_bytes());
+    (bytes, 9 - zeros as usize)
 }
 
 /// Writes a signed integer: its sign is the lowest bit.
@@ -55,8 +58,8 @@ pub(crate) fn put_length(out: &mut Vec<u8>, from: usize) {
         out[from] = len as u8;
         return;
     }
-    let (bytes, begins) = long(len as u64);
-    let prefix = &bytes[begins..];
+    let (bytes, width) = long(len as u64);
+    let prefix = &bytes[..width];
     let end = out.len();
     out.resize(end + prefix.len() - 1, 0);
     out.copy_within(from + 1..end, from + prefix.len());
@@ -129,6 +132,14 @@ impl<'a> Reader<'a> {
     }
 
     fn long(&mut self) -> Result<u64, Error> {
+        // Where there are bytes enough for any, they are read at once.
+        if let Some((&[first, bytes @ ..], _)) = self.bytes[self.at..].split_first_chunk::<9>()
+            && (0xf8..=0xff).contains(&first)
+        {
+            let count = usize::from(first.wrapping_neg());
+            self.at += 1 + count;
+            return Ok(u64::from_be_bytes(bytes) >> (64 - 8 * count));
+        }
         match peek_uint(&self.bytes[self.at..]) {
             Ok(Some((value, width))) => {
                 self.at += width;

@@ -504,3 +504,30 @@ fn newtypes_are_what_is_in_them() {
         "Generic = struct { Of []float; Type float }"
     );
 }
+
+/// A peer's names do not make errors longer than one can read.
+#[test]
+fn what_was_sent_is_told_briefly() {
+    let mut definition = hex("7f 03 01 01 fe 03 e8");
+    definition.extend([b'N'; 1000]);
+    definition.extend(hex("01 ff 80 00 00 00"));
+    let mut bytes = vec![0xfe];
+    bytes.extend((definition.len() as u16).to_be_bytes());
+    bytes.extend(definition);
+    bytes.extend(hex("03 ff 80 00"));
+    let error = decode::<String>(&bytes)
+        .expect_err("it is a struct")
+        .to_string();
+    assert!(error.len() < 600 && error.ends_with("NN..."), "{error}");
+}
+
+#[test]
+fn streams_may_move_between_threads() {
+    fn may<T: Send + Sync>() {}
+    may::<Encoder>();
+    may::<Decoder>();
+    may::<Value>();
+    may::<outboard_gob::Error>();
+    may::<outboard_gob::Received<'_>>();
+    may::<outboard_gob::Registry>();
+}

@@ -48,7 +48,7 @@ impl Encode for Value {
 impl Value {
     #[cold]
     fn without_name(&self) -> Error {
-        let shape = self.shape().map_or_else(String::new, Shape::to_string);
+        let shape = self.shape().map_or_else(String::new, Shape::brief);
         Error::new(ErrorKind::Unnamed { shape })
     }
 
