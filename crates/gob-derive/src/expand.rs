@@ -149,6 +149,11 @@ fn structure(
                 out.end();
                 ::std::result::Result::Ok(())
             }
+
+            #[inline]
+            fn size_hint(&self) -> usize {
+                0_usize #(.saturating_add(#krate::Encode::size_hint(&self.#idents)))*
+            }
         }
 
         #[automatically_derived]
@@ -234,6 +239,11 @@ fn transparent(ident: &Ident, generics: &Generics, ty: &Type, krate: &Path) -> T
                 out: &mut #krate::Output<'_>,
             ) -> ::std::result::Result<(), #krate::Error> {
                 #krate::Encode::encode(&self.0, out)
+            }
+
+            #[inline]
+            fn size_hint(&self) -> usize {
+                #krate::Encode::size_hint(&self.0)
             }
         }
 

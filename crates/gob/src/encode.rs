@@ -9,7 +9,7 @@ use crate::limits::{Limit, Limits};
 use crate::marshal::Marshal;
 use crate::recent::Recent;
 use crate::value::Value;
-use crate::wire::{put_bytes, put_float, put_int, put_length, put_uint};
+use crate::wire::{put_bytes, put_float, put_int, put_length, put_uint, width};
 
 /// A value that can be sent. Derived with `#[derive(Gob)]`.
 pub trait Encode: Describe {
@@ -26,6 +26,13 @@ pub trait Encode: Describe {
     /// # Errors
     /// If it, or something in it, is nothing where gob has no way to say so, or nests too deep.
     fn encode(&self, out: &mut Output<'_>) -> Result<(), Error>;
+
+    /// Bytes that it takes at least, as far as that is quickly told.
+    #[doc(hidden)]
+    #[inline]
+    fn size_hint(&self) -> usize {
+        0
+    }
 
     /// Writes a list of such values.
     #[doc(hidden)]
@@ -51,8 +58,10 @@ pub trait Encode: Describe {
 #[derive(Debug)]
 pub struct Output<'a> {
     buf: &'a mut Vec<u8>,
-    /// Where the segment begins, with the byte that is left for its length.
+    /// Where the segment begins, with the bytes that are left for its length.
     segment: usize,
+    /// How many those are.
+    left: usize,
     stream: &'a mut Stream,
     depth: usize,
 }
@@ -102,7 +111,7 @@ impl Output<'_> {
             let name = T::NAME.into();
             Error::new(ErrorKind::Marshal { name, reason })
         })?;
-        put_length(self.buf, begins);
+        put_length(self.buf, begins, 1);
         Ok(())
     }
 
@@ -145,11 +154,11 @@ impl Output<'_> {
         let id = describe(&mut self.stream.types);
         self.define(id);
         self.int(i64::from(id.0));
-        let around = self.open();
+        let around = self.open(1);
         self.single(id);
         encode(self)?;
         self.close();
-        self.segment = around;
+        (self.segment, self.left) = around;
         self.end();
         Ok(())
     }
@@ -162,14 +171,16 @@ impl Output<'_> {
         }
     }
 
-    fn open(&mut self) -> usize {
+    /// Begins a segment, of whose length so many bytes are left. Gives what `segment` and `left` were.
+    fn open(&mut self, left: usize) -> (usize, usize) {
         let at = self.buf.len();
-        self.buf.push(0);
-        std::mem::replace(&mut self.segment, at)
+        self.buf.resize(at + left, 0);
+        let segment = std::mem::replace(&mut self.segment, at);
+        (segment, std::mem::replace(&mut self.left, left))
     }
 
     fn close(&mut self) {
-        put_length(self.buf, self.segment);
+        put_length(self.buf, self.segment, self.left);
     }
 
     /// Sends the definitions of a type and its parts, as far as they were not sent. Each ends a segment.
@@ -197,10 +208,15 @@ impl Output<'_> {
             });
             next[first..].reverse();
             self.close();
-            self.open();
+            self.open(1);
         }
     }
 }
+
+/// From how many bytes on it is of use to know how many there will be.
+const SHORT: usize = 1024;
+/// What a long message has beside what is hinted at, more or less.
+const HEAD: usize = 16;
 
 /// Writes one stream: a type is defined when a value of it is sent for the first time.
 ///
@@ -249,7 +265,7 @@ impl Encoder {
             Some(id) => id,
             None => T::describe(types),
         };
-        let result = self.write(out, describe, |out| value.encode(out));
+        let result = self.write(out, value.size_hint(), describe, |out| value.encode(out));
         let id = result.map_err(|error| error.of(T::go_name()))?;
         if known.is_none() {
             self.stream.recent.put(T::key(), id);
@@ -266,13 +282,14 @@ impl Encoder {
             return Err(nil());
         }
         let describe = |types: &mut Types| value.describe_concrete(types);
-        self.write(out, describe, |out| value.put(out))?;
+        self.write(out, value.size_hint(), describe, |out| value.put(out))?;
         Ok(())
     }
 
     fn write(
         &mut self,
         buf: &mut Vec<u8>,
+        hint: usize,
         describe: impl FnOnce(&mut Types) -> WireId,
         encode: impl FnOnce(&mut Output<'_>) -> Result<(), Error>,
     ) -> Result<WireId, Error> {
@@ -283,11 +300,19 @@ impl Encoder {
         let mut out = Output {
             buf,
             segment: 0,
+            left: 0,
             stream: &mut self.stream,
             depth: 0,
         };
-        out.open();
+        out.open(1);
         out.define(id);
+        let hint = hint.min(allowed);
+        if hint >= SHORT {
+            // What is long is not moved when its length is known, and not while the buffer grows.
+            out.buf.truncate(out.segment);
+            out.buf.reserve(hint + HEAD);
+            out.open(width(hint + HEAD));
+        }
         out.int(i64::from(id.0));
         out.single(id);
         let result = encode(&mut out).and_then(|()| {

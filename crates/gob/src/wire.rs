@@ -49,21 +49,32 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Puts the length of what begins at `from + 1` in front of it, where a byte was left for it.
+/// How many bytes the length of about so many bytes takes.
+#[inline]
+pub(crate) fn width(len: usize) -> usize {
+    if len < 0x80 { 1 } else { long(len as u64).1 }
+}
+
+/// Puts the length of what begins at `from + left` in front of it, where so many bytes were left for it.
 ///
-/// Most messages are shorter than 128 bytes, and nothing is moved.
-pub(crate) fn put_length(out: &mut Vec<u8>, from: usize) {
-    let len = out.len() - from - 1;
-    if len < 0x80 {
+/// Nothing is moved where they were as many as it takes.
+pub(crate) fn put_length(out: &mut Vec<u8>, from: usize, left: usize) {
+    let len = out.len() - from - left;
+    if len < 0x80 && left == 1 {
         out[from] = len as u8;
         return;
     }
-    let (bytes, width) = long(len as u64);
-    let prefix = &bytes[..width];
-    let end = out.len();
-    out.resize(end + prefix.len() - 1, 0);
-    out.copy_within(from + 1..end, from + prefix.len());
-    out[from..from + prefix.len()].copy_from_slice(prefix);
+    let (mut bytes, mut width) = ([len as u8; 9], 1);
+    if len >= 0x80 {
+        (bytes, width) = long(len as u64);
+    }
+    if width != left {
+        let end = out.len();
+        out.resize(end.max(from + width + len), 0);
+        out.copy_within(from + left..end, from + width);
+        out.truncate(from + width + len);
+    }
+    out[from..from + width].copy_from_slice(&bytes[..width]);
 }
 
 fn signed(value: u64) -> i64 {
@@ -240,11 +251,15 @@ mod tests {
 
     #[test]
     fn a_length_goes_in_front_of_what_it_counts() {
-        for len in [0_usize, 1, 127, 128, 255, 256, 70_000] {
+        let lens = [0_usize, 1, 127, 128, 255, 256, 70_000];
+        for (len, left) in lens
+            .into_iter()
+            .flat_map(|len| [(len, 1), (len, 3), (len, width(len))])
+        {
             let mut out = b"before".to_vec();
-            out.push(0);
+            out.extend(vec![0; left]);
             out.extend((0..len).map(|at| at as u8));
-            put_length(&mut out, 6);
+            put_length(&mut out, 6, left);
             let mut reader = Reader::new(&out, 6);
             let bytes = reader.bytes().expect("valid");
             assert!(bytes.iter().enumerate().all(|(at, byte)| at as u8 == *byte));

@@ -313,3 +313,70 @@ fn other_numbers_are_as_good() {
         01 03 "Seq" 01 06 00 00 00 13 ff 82 01 0c "Control.Ping" 01 01 00"#;
     Stream::default().read(&request("Control.Ping", 1), &hex(text));
 }
+
+fn uint(value: usize) -> Vec<u8> {
+    if value < 128 {
+        return vec![value as u8];
+    }
+    let bytes = (value as u64).to_be_bytes();
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let mut out = vec![(zeros as u8).wrapping_sub(8)];
+    out.extend(&bytes[zeros..]);
+    out
+}
+
+/// However long a message is, and whatever was expected of it: its length is in front, as short as can be.
+#[test]
+fn lengths_of_long_messages() {
+    #[derive(Gob, Debug, PartialEq)]
+    struct Two {
+        text: String,
+        list: Vec<Vec<u8>>,
+    }
+    for len in [
+        1000, 1023, 1024, 1025, 65_500, 65_530, 65_536, 65_600, 300_000,
+    ] {
+        let text = "x".repeat(len);
+        let mut body = vec![0x0c, 0];
+        body.extend(uint(len));
+        body.extend(text.as_bytes());
+        let expected = [uint(body.len()), body].concat();
+        // Behind what is there already.
+        let mut out = b"before".to_vec();
+        Encoder::new().encode(&text, &mut out).expect("it is sent");
+        assert!(out == [b"before", &expected[..]].concat(), "{len}");
+        // Much shorter, and much longer, than is quickly told.
+        let two = Two {
+            text: text.clone(),
+            list: vec![vec![7; len], vec![0; 3]],
+        };
+        let numbers = vec![i64::MIN; len / 8];
+        let mut stream = Stream::default();
+        let mut out = Vec::new();
+        stream.encoder.encode(&two, &mut out).expect("it is sent");
+        stream
+            .encoder
+            .encode(&numbers, &mut out)
+            .expect("it is sent");
+        stream
+            .encoder
+            .encode(&Value::from(text), &mut out)
+            .expect("it is sent");
+        let mut input = &out[..];
+        let mut next = || {
+            stream
+                .decoder
+                .next(&mut input)
+                .expect("understood")
+                .is_some()
+        };
+        assert!(next() && next() && next());
+        assert!(input.is_empty());
+        let mut decoder = Decoder::new();
+        let mut received = decoder
+            .next(&mut &*out)
+            .expect("understood")
+            .expect("a value");
+        assert_eq!(received.decode::<Two>().expect("read"), two);
+    }
+}

@@ -34,6 +34,11 @@ impl<T: Encode + 'static> Encode for [T] {
     fn encode(&self, out: &mut Output<'_>) -> Result<(), Error> {
         T::encode_list(self, out)
     }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        self.len()
+    }
 }
 
 impl<T: Describe + 'static> Describe for Vec<T> {
@@ -59,6 +64,11 @@ impl<T: Encode + 'static> Encode for Vec<T> {
     #[inline]
     fn encode(&self, out: &mut Output<'_>) -> Result<(), Error> {
         T::encode_list(self, out)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        self.len()
     }
 }
 

@@ -46,6 +46,11 @@ impl<T: Encode + ?Sized> Encode for &T {
     fn encode(&self, out: &mut Output<'_>) -> Result<(), Error> {
         (**self).encode(out)
     }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        (**self).size_hint()
+    }
 }
 
 /// Only a place to keep it, and no pointer: what is in it is left out as if it was there itself.
@@ -62,6 +67,11 @@ impl<T: Encode + ?Sized> Encode for Box<T> {
     #[inline]
     fn encode(&self, out: &mut Output<'_>) -> Result<(), Error> {
         (**self).encode(out)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        (**self).size_hint()
     }
 }
 
@@ -97,6 +107,11 @@ impl<T: Encode> Encode for Option<T> {
             Some(value) => value.encode(out),
             None => Err(nil()),
         }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        self.as_ref().map_or(0, Encode::size_hint)
     }
 }
 

@@ -54,6 +54,11 @@ macro_rules! text {
                 out.bytes(self.$bytes());
                 Ok(())
             }
+
+            #[inline]
+            fn size_hint(&self) -> usize {
+                self.$bytes().len()
+            }
         }
     };
 }

@@ -43,6 +43,11 @@ impl Encode for Value {
             |out| self.put(out),
         )
     }
+
+    #[inline]
+    fn size_hint(&self) -> usize {
+        self.as_bytes().map_or(0, <[u8]>::len)
+    }
 }
 
 impl Value {
