@@ -37,6 +37,7 @@ pub(crate) fn features(kind: TransportKind) -> &'static str {
         TransportKind::Stdio | TransportKind::StdioSpin => "stdio",
         TransportKind::H2Tls => "h2,tls",
         TransportKind::H2Streams => "h2,multiplex",
+        TransportKind::H2TlsStreams => "h2,tls,multiplex",
     }
 }
 
@@ -46,9 +47,9 @@ pub(crate) fn features(kind: TransportKind) -> &'static str {
 /// If this program was built without it.
 pub(crate) fn of_host(kind: TransportKind, host: Host, marks: Marks) -> Result<Host, Failure> {
     #[cfg(feature = "tls")]
-    let host = host.auto_mtls(kind == TransportKind::H2Tls);
+    let host = host.auto_mtls(kind.is_secured());
     #[cfg(feature = "multiplex")]
-    let host = host.multiplex(kind == TransportKind::H2Streams);
+    let host = host.multiplex(kind.is_multiplexed());
     with(kind, |transport| {
         host.transport(MarkedTransport { transport, marks })
     })
@@ -69,6 +70,8 @@ fn with<T>(kind: TransportKind, take: impl FnOnce(Box<dyn Transport>) -> T) -> R
         TransportKind::H2Tls => Box::new(outboard::H2::new()),
         #[cfg(all(feature = "h2", feature = "multiplex"))]
         TransportKind::H2Streams => Box::new(outboard::H2::new()),
+        #[cfg(all(feature = "h2", feature = "tls", feature = "multiplex"))]
+        TransportKind::H2TlsStreams => Box::new(outboard::H2::new()),
         #[cfg(feature = "h2")]
         TransportKind::H2 => Box::new(outboard::H2::new()),
         #[cfg(feature = "h2")]

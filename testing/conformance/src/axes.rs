@@ -34,22 +34,26 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// The host, speaking this transport alone.
 pub fn of_host(kind: TransportKind, host: Host) -> Host {
+    let host = host.auto_mtls(kind.is_secured());
+    let host = host.multiplex(kind.is_multiplexed());
     match kind {
-        TransportKind::H2 => host.transport(H2::new()),
+        TransportKind::H2
+        | TransportKind::H2Tls
+        | TransportKind::H2Streams
+        | TransportKind::H2TlsStreams => host.transport(H2::new()),
         TransportKind::Stdio => host.transport(Stdio::new()),
-        TransportKind::H2Tls => host.transport(H2::new()).auto_mtls(true),
         TransportKind::H2Spin => host.transport(H2::new().spin(SPIN)),
         TransportKind::StdioSpin => host.transport(Stdio::new().spin(SPIN)),
-        TransportKind::H2Streams => host.transport(H2::new()).multiplex(true),
     }
 }
 
 /// The plugin, speaking this transport alone.
 pub fn of_plugin(kind: TransportKind, plugin: Plugin) -> Plugin {
     match kind {
-        TransportKind::H2 | TransportKind::H2Tls | TransportKind::H2Streams => {
-            plugin.transport(H2::new())
-        }
+        TransportKind::H2
+        | TransportKind::H2Tls
+        | TransportKind::H2Streams
+        | TransportKind::H2TlsStreams => plugin.transport(H2::new()),
         TransportKind::Stdio => plugin.transport(Stdio::new()),
         TransportKind::H2Spin => plugin.transport(H2::new().spin(SPIN)),
         TransportKind::StdioSpin => plugin.transport(Stdio::new().spin(SPIN)),

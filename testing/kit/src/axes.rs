@@ -32,6 +32,8 @@ pub enum TransportKind {
     H2Tls,
     /// The first, with everything in streams of one connection.
     H2Streams,
+    /// The same with AutoMTLS, in each of the streams.
+    H2TlsStreams,
 }
 
 impl RuntimeKind {
@@ -50,20 +52,21 @@ impl RuntimeKind {
 
 impl TransportKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::H2,
         Self::Stdio,
         Self::H2Spin,
         Self::StdioSpin,
         Self::H2Tls,
         Self::H2Streams,
+        Self::H2TlsStreams,
     ];
 
     /// Whether there are sockets, whose files and addresses can be looked at.
     #[must_use]
     pub fn has_sockets(self) -> bool {
         match self {
-            Self::H2 | Self::H2Spin | Self::H2Tls | Self::H2Streams => true,
+            Self::H2 | Self::H2Spin | Self::H2Tls | Self::H2Streams | Self::H2TlsStreams => true,
             Self::Stdio | Self::StdioSpin => false,
         }
     }
@@ -73,8 +76,20 @@ impl TransportKind {
     pub fn announces(self) -> bool {
         match self {
             Self::H2 | Self::H2Spin | Self::H2Tls => true,
-            Self::Stdio | Self::StdioSpin | Self::H2Streams => false,
+            Self::Stdio | Self::StdioSpin | Self::H2Streams | Self::H2TlsStreams => false,
         }
+    }
+
+    /// Whether all connections are streams of one.
+    #[must_use]
+    pub fn is_multiplexed(self) -> bool {
+        matches!(self, Self::H2Streams | Self::H2TlsStreams)
+    }
+
+    /// Whether it has AutoMTLS.
+    #[must_use]
+    pub fn is_secured(self) -> bool {
+        matches!(self, Self::H2Tls | Self::H2TlsStreams)
     }
 
     fn name(self) -> &'static str {
@@ -85,6 +100,7 @@ impl TransportKind {
             Self::StdioSpin => "stdio+spin",
             Self::H2Tls => "h2+tls",
             Self::H2Streams => "h2+streams",
+            Self::H2TlsStreams => "h2+tls+streams",
         }
     }
 }

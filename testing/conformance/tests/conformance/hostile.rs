@@ -38,7 +38,8 @@ fn openings(transport: TransportKind) -> Vec<Vec<u8>> {
         TransportKind::H2
         | TransportKind::H2Spin
         | TransportKind::H2Tls
-        | TransportKind::H2Streams => vec![
+        | TransportKind::H2Streams
+        | TransportKind::H2TlsStreams => vec![
             noise,
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
             h2_frames::head(6, h2_frames::SETTINGS, 0, 0)[..5].to_vec(),

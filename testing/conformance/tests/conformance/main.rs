@@ -2,9 +2,9 @@
 //! runtime and transport.
 //!
 //! A case is an async function that takes a [`Harness`](harness::Harness). Cases are listed once,
-//! in [`pairs`], [`threads`], [`hosts`] and [`plugins`]; what they run on is listed once, at the end of this
-//! file. A further runtime or transport is a value of its enum in `outboard_conformance::axes` and a
-//! line here.
+//! in [`pairs`], [`layered`], [`threads`], [`hosts`] and [`plugins`]; what they run on is listed once, at
+//! the end of this file. A further runtime or transport is a value of its enum in
+//! `outboard_conformance::axes` and a line here.
 //!
 //! Linux only, since what a case has left behind is looked up in /proc and waited for by pidfd.
 #![cfg(target_os = "linux")]
@@ -113,6 +113,57 @@ macro_rules! outputs {
     };
 }
 
+/// Live interfaces.
+macro_rules! brokers {
+    ($on:ident) => {
+        group!(broker:
+            the_plugin_calls_what_the_host_serves,
+            the_host_calls_what_the_plugin_serves,
+            calls_outlive_the_client_they_were_made_with,
+            several_at_once_in_both_directions,
+            several_services_share_an_id,
+            calls_nest_through_the_broker,
+            streams_run_through_the_broker,
+            a_hundred_one_after_another,
+            a_hundred_dials_at_once_on_both_sides,
+            dials_race_with_servers_that_are_dropped,
+            dials_that_the_end_cuts_off_are_told_how_it_came,
+            what_is_no_longer_served_cannot_be_used,
+            an_id_that_nobody_serves_times_out_and_harms_nothing,
+            a_dial_can_be_given_up,
+            brokered_calls_fail_when_the_plugin_dies,
+            an_id_can_be_dialled_once_where_go_plugin_says_so,
+        );
+    };
+}
+
+/// The cases that depend on what is around each stream and on who ends what first, for a transport whose
+/// parts have all the cases.
+macro_rules! layered {
+    ($on:ident) => {
+        group!(calls:
+            every_kind_of_call,
+            sixteen_mebibytes_go_both_ways,
+            sixty_four_calls_at_once,
+        );
+        brokers!($on);
+        group!(crash:
+            a_kill_is_told_with_the_signal,
+            everything_pending_fails_at_once,
+        );
+        group!(shutdown:
+            the_plugin_ends_by_itself_and_cleans_up,
+            calls_in_flight_are_finished,
+            brokered_calls_in_flight_are_finished,
+            brokered_calls_in_flight_are_dropped_in_the_end,
+            kill_ends_it_at_once,
+            dropping_the_handle_kills_and_reaps,
+            twenty_times_leave_no_descriptor,
+            a_killed_host_takes_its_plugin_along,
+        );
+    };
+}
+
 /// The cases that depend on both sides.
 macro_rules! pairs {
     ($on:ident) => {
@@ -149,24 +200,7 @@ macro_rules! pairs {
             dropping_many_calls_leaves_the_connection_usable,
             cancelling_reaches_through_a_brokered_call,
         );
-        group!(broker:
-            the_plugin_calls_what_the_host_serves,
-            the_host_calls_what_the_plugin_serves,
-            calls_outlive_the_client_they_were_made_with,
-            several_at_once_in_both_directions,
-            several_services_share_an_id,
-            calls_nest_through_the_broker,
-            streams_run_through_the_broker,
-            a_hundred_one_after_another,
-            a_hundred_dials_at_once_on_both_sides,
-            dials_race_with_servers_that_are_dropped,
-            dials_that_the_end_cuts_off_are_told_how_it_came,
-            what_is_no_longer_served_cannot_be_used,
-            an_id_that_nobody_serves_times_out_and_harms_nothing,
-            a_dial_can_be_given_up,
-            brokered_calls_fail_when_the_plugin_dies,
-            an_id_can_be_dialled_once_where_go_plugin_says_so,
-        );
+        brokers!($on);
         outputs!($on);
         group!(logs:
             a_program_that_has_logging_of_its_own_is_left_alone,
@@ -397,6 +431,10 @@ combinations! {
         tokio_smol_h2_streams: Tokio, Smol, H2Streams;
         smol_tokio_h2_streams: Smol, Tokio, H2Streams;
         threads_threads_h2_streams: TokioThreads, TokioThreads, H2Streams;
+    }
+    layered! {
+        tokio_smol_h2_tls_streams: Tokio, Smol, H2TlsStreams;
+        smol_threads_h2_tls_streams: Smol, TokioThreads, H2TlsStreams;
     }
     threads! {
         several_threads_h2: Tokio, TokioThreads, H2;

@@ -384,7 +384,7 @@ pub async fn a_plugin_may_outlive_its_host(h: Harness) {
     host.arg("--outlive");
     let (host, plugin) = host_and_plugin(&h, host).await;
     kill_host(host);
-    if !h.on.transport.has_sockets() || h.on.transport == TransportKind::H2Streams {
+    if !h.on.transport.has_sockets() || h.on.transport.is_multiplexed() {
         // Where the connection is the host's own pipes, or the only one that the plugin ever takes,
         // there is nothing to outlive it for.
         assert!(h.elsewhere(move || leftovers::gone(plugin)).await);
@@ -464,7 +464,7 @@ pub async fn the_defaults_of_directory_and_environment(h: Harness) {
     let dirs = lines.iter().filter(|line| line.starts_with(&own)).count();
     assert_eq!(dirs, usize::from(h.on.transport.has_sockets()), "{lines:?}");
     let asked = "PLUGIN_MULTIPLEX_GRPC=true";
-    let asks = h.on.transport == TransportKind::H2Streams;
+    let asks = h.on.transport.is_multiplexed();
     assert_eq!(lines.contains(&asked), asks, "{lines:?}");
     let beside = |line: &&str| {
         !line.starts_with("PLUGIN_TRANSPORTS=") && !line.starts_with(&own) && *line != asked
