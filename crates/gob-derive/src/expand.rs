@@ -290,3 +290,126 @@ fn heads(
     };
     (head("Describe"), head("Encode"), head("Decode"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(input: DeriveInput) -> String {
+        expand(&input).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn what_gob_cannot_say_is_refused() {
+        use syn::parse_quote as code;
+        for (input, text) in [
+            (
+                code!(
+                    enum E {
+                        A,
+                    }
+                ),
+                "structs alone",
+            ),
+            (
+                code!(
+                    struct S<'a> {
+                        a: &'a str,
+                    }
+                ),
+                "no lifetimes",
+            ),
+            (
+                code!(
+                    struct S(u8, u8);
+                ),
+                "by their names",
+            ),
+            (
+                code!(
+                    struct S(#[gob(skip)] u8);
+                ),
+                "nothing to set",
+            ),
+            (
+                code!(
+                    struct S {
+                        #[gob(rename = "iD")]
+                        a: u8,
+                    }
+                ),
+                "begin with a capital letter",
+            ),
+            (
+                code!(
+                    struct S {
+                        _1: u8,
+                    }
+                ),
+                "rename it",
+            ),
+            (
+                code!(
+                    struct S {
+                        a_b: u8,
+                        aB: u8,
+                    }
+                ),
+                "two fields are AB in Go",
+            ),
+            (
+                code!(
+                    struct S {
+                        #[gob(name = "A")]
+                        a: u8,
+                    }
+                ),
+                "`rename` and `skip`",
+            ),
+            (
+                code!(
+                    #[gob(rename = "A")]
+                    struct S {
+                        a: u8,
+                    }
+                ),
+                "`name` and `crate`",
+            ),
+        ] {
+            let error = refused(input);
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn structs_of_any_other_kind_are_fine() {
+        use syn::parse_quote as code;
+        for input in [
+            code!(
+                struct S;
+            ),
+            code!(
+                struct S();
+            ),
+            code!(
+                struct S {}
+            ),
+            code!(
+                struct S(Vec<u8>);
+            ),
+            code!(
+                struct S<T, const N: usize>
+                where
+                    T: Clone,
+                {
+                    a: [T; N],
+                    #[gob(skip)]
+                    b: u8,
+                }
+            ),
+        ] {
+            let written = expand(&input).expect("it is derived");
+            syn::parse2::<syn::File>(written).expect("it is code");
+        }
+    }
+}

@@ -75,7 +75,7 @@
 //!
 //! Any bytes are taken without a panic, see [`Limits`]. A list takes memory for what came of it, never for
 //! what was announced: for each byte on the wire at most twice the size of its element. A [`Value`] takes
-//! at most some hundred bytes for each.
+//! at most two hundred bytes for each.
 //!
 //! # Why not `gobwire`
 //!

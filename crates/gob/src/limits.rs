@@ -17,7 +17,8 @@ pub struct Limits {
     pub memory: usize,
     /// Values within values, counting structs, lists, arrays, maps and interfaces. 256.
     ///
-    /// Go's linked lists nest as deep as they are long.
+    /// Go's linked lists nest as deep as they are long. Whoever allows more needs the stack for it: of a
+    /// struct of some forty fields, 256 take up to a MiB in a debug build.
     pub depth: usize,
     /// Elements of one list, array or map. 2^24, of bytes as many as a message holds.
     pub elements: usize,

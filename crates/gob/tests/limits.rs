@@ -2,9 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use outboard_gob::{Decoder, Encoder, Error, ErrorKind, Gob, Limit, Limits, Value};
+use outboard_gob::{Decoder, Encoder, Error, ErrorKind, Gob, Limit, Limits, Time, Value};
+
+/// Half of what Rust's threads have unless they are told otherwise.
+const STACK: usize = 1 << 20;
+
 use support::{encode, hex};
 
 fn limits(change: impl Fn(&mut Limits)) -> Limits {
@@ -219,4 +223,85 @@ fn a_value_that_is_malformed_is_one_message() {
         let mut received = decoder.next(&mut input).expect(text).expect(text);
         assert_eq!(received.decode::<i64>().expect(text), 1, "{text}");
     }
+}
+
+/// Values within values take of the stack what any thread has, in the slowest of builds as well.
+#[test]
+fn the_deepest_value_fits_on_a_stack() {
+    #[derive(Gob, Default)]
+    struct Wide {
+        within: Option<Box<Self>>,
+        list: Vec<Self>,
+        f0: i64,
+        f1: String,
+        f2: Vec<u8>,
+        f3: HashMap<String, i64>,
+        f4: Option<Time>,
+        f5: Value,
+        f6: f32,
+        f7: [u16; 4],
+        f8: i64,
+        f9: String,
+        f10: Vec<u8>,
+        f11: HashMap<String, i64>,
+        f12: Option<Time>,
+        f13: Value,
+        f14: f32,
+        f15: [u16; 4],
+        f16: i64,
+        f17: String,
+        f18: Vec<u8>,
+        f19: HashMap<String, i64>,
+        f20: Option<Time>,
+        f21: Value,
+        f22: f32,
+        f23: [u16; 4],
+        f24: i64,
+        f25: String,
+        f26: Vec<u8>,
+        f27: HashMap<String, i64>,
+        f28: Option<Time>,
+        f29: Value,
+        f30: f32,
+        f31: [u16; 4],
+        f32: i64,
+        f33: String,
+        f34: Vec<u8>,
+        f35: HashMap<String, i64>,
+        f36: Option<Time>,
+        f37: Value,
+        f38: f32,
+        f39: [u16; 4],
+    }
+    let run = || {
+        for is_list in [false, true] {
+            let mut wide = Wide::default();
+            // The innermost has an array.
+            let deepest = Limits::new().depth - 2;
+            for _ in 0..if is_list { deepest / 2 } else { deepest } {
+                let (within, list) = match is_list {
+                    true => (None, vec![wide]),
+                    false => (Some(Box::new(wide)), Vec::new()),
+                };
+                wide = Wide {
+                    within,
+                    list,
+                    ..Wide::default()
+                };
+            }
+            let bytes = encode(&wide);
+            support::decode::<Wide>(&bytes)
+                .map(drop)
+                .expect("it is not too deep");
+            let value = read(&bytes, Limits::new()).expect("it is not too deep");
+            let mut out = Vec::new();
+            Encoder::new()
+                .encode_concrete(&value, &mut out)
+                .expect("it is not too deep");
+            assert_eq!(format!("{value:?}"), format!("{:?}", value.clone()));
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK);
+    let done = thread.spawn(run).expect("a thread").join();
+    done.expect("it fits");
 }
