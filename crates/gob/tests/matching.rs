@@ -5,9 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 
-use outboard_gob::{
-    Decode, Decoder, Encode, Encoder, ErrorKind, Gob, GobBytes, Shape, TextBytes, Value,
-};
+use outboard_gob::{Decode, Decoder, Encode, Encoder, ErrorKind, Gob, GobBytes, TextBytes, Value};
 use support::{decode, encode, hex};
 
 /// What comes of a value of one type as another.
@@ -437,74 +435,6 @@ fn what_gob_has_no_word_for_is_not_sent() {
     assert_eq!(decode::<Vec<i32>>(&out).expect("read"), [1, 0]);
 }
 
-#[test]
-fn types_may_hold_themselves() {
-    #[derive(Gob, Debug, Default, PartialEq)]
-    struct Tree {
-        value: i64,
-        children: HashMap<String, Self>,
-        left: Option<Box<Self>>,
-        rows: Vec<Vec<Self>>,
-    }
-    let leaf = || Tree {
-        value: 1,
-        ..Tree::default()
-    };
-    let tree = Tree {
-        value: 0,
-        children: HashMap::from([("a".to_owned(), leaf())]),
-        left: Some(Box::new(Tree {
-            left: Some(Box::new(leaf())),
-            ..Tree::default()
-        })),
-        rows: vec![vec![], vec![leaf(), leaf()]],
-    };
-    let bytes = encode(&tree);
-    assert_eq!(decode::<Tree>(&bytes).expect("read"), tree);
-    let value = support::dynamic(&bytes).expect("read");
-    assert_eq!(value.to::<Tree>().expect("the same"), tree);
-    assert_eq!(
-        Shape::of::<Tree>(),
-        value.as_struct().expect("a struct").shape().clone()
-    );
-    let long = (0..200).fold(leaf(), |tree, _| Tree {
-        left: Some(Box::new(tree)),
-        ..Tree::default()
-    });
-    assert_eq!(through(&long), Ok(long));
-    let longer = (0..300).fold(leaf(), |tree, _| Tree {
-        left: Some(Box::new(tree)),
-        ..Tree::default()
-    });
-    let error = Encoder::new()
-        .encode(&longer, &mut Vec::new())
-        .expect_err("it fails");
-    assert!(matches!(error.kind(), ErrorKind::TooMuch { .. }), "{error}");
-}
-
-#[test]
-fn newtypes_are_what_is_in_them() {
-    #[derive(Gob, Debug, PartialEq)]
-    struct Celsius(f64);
-    #[derive(Gob, Debug, PartialEq)]
-    struct Names(Vec<String>);
-    #[derive(Gob, Debug, PartialEq)]
-    struct Generic<T> {
-        of: Vec<T>,
-        r#type: Celsius,
-    }
-    let value = Generic {
-        of: vec![Names(vec!["a".to_owned()])],
-        r#type: Celsius(1.5),
-    };
-    assert_eq!(through(&value), Ok(value));
-    assert_eq!(through(&Celsius(2.0)), Ok(2.0));
-    assert_eq!(
-        Shape::of::<Generic<Celsius>>().to_string(),
-        "Generic = struct { Of []float; Type float }"
-    );
-}
-
 /// A peer's names do not make errors longer than one can read.
 #[test]
 fn what_was_sent_is_told_briefly() {
@@ -519,15 +449,4 @@ fn what_was_sent_is_told_briefly() {
         .expect_err("it is a struct")
         .to_string();
     assert!(error.len() < 600 && error.ends_with("NN..."), "{error}");
-}
-
-#[test]
-fn streams_may_move_between_threads() {
-    fn may<T: Send + Sync>() {}
-    may::<Encoder>();
-    may::<Decoder>();
-    may::<Value>();
-    may::<outboard_gob::Error>();
-    may::<outboard_gob::Received<'_>>();
-    may::<outboard_gob::Registry>();
 }
