@@ -37,6 +37,7 @@ impl Layers {
     }
 
     /// How many there are up to the streams of a common connection; none where nothing is shared.
+    #[cfg(any(feature = "multiplex", test))]
     pub(super) fn below_streams(self) -> usize {
         let yamux = self.order.iter().position(|layer| *layer == Layer::Yamux);
         yamux.map_or(0, |at| at + 1)
