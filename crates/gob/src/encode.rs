@@ -286,6 +286,38 @@ impl Encoder {
         Ok(())
     }
 
+    /// Appends several values or none: those that `values` writes are taken back if it fails.
+    ///
+    /// ```
+    /// use outboard_gob::Encoder;
+    ///
+    /// let mut encoder = Encoder::new();
+    /// let mut out = Vec::new();
+    /// let failed = encoder.together(&mut out, |encoder, out| {
+    ///     encoder.encode(&1_u8, out)?;
+    ///     encoder.encode(&None::<u8>, out)
+    /// });
+    /// assert!(failed.is_err() && out.is_empty());
+    /// ```
+    ///
+    /// # Errors
+    /// What `values` returns. The stream and `out` are then as they were.
+    pub fn together<R, E>(
+        &mut self,
+        out: &mut Vec<u8>,
+        values: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let begins = out.len();
+        let (known, sent) = (self.stream.types.len(), self.stream.sent.len());
+        let result = values(self, out);
+        if result.is_err() {
+            out.truncate(begins);
+            self.stream.types.truncate(known);
+            self.stream.sent.truncate(sent);
+        }
+        result
+    }
+
     fn write(
         &mut self,
         buf: &mut Vec<u8>,

@@ -19,6 +19,8 @@ pub struct GoPeers {
     pub yamux: PathBuf,
     /// What writes and reads streams of gob; see `go/cmd/go-gob-peer`.
     pub gob: PathBuf,
+    /// A host or a plugin over net/rpc; see `go/cmd/go-netrpc-peer`.
+    pub netrpc: PathBuf,
 }
 
 impl GoPeers {
@@ -81,6 +83,7 @@ fn build() -> Option<GoPeers> {
         host: bin.join("go-host-peer"),
         yamux: bin.join("go-yamux-peer"),
         gob: bin.join("go-gob-peer"),
+        netrpc: bin.join("go-netrpc-peer"),
     })
 }
 

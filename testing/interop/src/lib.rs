@@ -27,7 +27,10 @@
 mod aborting;
 mod go;
 mod host_run;
+#[cfg(unix)]
+pub mod netrpc;
 mod node;
+#[cfg(unix)]
 pub mod numbered;
 mod process;
 pub mod proto;

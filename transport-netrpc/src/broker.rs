@@ -1,0 +1,531 @@
+//! The broker of a connection: further streams, in either direction, told apart by ids that calls carry.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use outboard_core::fault::Fault;
+use outboard_core::lock::{Mutex, Rank};
+use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
+use outboard_yamux::{Incoming, Opener};
+
+use crate::error::BrokerError;
+use crate::wire::{Arrival, Boxes, BrokerIds};
+
+/// How long a dial waits for the other side to accept, and a stream of its for the id: the five seconds
+/// that go-plugin gives either, and a moment for the way.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+
+/// How many streams may be there at once whose id has not come. (A choice.)
+const MAX_SILENT: usize = 256;
+
+/// go-plugin's `MuxBroker` over one session. Cheap to clone.
+///
+/// A stream whose opener says nothing holds up nobody: go-plugin's broker reads the ids one after another.
+#[derive(Clone)]
+pub struct MuxBroker(Arc<Inner>);
+
+struct Inner {
+    runtime: SharedRuntime,
+    opener: Opener,
+    state: Mutex<State>,
+}
+
+struct State {
+    ids: BrokerIds,
+    boxes: Boxes<BoxByteStream>,
+    accepts: std::collections::BTreeMap<u32, Hand>,
+    silent: usize,
+    /// Wakes what keeps the time.
+    timer: Option<Waker>,
+    over: Option<Fault>,
+}
+
+/// Where the streams of an id go.
+enum Hand {
+    Once(Arc<Slot>),
+    Served(Arc<dyn Fn(BoxByteStream) + Send + Sync>),
+}
+
+/// Where one stream meets who waits for it.
+struct Slot(Mutex<SlotState>);
+
+#[derive(Default)]
+struct SlotState {
+    outcome: Option<Result<BoxByteStream, BrokerError>>,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Rank::Wakers, SlotState::default())))
+    }
+
+    fn put(&self, outcome: Result<BoxByteStream, BrokerError>) {
+        let mut state = self.0.lock();
+        let earlier = state.outcome.replace(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        drop(earlier);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<Result<BoxByteStream, BrokerError>> {
+        let mut state = self.0.lock();
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        let earlier = state.waker.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
+        Poll::Pending
+    }
+}
+
+impl MuxBroker {
+    /// The broker of a session, of which nothing else takes streams. Its work goes on until the session
+    /// ends.
+    pub(crate) fn new(runtime: &SharedRuntime, opener: Opener, incoming: Incoming) -> Self {
+        let state = State {
+            ids: BrokerIds::default(),
+            boxes: Boxes::default(),
+            accepts: std::collections::BTreeMap::new(),
+            silent: 0,
+            timer: None,
+            over: None,
+        };
+        let inner = Arc::new(Inner {
+            runtime: Arc::clone(runtime),
+            opener,
+            state: Mutex::new(Rank::Broker, state),
+        });
+        runtime.spawn(Box::pin(take(Arc::downgrade(&inner), incoming)));
+        runtime.spawn(Box::pin(keep_time(
+            Arc::downgrade(&inner),
+            Arc::clone(runtime),
+        )));
+        Self(inner)
+    }
+
+    /// A fresh id to accept on, and to tell the other side in a call.
+    #[must_use]
+    pub fn next_id(&self) -> u32 {
+        let State { ids, boxes, .. } = &mut *self.0.state.lock();
+        ids.next(|id| boxes.is_accepting(id))
+    }
+
+    /// The stream of whoever dials `id`, within five seconds of the call.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the id up.
+    pub fn accept(
+        &self,
+        id: u32,
+    ) -> impl Future<Output = Result<BoxByteStream, BrokerError>> + Send + use<> {
+        let slot = Slot::new();
+        let now = self.0.runtime.now();
+        let mut state = self.0.state.lock();
+        let outcome = match &state.over {
+            Some(fault) => Some(Err(BrokerError::Lost {
+                id,
+                fault: fault.clone(),
+            })),
+            None => match state.boxes.accept(now, id) {
+                Err(_) => Some(Err(BrokerError::AlreadyAccepting { id })),
+                Ok(Some(io)) => Some(Ok(io)),
+                Ok(None) => {
+                    state.accepts.insert(id, Hand::Once(Arc::clone(&slot)));
+                    None
+                }
+            },
+        };
+        let waits = outcome.is_none();
+        let timer = state.timer.take();
+        drop(state);
+        wake(timer);
+        if let Some(outcome) = outcome {
+            slot.put(outcome);
+        }
+        let giving_up = waits.then(|| GiveUp {
+            broker: Arc::downgrade(&self.0),
+            id,
+        });
+        async move {
+            let io = poll_fn(|cx| slot.poll(cx)).await;
+            if let Some(give_up) = giving_up {
+                std::mem::forget(give_up);
+            }
+            let mut io = io?;
+            let lost = |error: io::Error| BrokerError::Lost {
+                id,
+                fault: Fault::from(error),
+            };
+            write(&mut io, id.to_le_bytes()).await.map_err(lost)?;
+            Ok(io)
+        }
+    }
+
+    /// Hands every stream of whoever dials `id` to `take`, until the handle is dropped. `take` must not
+    /// wait.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub fn serve(
+        &self,
+        id: u32,
+        take: impl Fn(BoxByteStream) + Send + Sync + 'static,
+    ) -> Result<Accepting, BrokerError> {
+        let take: Arc<dyn Fn(BoxByteStream) + Send + Sync> = Arc::new(take);
+        let mut state = self.0.state.lock();
+        if let Some(fault) = &state.over {
+            let fault = fault.clone();
+            return Err(BrokerError::Lost { id, fault });
+        }
+        let kept = state
+            .boxes
+            .serve(id)
+            .map_err(|_| BrokerError::AlreadyAccepting { id })?;
+        state.accepts.insert(id, Hand::Served(Arc::clone(&take)));
+        drop(state);
+        if let Some(io) = kept {
+            self.0.acknowledge(id, io, take);
+        }
+        Ok(Accepting {
+            broker: Arc::downgrade(&self.0),
+            id,
+        })
+    }
+
+    /// A stream to whoever accepts on `id` at the other side.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the stream.
+    pub fn dial(
+        &self,
+        id: u32,
+    ) -> impl Future<Output = Result<BoxByteStream, BrokerError>> + Send + use<> {
+        let opening = self.0.opener.open();
+        let runtime = Arc::clone(&self.0.runtime);
+        async move {
+            let limit = ANSWER_WITHIN;
+            let dialling = async {
+                let lost = |fault: Fault| BrokerError::Lost { id, fault };
+                let io = opening.await.map_err(|error| lost(Fault::other(error)))?;
+                let mut io: BoxByteStream = Box::new(io);
+                let written = write(&mut io, id.to_le_bytes()).await;
+                written.map_err(|error| lost(Fault::from(error)))?;
+                match read(&mut io).await {
+                    Ok(Some(found)) if u32::from_le_bytes(found) == id => Ok(io),
+                    Ok(Some(found)) => Err(BrokerError::WrongId {
+                        id,
+                        found: u32::from_le_bytes(found),
+                    }),
+                    Ok(None) => Err(BrokerError::NotAccepted { id, after: limit }),
+                    Err(error) => Err(lost(Fault::from(error))),
+                }
+            };
+            within(&runtime, limit, dialling)
+                .await
+                .unwrap_or(Err(BrokerError::NotAccepted { id, after: limit }))
+        }
+    }
+
+    /// How the connection ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Fault> {
+        self.0.state.lock().over.clone()
+    }
+}
+
+impl fmt::Debug for MuxBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.state.lock();
+        let ids: Vec<u32> = state.accepts.keys().copied().collect();
+        let over = state.over.clone();
+        drop(state);
+        f.debug_struct("MuxBroker")
+            .field("accepting", &ids)
+            .field("over", &over)
+            .finish()
+    }
+}
+
+/// An id that is served. Dropping it ends that: streams that were taken go on.
+#[derive(Debug)]
+pub struct Accepting {
+    broker: Weak<Inner>,
+    id: u32,
+}
+
+impl Accepting {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        stop(&self.broker, self.id);
+    }
+}
+
+/// Gives up an id that one stream is waited for on.
+struct GiveUp {
+    broker: Weak<Inner>,
+    id: u32,
+}
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        stop(&self.broker, self.id);
+    }
+}
+
+fn stop(broker: &Weak<Inner>, id: u32) {
+    let Some(inner) = broker.upgrade() else {
+        return;
+    };
+    let mut state = inner.state.lock();
+    state.boxes.stop(id);
+    let hand = state.accepts.remove(&id);
+    drop(state);
+    drop(hand);
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MuxBroker")
+    }
+}
+
+impl Inner {
+    /// A stream has said which id it is for.
+    fn arrived(self: &Arc<Self>, id: u32, io: BoxByteStream) {
+        let now = self.runtime.now();
+        let mut state = self.state.lock();
+        let io = match state.boxes.arrived(now, id, io) {
+            Arrival::Take(io) => io,
+            Arrival::Kept => {
+                let timer = state.timer.take();
+                drop(state);
+                wake(timer);
+                return;
+            }
+            Arrival::Refuse(io) => {
+                drop(state);
+                return hang_up(&self.runtime, io);
+            }
+        };
+        match state.accepts.get(&id) {
+            Some(Hand::Served(take)) => {
+                let take = Arc::clone(take);
+                drop(state);
+                self.acknowledge(id, io, take);
+            }
+            Some(Hand::Once(_)) => {
+                let hand = state.accepts.remove(&id);
+                drop(state);
+                if let Some(Hand::Once(slot)) = hand {
+                    slot.put(Ok(io));
+                }
+            }
+            None => {
+                drop(state);
+                hang_up(&self.runtime, io);
+            }
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        id: u32,
+        mut io: BoxByteStream,
+        take: Arc<dyn Fn(BoxByteStream) + Send + Sync>,
+    ) {
+        self.runtime.spawn(Box::pin(async move {
+            if write(&mut io, id.to_le_bytes()).await.is_ok() {
+                take(io);
+            }
+        }));
+    }
+
+    fn end(&self, fault: &Fault) {
+        let mut state = self.state.lock();
+        state.over = Some(fault.clone());
+        let kept = state.boxes.close();
+        let accepts = std::mem::take(&mut state.accepts);
+        let timer = state.timer.take();
+        drop(state);
+        drop(kept);
+        for (id, hand) in accepts {
+            if let Hand::Once(slot) = hand {
+                slot.put(Err(BrokerError::Lost {
+                    id,
+                    fault: fault.clone(),
+                }));
+            }
+        }
+        wake(timer);
+    }
+}
+
+/// Takes what the other side opens, until the session ends.
+async fn take(broker: Weak<Inner>, mut incoming: Incoming) {
+    let fault = loop {
+        let stream = match poll_fn(|cx| incoming.poll_accept(cx)).await {
+            Ok(stream) => stream,
+            Err(error) => break Fault::other(error),
+        };
+        let Some(inner) = broker.upgrade() else {
+            return;
+        };
+        let mut state = inner.state.lock();
+        let is_one_too_many = state.silent >= MAX_SILENT;
+        state.silent += usize::from(!is_one_too_many);
+        drop(state);
+        if is_one_too_many {
+            continue;
+        }
+        let (broker, runtime) = (Weak::clone(&broker), Arc::clone(&inner.runtime));
+        inner.runtime.spawn(Box::pin(async move {
+            let mut io: BoxByteStream = Box::new(stream);
+            let named = within(&runtime, ANSWER_WITHIN, read(&mut io)).await;
+            let Some(inner) = broker.upgrade() else {
+                return;
+            };
+            inner.state.lock().silent -= 1;
+            if let Some(Ok(Some(id))) = named {
+                inner.arrived(u32::from_le_bytes(id), io);
+            }
+        }));
+    };
+    if let Some(inner) = broker.upgrade() {
+        inner.end(&fault);
+    }
+}
+
+/// Ends what has waited for too long.
+async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
+    let mut timer: Option<(std::time::Instant, Pin<Box<dyn Timer>>)> = None;
+    poll_fn(|cx| {
+        loop {
+            let Some(inner) = broker.upgrade() else {
+                return Poll::Ready(());
+            };
+            let mut state = inner.state.lock();
+            if state.over.is_some() {
+                return Poll::Ready(());
+            }
+            let earlier = state.timer.replace(cx.waker().clone());
+            let wanted = state.boxes.poll_timeout();
+            drop(state);
+            drop(earlier);
+            let Some((at, _)) = wanted else {
+                timer = None;
+                return Poll::Pending;
+            };
+            if timer.as_ref().is_none_or(|(set, _)| *set != at) {
+                timer = Some((at, runtime.timer(at)));
+            }
+            let expired = timer
+                .as_mut()
+                .is_some_and(|(_, timer)| timer.as_mut().poll_expired(cx).is_ready());
+            if !expired {
+                return Poll::Pending;
+            }
+            timer = None;
+            let now = runtime.now();
+            let mut state = inner.state.lock();
+            let (streams, ids) = state.boxes.handle_timeout(now);
+            let hands: Vec<_> = ids
+                .into_iter()
+                .filter_map(|id| Some((id, state.accepts.remove(&id)?)))
+                .collect();
+            drop(state);
+            for io in streams {
+                hang_up(&runtime, io);
+            }
+            for (id, hand) in hands {
+                if let Hand::Once(slot) = hand {
+                    let after = Boxes::<()>::PATIENCE;
+                    slot.put(Err(BrokerError::NotDialled { id, after }));
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Closes a stream that nobody here wants, so that whoever has opened it reads its end, as from go-plugin.
+fn hang_up(runtime: &SharedRuntime, mut io: BoxByteStream) {
+    runtime.spawn(Box::pin(async move {
+        // It may be reset already.
+        let _closed = poll_fn(|cx| Pin::new(&mut io).poll_close(cx)).await;
+    }));
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// `None` once the time is over.
+async fn within<T>(
+    runtime: &SharedRuntime,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut timer = runtime.timer(runtime.now() + limit);
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        timer.as_mut().poll_expired(cx).map(|()| None)
+    })
+    .await
+}
+
+async fn write(io: &mut BoxByteStream, bytes: [u8; 4]) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let left = &bytes[written..];
+        let count = poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, left)).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        written += count;
+    }
+    poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await
+}
+
+/// `None` if the stream ends before.
+async fn read(io: &mut BoxByteStream) -> io::Result<Option<[u8; 4]>> {
+    let mut bytes = [0; 4];
+    let mut read = 0;
+    while read < bytes.len() {
+        let rest = &mut bytes[read..];
+        let count = poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, rest)).await?;
+        if count == 0 {
+            return Ok(None);
+        }
+        read += count;
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,371 @@
+//! The calling side of one stream: Go's `rpc.Client`.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use outboard_core::fault::Fault;
+use outboard_core::lock::{Mutex, Rank};
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
+use outboard_gob::{Decode, Encode, Limits, Received};
+
+use crate::error::CallError;
+use crate::inbox::{Ended, Take, read_all};
+use crate::outbox::{Outbox, Ticket};
+use crate::split::split;
+use crate::wire::{Answered, Calls, Request, Response};
+
+/// Makes calls over one stream. Cheap to clone; dropping the last one closes the stream, which ends the
+/// instance at its other end. Calls in flight hold it.
+#[derive(Clone)]
+pub struct RpcClient(Arc<Shared>);
+
+struct Shared {
+    runtime: SharedRuntime,
+    outbox: Outbox,
+    calls: Arc<Mutex<Calls<Waiter>>>,
+}
+
+/// Who waits for an answer.
+type Waiter = Arc<dyn Expects>;
+
+/// Takes the answer of one call. It is called under no lock.
+trait Expects: Send + Sync {
+    fn answer(&self, answer: Result<&mut Received<'_>, Failure>);
+}
+
+/// Why there is no reply to take.
+#[derive(Clone, Debug)]
+enum Failure {
+    Answered(String),
+    Malformed(outboard_gob::Error),
+    Lost(Fault),
+}
+
+impl RpcClient {
+    /// Becomes the calling side of `io`. Nothing is sent before the first call.
+    #[must_use]
+    pub fn new(runtime: &SharedRuntime, io: BoxByteStream, limits: Limits) -> Self {
+        let outbox = Outbox::new(limits);
+        let calls = Arc::new(Mutex::new(Rank::Call, Calls::default()));
+        let (mut reads, mut writes) = split(io);
+        let reader = Arc::clone(&calls);
+        let of_reader = outbox.clone();
+        runtime.spawn(Box::pin(async move {
+            let mut answers = Answers {
+                calls: reader,
+                header: None,
+            };
+            let ended = read_all(&mut reads, limits, &mut answers).await;
+            let fault = match ended {
+                Ended::Clean => Fault::other("the peer has closed the stream"),
+                Ended::Fault(fault) => fault,
+            };
+            of_reader.fail(fault.clone());
+            end(&answers.calls, &fault);
+        }));
+        let (of_writer, writing) = (Arc::clone(&calls), outbox.clone());
+        runtime.spawn(Box::pin(async move {
+            if let Err(error) = writes.write_all(&writing).await {
+                let fault = Fault::from(error);
+                writing.fail(fault.clone());
+                end(&of_writer, &fault);
+            }
+        }));
+        Self(Arc::new(Shared {
+            runtime: Arc::clone(runtime),
+            outbox,
+            calls,
+        }))
+    }
+
+    /// Calls `method`, as in `Plugin.Greet`, and waits for the reply for as long as it takes.
+    ///
+    /// net/rpc has neither deadlines nor cancellation: dropping the future ends the wait, and the peer goes
+    /// on with the call.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn call<'a, A, R>(
+        &self,
+        method: &str,
+        argument: &'a A,
+    ) -> impl Future<Output = Result<R, CallError>> + Send + use<'a, A, R>
+    where
+        A: Encode + Sync + ?Sized,
+        R: Decode + Send,
+    {
+        let slot = Arc::new(Slot::<R>(Mutex::new(
+            Rank::Wakers,
+            SlotState {
+                outcome: None,
+                waker: None,
+            },
+        )));
+        Calling {
+            client: Arc::clone(&self.0),
+            method: method.to_owned(),
+            argument: Some(argument),
+            slot,
+            ticket: Ticket::default(),
+            seq: None,
+        }
+    }
+
+    /// The same, and waits no longer than this.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::TimedOut`] once the time is over.
+    pub async fn call_within<A, R>(
+        &self,
+        method: &str,
+        argument: &A,
+        limit: Duration,
+    ) -> Result<R, CallError>
+    where
+        A: Encode + Sync + ?Sized,
+        R: Decode + Send,
+    {
+        let runtime = &self.0.runtime;
+        let now = runtime.now();
+        let mut timer = now.checked_add(limit).map(|at| runtime.timer(at));
+        let mut calling = Box::pin(self.call(method, argument));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(outcome) = calling.as_mut().poll(cx) {
+                return Poll::Ready(outcome);
+            }
+            let Some(timer) = &mut timer else {
+                return Poll::Pending;
+            };
+            timer.as_mut().poll_expired(cx).map(|()| {
+                Err(CallError::TimedOut {
+                    method: method.to_owned(),
+                    after: limit,
+                })
+            })
+        })
+        .await
+    }
+
+    /// How the stream ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Fault> {
+        self.0.calls.lock().over().cloned()
+    }
+}
+
+impl fmt::Debug for RpcClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = self.0.calls.lock();
+        let (waiting, over) = (calls.waiting(), calls.over().cloned());
+        drop(calls);
+        f.debug_struct("RpcClient")
+            .field("waiting", &waiting)
+            .field("over", &over)
+            .finish()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+fn end(calls: &Mutex<Calls<Waiter>>, fault: &Fault) {
+    let waiters = calls.lock().end(fault.clone());
+    for waiter in waiters {
+        waiter.answer(Err(Failure::Lost(fault.clone())));
+    }
+}
+
+/// Takes what comes to those who wait for it.
+struct Answers {
+    calls: Arc<Mutex<Calls<Waiter>>>,
+    /// Of the value that comes next.
+    header: Option<Response>,
+}
+
+impl Take for Answers {
+    fn value(&mut self, value: Result<Received<'_>, outboard_gob::Error>) -> Result<(), Fault> {
+        let Some(header) = self.header.take() else {
+            let header = value.and_then(|mut value| value.decode::<Response>());
+            self.header = Some(header.map_err(|error| {
+                Fault::other(format!(
+                    "what came in front of a reply is none of net/rpc: {error}"
+                ))
+            })?);
+            return Ok(());
+        };
+        let waiter = match self.calls.lock().answered(header.seq) {
+            Answered::For(waiter) => waiter,
+            Answered::Late => return Ok(()),
+            Answered::Unasked => {
+                return Err(Fault::other(format!(
+                    "the peer answered a call that nobody made: number {}, {:?}",
+                    header.seq, header.service_method
+                )));
+            }
+        };
+        match value {
+            // What stands in the place of a reply is not looked at.
+            _ if !header.error.is_empty() => waiter.answer(Err(Failure::Answered(header.error))),
+            Ok(mut value) => waiter.answer(Ok(&mut value)),
+            Err(error) => waiter.answer(Err(Failure::Malformed(error))),
+        }
+        Ok(())
+    }
+}
+
+/// Where the answer of a call meets who waits for it.
+struct Slot<R>(Mutex<SlotState<R>>);
+
+struct SlotState<R> {
+    outcome: Option<Result<R, Refused>>,
+    waker: Option<Waker>,
+}
+
+enum Refused {
+    Failure(Failure),
+    Misfit {
+        sent: String,
+        error: outboard_gob::Error,
+    },
+}
+
+impl<R: Decode + Send> Expects for Slot<R> {
+    fn answer(&self, answer: Result<&mut Received<'_>, Failure>) {
+        let outcome = match answer {
+            Ok(received) => received.decode().map_err(|error| Refused::Misfit {
+                sent: received.shape().to_string(),
+                error,
+            }),
+            Err(failure) => Err(Refused::Failure(failure)),
+        };
+        let mut state = self.0.lock();
+        let earlier = state.outcome.replace(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        drop(earlier);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A call being made.
+struct Calling<'a, A: ?Sized, R: Decode + Send> {
+    client: Arc<Shared>,
+    method: String,
+    /// Until it is sent.
+    argument: Option<&'a A>,
+    slot: Arc<Slot<R>>,
+    ticket: Ticket,
+    seq: Option<u64>,
+}
+
+impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
+    fn poll_send(&mut self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
+        let Some(argument) = self.argument else {
+            return Poll::Ready(Ok(()));
+        };
+        let outbox = &self.client.outbox;
+        let mut desk = match outbox.poll_desk(&mut self.ticket, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(desk)) => desk,
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.lost(fault))),
+        };
+        let waiter = Arc::clone(&self.slot) as Waiter;
+        let seq = match self.client.calls.lock().begin(waiter) {
+            Ok(seq) => seq,
+            Err((waiter, fault)) => {
+                drop(waiter);
+                return Poll::Ready(Err(self.lost(fault)));
+            }
+        };
+        let request = Request {
+            service_method: self.method.clone(),
+            seq,
+        };
+        let written = desk.write(|encoder, out| {
+            encoder.encode(&request, out)?;
+            encoder.encode(argument, out)
+        });
+        if let Err(error) = written {
+            let waiter = self.client.calls.lock().give_up(seq);
+            drop(waiter);
+            return Poll::Ready(Err(CallError::Argument {
+                method: self.method.clone(),
+                kind: std::any::type_name::<A>(),
+                error,
+            }));
+        }
+        self.seq = Some(seq);
+        self.argument = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Result<R, CallError>> {
+        let mut state = self.slot.0.lock();
+        let Some(outcome) = state.outcome.take() else {
+            let earlier = state.waker.replace(cx.waker().clone());
+            drop(state);
+            drop(earlier);
+            return Poll::Pending;
+        };
+        drop(state);
+        self.seq = None;
+        let method = self.method.clone();
+        Poll::Ready(outcome.map_err(|refused| match refused {
+            Refused::Failure(Failure::Answered(text)) => CallError::Answered { method, text },
+            Refused::Failure(Failure::Lost(fault)) => CallError::Lost { method, fault },
+            Refused::Failure(Failure::Malformed(error)) => CallError::Reply {
+                method,
+                kind: std::any::type_name::<R>(),
+                sent: "value that is malformed".to_owned(),
+                error,
+            },
+            Refused::Misfit { sent, error } => CallError::Reply {
+                method,
+                kind: std::any::type_name::<R>(),
+                sent,
+                error,
+            },
+        }))
+    }
+}
+
+impl<A: ?Sized, R: Decode + Send> Calling<'_, A, R> {
+    fn lost(&self, fault: Fault) -> CallError {
+        CallError::Lost {
+            method: self.method.clone(),
+            fault,
+        }
+    }
+}
+
+impl<A: Encode + Sync + ?Sized, R: Decode + Send> Future for Calling<'_, A, R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match this.poll_send(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => this.poll_answer(cx),
+        }
+    }
+}
+
+impl<A: ?Sized, R: Decode + Send> Drop for Calling<'_, A, R> {
+    fn drop(&mut self) {
+        self.client.outbox.leave(&mut self.ticket);
+        if let Some(seq) = self.seq {
+            let waiter = self.client.calls.lock().give_up(seq);
+            drop(waiter);
+        }
+    }
+}

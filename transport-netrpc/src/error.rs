@@ -1,0 +1,109 @@
+//! Why a call has no reply.
+
+use std::time::Duration;
+
+use outboard_core::fault::Fault;
+
+/// Why a call has no reply.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The peer answered with an error, which in net/rpc is a text and nothing else.
+    #[error("{method}: {text}")]
+    Answered {
+        /// The method.
+        method: String,
+        /// The peer's words.
+        text: String,
+    },
+    /// The argument cannot be sent. Nothing was, and the stream goes on.
+    #[error("the argument of {method}, a {kind}, cannot be sent: {error}")]
+    Argument {
+        /// The method.
+        method: String,
+        /// The type of the argument.
+        kind: &'static str,
+        /// Why.
+        error: outboard_gob::Error,
+    },
+    /// The peer's reply is not what was expected. The stream goes on.
+    #[error(
+        "the reply of {method} is none that fits: expected a {kind}, and the peer sent a {sent}: {error}"
+    )]
+    Reply {
+        /// The method.
+        method: String,
+        /// The type that was expected.
+        kind: &'static str,
+        /// The shape of what was sent, in Go's words.
+        sent: String,
+        /// Why that does not fit.
+        error: outboard_gob::Error,
+    },
+    /// The stream ended before the answer came. The peer may have begun with the call.
+    #[error("no answer to {method}: {fault}")]
+    Lost {
+        /// The method.
+        method: String,
+        /// How it ended.
+        fault: Fault,
+    },
+    /// No answer within the time that was given. The peer does not learn of it: it goes on, and its
+    /// answer is skipped.
+    #[error(
+        "no answer to {method} within {after:?}; net/rpc has no deadlines, so the peer goes on with it"
+    )]
+    TimedOut {
+        /// The method.
+        method: String,
+        /// The time.
+        after: Duration,
+    },
+}
+
+/// Why a broker's stream was not had.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// Somebody accepts on the id already: a mistake of the caller.
+    #[error("broker id {id} is being accepted already; take a fresh one with next_id")]
+    AlreadyAccepting {
+        /// The id.
+        id: u32,
+    },
+    /// Nobody has dialled the id.
+    #[error("nobody has dialled broker id {id} within {after:?}")]
+    NotDialled {
+        /// The id.
+        id: u32,
+        /// The time that was given.
+        after: Duration,
+    },
+    /// The peer does not accept on the id.
+    #[error(
+        "the peer did not accept on broker id {id} within {after:?}; it must accept on the id that it \
+         passed, and each accept takes one stream"
+    )]
+    NotAccepted {
+        /// The id.
+        id: u32,
+        /// The time that was given.
+        after: Duration,
+    },
+    /// The peer answered with another id.
+    #[error("the peer answered the dial of broker id {id} with {found}")]
+    WrongId {
+        /// The id.
+        id: u32,
+        /// What came.
+        found: u32,
+    },
+    /// The connection ended.
+    #[error("broker id {id} cannot be reached: {fault}")]
+    Lost {
+        /// The id.
+        id: u32,
+        /// How.
+        fault: Fault,
+    },
+}

@@ -1,0 +1,185 @@
+//! The host's side of a connection.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_io::AsyncRead;
+use outboard_core::fault::Fault;
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_gob::Limits;
+use outboard_yamux::{Config, Opener, Role, SessionError, session};
+
+use crate::broker::MuxBroker;
+use crate::client::RpcClient;
+use crate::error::{BrokerError, CallError};
+use crate::wire::Nothing;
+
+/// A connection to a plugin that speaks net/rpc. Dropping it closes the connection.
+///
+/// The streams for control and for the plugin's two outputs are opened at once and in this order: a plugin
+/// of go-plugin tells them apart by it, and waits for all three.
+pub struct HostSession {
+    runtime: SharedRuntime,
+    opener: Opener,
+    control: RpcClient,
+    broker: MuxBroker,
+    limits: Limits,
+}
+
+/// What a plugin prints on one of its streams.
+pub struct Printed(BoxByteStream);
+
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Printed")
+    }
+}
+
+impl AsyncRead for Printed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+/// Why something was not dispensed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DispenseError {
+    /// The plugin refused: it provides nothing of that name, or making it failed.
+    #[error("the plugin does not dispense {name:?}: {error}")]
+    Refused {
+        /// The name.
+        name: String,
+        /// Its answer, or why there is none.
+        error: CallError,
+    },
+    /// What the plugin dispensed could not be reached.
+    #[error("{name:?} was dispensed and cannot be reached: {error}")]
+    Unreached {
+        /// The name.
+        name: String,
+        /// Why.
+        error: BrokerError,
+    },
+}
+
+impl HostSession {
+    /// Begins a session over `io`, and gives what the plugin prints on its stdout and its stderr. Both have
+    /// to be read, or the plugin's prints wait.
+    ///
+    /// # Errors
+    /// If the session ends before its streams are open.
+    pub async fn begin(
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        limits: Limits,
+    ) -> Result<(Self, [Printed; 2]), Fault> {
+        let (opener, incoming, driver) = session(runtime, io, Config::new(Role::Client));
+        runtime.spawn(Box::pin(driver));
+        // In the order of these calls, whichever is polled first.
+        let opening = [opener.open(), opener.open(), opener.open()];
+        let mut streams = Vec::new();
+        for opening in opening {
+            streams.push(opening.await.map_err(Fault::other)?);
+        }
+        let mut streams = streams
+            .into_iter()
+            .map(|one| Box::new(one) as BoxByteStream);
+        let (Some(control), Some(stdout), Some(stderr)) =
+            (streams.next(), streams.next(), streams.next())
+        else {
+            return Err(Fault::other("a stream is missing"));
+        };
+        let broker = MuxBroker::new(runtime, opener.clone(), incoming);
+        let this = Self {
+            runtime: Arc::clone(runtime),
+            control: RpcClient::new(runtime, control, limits),
+            opener,
+            broker,
+            limits,
+        };
+        Ok((this, [Printed(stdout), Printed(stderr)]))
+    }
+
+    /// Asks the plugin whether it is there.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn ping(&self, limit: Duration) -> Result<(), CallError> {
+        let Nothing {} = self
+            .control
+            .call_within("Control.Ping", &true, limit)
+            .await?;
+        Ok(())
+    }
+
+    /// Asks the plugin to end. An answer that is lost is none: the plugin ends all the same.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn quit(&self, limit: Duration) -> Result<(), CallError> {
+        let Nothing {} = self
+            .control
+            .call_within("Control.Quit", &true, limit)
+            .await?;
+        Ok(())
+    }
+
+    /// An instance of what the plugin provides under this name, which lives as long as its client.
+    ///
+    /// # Errors
+    /// See [`DispenseError`].
+    pub async fn dispense(&self, name: &str) -> Result<RpcClient, DispenseError> {
+        let id: Result<u32, CallError> = self.control.call("Dispenser.Dispense", name).await;
+        let id = id.map_err(|error| DispenseError::Refused {
+            name: name.to_owned(),
+            error,
+        })?;
+        let dialled = self.broker.dial(id).await;
+        let io = dialled.map_err(|error| DispenseError::Unreached {
+            name: name.to_owned(),
+            error,
+        })?;
+        Ok(RpcClient::new(&self.runtime, io, self.limits))
+    }
+
+    /// Further streams in both directions.
+    #[must_use]
+    pub fn broker(&self) -> &MuxBroker {
+        &self.broker
+    }
+
+    /// Ends the connection: what waits fails with this.
+    pub fn close(&self, why: &str) {
+        self.opener.close(SessionError::ended(why));
+    }
+
+    /// Resolves when the connection has ended, with how.
+    #[must_use]
+    pub fn closed(&self) -> BoxFuture<'static, SessionError> {
+        self.opener.closed()
+    }
+}
+
+impl Drop for HostSession {
+    fn drop(&mut self) {
+        self.close("this side has let go of the connection");
+    }
+}
+
+impl fmt::Debug for HostSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostSession")
+            .field("control", &self.control)
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,253 @@
+//! The serving side of one stream: Go's `rpc.Server` on a connection.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use outboard_core::fault::Fault;
+use outboard_core::lock::{Mutex, Rank};
+use outboard_core::rpc::guard::{Guarded, catch_panic};
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_gob::{Error, Limits, Received};
+
+use crate::inbox::{Ended, Take, read_all};
+use crate::outbox::{Outbox, Ticket};
+use crate::service::{Begun, Reply, Service};
+use crate::split::split;
+use crate::wire::{NOTHING, Request, Response, ServiceMethod};
+
+/// How many calls of a stream run at once; further ones are not read until one has ended. (A choice; Go has
+/// no bound.)
+const MAX_RUNNING: usize = 1024;
+
+/// The services of a stream by their names.
+pub type Services = Arc<BTreeMap<String, Arc<dyn Service>>>;
+
+/// Serves the calls that come on `io`, until it ends: then those that run are finished, and it is closed,
+/// as in Go. Dropping the future ends both at once.
+///
+/// # Errors
+/// If the peer does not keep the protocol, or the stream fails.
+pub async fn serve(
+    runtime: SharedRuntime,
+    io: BoxByteStream,
+    services: Services,
+    limits: Limits,
+) -> Result<(), Fault> {
+    let (mut reads, mut writes) = split(io);
+    let outbox = Outbox::new(limits);
+    let running = Running::default();
+    let mut requests = Requests {
+        runtime: Arc::clone(&runtime),
+        services,
+        outbox: outbox.clone(),
+        running: running.clone(),
+        request: None,
+    };
+    let writing = outbox.clone();
+    let reading = async {
+        let ended = read_all(&mut reads, limits, &mut requests).await;
+        poll_fn(|cx| running.poll_fewer_than(1, cx)).await;
+        outbox.close();
+        ended
+    };
+    let written = async {
+        let written = writes.write_all(&writing).await;
+        if let Err(error) = &written {
+            writing.fail(Fault::from(error));
+        }
+        written
+    };
+    let (mut reading, mut written) = (Box::pin(reading), Box::pin(written));
+    let mut ended = None;
+    poll_fn(|cx| {
+        if ended.is_none()
+            && let Poll::Ready(end) = reading.as_mut().poll(cx)
+        {
+            ended = Some(end);
+        }
+        // Once nothing can be written, nobody reads any more either.
+        written.as_mut().poll(cx)
+    })
+    .await?;
+    match ended {
+        Some(Ended::Fault(fault)) => Err(fault),
+        Some(Ended::Clean) | None => Ok(()),
+    }
+}
+
+/// Begins what comes.
+struct Requests {
+    runtime: SharedRuntime,
+    services: Services,
+    outbox: Outbox,
+    running: Running,
+    /// What the next value is the argument of.
+    request: Option<Request>,
+}
+
+impl Take for Requests {
+    fn value(&mut self, value: Result<Received<'_>, Error>) -> Result<(), Fault> {
+        let Some(request) = self.request.take() else {
+            let request = value.and_then(|mut value| value.decode::<Request>());
+            self.request = Some(request.map_err(|error| {
+                Fault::other(format!(
+                    "what came in front of an argument is none of net/rpc: {error}"
+                ))
+            })?);
+            return Ok(());
+        };
+        let begun = self.begin(&request.service_method, value);
+        let answer = match begun {
+            Ok(running) => running,
+            Err(text) => Box::pin(std::future::ready(Err(text))),
+        };
+        let (outbox, guard) = (self.outbox.clone(), self.running.enter());
+        self.runtime.spawn(Box::pin(async move {
+            let reply = caught(&request.service_method, answer).await;
+            send(&outbox, &request, reply).await;
+            drop(guard);
+        }));
+        Ok(())
+    }
+
+    async fn room(&mut self) {
+        poll_fn(|cx| self.running.poll_fewer_than(MAX_RUNNING, cx)).await;
+    }
+}
+
+type Outcome = Result<Box<dyn Reply>, String>;
+
+impl Requests {
+    /// Begins a call, or says as Go does why not.
+    fn begin(
+        &self,
+        name: &str,
+        argument: Result<Received<'_>, Error>,
+    ) -> Result<BoxFuture<'static, Outcome>, String> {
+        let parts = ServiceMethod::parse(name)
+            .ok_or_else(|| format!("rpc: service/method request ill-formed: {name}"))?;
+        let service = self.services.get(parts.service);
+        let service = service.ok_or_else(|| format!("rpc: can't find service {name}"))?;
+        let mut argument = argument.map_err(|error| error.to_string())?;
+        let begun = catch_panic(|| service.begin(parts.method, &mut argument));
+        match begun {
+            Ok(Begun::Running(running)) => Ok(running),
+            Ok(Begun::Unknown) => Err(format!("rpc: can't find method {name}")),
+            Ok(Begun::Argument(error)) => Err(format!(
+                "the argument of {name} does not fit, a {} was sent: {error}",
+                argument.shape()
+            )),
+            Err(panicked) => Err(format!("{name} {panicked}")),
+        }
+    }
+}
+
+/// The outcome of a handler, whose panic is an error of its call alone.
+async fn caught(name: &str, running: BoxFuture<'static, Outcome>) -> Outcome {
+    let mut running = Guarded::new(running);
+    let caught = poll_fn(|cx| match catch_panic(|| running.as_mut().poll(cx)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    });
+    match caught.await {
+        Ok(outcome) => outcome,
+        Err(panicked) => Err(format!("{name} {panicked}")),
+    }
+}
+
+async fn send(outbox: &Outbox, request: &Request, outcome: Outcome) {
+    let mut ticket = Ticket::default();
+    let desk = poll_fn(|cx| outbox.poll_desk(&mut ticket, cx)).await;
+    // Whoever has closed the stream wants no answer.
+    let Ok(mut desk) = desk else { return };
+    let mut response = Response {
+        service_method: request.service_method.clone(),
+        seq: request.seq,
+        error: String::new(),
+    };
+    let text = match outcome {
+        Ok(reply) => {
+            let written = desk.write(|encoder, out| {
+                encoder.encode(&response, out)?;
+                reply.encode(encoder, out)
+            });
+            let Err(error) = written else { return };
+            format!(
+                "the reply of {}, a {}, cannot be sent: {error}",
+                request.service_method,
+                reply.type_name()
+            )
+        }
+        // An error without a text would be none.
+        Err(text) if text.is_empty() => format!("{} failed", request.service_method),
+        Err(text) => text,
+    };
+    response.error = text;
+    let written = desk.write(|encoder, out| {
+        encoder.encode(&response, out)?;
+        encoder.encode(&NOTHING, out)
+    });
+    if let Err(error) = written {
+        tracing::error!(
+            target: "outboard",
+            method = request.service_method,
+            %error,
+            "an error of a method is too large to be told"
+        );
+    }
+}
+
+/// Counts the calls that run.
+#[derive(Clone)]
+struct Running(Arc<Mutex<Count>>);
+
+struct Count {
+    running: usize,
+    waiter: Option<Waker>,
+}
+
+/// A call that runs.
+struct Guard(Running);
+
+impl Default for Running {
+    fn default() -> Self {
+        let count = Count {
+            running: 0,
+            waiter: None,
+        };
+        Self(Arc::new(Mutex::new(Rank::Wakers, count)))
+    }
+}
+
+impl Running {
+    fn enter(&self) -> Guard {
+        self.0.lock().running += 1;
+        Guard(self.clone())
+    }
+
+    fn poll_fewer_than(&self, limit: usize, cx: &Context<'_>) -> Poll<()> {
+        let mut count = self.0.lock();
+        if count.running < limit {
+            return Poll::Ready(());
+        }
+        let earlier = count.waiter.replace(cx.waker().clone());
+        drop(count);
+        drop(earlier);
+        Poll::Pending
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut count = self.0.0.lock();
+        count.running -= 1;
+        let waiter = count.waiter.take();
+        drop(count);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
