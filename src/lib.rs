@@ -177,6 +177,7 @@ pub use outboard_core::rpc::{
     CallOptions, Channel, Code, DuplicateService, Keepalive, Metadata, MetadataError,
     MetadataValue, Router, Service, Status, StreamSender, Streaming, Transport,
 };
+pub use outboard_core::tls::TlsReason;
 
 pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::Client;

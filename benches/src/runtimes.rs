@@ -25,7 +25,7 @@ pub const SPINNING: [TransportKind; 2] = [TransportKind::H2Spin, TransportKind::
 pub const SECURED: [TransportKind; 1] = [TransportKind::H2Tls];
 
 /// Those whose connections are streams of one, which are measured on demand.
-pub const MULTIPLEXED: [TransportKind; 1] = [TransportKind::H2Streams];
+pub const MULTIPLEXED: [TransportKind; 2] = [TransportKind::H2Streams, TransportKind::H2TlsStreams];
 
 /// How long those look that do.
 const SPIN: Duration = Duration::from_micros(50);

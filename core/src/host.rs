@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::handshake::{Accepted, HandshakeReader, Location, Protocol};
 use crate::link::Link;
 use crate::timer::Timers;
+use crate::tls::TlsFault;
 
 use tail::Tail;
 
@@ -203,9 +204,10 @@ impl Host {
                     fault,
                 });
             }
-            HostInput::SecureFailed(fault) => {
+            HostInput::SecureFailed(TlsFault { reason, fault }) => {
                 self.on_connect_failed(now, fault, |location, fault| StartFailure::Tls {
                     location,
+                    reason,
                     fault,
                 });
             }

@@ -109,6 +109,7 @@ pub mod rpc;
 pub mod rt;
 mod text;
 pub mod timer;
+pub mod tls;
 pub mod told;
 pub mod turn;
 pub mod version;

@@ -59,6 +59,7 @@ debug_as_text!(
     crate::rpc::TooLarge,
     crate::rpc::limits::MetadataTooLarge,
     crate::rpc::guard::Panicked,
+    crate::tls::TlsFault,
     crate::version::IncompatibleVersion,
 );
 

@@ -3,6 +3,7 @@
 use outboard_core::broker as machine;
 use outboard_core::fault::Fault;
 use outboard_core::rpc::{DuplicateService, Status};
+use outboard_core::tls::TlsReason;
 
 /// Why a brokered interface could not be served or dialled.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,16 @@ pub enum BrokerError {
         /// The dialled id.
         id: u32,
         /// What is in the way.
+        fault: Fault,
+    },
+    /// The other side was reached, and the two did not agree on how to secure the connection.
+    #[error("no TLS connection to broker id {id}: {fault}")]
+    Tls {
+        /// The dialled id.
+        id: u32,
+        /// What did not fit, for programs.
+        reason: TlsReason,
+        /// The same in words, and what to do.
         fault: Fault,
     },
     /// The connection took no further channel.

@@ -25,6 +25,8 @@ pub(crate) use self::dial::Carrier;
 pub(crate) use self::handed::{Hand, handed};
 pub(crate) use self::layers::Layers;
 pub(crate) use self::security::Security;
+#[cfg(feature = "tls")]
+pub(crate) use self::security::fault;
 #[cfg(feature = "multiplex")]
 pub(crate) use self::session::{Role, Session};
 pub(crate) use self::stream::{Carried, Raw, Unreached};

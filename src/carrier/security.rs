@@ -11,6 +11,9 @@ use std::{io, time::Duration};
 use futures_util::future::{Either, select};
 use outboard_core::fault::Fault;
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::tls::TlsFault;
+#[cfg(feature = "tls")]
+use outboard_core::tls::TlsReason;
 #[cfg(feature = "tls")]
 use outboard_tls::{Tls, TlsError};
 
@@ -52,7 +55,7 @@ impl Security {
         runtime: &SharedRuntime,
         io: BoxByteStream,
         alpn: Option<&'static str>,
-    ) -> BoxFuture<'static, Result<BoxByteStream, Fault>> {
+    ) -> BoxFuture<'static, Result<BoxByteStream, TlsFault>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let handshake = tls.connect(io, alpn);
@@ -60,14 +63,17 @@ impl Security {
             return Box::pin(async move {
                 match select(handshake, limit).await {
                     Either::Left((Ok(io), _)) => Ok(io),
-                    Either::Left((Err(error), _)) => Err(Fault::other(crate::text::chain(&error))),
-                    Either::Right(((), _)) => Err(Fault {
-                        kind: io::ErrorKind::TimedOut,
-                        message: format!(
-                            "the TLS handshake did not end within {HANDSHAKE_WITHIN:?}: the other \
-                             side may not speak TLS"
-                        ),
-                    }),
+                    Either::Left((Err(error), _)) => Err(fault(&error)),
+                    Either::Right(((), _)) => {
+                        let late = Fault {
+                            kind: io::ErrorKind::TimedOut,
+                            message: format!(
+                                "the TLS handshake did not end within {HANDSHAKE_WITHIN:?}: the \
+                                 other side may not speak TLS"
+                            ),
+                        };
+                        Err(TlsFault::new(TlsReason::TimedOut, late))
+                    }
                 }
             });
         }
@@ -131,4 +137,24 @@ impl Prepare for Handshake {
             })
         })
     }
+}
+
+/// What an error of TLS is to those who do not have it.
+#[cfg(feature = "tls")]
+pub(crate) fn fault(error: &TlsError) -> TlsFault {
+    let reason = match error {
+        TlsError::NotACertificate { .. } => TlsReason::NotACertificate,
+        TlsError::OtherCertificate => TlsReason::OtherCertificate,
+        TlsError::WrongKey => TlsReason::WrongKey,
+        TlsError::PeerShowedNone => TlsReason::NoCertificate,
+        TlsError::Expired => TlsReason::Expired,
+        TlsError::NotYetValid => TlsReason::NotYetValid,
+        TlsError::NotTrusted(_) => TlsReason::NotTrusted,
+        TlsError::NoProtocol { .. } => TlsReason::NoProtocol,
+        TlsError::NotTls { .. } => TlsReason::NotTls,
+        TlsError::Refused { .. } => TlsReason::Refused,
+        TlsError::Ended { .. } | TlsError::Truncated => TlsReason::Ended,
+        _ => TlsReason::Other,
+    };
+    TlsFault::new(reason, Fault::other(crate::text::chain(error)))
 }

@@ -6,6 +6,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
 use outboard_core::rpc::{Connection, ConnectionConfig, Transport};
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
+use outboard_core::tls::TlsFault;
 
 /// Why there is no stream to the other side.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(crate) enum Unreached {
     /// It took no connection.
     Connect(Fault),
     /// It took one, and the two did not agree on how to secure it.
-    Tls(Fault),
+    Tls(TlsFault),
     /// It takes none any more: what it listened on is gone, or the connection of all streams.
     Gone(Fault),
 }
@@ -22,7 +23,7 @@ impl From<Unreached> for Fault {
     fn from(unreached: Unreached) -> Self {
         match unreached {
             Unreached::Connect(fault) | Unreached::Gone(fault) => fault,
-            Unreached::Tls(fault) => Self {
+            Unreached::Tls(TlsFault { fault, .. }) => Self {
                 message: format!("no TLS: {}", fault.message),
                 ..fault
             },

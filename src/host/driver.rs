@@ -18,6 +18,7 @@ use outboard_core::handshake::Protocol;
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{Joined, SharedRuntime};
+use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
 use super::link::Started;
@@ -119,7 +120,7 @@ impl Driver {
     }
 
     /// Has connections be multiplexed and secured as was agreed on. Of the first one's the others are as well.
-    fn secure(&mut self) -> Result<(), Fault> {
+    fn secure(&mut self) -> Result<(), TlsFault> {
         if self.uplink.link().is_none() {
             let accepted = self.machine.handshake();
             #[cfg(feature = "multiplex")]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use outboard_core::env::HostEnv;
-use outboard_core::fault::Fault;
 use outboard_core::handshake::HostExpectation;
+use outboard_core::tls::TlsFault;
 #[cfg(feature = "tls")]
 use outboard_tls::{Identity, KeyKind, Pinned, Tls};
 
@@ -124,7 +124,7 @@ impl Secure {
         not(feature = "tls"),
         expect(unused_variables, reason = "without TLS it is of no use")
     )]
-    pub(super) fn with(&self, certificate: Option<&[u8]>) -> Result<Security, Fault> {
+    pub(super) fn with(&self, certificate: Option<&[u8]>) -> Result<Security, TlsFault> {
         match self {
             Self::Clear => Ok(Security::default()),
             #[cfg(feature = "tls")]
@@ -134,7 +134,7 @@ impl Secure {
                 // Without one the line was refused.
                 let pinned = Pinned::from_der(certificate.unwrap_or_default());
                 let tls = pinned.and_then(|pinned| Tls::pinned(identity, &pinned));
-                let tls = tls.map_err(|error| Fault::other(crate::text::chain(&error)))?;
+                let tls = tls.map_err(|error| crate::carrier::fault(&error))?;
                 Ok(tls.into())
             }
         }

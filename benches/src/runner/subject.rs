@@ -70,7 +70,7 @@ pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 /// `async-io` is outboard itself on an executor and reactor of the user's.
 /// `spin` is outboard with both sides looking again for a while before they sleep.
 /// `tls` is outboard and go-plugin with AutoMTLS.
-/// `multiplex` is outboard and go-plugin with one connection for all, go-plugin also with AutoMTLS.
+/// `multiplex` is outboard and go-plugin with one connection for all, plain and with AutoMTLS.
 pub const PEERS: [&str; 7] = [
     "go",
     "tonic",

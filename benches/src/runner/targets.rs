@@ -44,6 +44,8 @@ const TONIC: Option<&str> = Some("tonic");
 /// What `h2+tls` is without.
 const CLEAR: Option<&str> = Some("h2");
 const GO_TLS: Option<&str> = Some("go-plugin+tls");
+const GO_ONE: Option<&str> = Some("go-plugin+multiplex");
+const GO_ONE_TLS: Option<&str> = Some("go-plugin+multiplex+tls");
 
 /// What a value may miss its bound by: less than the report shows. A counter that ticks for something
 /// else once in a thousand calls is no miss.
@@ -92,6 +94,37 @@ pub fn all() -> Vec<Target> {
         (Figure::unary("p50", OneCore), "h2+tls", GO_TLS, Most(0.45)),
         (load(16, OneCore), "h2+tls", GO_TLS, Least(2.5)),
         (load(64 << 10, Free), "h2+tls", GO_TLS, Least(3.0)),
+        (
+            Figure::dial("p50", OneCore),
+            "h2+streams",
+            GO_ONE,
+            Most(0.5),
+        ),
+        (
+            Figure::dial("p50", OneCore),
+            "h2+tls+streams",
+            GO_ONE_TLS,
+            Most(0.5),
+        ),
+        (load(64 << 10, Free), "h2+streams", GO_ONE, Least(2.0)),
+        (
+            load(64 << 10, Free),
+            "h2+tls+streams",
+            GO_ONE_TLS,
+            Least(2.0),
+        ),
+        (
+            Figure::stream("to the plugin", Free),
+            "h2+streams",
+            GO_ONE,
+            Least(2.0),
+        ),
+        (
+            Figure::stream("to the host", Free),
+            "h2+streams",
+            GO_ONE,
+            Least(2.0),
+        ),
         (idle("host"), "h2", None, Most(4.5)),
         (idle("plugin"), "h2", None, Most(4.5)),
         (idle("host"), "stdio", None, Most(3.0)),

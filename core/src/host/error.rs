@@ -8,6 +8,7 @@ use crate::diagnose::{Hint, Notes};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{HandshakeError, Location, Refusal};
+use crate::tls::TlsReason;
 
 /// The phases of starting. Each may take the whole start timeout, as in go-plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +81,9 @@ pub enum StartFailure {
     Tls {
         /// Where the plugin said it listens.
         location: Location,
-        /// What did not fit, and what to do.
+        /// What did not fit, for programs.
+        reason: TlsReason,
+        /// The same in words, and what to do.
         fault: Fault,
     },
     /// The host's user asked for the end before the plugin was ready.

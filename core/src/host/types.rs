@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{Accepted, HostExpectation, Location, Protocol, StrayTolerance};
 use crate::link::{LinkConfig, LinkTimer};
+use crate::tls::TlsFault;
 
 /// Bytes of stray stdout kept for one event; what comes beyond is counted. go-plugin throws all of
 /// it away, so this is for diagnosis only: one pipe buffer of Linux.
@@ -131,7 +132,7 @@ pub enum HostInput<'a> {
     ConnectFailed(Fault),
     /// The connection was made, and could not be secured as it was to be. Otherwise as
     /// [`ConnectFailed`](Self::ConnectFailed).
-    SecureFailed(Fault),
+    SecureFailed(TlsFault),
     /// The connection that was asked for again could not be made and never can be, since the plugin
     /// takes no other: what carried all its streams is gone.
     ConnectionGone(Fault),

@@ -1,7 +1,7 @@
 //! What protocols share that carry many streams over one connection, whatever their frames look like.
 //!
 //! Everything here is a value that is told what happened and says what follows: no IO, no clock, no
-//! tasks. `outboard-transport-stdio` is built of these parts, and they fit yamux as well: windows whose
+//! tasks. `outboard-transport-stdio` and `outboard-yamux` are built of these parts: windows whose
 //! updates are differences, streams that take turns, and handles that outlive their streams.
 //!
 //! | Part | For |

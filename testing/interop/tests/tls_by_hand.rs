@@ -20,7 +20,7 @@ use outboard::tls::Tls;
 use outboard::tls::rustls::ClientConfig;
 use outboard::{
     Channel, Client as _, Endpoint, H2, Host, HostError, RunningPlugin, Service, StartError,
-    StartFailure, StartPhase, Status, StreamSender, Streaming, Tokio, Transport as _,
+    StartFailure, StartPhase, Status, StreamSender, Streaming, TlsReason, Tokio, Transport as _,
 };
 use outboard_core::handshake::{HandshakeError, HandshakeLine, Location, Protocol};
 use outboard_core::rpc::{
@@ -129,6 +129,16 @@ fn serve(path: &Path, tls: Option<Tls>, services: Vec<Arc<dyn Service>>) {
 
 fn right_server(certified: &Certified) -> Tls {
     Tls::server(any_server(&Shown::of(certified), &["h2"], None))
+}
+
+/// What a program is told where people find this word.
+fn reason_for(word: &str) -> TlsReason {
+    match word {
+        "certificate" => TlsReason::OtherCertificate,
+        "signature" => TlsReason::WrongKey,
+        "h2" => TlsReason::NoProtocol,
+        _ => TlsReason::NotTls,
+    }
 }
 
 /// Servers that are not to be used where this certificate was announced, and a word of what is said of
@@ -252,10 +262,10 @@ fn a_host_uses_no_wrong_plugin() {
             let error = refused(host_of(&line(&path, Some(&announced)))).await;
             let took = began.elapsed();
             let text = error.to_string();
-            assert!(
-                matches!(error.failure, StartFailure::Tls { .. }),
-                "{name}: {error:?}"
-            );
+            let StartFailure::Tls { reason, .. } = error.failure else {
+                panic!("{name}: {error:?}");
+            };
+            assert_eq!(reason, reason_for(word), "{name}: {text}");
             assert!(
                 text.contains("TLS") && text.contains(word),
                 "{name}: {text}"
@@ -277,8 +287,18 @@ fn a_host_does_not_wait_for_a_mute_plugin() {
         let began = Instant::now();
         let error = refused(host_of(&line(&path, Some(&announced)))).await;
         let took = began.elapsed();
+        // The phase is limited before its handshake is.
         assert!(
-            matches!(error.failure, StartFailure::Tls { .. }),
+            matches!(
+                error.failure,
+                StartFailure::TimedOut {
+                    phase: StartPhase::Tls,
+                    ..
+                } | StartFailure::Tls {
+                    reason: TlsReason::TimedOut,
+                    ..
+                }
+            ),
             "{error:?}"
         );
         assert!(error.to_string().contains("TLS"), "{error}");

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use outboard::tls::KeyKind;
-use outboard::{Command, Host, StartFailure};
+use outboard::{Command, Host, StartFailure, TlsReason};
 use outboard_conformance::axes::RuntimeKind;
 use outboard_interop::rust_host::{HANDSHAKE, Peer};
 use outboard_interop::tls::pairs::{Kind, Refusal, Sides, try_out, use_all};
@@ -156,10 +156,14 @@ fn wrong_plugins() {
                     panic!("{what}: {tried:?}")
                 };
                 let text = format!("{error:?}");
-                assert!(
-                    matches!(error.failure, StartFailure::Tls { .. }),
-                    "{what}: {text}"
-                );
+                let StartFailure::Tls { reason, .. } = error.failure else {
+                    panic!("{what}: {text}");
+                };
+                let expected = match what {
+                    "plaintext" => TlsReason::NotTls,
+                    _ => TlsReason::OtherCertificate,
+                };
+                assert_eq!(reason, expected, "{what}: {text}");
                 assert!(text.contains(told), "{what}: {text}");
             }
         }

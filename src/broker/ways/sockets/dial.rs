@@ -4,6 +4,7 @@ use std::io;
 
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::Channel;
+use outboard_core::tls::TlsFault;
 
 use super::Sockets;
 use crate::broker::BrokerError;
@@ -17,6 +18,9 @@ impl Sockets {
         let carrier = self.parts().carrier.clone();
         let carried = match carrier.dial_live(&endpoint).await {
             Ok(carried) => carried,
+            Err(Unreached::Tls(TlsFault { reason, fault })) => {
+                return Err(BrokerError::Tls { id, reason, fault });
+            }
             Err(unreached) => {
                 return Err(BrokerError::Connect {
                     id,

@@ -5,6 +5,7 @@ use outboard_core::broker::{self as machine, BrokerInput};
 use outboard_core::fault::Fault;
 use outboard_core::rpc::Channel;
 use outboard_core::rt::{BoxByteStream, BoxFuture};
+use outboard_core::tls::TlsFault;
 
 use super::{Knocking, Main, Streams};
 use crate::broker::BrokerError;
@@ -26,9 +27,12 @@ impl Streams {
     pub(super) async fn knock(&self, id: u32) -> Result<Channel, BrokerError> {
         let opened = self.answered(id).await?;
         let carried = self.secure(opened).await;
-        let carried = carried.map_err(|unreached| BrokerError::Stream {
-            id,
-            fault: unreached.into(),
+        let carried = carried.map_err(|unreached| match unreached {
+            Unreached::Tls(TlsFault { reason, fault }) => BrokerError::Tls { id, reason, fault },
+            unreached => BrokerError::Stream {
+                id,
+                fault: unreached.into(),
+            },
         })?;
         let way = self.downgrade();
         let again = Again {

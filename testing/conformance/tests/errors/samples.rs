@@ -26,6 +26,7 @@ use outboard_core::handshake::{
 use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rpc::limits::MetadataTooLarge;
 use outboard_core::rpc::{DuplicateService, Metadata, Side, TooLarge};
+use outboard_core::tls::{TlsFault, TlsReason};
 use outboard_core::version::IncompatibleVersion;
 
 pub(super) type Sample = Box<dyn Error>;
@@ -181,6 +182,7 @@ fn core(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     put(all, "Fault", [fault()]);
     put(all, "EndpointError", endpoint_errors());
     put(all, "IncompatibleVersion", [incompatible()]);
+    put(all, "TlsFault", [TlsFault::new(TlsReason::NotTls, fault())]);
     put(all, "TooLarge", [too_large()]);
     let frame = [
         FrameError::Compressed,
@@ -286,6 +288,7 @@ fn start_failures() -> Vec<StartFailure> {
         },
         StartFailure::Tls {
             location: Location::Stdio,
+            reason: TlsReason::NotTls,
             fault: fault(),
         },
         StartFailure::Refused(outboard::error::Refusal::new("x")),
@@ -430,6 +433,11 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
         BrokerError::Stream {
             id: 3,
+            fault: fault(),
+        },
+        BrokerError::Tls {
+            id: 3,
+            reason: TlsReason::WrongKey,
             fault: fault(),
         },
         BrokerError::Channel(Status::unavailable("gone")),
