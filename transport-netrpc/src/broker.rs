@@ -11,10 +11,16 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::fault::Fault;
 use outboard_core::lock::{Mutex, Rank};
+use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
+use outboard_core::told::Teller;
+use outboard_gob::Limits;
 use outboard_yamux::{Incoming, Opener};
 
+use crate::client::RpcClient;
 use crate::error::BrokerError;
+use crate::server::{Services, serve_until};
+use crate::service::Service;
 use crate::wire::{Arrival, Boxes, BrokerIds};
 
 /// How long a dial waits for the other side to accept, and a stream of its for the id: the five seconds
@@ -33,6 +39,7 @@ pub struct MuxBroker(Arc<Inner>);
 struct Inner {
     runtime: SharedRuntime,
     opener: Opener,
+    limits: Limits,
     state: Mutex<State>,
 }
 
@@ -49,7 +56,7 @@ struct State {
 /// Where the streams of an id go.
 enum Hand {
     Once(Arc<Slot>),
-    Served(Arc<dyn Fn(BoxByteStream) + Send + Sync>),
+    Served(TakeStream),
 }
 
 /// Where one stream meets who waits for it.
@@ -92,7 +99,12 @@ impl Slot {
 impl MuxBroker {
     /// The broker of a session, of which nothing else takes streams. Its work goes on until the session
     /// ends.
-    pub(crate) fn new(runtime: &SharedRuntime, opener: Opener, incoming: Incoming) -> Self {
+    pub(crate) fn new(
+        runtime: &SharedRuntime,
+        opener: Opener,
+        incoming: Incoming,
+        limits: Limits,
+    ) -> Self {
         let state = State {
             ids: BrokerIds::default(),
             boxes: Boxes::default(),
@@ -104,6 +116,7 @@ impl MuxBroker {
         let inner = Arc::new(Inner {
             runtime: Arc::clone(runtime),
             opener,
+            limits,
             state: Mutex::new(Rank::Broker, state),
         });
         runtime.spawn(Box::pin(take(Arc::downgrade(&inner), incoming)));
@@ -159,12 +172,11 @@ impl MuxBroker {
         let giving_up = waits.then(|| GiveUp {
             broker: Arc::downgrade(&self.0),
             id,
+            slot: Arc::clone(&slot),
         });
         async move {
             let io = poll_fn(|cx| slot.poll(cx)).await;
-            if let Some(give_up) = giving_up {
-                std::mem::forget(give_up);
-            }
+            drop(giving_up);
             let mut io = io?;
             let lost = |error: io::Error| BrokerError::Lost {
                 id,
@@ -185,7 +197,7 @@ impl MuxBroker {
         id: u32,
         take: impl Fn(BoxByteStream) + Send + Sync + 'static,
     ) -> Result<Accepting, BrokerError> {
-        let take: Arc<dyn Fn(BoxByteStream) + Send + Sync> = Arc::new(take);
+        let take: TakeStream = Arc::new(take);
         let mut state = self.0.state.lock();
         if let Some(fault) = &state.over {
             let fault = fault.clone();
@@ -198,11 +210,12 @@ impl MuxBroker {
         state.accepts.insert(id, Hand::Served(Arc::clone(&take)));
         drop(state);
         if let Some(io) = kept {
-            self.0.acknowledge(id, io, take);
+            acknowledge(&self.0, id, io, take);
         }
         Ok(Accepting {
             broker: Arc::downgrade(&self.0),
             id,
+            stop: None,
         })
     }
 
@@ -233,7 +246,7 @@ impl MuxBroker {
                         id,
                         found: u32::from_le_bytes(found),
                     }),
-                    Ok(None) => Err(BrokerError::NotAccepted { id, after: limit }),
+                    Ok(None) => Err(BrokerError::Closed { id }),
                     Err(error) => Err(lost(Fault::from(error))),
                 }
             };
@@ -241,6 +254,66 @@ impl MuxBroker {
                 .await
                 .unwrap_or(Err(BrokerError::NotAccepted { id, after: limit }))
         }
+    }
+
+    /// A client of what the other side serves under `id`.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the stream.
+    pub fn client(
+        &self,
+        id: u32,
+    ) -> impl Future<Output = Result<RpcClient, BrokerError>> + Send + use<> {
+        let (dialling, inner) = (self.dial(id), Arc::downgrade(&self.0));
+        async move {
+            let io = dialling.await?;
+            let gone = || BrokerError::Lost {
+                id,
+                fault: Fault::other("the connection is gone"),
+            };
+            let inner = inner.upgrade().ok_or_else(gone)?;
+            Ok(RpcClient::new(&inner.runtime, io, inner.limits))
+        }
+    }
+
+    /// Serves `service` under a fresh id, for everybody who dials that, until the handle is dropped: to be
+    /// passed to the other side in a call. Its methods are called as `Plugin.…`, as go-plugin's are.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub fn offer(&self, service: Arc<dyn Service>) -> Result<Accepting, BrokerError> {
+        let services: Services = Arc::new([("Plugin".to_owned(), service)].into());
+        let (runtime, limits) = (Arc::clone(&self.0.runtime), self.0.limits);
+        let opener = self.0.opener.clone();
+        let stop = Teller::new();
+        let told = stop.told();
+        let mut accepting = self.serve(self.next_id(), move |io| {
+            let (of, services) = (Arc::clone(&runtime), Arc::clone(&services));
+            let (closed, mut told) = (opener.closed(), told.clone());
+            runtime.spawn(Box::pin(async move {
+                let ended = async { Fault::other(closed.await) };
+                let mut serving = Box::pin(serve_until(of, io, services, limits, ended));
+                // Whoever drops the handle ends what is served, with the calls that run.
+                poll_fn(|cx| {
+                    if Pin::new(&mut told).poll(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    serving.as_mut().poll(cx).map(|_ended| ())
+                })
+                .await;
+            }));
+        })?;
+        accepting.stop = Some(stop);
+        Ok(accepting)
+    }
+
+    /// The runtime that the connection is on.
+    #[must_use]
+    pub fn runtime(&self) -> &SharedRuntime {
+        &self.0.runtime
     }
 
     /// How the connection ended, if it has.
@@ -263,11 +336,14 @@ impl fmt::Debug for MuxBroker {
     }
 }
 
-/// An id that is served. Dropping it ends that: streams that were taken go on.
+/// An id that is served. Dropping it ends that: streams that were handed over go on, and those of a service
+/// that was [offered](MuxBroker::offer) end.
 #[derive(Debug)]
 pub struct Accepting {
     broker: Weak<Inner>,
     id: u32,
+    /// Its drop tells what was offered.
+    stop: Option<Teller<()>>,
 }
 
 impl Accepting {
@@ -280,7 +356,9 @@ impl Accepting {
 
 impl Drop for Accepting {
     fn drop(&mut self) {
-        stop(&self.broker, self.id);
+        stop(&self.broker, self.id, |hand| {
+            matches!(hand, Hand::Served(_))
+        });
     }
 }
 
@@ -288,23 +366,36 @@ impl Drop for Accepting {
 struct GiveUp {
     broker: Weak<Inner>,
     id: u32,
+    slot: Arc<Slot>,
 }
 
 impl Drop for GiveUp {
     fn drop(&mut self) {
-        stop(&self.broker, self.id);
+        // It may be another's by now.
+        let is_own =
+            |hand: &Hand| matches!(hand, Hand::Once(slot) if Arc::ptr_eq(slot, &self.slot));
+        stop(&self.broker, self.id, is_own);
     }
 }
 
-fn stop(broker: &Weak<Inner>, id: u32) {
+fn stop(broker: &Weak<Inner>, id: u32, is_own: impl FnOnce(&Hand) -> bool) {
     let Some(inner) = broker.upgrade() else {
         return;
     };
     let mut state = inner.state.lock();
+    if !state.accepts.get(&id).is_some_and(is_own) {
+        return;
+    }
     state.boxes.stop(id);
     let hand = state.accepts.remove(&id);
     drop(state);
     drop(hand);
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end(&Fault::other("this side has let go of the connection"));
+    }
 }
 
 impl fmt::Debug for Inner {
@@ -318,6 +409,10 @@ impl Inner {
     fn arrived(self: &Arc<Self>, id: u32, io: BoxByteStream) {
         let now = self.runtime.now();
         let mut state = self.state.lock();
+        if state.over.is_some() {
+            drop(state);
+            return hang_up(&self.runtime, io);
+        }
         let io = match state.boxes.arrived(now, id, io) {
             Arrival::Take(io) => io,
             Arrival::Kept => {
@@ -335,7 +430,7 @@ impl Inner {
             Some(Hand::Served(take)) => {
                 let take = Arc::clone(take);
                 drop(state);
-                self.acknowledge(id, io, take);
+                acknowledge(self, id, io, take);
             }
             Some(Hand::Once(_)) => {
                 let hand = state.accepts.remove(&id);
@@ -351,22 +446,9 @@ impl Inner {
         }
     }
 
-    fn acknowledge(
-        &self,
-        id: u32,
-        mut io: BoxByteStream,
-        take: Arc<dyn Fn(BoxByteStream) + Send + Sync>,
-    ) {
-        self.runtime.spawn(Box::pin(async move {
-            if write(&mut io, id.to_le_bytes()).await.is_ok() {
-                take(io);
-            }
-        }));
-    }
-
     fn end(&self, fault: &Fault) {
         let mut state = self.state.lock();
-        state.over = Some(fault.clone());
+        state.over.get_or_insert_with(|| fault.clone());
         let kept = state.boxes.close();
         let accepts = std::mem::take(&mut state.accepts);
         let timer = state.timer.take();
@@ -382,6 +464,32 @@ impl Inner {
         }
         wake(timer);
     }
+}
+
+type TakeStream = Arc<dyn Fn(BoxByteStream) + Send + Sync>;
+
+/// Tells whoever has dialled that the stream is theirs, and hands it over, if the id is still served.
+fn acknowledge(inner: &Arc<Inner>, id: u32, mut io: BoxByteStream, take: TakeStream) {
+    let broker = Arc::downgrade(inner);
+    inner.runtime.spawn(Box::pin(async move {
+        if write(&mut io, id.to_le_bytes()).await.is_err() {
+            return;
+        }
+        let Some(inner) = broker.upgrade() else {
+            return;
+        };
+        let state = inner.state.lock();
+        let is_ours =
+            |hand: &Hand| matches!(hand, Hand::Served(served) if Arc::ptr_eq(served, &take));
+        let is_served = state.accepts.get(&id).is_some_and(is_ours);
+        drop(state);
+        if is_served {
+            // The hook for panics tells of one.
+            let _taken = catch_panic(|| take(io));
+        } else {
+            hang_up(&inner.runtime, io);
+        }
+    }));
 }
 
 /// Takes what the other side opens, until the session ends.

@@ -1,7 +1,7 @@
 //! The calling side of one stream: Go's `rpc.Client`.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use outboard_core::fault::Fault;
 use outboard_core::lock::{Mutex, Rank};
+use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
+use outboard_core::told::Teller;
 use outboard_gob::{Decode, Encode, Limits, Received};
 
 use crate::error::CallError;
@@ -52,27 +54,41 @@ impl RpcClient {
         let outbox = Outbox::new(limits);
         let calls = Arc::new(Mutex::new(Rank::Call, Calls::default()));
         let (mut reads, mut writes) = split(io);
-        let reader = Arc::clone(&calls);
-        let of_reader = outbox.clone();
+        let ends = Ends::of(&calls, &outbox);
+        let over = Teller::new();
+        let mut told = over.told();
         runtime.spawn(Box::pin(async move {
+            let mut ends = ends;
             let mut answers = Answers {
-                calls: reader,
+                calls: Arc::clone(&ends.calls),
                 header: None,
             };
-            let ended = read_all(&mut reads, limits, &mut answers).await;
-            let fault = match ended {
-                Ended::Clean => Fault::other("the peer has closed the stream"),
-                Ended::Fault(fault) => fault,
+            let mut reading = Box::pin(read_all(&mut reads, limits, &mut answers));
+            // What is not written any more is not read either.
+            let ended = poll_fn(|cx| match reading.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending => match Pin::new(&mut told).poll(cx) {
+                    Poll::Ready(Some(())) => Poll::Ready(None),
+                    Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                },
+            });
+            ends.fault = match ended.await {
+                Some(Ended::Clean) => Fault::other("the peer has closed the stream"),
+                Some(Ended::Fault(fault)) => fault,
+                None => Fault::other("it cannot be written"),
             };
-            of_reader.fail(fault.clone());
-            end(&answers.calls, &fault);
         }));
-        let (of_writer, writing) = (Arc::clone(&calls), outbox.clone());
+        let ends = Ends::of(&calls, &outbox);
+        let of_writer = Arc::clone(runtime);
         runtime.spawn(Box::pin(async move {
-            if let Err(error) = writes.write_all(&writing).await {
-                let fault = Fault::from(error);
-                writing.fail(fault.clone());
-                end(&of_writer, &fault);
+            let mut ends = ends;
+            match writes.write_all(&of_writer, &ends.outbox).await {
+                // The answers to what was written still come.
+                Ok(()) => ends.disarm(),
+                Err(error) => {
+                    ends.fault = error.into();
+                    over.tell(());
+                }
             }
         }));
         Self(Arc::new(Shared {
@@ -133,7 +149,7 @@ impl RpcClient {
         let now = runtime.now();
         let mut timer = now.checked_add(limit).map(|at| runtime.timer(at));
         let mut calling = Box::pin(self.call(method, argument));
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Poll::Ready(outcome) = calling.as_mut().poll(cx) {
                 return Poll::Ready(outcome);
             }
@@ -175,6 +191,38 @@ impl Drop for Shared {
     }
 }
 
+/// Ends what waits when a task of the stream is over, also if it is dropped or panics.
+struct Ends {
+    calls: Arc<Mutex<Calls<Waiter>>>,
+    outbox: Outbox,
+    fault: Fault,
+    armed: bool,
+}
+
+impl Ends {
+    fn of(calls: &Arc<Mutex<Calls<Waiter>>>, outbox: &Outbox) -> Self {
+        Self {
+            calls: Arc::clone(calls),
+            outbox: outbox.clone(),
+            fault: Fault::other("its task was dropped: the runtime was shut down, or it panicked"),
+            armed: true,
+        }
+    }
+
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if self.armed {
+            self.outbox.fail(self.fault.clone());
+            end(&self.calls, &self.fault);
+        }
+    }
+}
+
 fn end(calls: &Mutex<Calls<Waiter>>, fault: &Fault) {
     let waiters = calls.lock().end(fault.clone());
     for waiter in waiters {
@@ -190,6 +238,10 @@ struct Answers {
 }
 
 impl Take for Answers {
+    fn may_end(&self) -> bool {
+        self.header.is_none()
+    }
+
     fn value(&mut self, value: Result<Received<'_>, outboard_gob::Error>) -> Result<(), Fault> {
         let Some(header) = self.header.take() else {
             let header = value.and_then(|mut value| value.decode::<Response>());
@@ -230,6 +282,7 @@ struct SlotState<R> {
 
 enum Refused {
     Failure(Failure),
+    Panicked(String),
     Misfit {
         sent: String,
         error: outboard_gob::Error,
@@ -238,11 +291,19 @@ enum Refused {
 
 impl<R: Decode + Send> Expects for Slot<R> {
     fn answer(&self, answer: Result<&mut Received<'_>, Failure>) {
-        let outcome = match answer {
-            Ok(received) => received.decode().map_err(|error| Refused::Misfit {
-                sent: received.shape().to_string(),
-                error,
-            }),
+        // How a value is decoded is its owner's code.
+        let decoded = answer.map(|received| {
+            let decoded = catch_panic(|| received.decode());
+            decoded.map(|decoded| {
+                decoded.map_err(|error| Refused::Misfit {
+                    sent: received.shape().to_string(),
+                    error,
+                })
+            })
+        });
+        let outcome = match decoded {
+            Ok(Ok(decoded)) => decoded,
+            Ok(Err(panicked)) => Err(Refused::Panicked(panicked.to_string())),
             Err(failure) => Err(Refused::Failure(failure)),
         };
         let mut state = self.0.lock();
@@ -279,13 +340,13 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
             Poll::Ready(Err(fault)) => return Poll::Ready(Err(self.lost(fault))),
         };
         let waiter = Arc::clone(&self.slot) as Waiter;
-        let seq = match self.client.calls.lock().begin(waiter) {
+        let begun = self.client.calls.lock().begin(waiter);
+        let seq = match begun {
             Ok(seq) => seq,
-            Err((waiter, fault)) => {
-                drop(waiter);
-                return Poll::Ready(Err(self.lost(fault)));
-            }
+            Err((_waiter, fault)) => return Poll::Ready(Err(self.lost(fault))),
         };
+        // From now on it is given up if this is dropped, or panics in what follows.
+        self.seq = Some(seq);
         let request = Request {
             service_method: self.method.clone(),
             seq,
@@ -295,6 +356,7 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
             encoder.encode(argument, out)
         });
         if let Err(error) = written {
+            self.seq = None;
             let waiter = self.client.calls.lock().give_up(seq);
             drop(waiter);
             return Poll::Ready(Err(CallError::Argument {
@@ -303,7 +365,6 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
                 error,
             }));
         }
-        self.seq = Some(seq);
         self.argument = None;
         Poll::Ready(Ok(()))
     }
@@ -327,6 +388,11 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
                 kind: std::any::type_name::<R>(),
                 sent: "value that is malformed".to_owned(),
                 error,
+            },
+            Refused::Panicked(text) => CallError::Panicked {
+                method,
+                kind: std::any::type_name::<R>(),
+                text,
             },
             Refused::Misfit { sent, error } => CallError::Reply {
                 method,

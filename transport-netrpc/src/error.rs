@@ -40,6 +40,16 @@ pub enum CallError {
         /// Why that does not fit.
         error: outboard_gob::Error,
     },
+    /// Decoding the reply panicked, which is code of its type. The stream goes on.
+    #[error("the reply of {method} was to become a {kind}, which {text}")]
+    Panicked {
+        /// The method.
+        method: String,
+        /// The type that was expected.
+        kind: &'static str,
+        /// What the panic said.
+        text: String,
+    },
     /// The stream ended before the answer came. The peer may have begun with the call.
     #[error("no answer to {method}: {fault}")]
     Lost {
@@ -78,6 +88,13 @@ pub enum BrokerError {
         id: u32,
         /// The time that was given.
         after: Duration,
+    },
+    /// The peer closed the stream: nobody accepted on the id within the five seconds that it waits, or
+    /// somebody has had that id.
+    #[error("the peer closed the stream to broker id {id}: nobody accepts on it there")]
+    Closed {
+        /// The id.
+        id: u32,
     },
     /// The peer does not accept on the id.
     #[error(

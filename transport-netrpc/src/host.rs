@@ -30,7 +30,8 @@ pub struct HostSession {
     limits: Limits,
 }
 
-/// What a plugin prints on one of its streams.
+/// What a plugin prints on one of its streams. Dropping it resets the stream: a plugin of go-plugin then
+/// blocks in its prints, so whoever does not want them reads on all the same.
 pub struct Printed(BoxByteStream);
 
 impl fmt::Debug for Printed {
@@ -54,11 +55,19 @@ impl AsyncRead for Printed {
 #[non_exhaustive]
 pub enum DispenseError {
     /// The plugin refused: it provides nothing of that name, or making it failed.
-    #[error("the plugin does not dispense {name:?}: {error}")]
+    #[error("the plugin does not dispense {name:?}: {text}")]
     Refused {
         /// The name.
         name: String,
-        /// Its answer, or why there is none.
+        /// Its words.
+        text: String,
+    },
+    /// The plugin gave no answer that could be used.
+    #[error("{name:?} was not dispensed: {error}")]
+    Unanswered {
+        /// The name.
+        name: String,
+        /// Why.
         error: CallError,
     },
     /// What the plugin dispensed could not be reached.
@@ -98,7 +107,7 @@ impl HostSession {
         else {
             return Err(Fault::other("a stream is missing"));
         };
-        let broker = MuxBroker::new(runtime, opener.clone(), incoming);
+        let broker = MuxBroker::new(runtime, opener.clone(), incoming, limits);
         let this = Self {
             runtime: Arc::clone(runtime),
             control: RpcClient::new(runtime, control, limits),
@@ -133,15 +142,19 @@ impl HostSession {
         Ok(())
     }
 
-    /// An instance of what the plugin provides under this name, which lives as long as its client.
+    /// An instance of what the plugin provides under this name, which lives as long as its client. The
+    /// plugin has so long to make it.
     ///
     /// # Errors
     /// See [`DispenseError`].
-    pub async fn dispense(&self, name: &str) -> Result<RpcClient, DispenseError> {
-        let id: Result<u32, CallError> = self.control.call("Dispenser.Dispense", name).await;
-        let id = id.map_err(|error| DispenseError::Refused {
-            name: name.to_owned(),
-            error,
+    pub async fn dispense(&self, name: &str, limit: Duration) -> Result<RpcClient, DispenseError> {
+        let asking = self.control.call_within("Dispenser.Dispense", name, limit);
+        let id: u32 = asking.await.map_err(|error| {
+            let name = name.to_owned();
+            match error {
+                CallError::Answered { text, .. } => DispenseError::Refused { name, text },
+                error => DispenseError::Unanswered { name, error },
+            }
         })?;
         let dialled = self.broker.dial(id).await;
         let io = dialled.map_err(|error| DispenseError::Unreached {

@@ -21,6 +21,9 @@ pub(crate) trait Take {
 
     /// Waits until there is room for what the next value leads to.
     async fn room(&mut self) {}
+
+    /// Whether the stream may end here, and not between two values that belong together.
+    fn may_end(&self) -> bool;
 }
 
 /// Reads until the stream ends, and says how.
@@ -36,7 +39,7 @@ pub(crate) async fn read_all(
         let read = poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await;
         let mut chunk = match read {
             Err(error) => return Ended::Fault(error.into()),
-            Ok(0) if decoder.is_between_values() => return Ended::Clean,
+            Ok(0) if decoder.is_between_values() && take.may_end() => return Ended::Clean,
             Ok(0) => {
                 return Ended::Fault(Fault::other("the stream ended in the middle of a value"));
             }

@@ -22,7 +22,7 @@
 //!
 //! // The host's.
 //! async fn greet(host: &HostSession) -> Result<String, Box<dyn std::error::Error>> {
-//!     let greeter = host.dispense("greeter").await?;
+//!     let greeter = host.dispense("greeter", std::time::Duration::from_secs(10)).await?;
 //!     Ok(greeter.call("Plugin.Greet", "world").await?)
 //! }
 //! # let _ = (greeter, greet);

@@ -14,8 +14,8 @@ use outboard_gob::{Encoder, Error, Limits};
 /// the system takes, little enough to keep.)
 const FULL: usize = 256 * 1024;
 
-/// What may be kept of a large buffer. (A choice.)
-const KEPT: usize = 64 * 1024;
+/// What is kept of a buffer that has been written. (A choice.)
+pub(crate) const KEPT: usize = 64 * 1024;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +24,8 @@ pub(crate) struct Outbox(Arc<Mutex<State>>);
 struct State {
     /// With the encoder and what is unwritten, while nobody uses it.
     desk: Option<Desk>,
-    /// Those who wait for the desk, in the order in which they came.
+    /// Those who wait for the desk. All of them look when it is free: it is held for no longer than a
+    /// value is encoded, and one that is not polled must not keep it from others.
     waiting: BTreeMap<u64, Waker>,
     tickets: u64,
     writer: Option<Waker>,
@@ -82,9 +83,7 @@ impl Outbox {
             Stage::Closing => return Poll::Ready(Err(Fault::other("this side has closed it"))),
             Stage::Failed(fault) => return Poll::Ready(Err(fault.clone())),
         }
-        let first = state.waiting.keys().next().copied();
-        let is_next = first.is_none() || first == ticket.0;
-        if is_next && let Some(desk) = state.desk.take_if(|desk| desk.out.len() < FULL) {
+        if let Some(desk) = state.desk.take_if(|desk| desk.out.len() < FULL) {
             let waker = ticket.0.take().and_then(|own| state.waiting.remove(&own));
             drop(state);
             drop(waker);
@@ -108,10 +107,8 @@ impl Outbox {
         let Some(own) = ticket.0.take() else { return };
         let mut state = self.0.lock();
         let waker = state.waiting.remove(&own);
-        let next = state.next_in_line();
         drop(state);
         drop(waker);
-        wake(next);
     }
 
     /// What is to be written next, in place of `spare`, which is empty. `None` once there is nothing and
@@ -128,18 +125,39 @@ impl Outbox {
         let closing = matches!(state.stage, Stage::Closing);
         if let Some(desk) = &mut state.desk {
             if !desk.out.is_empty() {
-                if spare.capacity() > KEPT {
-                    *spare = Vec::new();
-                }
                 let taken = std::mem::replace(&mut desk.out, std::mem::take(spare));
-                let next = state.next_in_line();
+                let free = state.those_in_line();
                 drop(state);
-                wake(next);
+                free.into_iter().for_each(Waker::wake);
                 return Poll::Ready(Some(taken));
             }
             if closing {
                 return Poll::Ready(None);
             }
+        }
+        let earlier = state.writer.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
+        Poll::Pending
+    }
+
+    /// Ready once nothing is to be written any more, not even what was taken.
+    pub(crate) fn poll_failed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if let Stage::Failed(_) = state.stage {
+            return Poll::Ready(());
+        }
+        let earlier = state.writer.replace(cx.waker().clone());
+        drop(state);
+        drop(earlier);
+        Poll::Pending
+    }
+
+    /// Ready once nothing more is encoded.
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if !matches!(state.stage, Stage::Open) {
+            return Poll::Ready(());
         }
         let earlier = state.writer.replace(cx.waker().clone());
         drop(state);
@@ -172,12 +190,13 @@ impl Outbox {
 }
 
 impl State {
-    /// Who is to look whether the desk is free.
-    fn next_in_line(&mut self) -> Option<Waker> {
+    /// Those who are to look whether the desk is free, if it is.
+    fn those_in_line(&mut self) -> Vec<Waker> {
         let desk = self.desk.as_ref();
-        let is_free = desk.is_some_and(|desk| desk.out.len() < FULL);
-        let (_, waker) = self.waiting.first_key_value().filter(|_| is_free)?;
-        Some(waker.clone())
+        match desk.is_some_and(|desk| desk.out.len() < FULL) {
+            true => self.waiting.values().cloned().collect(),
+            false => Vec::new(),
+        }
     }
 }
 
@@ -206,9 +225,9 @@ impl Drop for AtDesk {
         state.desk = desk;
         let closing = !matches!(state.stage, Stage::Open);
         let writer = state.writer.take_if(|_| has_work || closing);
-        let next = state.next_in_line();
+        let free = state.those_in_line();
         drop(state);
         wake(writer);
-        wake(next);
+        free.into_iter().for_each(Waker::wake);
     }
 }

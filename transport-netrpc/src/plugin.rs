@@ -11,7 +11,7 @@ use outboard_gob::Limits;
 use outboard_yamux::{Config, Opener, Role, SessionError, session};
 
 use crate::broker::MuxBroker;
-use crate::server::{Services, serve};
+use crate::server::{Services, serve_until};
 use crate::service::{Methods, Service};
 use crate::wire::{NOTHING, Nothing};
 
@@ -26,7 +26,8 @@ pub type Make = Arc<dyn Fn(&MuxBroker) -> Result<Arc<dyn Service>, String> + Sen
 pub struct Provided {
     /// What it provides, by name.
     pub plugins: BTreeMap<String, Make>,
-    /// Called when the host asks it to end; its answer is sent once this is done.
+    /// Called when the host asks it to end; its answer is sent once this is done. Before the process ends
+    /// [`PluginSession::run`] is to be waited for, so that the answer is out.
     pub quit: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
     /// What it prints: takes the streams for stdout and stderr.
     pub output: Arc<dyn Fn([BoxByteStream; 2]) + Send + Sync>,
@@ -45,7 +46,12 @@ impl fmt::Debug for Provided {
 /// A connection with a host. Dropping it closes the connection.
 pub struct PluginSession {
     opener: Opener,
-    work: BoxFuture<'static, Result<(), Fault>>,
+    work: Work,
+}
+
+enum Work {
+    Going(BoxFuture<'static, Result<(), Fault>>),
+    Over(Result<(), Fault>),
 }
 
 impl PluginSession {
@@ -69,23 +75,35 @@ impl PluginSession {
                 return Err(Fault::other("a stream is missing"));
             };
             (provided.output)([stdout, stderr]);
-            let broker = MuxBroker::new(&runtime, broker_opener, incoming);
             let limits = provided.limits;
-            let services = control_services(&runtime, &broker, provided);
-            serve(Arc::clone(&runtime), control, services, limits).await
+            let closed = broker_opener.closed();
+            let broker = MuxBroker::new(&runtime, broker_opener.clone(), incoming, limits);
+            let services = control_services(&runtime, &broker, &broker_opener, provided);
+            let ended = async { Fault::other(closed.await) };
+            serve_until(Arc::clone(&runtime), control, services, limits, ended).await
         };
         Self {
             opener,
-            work: Box::pin(work),
+            work: Work::Going(Box::pin(work)),
         }
     }
 
     /// Serves until the host closes its control stream or the connection.
     ///
     /// # Errors
-    /// How the connection ended, if not in order.
+    /// How the connection ended, if not in order; the same again, if it is called again.
+    ///
+    /// # Cancel safety
+    /// It goes on where it was.
     pub async fn run(&mut self) -> Result<(), Fault> {
-        (&mut self.work).await
+        if let Work::Going(work) = &mut self.work {
+            let ended = work.await;
+            self.work = Work::Over(ended);
+        }
+        match &self.work {
+            Work::Over(ended) => ended.clone(),
+            Work::Going(_) => unreachable!("it was waited for"),
+        }
     }
 
     /// Ends the connection.
@@ -107,7 +125,12 @@ impl fmt::Debug for PluginSession {
 }
 
 /// What go-plugin's plugins serve on the control stream.
-fn control_services(runtime: &SharedRuntime, broker: &MuxBroker, provided: Provided) -> Services {
+fn control_services(
+    runtime: &SharedRuntime,
+    broker: &MuxBroker,
+    opener: &Opener,
+    provided: Provided,
+) -> Services {
     let Provided {
         plugins,
         quit,
@@ -123,9 +146,9 @@ fn control_services(runtime: &SharedRuntime, broker: &MuxBroker, provided: Provi
                 Ok::<Nothing, String>(NOTHING)
             }
         });
-    let (runtime, broker) = (Arc::clone(runtime), broker.clone());
+    let (runtime, broker, opener) = (Arc::clone(runtime), broker.clone(), opener.clone());
     let dispenser = Methods::new().with("Dispense", move |name: String| {
-        let dispensed = dispense(&runtime, &broker, &plugins, &name, limits);
+        let dispensed = dispense(&runtime, (&broker, &opener), &plugins, &name, limits);
         std::future::ready(dispensed)
     });
     let services: [(String, Arc<dyn Service>); 2] = [
@@ -138,7 +161,7 @@ fn control_services(runtime: &SharedRuntime, broker: &MuxBroker, provided: Provi
 /// Makes an instance, which waits for its host.
 fn dispense(
     runtime: &SharedRuntime,
-    broker: &MuxBroker,
+    (broker, opener): (&MuxBroker, &Opener),
     plugins: &BTreeMap<String, Make>,
     name: &str,
     limits: Limits,
@@ -151,10 +174,13 @@ fn dispense(
     let id = broker.next_id();
     let accepting = broker.accept(id);
     let services: Services = Arc::new(BTreeMap::from([(PLUGIN.to_owned(), instance)]));
-    let of_instance = Arc::clone(runtime);
+    let (of_instance, closed) = (Arc::clone(runtime), opener.closed());
     runtime.spawn(Box::pin(async move {
         let ended = match accepting.await {
-            Ok(io) => serve(of_instance, io, services, limits).await,
+            Ok(io) => {
+                let ended = async { Fault::other(closed.await) };
+                serve_until(of_instance, io, services, limits, ended).await
+            }
             Err(error) => Err(Fault::other(error)),
         };
         if let Err(fault) = ended {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +10,7 @@ use outboard_core::fault::Fault;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::guard::{Guarded, catch_panic};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::told::{Teller, Told};
 use outboard_gob::{Error, Limits, Received};
 
 use crate::inbox::{Ended, Take, read_all};
@@ -21,59 +23,92 @@ use crate::wire::{NOTHING, Request, Response, ServiceMethod};
 /// no bound.)
 const MAX_RUNNING: usize = 1024;
 
+/// The most bytes of an error's text that are sent. (A choice.)
+const MAX_ERROR: usize = 64 * 1024;
+
 /// The services of a stream by their names.
 pub type Services = Arc<BTreeMap<String, Arc<dyn Service>>>;
 
 /// Serves the calls that come on `io`, until it ends: then those that run are finished, and it is closed,
-/// as in Go. Dropping the future ends both at once.
+/// as in Go. Dropping the future ends both at once, the calls that run as well.
 ///
 /// # Errors
-/// If the peer does not keep the protocol, or the stream fails.
+/// If the peer does not keep the protocol, or the stream fails. Calls that run are ended then.
 pub async fn serve(
     runtime: SharedRuntime,
     io: BoxByteStream,
     services: Services,
     limits: Limits,
 ) -> Result<(), Fault> {
+    serve_until(runtime, io, services, limits, std::future::pending()).await
+}
+
+/// The same, and no longer than until `closed`: the end of a connection is not seen on a stream that is not
+/// read for the moment.
+pub(crate) async fn serve_until(
+    runtime: SharedRuntime,
+    io: BoxByteStream,
+    services: Services,
+    limits: Limits,
+    closed: impl Future<Output = Fault>,
+) -> Result<(), Fault> {
     let (mut reads, mut writes) = split(io);
-    let outbox = Outbox::new(limits);
+    let scope = Scope {
+        outbox: Outbox::new(limits),
+        stop: Teller::new(),
+    };
+    let outbox = scope.outbox.clone();
     let running = Running::default();
     let mut requests = Requests {
         runtime: Arc::clone(&runtime),
         services,
         outbox: outbox.clone(),
+        stopped: scope.stop.told(),
         running: running.clone(),
         request: None,
     };
-    let writing = outbox.clone();
     let reading = async {
         let ended = read_all(&mut reads, limits, &mut requests).await;
+        if let Ended::Fault(fault) = ended {
+            return Err(fault);
+        }
         poll_fn(|cx| running.poll_fewer_than(1, cx)).await;
         outbox.close();
-        ended
+        Ok(())
     };
-    let written = async {
-        let written = writes.write_all(&writing).await;
-        if let Err(error) = &written {
-            writing.fail(Fault::from(error));
-        }
-        written
-    };
+    let written = writes.write_all(&runtime, &outbox);
     let (mut reading, mut written) = (Box::pin(reading), Box::pin(written));
-    let mut ended = None;
-    poll_fn(|cx| {
-        if ended.is_none()
-            && let Poll::Ready(end) = reading.as_mut().poll(cx)
-        {
-            ended = Some(end);
+    let mut closed = std::pin::pin!(closed);
+    let mut is_read = false;
+    let ended = poll_fn(|cx| {
+        if !is_read && let Poll::Ready(read) = reading.as_mut().poll(cx) {
+            is_read = true;
+            if let Err(fault) = read {
+                return Poll::Ready(Err(fault));
+            }
         }
         // Once nothing can be written, nobody reads any more either.
-        written.as_mut().poll(cx)
+        if let Poll::Ready(written) = written.as_mut().poll(cx) {
+            return Poll::Ready(written.map_err(Fault::from));
+        }
+        closed.as_mut().poll(cx).map(Err)
     })
-    .await?;
-    match ended {
-        Some(Ended::Fault(fault)) => Err(fault),
-        Some(Ended::Clean) | None => Ok(()),
+    .await;
+    drop(scope);
+    ended
+}
+
+/// What the calls of a stream live within.
+struct Scope {
+    outbox: Outbox,
+    /// Its drop tells them that it is over.
+    stop: Teller<()>,
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.outbox
+            .fail(Fault::other("this side serves it no more"));
     }
 }
 
@@ -82,6 +117,7 @@ struct Requests {
     runtime: SharedRuntime,
     services: Services,
     outbox: Outbox,
+    stopped: Told<()>,
     running: Running,
     /// What the next value is the argument of.
     request: Option<Request>,
@@ -104,12 +140,26 @@ impl Take for Requests {
             Err(text) => Box::pin(std::future::ready(Err(text))),
         };
         let (outbox, guard) = (self.outbox.clone(), self.running.enter());
+        let mut stopped = self.stopped.clone();
         self.runtime.spawn(Box::pin(async move {
-            let reply = caught(&request.service_method, answer).await;
-            send(&outbox, &request, reply).await;
-            drop(guard);
+            let _guard = guard;
+            let mut call = Box::pin(async {
+                let reply = caught(&request.service_method, answer).await;
+                send(&outbox, &request, reply).await;
+            });
+            poll_fn(|cx| {
+                if Pin::new(&mut stopped).poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                call.as_mut().poll(cx)
+            })
+            .await;
         }));
         Ok(())
+    }
+
+    fn may_end(&self) -> bool {
+        self.request.is_none()
     }
 
     async fn room(&mut self) {
@@ -170,34 +220,49 @@ async fn send(outbox: &Outbox, request: &Request, outcome: Outcome) {
     };
     let text = match outcome {
         Ok(reply) => {
-            let written = desk.write(|encoder, out| {
-                encoder.encode(&response, out)?;
-                reply.encode(encoder, out)
+            // How a reply is encoded, and dropped, is its owner's code.
+            let (method, kind) = (&request.service_method, reply.type_name());
+            let (desk, response) = (&mut desk, &response);
+            let written = catch_panic(move || {
+                let written = desk.write(|encoder, out| {
+                    encoder.encode(response, out)?;
+                    reply.encode(encoder, out)
+                });
+                drop(reply);
+                written
             });
-            let Err(error) = written else { return };
-            format!(
-                "the reply of {}, a {}, cannot be sent: {error}",
-                request.service_method,
-                reply.type_name()
-            )
+            match written {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    format!("the reply of {method}, a {kind}, cannot be sent: {error}")
+                }
+                Err(panicked) => format!("encoding the reply of {method}, a {kind}, {panicked}"),
+            }
         }
         // An error without a text would be none.
         Err(text) if text.is_empty() => format!("{} failed", request.service_method),
         Err(text) => text,
     };
-    response.error = text;
+    response.error = shortened(text);
     let written = desk.write(|encoder, out| {
         encoder.encode(&response, out)?;
         encoder.encode(&NOTHING, out)
     });
     if let Err(error) = written {
-        tracing::error!(
-            target: "outboard",
-            method = request.service_method,
-            %error,
-            "an error of a method is too large to be told"
-        );
+        drop(desk);
+        // So that the caller, who gets no answer, does not wait for ever.
+        outbox.fail(Fault::other(error));
     }
+}
+
+/// The text of an error, no longer than any peer takes.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_ERROR {
+        let end = (0..=MAX_ERROR).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" [cut]");
+    }
+    text
 }
 
 /// Counts the calls that run.

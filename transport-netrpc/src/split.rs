@@ -5,18 +5,22 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::later::Later;
 use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rt::BoxByteStream;
+use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
 
-use crate::outbox::Outbox;
+use crate::outbox::{KEPT, Outbox};
+
+/// How long a peer that does not read keeps a stream whose user has let go of it. (A choice.)
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The half that is read.
 pub(crate) struct Reads(Arc<Mutex<BoxByteStream>>);
 
-/// The half that is written. Its stream is closed when its drop or its end comes.
+/// The half that is written. The stream is reset when both halves are dropped before its end.
 pub(crate) struct Writes(Arc<Mutex<BoxByteStream>>);
 
 /// Splits a stream whose polls are short, as those of a session's streams are: the two halves wait for one
@@ -42,24 +46,80 @@ fn with<T>(io: &Mutex<BoxByteStream>, work: impl FnOnce(Pin<&mut BoxByteStream>)
     later.keep(|| work(Pin::new(&mut *io.lock())))
 }
 
+/// Until when a stream is written.
+struct Limit<'a> {
+    runtime: &'a SharedRuntime,
+    outbox: &'a Outbox,
+    timer: Option<Pin<Box<dyn Timer>>>,
+}
+
+impl Limit<'_> {
+    /// Ready, with an error, once nothing is to be written any more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.outbox.poll_failed(cx).is_ready() {
+            return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
+        }
+        if self.outbox.poll_closed(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let runtime = self.runtime;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| runtime.timer(runtime.now() + LAST_WORDS));
+        let expired = timer.as_mut().poll_expired(cx);
+        expired.map(|()| io::ErrorKind::TimedOut.into())
+    }
+}
+
 impl Writes {
     /// Writes what is in the outbox until that is closed, and closes the stream.
-    pub(crate) async fn write_all(&mut self, outbox: &Outbox) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If it cannot be written, or the outbox has failed, or the peer does not take the last of it.
+    pub(crate) async fn write_all(
+        &mut self,
+        runtime: &SharedRuntime,
+        outbox: &Outbox,
+    ) -> io::Result<()> {
+        let mut limit = Limit {
+            runtime,
+            outbox,
+            timer: None,
+        };
         let mut spare = Vec::new();
-        while let Some(mut bytes) = outbox.take(spare).await {
+        while let Some(mut bytes) = outbox.take(std::mem::take(&mut spare)).await {
             let mut written = 0;
             while written < bytes.len() {
                 let left = &bytes[written..];
-                let count = poll_fn(|cx| with(&self.0, |io| io.poll_write(cx, left))).await?;
-                if count == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
+                let count = poll_fn(|cx| {
+                    if let Poll::Ready(error) = limit.poll(cx) {
+                        return Poll::Ready(Err(error));
+                    }
+                    with(&self.0, |io| io.poll_write(cx, left))
+                });
+                match count.await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    count => written += count,
                 }
-                written += count;
             }
-            poll_fn(|cx| with(&self.0, |io| io.poll_flush(cx))).await?;
-            bytes.clear();
-            spare = bytes;
+            poll_fn(|cx| {
+                if let Poll::Ready(error) = limit.poll(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                with(&self.0, |io| io.poll_flush(cx))
+            })
+            .await?;
+            if bytes.capacity() <= KEPT {
+                bytes.clear();
+                spare = bytes;
+            }
         }
-        poll_fn(|cx| with(&self.0, |io| io.poll_close(cx))).await
+        poll_fn(|cx| {
+            if let Poll::Ready(error) = limit.poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            with(&self.0, |io| io.poll_close(cx))
+        })
+        .await
     }
 }

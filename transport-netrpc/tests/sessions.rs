@@ -122,8 +122,16 @@ fn instances_are_dispensed_called_and_ended() {
         run(async {
             let rig = rig(room).await;
             rig.host.ping(SOON).await.expect("it is there");
-            let first = rig.host.dispense("greeter").await.expect("it is provided");
-            let second = rig.host.dispense("greeter").await.expect("and once more");
+            let first = rig
+                .host
+                .dispense("greeter", SOON)
+                .await
+                .expect("it is provided");
+            let second = rig
+                .host
+                .dispense("greeter", SOON)
+                .await
+                .expect("and once more");
             for client in [&first, &second, &first] {
                 let greeting: String = client
                     .call("Plugin.Greet", &Value::Nil)
@@ -150,7 +158,11 @@ fn instances_are_dispensed_called_and_ended() {
 fn what_goes_wrong_with_a_call_leaves_the_stream_usable() {
     run(async {
         let rig = rig(4096).await;
-        let client = rig.host.dispense("greeter").await.expect("it is provided");
+        let client = rig
+            .host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it is provided");
         let answered = |error: Result<i64, CallError>| match error {
             Err(CallError::Answered { text, .. }) => text,
             other => panic!("{other:?}"),
@@ -197,7 +209,7 @@ fn what_is_not_provided_is_not_dispensed() {
         let rig = rig(4096).await;
         let error = rig
             .host
-            .dispense("nothing")
+            .dispense("nothing", SOON)
             .await
             .expect_err("it is not provided");
         assert!(matches!(error, DispenseError::Refused { .. }));
@@ -206,11 +218,14 @@ fn what_is_not_provided_is_not_dispensed() {
         assert!(text.contains("greeter"), "{text}");
         let error = rig
             .host
-            .dispense("broken")
+            .dispense("broken", SOON)
             .await
             .expect_err("it cannot be made");
         assert!(error.to_string().contains("it cannot be made"), "{error}");
-        rig.host.dispense("greeter").await.expect("it goes on");
+        rig.host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it goes on");
     });
 }
 
@@ -218,7 +233,11 @@ fn what_is_not_provided_is_not_dispensed() {
 fn many_calls_of_every_size_are_made_at_once() {
     run(async {
         let rig = rig(1000).await;
-        let client = rig.host.dispense("greeter").await.expect("it is provided");
+        let client = rig
+            .host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it is provided");
         let calls = (0..200_usize).map(|number| {
             let client = client.clone();
             async move {
@@ -235,7 +254,11 @@ fn many_calls_of_every_size_are_made_at_once() {
 fn the_broker_connects_in_both_directions() {
     run(async {
         let rig = rig(4096).await;
-        let client = rig.host.dispense("greeter").await.expect("it is provided");
+        let client = rig
+            .host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it is provided");
         // The plugin dials what the host accepts on.
         let id = rig.host.broker().next_id();
         let accepted = async {
@@ -302,7 +325,11 @@ fn what_is_printed_comes_on_its_own_streams() {
 fn the_end_of_the_connection_ends_what_waits() {
     run(async {
         let rig = rig(4096).await;
-        let client = rig.host.dispense("greeter").await.expect("it is provided");
+        let client = rig
+            .host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it is provided");
         let id = rig.host.broker().next_id();
         let waiting = rig.host.broker().accept(id);
         rig.host.close("the plugin has crashed");
@@ -339,7 +366,11 @@ fn the_end_of_the_connection_ends_what_waits() {
 fn an_instance_ends_with_its_client() {
     run(async {
         let rig = rig(4096).await;
-        let client: RpcClient = rig.host.dispense("greeter").await.expect("it is provided");
+        let client: RpcClient = rig
+            .host
+            .dispense("greeter", SOON)
+            .await
+            .expect("it is provided");
         let other = client.clone();
         drop(client);
         let _: i64 = other.call("Plugin.Double", &1).await.expect("one is left");

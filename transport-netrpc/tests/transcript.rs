@@ -14,6 +14,9 @@ use outboard_transport_netrpc::{HostSession, Make, Methods, PluginSession, Provi
 
 use self::support::{accept, hex, raw_host, raw_plugin};
 
+/// Longer than anything here takes.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// The host's half of the control stream: dispense, quit.
 const DISPENSE: &str = "2e 7f 03 01 01 07 52 65 71 75 65 73 74 01 ff 80 00 01 02 01 0d 53 65 72 76 69 63 65 \
     4d 65 74 68 6f 64 01 0c 00 01 03 53 65 71 01 06 00 00 00 17 ff 80 01 12 44 69 73 70 65 6e 73 65 72 2e \
@@ -58,7 +61,10 @@ fn our_host_says_what_go_plugins_host_says() {
         let host = async {
             let begun = HostSession::begin(&of_host, near, Limits::default()).await;
             let (host, _printed) = begun.expect("a session");
-            let client = host.dispense("greeter").await.expect("it is dispensed");
+            let client = host
+                .dispense("greeter", SOON)
+                .await
+                .expect("it is dispensed");
             let greeting: Result<String, _> = client.call("Plugin.Greet", &Value::Nil).await;
             assert_eq!(greeting.expect("a greeting"), "Hello!");
             host.quit(std::time::Duration::from_secs(5))

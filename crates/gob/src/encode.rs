@@ -301,20 +301,22 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// What `values` returns. The stream and `out` are then as they were.
+    /// What `values` returns. The stream and `out` are then as they were, and so they are if it panics.
     pub fn together<R, E>(
         &mut self,
         out: &mut Vec<u8>,
         values: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let begins = out.len();
-        let (known, sent) = (self.stream.types.len(), self.stream.sent.len());
-        let result = values(self, out);
-        if result.is_err() {
-            out.truncate(begins);
-            self.stream.types.truncate(known);
-            self.stream.sent.truncate(sent);
-        }
+        let mut attempt = Attempt {
+            begins: out.len(),
+            known: self.stream.types.len(),
+            sent: self.stream.sent.len(),
+            encoder: self,
+            out,
+            is_kept: false,
+        };
+        let result = values(attempt.encoder, attempt.out);
+        attempt.is_kept = result.is_ok();
         result
     }
 
@@ -362,6 +364,28 @@ impl Encoder {
             self.stream.recent.clear();
         }
         result
+    }
+}
+
+/// Values that are taken back unless they are kept.
+struct Attempt<'a> {
+    encoder: &'a mut Encoder,
+    out: &'a mut Vec<u8>,
+    begins: usize,
+    known: usize,
+    sent: usize,
+    is_kept: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.out.truncate(self.begins);
+            let stream = &mut self.encoder.stream;
+            stream.types.truncate(self.known);
+            stream.sent.truncate(self.sent);
+            stream.recent.clear();
+        }
     }
 }
 

@@ -305,3 +305,35 @@ fn the_deepest_value_fits_on_a_stack() {
     let done = thread.spawn(run).expect("a thread").join();
     done.expect("it fits");
 }
+
+#[test]
+fn several_values_are_sent_or_none() {
+    #[derive(Gob, Default, PartialEq, Debug)]
+    struct Pair {
+        left: i64,
+        right: String,
+    }
+    let pair = Pair {
+        left: 1,
+        right: "r".to_owned(),
+    };
+    let (mut encoder, mut out) = (Encoder::new(), Vec::new());
+    let failed = encoder.together(&mut out, |encoder, out| {
+        encoder.encode(&pair, out)?;
+        encoder.encode(&None::<u8>, out)
+    });
+    assert!(failed.is_err() && out.is_empty());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        encoder.together(&mut out, |encoder, out| -> Result<(), Error> {
+            encoder.encode(&pair, out)?;
+            panic!("in the middle of it");
+        })
+    }));
+    assert!(panicked.is_err() && out.is_empty());
+    // The type is defined again: nobody has seen the first time.
+    encoder.encode(&pair, &mut out).expect("encodes");
+    let mut chunk = &out[..];
+    let mut decoder = Decoder::new();
+    let mut received = decoder.next(&mut chunk).expect("gob").expect("whole");
+    assert_eq!(received.decode::<Pair>().expect("a pair"), pair);
+}

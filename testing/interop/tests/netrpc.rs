@@ -102,15 +102,18 @@ async fn with_a_go_plugin(runtime: SharedRuntime) {
     };
     host.ping(SOON).await.expect("it is there");
     let unknown = host
-        .dispense("nothing")
+        .dispense("nothing", SOON)
         .await
         .expect_err("it is not provided");
     assert!(
         unknown.to_string().contains("unknown plugin type"),
         "{unknown}"
     );
-    let first = host.dispense("greeter").await.expect("it is provided");
-    let second = host.dispense("greeter").await.expect("once more");
+    let first = host
+        .dispense("greeter", SOON)
+        .await
+        .expect("it is provided");
+    let second = host.dispense("greeter", SOON).await.expect("once more");
     calls(&host, &first).await;
     drop(first);
     calls(&host, &second).await;

@@ -8,10 +8,8 @@ pub struct BrokerIds {
 }
 
 impl BrokerIds {
-    /// The next one that is not `taken`. After 2^32 of them they begin anew; 0 is never given.
-    ///
-    /// # Panics
-    /// If all are taken, for which there is not enough memory.
+    /// The next one that is not `taken`, of which not all may be. After 2^32 of them they begin anew; 0 is
+    /// never given.
     pub fn next(&mut self, taken: impl Fn(u32) -> bool) -> u32 {
         loop {
             self.last = self.last.wrapping_add(1);
