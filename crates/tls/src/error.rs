@@ -138,10 +138,10 @@ pub enum TlsError {
     },
     /// The connection below failed.
     #[error("expected a connection that works, found: {0}")]
-    Io(#[source] Arc<io::Error>),
+    Io(Arc<io::Error>),
     /// Anything else that rustls found.
     #[error("expected valid TLS, found: {0}")]
-    Other(#[source] Error),
+    Other(Error),
 }
 
 fn hint(alert: AlertDescription) -> &'static str {

@@ -22,10 +22,12 @@ pub(crate) async fn secure(io: BoxByteStream, session: Session) -> Result<BoxByt
     match poll_fn(|cx| stream.poll_handshake(cx)).await {
         Ok(()) => Ok(Box::new(stream)),
         Err(error) => {
-            // So that the peer learns why, without waiting for one that does not read.
+            // So that the peer learns why, without waiting for one that does not read. A stream inside
+            // another connection that is dropped before it is closed may take back what it said.
             poll_fn(|cx| {
                 let _ = stream.poll_drain(cx);
                 let _ = Pin::new(&mut stream.io).poll_flush(cx);
+                let _ = Pin::new(&mut stream.io).poll_close(cx);
                 Poll::Ready(())
             })
             .await;
@@ -54,7 +56,13 @@ impl Stream {
                 return Poll::Ready(self.session.check_protocol());
             }
             // Also while the way out is full: the peer may be waiting in the same way.
-            if ready!(self.poll_fill(cx))? == 0 {
+            let count = match ready!(self.poll_fill(cx)) {
+                // That is how the end of a stream inside another connection shows, and in a handshake
+                // it says no more than any other.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+                read => read?,
+            };
+            if count == 0 {
                 return Poll::Ready(Err(self.session.ended()));
             }
         }

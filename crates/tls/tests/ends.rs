@@ -5,11 +5,12 @@ mod support;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::join;
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use futures_util::{AsyncRead as _, AsyncWrite as _};
+use futures_util::{AsyncRead, AsyncWrite};
 use outboard_core::rt::BoxByteStream;
 use outboard_kit::run;
 use outboard_tls::rustls::{AlertDescription, SupportedProtocolVersion};
@@ -121,6 +122,64 @@ fn a_handshake_cut_anywhere_ends_on_both_sides() {
                         "cut after {at} of side {side}: {reader:?}"
                     );
                 });
+            }
+        }
+    }
+}
+
+/// A stream that takes all that is written, and whose other side answers with this.
+struct Answering(io::ErrorKind, Arc<AtomicBool>);
+
+impl AsyncRead for Answering {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::Error::new(self.0, "it went away")))
+    }
+}
+
+impl AsyncWrite for Answering {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// As of a stream inside another connection, which is taken back with all that it said if it is dropped
+/// before it is closed.
+#[test]
+fn a_handshake_that_fails_closes_its_stream_and_a_reset_is_an_end() {
+    let (host, plugin) = sides(KeyKind::P256, VERSIONS[0]);
+    for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::Other] {
+        let closed: [Arc<AtomicBool>; 2] = Default::default();
+        let [one, other] = closed
+            .clone()
+            .map(|closed| Box::new(Answering(kind, closed)));
+        let (connected, accepted) = run(join(host.connect(one, None), plugin.accept(other, None)));
+        for (failed, closed) in [connected, accepted].into_iter().zip(closed) {
+            assert!(closed.load(Ordering::Relaxed), "{kind}");
+            let error = failed.err().expect("it went away");
+            match (kind, &error) {
+                (io::ErrorKind::ConnectionReset, TlsError::Ended { received: 0 }) => {}
+                (io::ErrorKind::Other, TlsError::Io(_)) => {
+                    let text = outboard_core::report::chain(&error);
+                    assert_eq!(text.matches("it went away").count(), 1, "{text}");
+                }
+                _ => panic!("{kind}: {error:?}"),
             }
         }
     }
