@@ -2,7 +2,9 @@
 //! application of its own would configure, and clients and servers that are not to be trusted.
 
 mod any;
+pub mod by_hand;
 mod certificates;
+pub mod first;
 pub mod pairs;
 pub mod strangers;
 

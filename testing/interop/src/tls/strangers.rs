@@ -5,12 +5,18 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
+use futures_util::io::{AsyncRead as _, AsyncWrite as _};
+use outboard_core::rt::BoxByteStream;
 use outboard_kit::h2_frames::{Frame, PREFACE};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use tokio::sync::oneshot;
 
 use super::{Certificates, Certified, Shown, any_client};
 
@@ -88,6 +94,24 @@ impl Stranger {
     pub fn knock(&self, socket: &Path) -> Result<Vec<u8>, Refused> {
         let stream = UnixStream::connect(socket).expect("it listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
+        self.try_on(stream)
+    }
+
+    /// The same on a stream that is there, on a thread of its own.
+    ///
+    /// # Errors
+    /// How it was refused.
+    ///
+    /// # Panics
+    /// If it was neither served nor refused.
+    pub async fn knock_on(&self, io: BoxByteStream) -> Result<Vec<u8>, Refused> {
+        let stranger = self.clone();
+        let (tell, told) = oneshot::channel();
+        thread::spawn(move || tell.send(stranger.try_on(Blocking(io))));
+        told.await.expect("neither served nor refused")
+    }
+
+    fn try_on(&self, stream: impl Read + Write) -> Result<Vec<u8>, Refused> {
         match &self.tls {
             None => ask(stream),
             Some(config) => {
@@ -102,6 +126,53 @@ impl Stranger {
 impl fmt::Debug for Stranger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+/// A stream of a runtime for a thread that has nothing else to do.
+struct Blocking(BoxByteStream);
+
+impl Blocking {
+    fn wait<T>(
+        &mut self,
+        mut poll: impl FnMut(Pin<&mut BoxByteStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let waker = Arc::new(Unpark(thread::current())).into();
+        let mut cx = Context::from_waker(&waker);
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Poll::Ready(done) = poll(Pin::new(&mut self.0), &mut cx) {
+                return done;
+            }
+            match end.checked_duration_since(Instant::now()) {
+                Some(left) => thread::park_timeout(left),
+                None => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+    }
+}
+
+impl Read for Blocking {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(|io, cx| io.poll_read(cx, buffer))
+    }
+}
+
+impl Write for Blocking {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|io, cx| io.poll_write(cx, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wait(|io, cx| io.poll_flush(cx))
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -134,7 +205,14 @@ fn ask(mut stream: impl Read + Write) -> Result<Vec<u8>, Refused> {
     let mut first = vec![0; 9];
     let answered = match asked {
         // Its reason may still be there to be read.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => stream.read(&mut first),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            stream.read(&mut first)
+        }
         Err(error) => Err(error),
         Ok(()) => stream.read(&mut first),
     };

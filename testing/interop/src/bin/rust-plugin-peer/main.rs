@@ -11,6 +11,8 @@
 //! print-and-block TEXT              print TEXT on stdout, then do nothing
 //! print-and-exit CODE TEXT          print TEXT on stdout, then exit
 //! hold MILLIS                       keep the inherited streams open, then exit
+//! first FILE PROGRAM [ARGS...]      take the one connection of that plugin before its host can,
+//!                                   try to be served in it, and say in FILE how that went
 //! tap FILE PROGRAM [ARGS...]        note in FILE what passes between that plugin and the host
 //! knock PEM SOCKET...               try to be served at sockets of others, of whom one
 //!                                   has the certificate in the file PEM; fails if it is
@@ -125,6 +127,12 @@ mod unix {
                 return Ok(ExitCode::from(code.parse::<u8>()?));
             }
             "hold" => thread::sleep(Duration::from_millis(text.parse()?).min(FOREVER)),
+            "first" => {
+                let [said, program, arguments @ ..] = arguments else {
+                    return Err("first needs FILE and PROGRAM".into());
+                };
+                return Ok(tls::first::run(said.as_ref(), program, arguments)?);
+            }
             "tap" => {
                 let [record, program, arguments @ ..] = arguments else {
                     return Err("tap needs FILE and PROGRAM".into());
