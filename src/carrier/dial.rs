@@ -138,12 +138,32 @@ impl Carrier {
         let (carrier, connecting) = (self.clone(), self.runtime.connect(&here));
         Box::pin(async move {
             let io = connecting.await;
-            let io = io.map_err(|error| Unreached::Connect(here.connect_fault(error)))?;
+            let io =
+                io.map_err(|error| Unreached::Connect(carrier.missed(here.connect_fault(error))))?;
             let (to, layers) = (here, 0);
             carrier
                 .climb(Raw { io, to, layers }, Some(Layer::Tls))
                 .await
         })
+    }
+
+    /// What it means that nobody listens: a side that multiplexes does so for one connection.
+    fn missed(&self, mut fault: Fault) -> Fault {
+        #[cfg(feature = "multiplex")]
+        if self.streams.is_some()
+            && matches!(
+                fault.kind,
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            )
+        {
+            fault.message.push_str(
+                "; a plugin that multiplexes takes one connection: another process may have made it \
+                 first, or the plugin has ended",
+            );
+        }
+        #[cfg(not(feature = "multiplex"))]
+        let _unused = &mut fault;
+        fault
     }
 
     /// A stream of the one connection that all share.
