@@ -1,6 +1,8 @@
 //! Sessions with their drivers, over streams of bytes of several kinds.
 
 use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -196,6 +198,83 @@ fn a_session_without_handles_ends() {
     });
 }
 
+/// A connection that breaks when so many bytes were written, and on which nothing comes.
+struct Breaks(usize);
+
+impl futures_util::AsyncRead for Breaks {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Pending
+    }
+}
+
+impl futures_util::AsyncWrite for Breaks {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let count = bytes.len().min(self.0);
+        if count == 0 && !bytes.is_empty() {
+            return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
+        }
+        self.0 -= count;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A write that fails half way leaves no reader and no writer waiting.
+#[test]
+fn a_connection_that_breaks_while_it_is_written_ends_all_that_waits() {
+    // In the middle of the frame that opens a stream, between two, and within data.
+    for after in [5, 12, 24, 36, 1000] {
+        let runtime = TestRuntime::shared();
+        let (opener, mut incoming, driver) =
+            session(&runtime, Box::new(Breaks(after)), Config::new(Role::Client));
+        runtime.spawn(Box::pin(driver));
+        run(async {
+            let streams = async {
+                let mut first = opener.open().await?;
+                let mut second = opener.open().await?;
+                let mut byte = [0];
+                let reading = second.read(&mut byte);
+                let writing = async {
+                    loop {
+                        first.write_all(&[7; 500]).await?;
+                        first.flush().await?;
+                    }
+                };
+                let (read, wrote): (_, std::io::Result<()>) = join(reading, writing).await;
+                for error in [read.map(drop), wrote] {
+                    let error = error.expect_err("it broke");
+                    assert!(error.to_string().contains("broke"), "{after}: {error}");
+                }
+                Ok::<(), SessionError>(())
+            };
+            if let Err(error) = streams.await {
+                assert!(matches!(error, SessionError::Io(_)), "{after}: {error}");
+            }
+            let error = opener.closed().await;
+            assert!(matches!(error, SessionError::Io(_)), "{after}: {error}");
+            accept(&mut incoming)
+                .await
+                .map(drop)
+                .expect_err("nothing comes");
+        });
+    }
+}
+
 /// The driver keeps the time: on a clock that the test moves, over a connection whose other end nobody
 /// reads.
 #[test]
@@ -279,9 +358,9 @@ async fn settle() {
         poll_fn(|cx| {
             if std::mem::take(&mut first) {
                 cx.waker().wake_by_ref();
-                return std::task::Poll::Pending;
+                return Poll::Pending;
             }
-            std::task::Poll::Ready(())
+            Poll::Ready(())
         })
         .await;
     }
