@@ -459,8 +459,9 @@ fn a_third_process_that_comes_first() {
                 let text = std::fs::read_to_string(&said).expect("it was there");
                 let refusals: Vec<_> = text.lines().skip(1).collect();
                 assert_eq!(refusals.len(), 7, "{text}");
-                let told = |one: &&str| one.contains("alert");
-                assert!(refusals.iter().all(told), "{text}");
+                // A reset may overtake the alert, if a stranger still writes. It says no less.
+                let refused = |one: &&str| one.contains("alert") || one.contains("reset");
+                assert!(refusals.iter().all(refused), "{text}");
                 assert!(
                     matches!(error.failure, StartFailure::Connect { .. }),
                     "{error:?}"
