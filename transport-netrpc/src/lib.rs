@@ -36,7 +36,8 @@
 //! # Peers that are not trusted
 //!
 //! Values are bounded by [`outboard_gob::Limits`], streams by yamux, the calls that a stream runs at once,
-//! the streams that wait for somebody and those whose id has not come by numbers here. A stream that says
+//! the streams that wait for somebody and those whose id has not come by numbers here. These are bounds of
+//! each: what all calls of all streams hold together is bounded by their product alone. A stream that says
 //! nothing holds up nobody, other than in go-plugin.
 #![forbid(unsafe_code)]
 
