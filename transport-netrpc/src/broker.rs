@@ -1,5 +1,8 @@
 //! The broker of a connection: further streams, in either direction, told apart by ids that calls carry.
 
+mod named;
+mod work;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -8,15 +11,15 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::fault::Fault;
 use outboard_core::lock::{Mutex, Rank};
-use outboard_core::rpc::guard::catch_panic;
-use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use outboard_core::told::Teller;
 use outboard_gob::Limits;
 use outboard_yamux::{Incoming, Opener};
 
+use self::named::{hang_up, read, within, write};
+use self::work::{acknowledge, keep_time, take};
 use crate::client::RpcClient;
 use crate::error::BrokerError;
 use crate::server::{Services, serve_until};
@@ -468,172 +471,8 @@ impl Inner {
 
 type TakeStream = Arc<dyn Fn(BoxByteStream) + Send + Sync>;
 
-/// Tells whoever has dialled that the stream is theirs, and hands it over, if the id is still served.
-fn acknowledge(inner: &Arc<Inner>, id: u32, mut io: BoxByteStream, take: TakeStream) {
-    let broker = Arc::downgrade(inner);
-    inner.runtime.spawn(Box::pin(async move {
-        if write(&mut io, id.to_le_bytes()).await.is_err() {
-            return;
-        }
-        let Some(inner) = broker.upgrade() else {
-            return;
-        };
-        let state = inner.state.lock();
-        let is_ours =
-            |hand: &Hand| matches!(hand, Hand::Served(served) if Arc::ptr_eq(served, &take));
-        let is_served = state.accepts.get(&id).is_some_and(is_ours);
-        drop(state);
-        if is_served {
-            // The hook for panics tells of one.
-            let _taken = catch_panic(|| take(io));
-        } else {
-            hang_up(&inner.runtime, io);
-        }
-    }));
-}
-
-/// Takes what the other side opens, until the session ends.
-async fn take(broker: Weak<Inner>, mut incoming: Incoming) {
-    let fault = loop {
-        let stream = match poll_fn(|cx| incoming.poll_accept(cx)).await {
-            Ok(stream) => stream,
-            Err(error) => break Fault::other(error),
-        };
-        let Some(inner) = broker.upgrade() else {
-            return;
-        };
-        let mut state = inner.state.lock();
-        let is_one_too_many = state.silent >= MAX_SILENT;
-        state.silent += usize::from(!is_one_too_many);
-        drop(state);
-        if is_one_too_many {
-            continue;
-        }
-        let (broker, runtime) = (Weak::clone(&broker), Arc::clone(&inner.runtime));
-        inner.runtime.spawn(Box::pin(async move {
-            let mut io: BoxByteStream = Box::new(stream);
-            let named = within(&runtime, ANSWER_WITHIN, read(&mut io)).await;
-            let Some(inner) = broker.upgrade() else {
-                return;
-            };
-            inner.state.lock().silent -= 1;
-            if let Some(Ok(Some(id))) = named {
-                inner.arrived(u32::from_le_bytes(id), io);
-            }
-        }));
-    };
-    if let Some(inner) = broker.upgrade() {
-        inner.end(&fault);
-    }
-}
-
-/// Ends what has waited for too long.
-async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
-    let mut timer: Option<(std::time::Instant, Pin<Box<dyn Timer>>)> = None;
-    poll_fn(|cx| {
-        loop {
-            let Some(inner) = broker.upgrade() else {
-                return Poll::Ready(());
-            };
-            let mut state = inner.state.lock();
-            if state.over.is_some() {
-                return Poll::Ready(());
-            }
-            let earlier = state.timer.replace(cx.waker().clone());
-            let wanted = state.boxes.poll_timeout();
-            drop(state);
-            drop(earlier);
-            let Some((at, _)) = wanted else {
-                timer = None;
-                return Poll::Pending;
-            };
-            if timer.as_ref().is_none_or(|(set, _)| *set != at) {
-                timer = Some((at, runtime.timer(at)));
-            }
-            let expired = timer
-                .as_mut()
-                .is_some_and(|(_, timer)| timer.as_mut().poll_expired(cx).is_ready());
-            if !expired {
-                return Poll::Pending;
-            }
-            timer = None;
-            let now = runtime.now();
-            let mut state = inner.state.lock();
-            let (streams, ids) = state.boxes.handle_timeout(now);
-            let hands: Vec<_> = ids
-                .into_iter()
-                .filter_map(|id| Some((id, state.accepts.remove(&id)?)))
-                .collect();
-            drop(state);
-            for io in streams {
-                hang_up(&runtime, io);
-            }
-            for (id, hand) in hands {
-                if let Hand::Once(slot) = hand {
-                    let after = Boxes::<()>::PATIENCE;
-                    slot.put(Err(BrokerError::NotDialled { id, after }));
-                }
-            }
-        }
-    })
-    .await;
-}
-
-/// Closes a stream that nobody here wants, so that whoever has opened it reads its end, as from go-plugin.
-fn hang_up(runtime: &SharedRuntime, mut io: BoxByteStream) {
-    runtime.spawn(Box::pin(async move {
-        // It may be reset already.
-        let _closed = poll_fn(|cx| Pin::new(&mut io).poll_close(cx)).await;
-    }));
-}
-
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }
-}
-
-/// `None` once the time is over.
-async fn within<T>(
-    runtime: &SharedRuntime,
-    limit: Duration,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let mut timer = runtime.timer(runtime.now() + limit);
-    let mut future = std::pin::pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(value));
-        }
-        timer.as_mut().poll_expired(cx).map(|()| None)
-    })
-    .await
-}
-
-async fn write(io: &mut BoxByteStream, bytes: [u8; 4]) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let left = &bytes[written..];
-        let count = poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, left)).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        written += count;
-    }
-    poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await
-}
-
-/// `None` if the stream ends before.
-async fn read(io: &mut BoxByteStream) -> io::Result<Option<[u8; 4]>> {
-    let mut bytes = [0; 4];
-    let mut read = 0;
-    while read < bytes.len() {
-        let rest = &mut bytes[read..];
-        let count = poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, rest)).await?;
-        if count == 0 {
-            return Ok(None);
-        }
-        read += count;
-    }
-    Ok(Some(bytes))
 }
