@@ -141,7 +141,7 @@ impl Driver {
             HostAction::Connect { location, protocol } => {
                 let transport = self.transports.iter().find(|t| t.protocol() == protocol);
                 match (location.endpoint(), transport) {
-                    (None, Some(transport)) if protocol == Protocol::Stdio => {
+                    (None, Some(transport)) if !protocol.has_socket() => {
                         self.over_pipes = Some(Arc::clone(transport));
                     }
                     (Some(endpoint), Some(transport)) => {

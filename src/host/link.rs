@@ -110,8 +110,8 @@ impl Link {
             |io| transport.connect(runtime, io, inside_config),
             |connection| connection.sub_channels(),
         );
-        // Pipes cannot be made again, so there the inside is all there is.
-        let stable = (transport.protocol() == Protocol::Grpc)
+        // Where nothing can be made again, the inside is all there is.
+        let stable = transport.protocol().reconnects()
             .then(|| Stable::new(runtime, Arc::clone(&inside)));
         let connection = match &stable {
             Some(stable) => Arc::clone(stable) as Arc<dyn Connection>,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use outboard_core::handshake::Protocol;
 use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
 
@@ -13,7 +12,7 @@ use crate::sys::private::PrivateDir;
 
 impl Host {
     pub(super) fn has_sockets(&self) -> bool {
-        let has = |t: &Arc<dyn Transport>| t.protocol() != Protocol::Stdio;
+        let has = |t: &Arc<dyn Transport>| t.protocol().has_socket();
         self.transports.iter().any(has)
     }
 

@@ -396,9 +396,10 @@ impl Plugin {
         }
         let protocol = machine::Plugin::new(config.clone(), runtime.now()).protocol();
         // Pipes are private as they are.
-        let (security, certificate) = match protocol {
-            Protocol::Stdio => (Security::default(), None),
-            _ => self.security.answer(&env)?,
+        let (security, certificate) = if protocol.has_socket() {
+            self.security.answer(&env)?
+        } else {
+            (Security::default(), None)
         };
         config.certificate = certificate;
         #[cfg(feature = "tls")]

@@ -22,7 +22,8 @@ use self::named::{hang_up, read, within, write};
 use self::work::{acknowledge, keep_time, take};
 use crate::client::RpcClient;
 use crate::error::BrokerError;
-use crate::server::{Services, serve_until};
+use crate::explain::Explain;
+use crate::server::{Services, Until, serve_until};
 use crate::service::Service;
 use crate::wire::{Arrival, Boxes, BrokerIds};
 
@@ -43,6 +44,7 @@ struct Inner {
     runtime: SharedRuntime,
     opener: Opener,
     limits: Limits,
+    explain: Option<Explain>,
     state: Mutex<State>,
 }
 
@@ -107,6 +109,7 @@ impl MuxBroker {
         opener: Opener,
         incoming: Incoming,
         limits: Limits,
+        explain: Option<Explain>,
     ) -> Self {
         let state = State {
             ids: BrokerIds::default(),
@@ -120,6 +123,7 @@ impl MuxBroker {
             runtime: Arc::clone(runtime),
             opener,
             limits,
+            explain,
             state: Mutex::new(Rank::Broker, state),
         });
         runtime.spawn(Box::pin(take(Arc::downgrade(&inner), incoming)));
@@ -278,7 +282,9 @@ impl MuxBroker {
                 fault: Fault::other("the connection is gone"),
             };
             let inner = inner.upgrade().ok_or_else(gone)?;
-            Ok(RpcClient::new(&inner.runtime, io, inner.limits))
+            let explain = inner.explain.clone();
+            let (runtime, limits) = (&inner.runtime, inner.limits);
+            Ok(RpcClient::explained(runtime, io, limits, explain))
         }
     }
 
@@ -297,8 +303,11 @@ impl MuxBroker {
             let (of, services) = (Arc::clone(&runtime), Arc::clone(&services));
             let (closed, mut told) = (opener.closed(), told.clone());
             runtime.spawn(Box::pin(async move {
-                let ended = async { Fault::other(closed.await) };
-                let mut serving = Box::pin(serve_until(of, io, services, limits, ended));
+                let until = Until {
+                    closed: async { Fault::other(closed.await) },
+                    drained: std::future::pending(),
+                };
+                let mut serving = Box::pin(serve_until(of, io, services, limits, until));
                 // Whoever drops the handle ends what is served, with the calls that run.
                 poll_fn(|cx| {
                     if Pin::new(&mut told).poll(cx).is_ready() {

@@ -15,6 +15,7 @@ use outboard_core::told::Teller;
 use outboard_gob::{Decode, Encode, Limits, Received};
 
 use crate::error::CallError;
+use crate::explain::Explain;
 use crate::inbox::{Ended, Take, read_all};
 use crate::outbox::{Outbox, Ticket};
 use crate::split::split;
@@ -51,12 +52,23 @@ impl RpcClient {
     /// Becomes the calling side of `io`. Nothing is sent before the first call.
     #[must_use]
     pub fn new(runtime: &SharedRuntime, io: BoxByteStream, limits: Limits) -> Self {
+        Self::explained(runtime, io, limits, None)
+    }
+
+    /// The same, the end of which is explained.
+    pub(crate) fn explained(
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        limits: Limits,
+        explain: Option<Explain>,
+    ) -> Self {
         let outbox = Outbox::new(limits);
         let calls = Arc::new(Mutex::new(Rank::Call, Calls::default()));
         let (mut reads, mut writes) = split(io);
         let ends = Ends::of(&calls, &outbox);
         let over = Teller::new();
         let mut told = over.told();
+        let of_reader = explain.clone();
         runtime.spawn(Box::pin(async move {
             let mut ends = ends;
             let mut answers = Answers {
@@ -72,10 +84,16 @@ impl RpcClient {
                     Poll::Ready(None) | Poll::Pending => Poll::Pending,
                 },
             });
-            ends.fault = match ended.await {
+            let fault = match ended.await {
                 Some(Ended::Clean) => Fault::other("the peer has closed the stream"),
                 Some(Ended::Fault(fault)) => fault,
                 None => Fault::other("it cannot be written"),
+            };
+            // Nobody asks for the reason of an end in good order.
+            let is_wanted = !ends.outbox.is_closed() || ends.calls.lock().waiting() > 0;
+            ends.fault = match of_reader {
+                Some(explain) if is_wanted => explain.end(fault).await,
+                _ => fault,
             };
         }));
         let ends = Ends::of(&calls, &outbox);
@@ -86,8 +104,11 @@ impl RpcClient {
                 // The answers to what was written still come.
                 Ok(()) => ends.disarm(),
                 Err(error) => {
-                    ends.fault = error.into();
                     over.tell(());
+                    ends.fault = match explain {
+                        Some(explain) => explain.end(error.into()).await,
+                        None => error.into(),
+                    };
                 }
             }
         }));

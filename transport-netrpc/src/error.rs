@@ -71,6 +71,55 @@ pub enum CallError {
     },
 }
 
+/// What a method fails with, for interfaces that have no error of their own: in net/rpc that is a text.
+///
+/// ```
+/// use outboard_transport_netrpc::Error;
+///
+/// fn get(key: &str) -> Result<Vec<u8>, Error> {
+///     Err(Error::new(format!("there is no {key}")))
+/// }
+/// # let _ = get("x");
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The method failed, in the words of its implementation.
+    #[error("{0}")]
+    Text(String),
+    /// There is no answer of the method, or none that can be read.
+    #[error(transparent)]
+    Call(CallError),
+}
+
+impl Error {
+    /// With these words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Answered { text, .. } => Self::Text(text),
+            error => Self::Call(error),
+        }
+    }
+}
+
+impl From<String> for Error {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
 /// Why a broker's stream was not had.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -3,19 +3,22 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::AsyncRead;
 use outboard_core::fault::Fault;
+use outboard_core::rpc::{LostHook, Status};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::told::Told;
 use outboard_gob::Limits;
-use outboard_yamux::{Config, Opener, Role, SessionError, session};
+use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, session};
 
 use crate::broker::MuxBroker;
 use crate::client::RpcClient;
 use crate::error::{BrokerError, CallError};
+use crate::explain::Explain;
+use crate::instance::Instance;
 use crate::wire::Nothing;
 
 /// A connection to a plugin that speaks net/rpc. Dropping it closes the connection.
@@ -23,11 +26,27 @@ use crate::wire::Nothing;
 /// The streams for control and for the plugin's two outputs are opened at once and in this order: a plugin
 /// of go-plugin tells them apart by it, and waits for all three.
 pub struct HostSession {
-    runtime: SharedRuntime,
     opener: Opener,
     control: RpcClient,
     broker: MuxBroker,
-    limits: Limits,
+}
+
+/// A session that has begun, or not.
+pub(crate) struct Begun {
+    pub(crate) opener: Opener,
+    pub(crate) session: Result<HostSession, Fault>,
+    /// What the plugin prints on its stdout and its stderr.
+    pub(crate) printed: Option<[Printed; 2]>,
+}
+
+/// One of the first streams. A session that has just begun makes nobody wait for one.
+fn open(opener: &Opener) -> Result<BoxByteStream, Fault> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match opener.open().as_mut().poll(&mut cx) {
+        Poll::Ready(Ok(stream)) => Ok(Box::new(stream)),
+        Poll::Ready(Err(error)) => Err(Fault::other(error)),
+        Poll::Pending => Err(Fault::other("the session takes no streams")),
+    }
 }
 
 /// What a plugin prints on one of its streams. Dropping it resets the stream: a plugin of go-plugin then
@@ -86,36 +105,56 @@ impl HostSession {
     ///
     /// # Errors
     /// If the session ends before its streams are open.
-    pub async fn begin(
+    pub fn begin(
         runtime: &SharedRuntime,
         io: BoxByteStream,
         limits: Limits,
     ) -> Result<(Self, [Printed; 2]), Fault> {
         let (opener, incoming, driver) = session(runtime, io, Config::new(Role::Client));
         runtime.spawn(Box::pin(driver));
-        // In the order of these calls, whichever is polled first.
-        let opening = [opener.open(), opener.open(), opener.open()];
-        let mut streams = Vec::new();
-        for opening in opening {
-            streams.push(opening.await.map_err(Fault::other)?);
-        }
-        let mut streams = streams
-            .into_iter()
-            .map(|one| Box::new(one) as BoxByteStream);
-        let (Some(control), Some(stdout), Some(stderr)) =
-            (streams.next(), streams.next(), streams.next())
-        else {
-            return Err(Fault::other("a stream is missing"));
+        Self::of(runtime, opener, incoming, limits, None)
+    }
+
+    /// The same, with how its end is explained, and what its streams that are cut off are told.
+    pub(crate) fn begin_explained(
+        runtime: &SharedRuntime,
+        io: BoxByteStream,
+        limits: Limits,
+        over: Told<Status>,
+        cut_off: Option<LostHook>,
+    ) -> Begun {
+        let (opener, incoming, driver) = session(runtime, io, Config::new(Role::Client));
+        runtime.spawn(Box::pin(driver));
+        let explain = Explain::new(opener.clone(), over, cut_off);
+        let begun = Self::of(runtime, opener.clone(), incoming, limits, Some(explain));
+        let (session, printed) = match begun {
+            Ok((session, printed)) => (Ok(session), Some(printed)),
+            Err(fault) => (Err(fault), None),
         };
-        let broker = MuxBroker::new(runtime, opener.clone(), incoming, limits);
+        Begun {
+            opener,
+            session,
+            printed,
+        }
+    }
+
+    fn of(
+        runtime: &SharedRuntime,
+        opener: Opener,
+        incoming: Incoming,
+        limits: Limits,
+        explain: Option<Explain>,
+    ) -> Result<(Self, [Printed; 2]), Fault> {
+        let control = open(&opener)?;
+        let printed = [Printed(open(&opener)?), Printed(open(&opener)?)];
+        let control = RpcClient::explained(runtime, control, limits, explain.clone());
+        let broker = MuxBroker::new(runtime, opener.clone(), incoming, limits, explain);
         let this = Self {
-            runtime: Arc::clone(runtime),
-            control: RpcClient::new(runtime, control, limits),
+            control,
             opener,
             broker,
-            limits,
         };
-        Ok((this, [Printed(stdout), Printed(stderr)]))
+        Ok((this, printed))
     }
 
     /// Asks the plugin whether it is there.
@@ -147,7 +186,7 @@ impl HostSession {
     ///
     /// # Errors
     /// See [`DispenseError`].
-    pub async fn dispense(&self, name: &str, limit: Duration) -> Result<RpcClient, DispenseError> {
+    pub async fn dispense(&self, name: &str, limit: Duration) -> Result<Instance, DispenseError> {
         let asking = self.control.call_within("Dispenser.Dispense", name, limit);
         let id: u32 = asking.await.map_err(|error| {
             let name = name.to_owned();
@@ -156,12 +195,11 @@ impl HostSession {
                 error => DispenseError::Unanswered { name, error },
             }
         })?;
-        let dialled = self.broker.dial(id).await;
-        let io = dialled.map_err(|error| DispenseError::Unreached {
+        let dialled = Instance::dial(&self.broker, id).await;
+        dialled.map_err(|error| DispenseError::Unreached {
             name: name.to_owned(),
             error,
-        })?;
-        Ok(RpcClient::new(&self.runtime, io, self.limits))
+        })
     }
 
     /// Further streams in both directions.

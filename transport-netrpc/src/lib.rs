@@ -44,19 +44,24 @@
 mod broker;
 mod client;
 mod error;
+mod explain;
 mod host;
 mod inbox;
+mod instance;
 mod outbox;
 mod plugin;
 mod server;
 mod service;
 mod split;
+mod transport;
 pub mod wire;
 
 pub use self::broker::{Accepting, MuxBroker};
 pub use self::client::RpcClient;
-pub use self::error::{BrokerError, CallError};
+pub use self::error::{BrokerError, CallError, Error};
 pub use self::host::{DispenseError, HostSession, Printed};
-pub use self::plugin::{Make, PluginSession, Provided};
+pub use self::instance::{Client, Instance};
+pub use self::plugin::{Make, PluginSession, Provided, Quit};
 pub use self::server::{Services, serve};
 pub use self::service::{Begun, Methods, Reply, Service};
+pub use self::transport::{HostConnection, NetRpc};

@@ -165,6 +165,11 @@ impl Outbox {
         Poll::Pending
     }
 
+    /// Whether nothing more is encoded.
+    pub(crate) fn is_closed(&self) -> bool {
+        !matches!(self.0.lock().stage, Stage::Open)
+    }
+
     /// Nothing more is encoded; what is there is written.
     pub(crate) fn close(&self) {
         self.end(Stage::Closing);

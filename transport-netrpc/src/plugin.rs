@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use outboard_core::fault::Fault;
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::told::{Teller, Told};
 use outboard_gob::Limits;
-use outboard_yamux::{Config, Opener, Role, SessionError, session};
+use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, session};
 
 use crate::broker::MuxBroker;
-use crate::server::{Services, serve_until};
+use crate::server::{Services, Until, serve_until};
 use crate::service::{Methods, Service};
 use crate::wire::{NOTHING, Nothing};
 
@@ -21,18 +23,36 @@ const PLUGIN: &str = "Plugin";
 /// Makes what is dispensed under one name: an instance each time, which may use the broker.
 pub type Make = Arc<dyn Fn(&MuxBroker) -> Result<Arc<dyn Service>, String> + Send + Sync>;
 
-/// What a plugin does for its host.
+/// What is done when the host asks for the end.
+pub type Quit = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What a plugin does for its host. By default nothing.
 #[derive(Clone)]
 pub struct Provided {
     /// What it provides, by name.
     pub plugins: BTreeMap<String, Make>,
     /// Called when the host asks it to end; its answer is sent once this is done. Before the process ends
-    /// [`PluginSession::run`] is to be waited for, so that the answer is out.
-    pub quit: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// the session is to be [drained](PluginSession::drain), so that the answer is out.
+    pub quit: Quit,
     /// What it prints: takes the streams for stdout and stderr.
     pub output: Arc<dyn Fn([BoxByteStream; 2]) + Send + Sync>,
     /// Of gob.
     pub limits: Limits,
+}
+
+impl Default for Provided {
+    fn default() -> Self {
+        Self {
+            plugins: BTreeMap::new(),
+            quit: nothing(),
+            output: Arc::new(drop),
+            limits: Limits::default(),
+        }
+    }
+}
+
+fn nothing() -> Quit {
+    Arc::new(|| Box::pin(std::future::ready(())))
 }
 
 impl fmt::Debug for Provided {
@@ -43,72 +63,67 @@ impl fmt::Debug for Provided {
     }
 }
 
-/// A connection with a host. Dropping it closes the connection.
+/// A connection with a host, which is served from the beginning on. Dropping it closes the connection.
 pub struct PluginSession {
     opener: Opener,
-    work: Work,
-}
-
-enum Work {
-    Going(BoxFuture<'static, Result<(), Fault>>),
-    Over(Result<(), Fault>),
+    drain: Teller<()>,
+    ended: Told<Result<(), Fault>>,
+    gone: Told<()>,
 }
 
 impl PluginSession {
-    /// Begins a session over `io`. Nothing is served before [`run`](Self::run).
+    /// Begins a session over `io`.
     #[must_use]
     pub fn begin(runtime: &SharedRuntime, io: BoxByteStream, provided: Provided) -> Self {
-        let (opener, mut incoming, driver) = session(runtime, io, Config::new(Role::Server));
-        runtime.spawn(Box::pin(driver));
-        let (runtime, broker_opener) = (Arc::clone(runtime), opener.clone());
-        let work = async move {
-            let mut streams = Vec::new();
-            // The host's first three, told apart by their order alone.
-            for _ in 0..3 {
-                let stream = poll_fn(|cx| incoming.poll_accept(cx)).await;
-                streams.push(Box::new(stream.map_err(Fault::other)?) as BoxByteStream);
-            }
-            let mut streams = streams.into_iter();
-            let (Some(control), Some(stdout), Some(stderr)) =
-                (streams.next(), streams.next(), streams.next())
-            else {
-                return Err(Fault::other("a stream is missing"));
-            };
-            (provided.output)([stdout, stderr]);
-            let limits = provided.limits;
-            let closed = broker_opener.closed();
-            let broker = MuxBroker::new(&runtime, broker_opener.clone(), incoming, limits);
-            let services = control_services(&runtime, &broker, &broker_opener, provided);
-            let ended = async { Fault::other(closed.await) };
-            serve_until(Arc::clone(&runtime), control, services, limits, ended).await
+        let (opener, incoming, driver) = session(runtime, io, Config::new(Role::Server));
+        let (drain, going, ended) = (Teller::new(), Teller::new(), Teller::new());
+        let this = Self {
+            opener: opener.clone(),
+            drain,
+            ended: ended.told(),
+            gone: going.told(),
         };
-        Self {
+        runtime.spawn(Box::pin(async move {
+            driver.await;
+            drop(going);
+        }));
+        let work = Work {
+            runtime: Arc::clone(runtime),
             opener,
-            work: Work::Going(Box::pin(work)),
-        }
+            drained: this.drain.told(),
+        };
+        runtime.spawn(Box::pin(async move {
+            ended.tell(work.serve(incoming, provided).await);
+        }));
+        this
     }
 
-    /// Serves until the host closes its control stream or the connection.
+    /// Waits until the host has closed its control stream or the connection, or the last call is answered
+    /// after a [`drain`](Self::drain).
     ///
     /// # Errors
-    /// How the connection ended, if not in order; the same again, if it is called again.
+    /// How the connection ended, if not in order.
     ///
     /// # Cancel safety
-    /// It goes on where it was.
-    pub async fn run(&mut self) -> Result<(), Fault> {
-        if let Work::Going(work) = &mut self.work {
-            let ended = work.await;
-            self.work = Work::Over(ended);
-        }
-        match &self.work {
-            Work::Over(ended) => ended.clone(),
-            Work::Going(_) => unreachable!("it was waited for"),
-        }
+    /// It may be called again.
+    pub async fn ended(&self) -> Result<(), Fault> {
+        let ended = self.ended.clone().await;
+        ended.unwrap_or_else(|| Err(Fault::other("the runtime was shut down")))
     }
 
-    /// Ends the connection.
+    /// Takes no further calls, and ends once those that run are answered.
+    pub fn drain(&self) {
+        self.drain.tell(());
+    }
+
+    /// Ends the connection. What was answered still goes.
     pub fn close(&self, why: &str) {
         self.opener.close(SessionError::ended(why));
+    }
+
+    /// Resolves once the connection is closed, and what was written before has gone or had its time.
+    pub(crate) fn gone(&self) -> Told<()> {
+        self.gone.clone()
     }
 }
 
@@ -124,20 +139,92 @@ impl fmt::Debug for PluginSession {
     }
 }
 
-/// What go-plugin's plugins serve on the control stream.
-fn control_services(
-    runtime: &SharedRuntime,
-    broker: &MuxBroker,
-    opener: &Opener,
-    provided: Provided,
-) -> Services {
-    let Provided {
-        plugins,
-        quit,
-        limits,
-        ..
-    } = provided;
-    let control = Methods::new()
+/// What a session is served with. Cheap to clone.
+#[derive(Clone)]
+struct Work {
+    runtime: SharedRuntime,
+    opener: Opener,
+    drained: Told<()>,
+}
+
+impl Work {
+    async fn serve(self, mut incoming: Incoming, mut provided: Provided) -> Result<(), Fault> {
+        let mut streams = Vec::new();
+        // The host's first three, told apart by their order alone.
+        for _ in 0..3 {
+            let stream = poll_fn(|cx| incoming.poll_accept(cx)).await;
+            streams.push(Box::new(stream.map_err(Fault::other)?) as BoxByteStream);
+        }
+        let mut streams = streams.into_iter();
+        let (Some(control), Some(stdout), Some(stderr)) =
+            (streams.next(), streams.next(), streams.next())
+        else {
+            return Err(Fault::other("a stream is missing"));
+        };
+        (provided.output)([stdout, stderr]);
+        let limits = provided.limits;
+        let broker = MuxBroker::new(&self.runtime, self.opener.clone(), incoming, limits, None);
+        // Dropped by the last instance.
+        let alive = Arc::new(Teller::new());
+        let instances: Told<()> = alive.told();
+        let quit = std::mem::replace(&mut provided.quit, nothing());
+        let dispenser = Dispenser {
+            work: self.clone(),
+            broker,
+            plugins: provided.plugins,
+            limits,
+            alive,
+        };
+        let services: [(String, Arc<dyn Service>); 2] = [
+            ("Control".to_owned(), Arc::new(control_service(quit))),
+            ("Dispenser".to_owned(), Arc::new(dispenser.service())),
+        ];
+        let services: Services = Arc::new(BTreeMap::from(services));
+        let ended = self.serve_stream(control, services, limits).await;
+        if ended.is_ok() && self.drained.is_over() {
+            // Their last answers.
+            let closed = self.opener.closed();
+            either(instances, closed).await;
+        }
+        ended
+    }
+
+    /// Serves a stream until its end or that of the session.
+    async fn serve_stream(
+        &self,
+        io: BoxByteStream,
+        services: Services,
+        limits: Limits,
+    ) -> Result<(), Fault> {
+        let (closed, drained) = (self.opener.closed(), self.drained.clone());
+        let until = Until {
+            closed: async { Fault::other(closed.await) },
+            drained: async {
+                if drained.await.is_none() {
+                    // Nobody asks for that any more.
+                    std::future::pending::<()>().await;
+                }
+            },
+        };
+        serve_until(Arc::clone(&self.runtime), io, services, limits, until).await
+    }
+}
+
+/// Waits for one of the two.
+async fn either(first: impl Future, second: impl Future) {
+    let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
+    poll_fn(|cx| {
+        if first.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        second.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+/// What go-plugin's plugins serve on the control stream, beside what dispenses.
+fn control_service(quit: Quit) -> Methods {
+    Methods::new()
         .with("Ping", |_: bool| async { Ok::<Nothing, String>(NOTHING) })
         .with("Quit", move |_: bool| {
             let quitting = quit();
@@ -145,47 +232,48 @@ fn control_services(
                 quitting.await;
                 Ok::<Nothing, String>(NOTHING)
             }
-        });
-    let (runtime, broker, opener) = (Arc::clone(runtime), broker.clone(), opener.clone());
-    let dispenser = Methods::new().with("Dispense", move |name: String| {
-        let dispensed = dispense(&runtime, (&broker, &opener), &plugins, &name, limits);
-        std::future::ready(dispensed)
-    });
-    let services: [(String, Arc<dyn Service>); 2] = [
-        ("Control".to_owned(), Arc::new(control)),
-        ("Dispenser".to_owned(), Arc::new(dispenser)),
-    ];
-    Arc::new(BTreeMap::from(services))
+        })
 }
 
-/// Makes an instance, which waits for its host.
-fn dispense(
-    runtime: &SharedRuntime,
-    (broker, opener): (&MuxBroker, &Opener),
-    plugins: &BTreeMap<String, Make>,
-    name: &str,
+/// Makes instances.
+struct Dispenser {
+    work: Work,
+    broker: MuxBroker,
+    plugins: BTreeMap<String, Make>,
     limits: Limits,
-) -> Result<u32, String> {
-    let make = plugins.get(name).ok_or_else(|| {
-        let known: Vec<_> = plugins.keys().collect();
-        format!("unknown plugin type: {name}; this plugin provides {known:?}")
-    })?;
-    let instance = make(broker)?;
-    let id = broker.next_id();
-    let accepting = broker.accept(id);
-    let services: Services = Arc::new(BTreeMap::from([(PLUGIN.to_owned(), instance)]));
-    let (of_instance, closed) = (Arc::clone(runtime), opener.closed());
-    runtime.spawn(Box::pin(async move {
-        let ended = match accepting.await {
-            Ok(io) => {
-                let ended = async { Fault::other(closed.await) };
-                serve_until(of_instance, io, services, limits, ended).await
+    alive: Arc<Teller<()>>,
+}
+
+impl Dispenser {
+    fn service(self) -> Methods {
+        let this = Arc::new(self);
+        Methods::new().with("Dispense", move |name: String| {
+            let dispensed = this.dispense(&name);
+            std::future::ready(dispensed)
+        })
+    }
+
+    /// Makes an instance, which waits for its host.
+    fn dispense(&self, name: &str) -> Result<u32, String> {
+        let make = self.plugins.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.plugins.keys().collect();
+            format!("unknown plugin type: {name}; this plugin provides {known:?}")
+        })?;
+        let instance = make(&self.broker)?;
+        let id = self.broker.next_id();
+        let accepting = self.broker.accept(id);
+        let services: Services = Arc::new(BTreeMap::from([(PLUGIN.to_owned(), instance)]));
+        let (work, limits, alive) = (self.work.clone(), self.limits, Arc::clone(&self.alive));
+        self.work.runtime.spawn(Box::pin(async move {
+            let ended = match accepting.await {
+                Ok(io) => work.serve_stream(io, services, limits).await,
+                Err(error) => Err(Fault::other(error)),
+            };
+            if let Err(fault) = ended {
+                tracing::debug!(target: "outboard", id, %fault, "an instance has ended");
             }
-            Err(error) => Err(Fault::other(error)),
-        };
-        if let Err(fault) = ended {
-            tracing::debug!(target: "outboard", id, %fault, "an instance has ended");
-        }
-    }));
-    Ok(id)
+            drop(alive);
+        }));
+        Ok(id)
+    }
 }

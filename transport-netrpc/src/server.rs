@@ -40,17 +40,28 @@ pub async fn serve(
     services: Services,
     limits: Limits,
 ) -> Result<(), Fault> {
-    serve_until(runtime, io, services, limits, std::future::pending()).await
+    let until = Until {
+        closed: std::future::pending(),
+        drained: std::future::pending(),
+    };
+    serve_until(runtime, io, services, limits, until).await
 }
 
-/// The same, and no longer than until `closed`: the end of a connection is not seen on a stream that is not
-/// read for the moment.
+/// Until when a stream is served.
+pub(crate) struct Until<C, D> {
+    /// The end of the connection, which is not seen on a stream that is not read for the moment.
+    pub(crate) closed: C,
+    /// From then on nothing more is read: it ends as if the peer had ended it.
+    pub(crate) drained: D,
+}
+
+/// The same, and no longer than that.
 pub(crate) async fn serve_until(
     runtime: SharedRuntime,
     io: BoxByteStream,
     services: Services,
     limits: Limits,
-    closed: impl Future<Output = Fault>,
+    Until { closed, drained }: Until<impl Future<Output = Fault>, impl Future<Output = ()>>,
 ) -> Result<(), Fault> {
     let (mut reads, mut writes) = split(io);
     let scope = Scope {
@@ -68,8 +79,13 @@ pub(crate) async fn serve_until(
         request: None,
     };
     let reading = async {
-        let ended = read_all(&mut reads, limits, &mut requests).await;
-        if let Ended::Fault(fault) = ended {
+        let mut drained = std::pin::pin!(drained);
+        let mut reading = std::pin::pin!(read_all(&mut reads, limits, &mut requests));
+        let ended = poll_fn(|cx| match reading.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ended::Clean),
+        });
+        if let Ended::Fault(fault) = ended.await {
             return Err(fault);
         }
         poll_fn(|cx| running.poll_fewer_than(1, cx)).await;

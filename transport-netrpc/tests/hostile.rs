@@ -225,7 +225,7 @@ fn a_plugin_that_takes_no_streams_fails_what_waits_when_it_goes() {
     run(async {
         let runtime = TestRuntime::shared();
         let (near, (opener, incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("streams are open as soon as they are announced");
         let ping = host.ping(Duration::from_secs(5));
         drop((opener, incoming));
@@ -239,7 +239,7 @@ fn a_dial_that_is_answered_with_another_id_or_none_fails() {
     run(async {
         let runtime = TestRuntime::shared();
         let (near, (_opener, mut incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("a session");
         let mut standing = Vec::new();
         for _ in 0..3 {
@@ -272,7 +272,7 @@ fn a_stream_that_says_nothing_holds_up_nobody() {
     run(async {
         let runtime = TestRuntime::shared();
         let (near, (opener, mut incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("a session");
         let mut standing = Vec::new();
         for _ in 0..3 {
@@ -300,7 +300,7 @@ fn what_nobody_accepts_or_dials_ends_after_five_seconds() {
     run(async {
         let (runtime, clock) = TestRuntime::shared_with_clock();
         let (near, (opener, mut incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("a session");
         let mut standing = Vec::new();
         for _ in 0..3 {

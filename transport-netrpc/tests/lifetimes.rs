@@ -98,7 +98,7 @@ fn what_is_offered_ends_with_its_handle_and_with_the_connection() {
         run(async {
             let runtime = TestRuntime::shared();
             let (near, (opener, mut incoming)) = raw_plugin(&runtime);
-            let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+            let begun = HostSession::begin(&runtime, near, Limits::default());
             let (host, _printed) = begun.expect("a session");
             let mut standing = Vec::new();
             for _ in 0..3 {
@@ -137,7 +137,7 @@ fn whoever_waits_for_a_stream_learns_that_the_connection_was_dropped() {
     run(async {
         let runtime = TestRuntime::shared();
         let (near, (_opener, _incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("a session");
         let waiting = host.broker().accept(7);
         drop(host);
@@ -151,7 +151,7 @@ fn an_accept_that_is_given_up_late_leaves_the_next_one_alone() {
     run(async {
         let runtime = TestRuntime::shared();
         let (near, (opener, mut incoming)) = raw_plugin(&runtime);
-        let begun = HostSession::begin(&runtime, near, Limits::default()).await;
+        let begun = HostSession::begin(&runtime, near, Limits::default());
         let (host, _printed) = begun.expect("a session");
         let mut standing = Vec::new();
         for _ in 0..3 {

@@ -10,8 +10,8 @@ use outboard_core::rt::{BoxByteStream, SharedRuntime};
 use outboard_gob::{Gob, Limits, Value};
 use outboard_kit::{TestRuntime, pipe, run};
 use outboard_transport_netrpc::{
-    BrokerError, CallError, DispenseError, HostSession, Make, Methods, MuxBroker, PluginSession,
-    Printed, Provided, RpcClient, Service, Services, serve,
+    BrokerError, CallError, DispenseError, HostSession, Instance, Make, Methods, MuxBroker,
+    PluginSession, Printed, Provided, Service, Services, serve,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -98,13 +98,13 @@ async fn rig(room: usize) -> Rig {
         output: Arc::new(move |streams| *kept.lock().expect("no panic") = Some(streams)),
         limits: Limits::default(),
     };
-    let mut plugin = PluginSession::begin(&runtime, Box::new(far), provided);
+    let plugin = PluginSession::begin(&runtime, Box::new(far), provided);
     let how = Arc::clone(&ended);
     runtime.spawn(Box::pin(async move {
-        let end = plugin.run().await.map_err(|fault| fault.to_string());
+        let end = plugin.ended().await.map_err(|fault| fault.to_string());
         *how.lock().expect("no panic") = Some(end);
     }));
-    let begun = HostSession::begin(&runtime, Box::new(near), Limits::default()).await;
+    let begun = HostSession::begin(&runtime, Box::new(near), Limits::default());
     let (host, printed) = begun.expect("a session");
     Rig {
         runtime,
@@ -357,7 +357,7 @@ fn the_end_of_the_connection_ends_what_waits() {
             error.to_string().contains("the plugin has crashed"),
             "{error}"
         );
-        let ended = client.ended().expect("it is over").to_string();
+        let ended = client.client().ended().expect("it is over").to_string();
         assert!(ended.contains("the plugin has crashed"), "{ended}");
     });
 }
@@ -366,7 +366,7 @@ fn the_end_of_the_connection_ends_what_waits() {
 fn an_instance_ends_with_its_client() {
     run(async {
         let rig = rig(4096).await;
-        let client: RpcClient = rig
+        let client: Instance = rig
             .host
             .dispense("greeter", SOON)
             .await

@@ -59,7 +59,7 @@ fn our_host_says_what_go_plugins_host_says() {
         let (near, (opener, mut incoming)) = raw_plugin(&runtime);
         let of_host = Arc::clone(&runtime);
         let host = async {
-            let begun = HostSession::begin(&of_host, near, Limits::default()).await;
+            let begun = HostSession::begin(&of_host, near, Limits::default());
             let (host, _printed) = begun.expect("a session");
             let client = host
                 .dispense("greeter", SOON)
@@ -104,9 +104,9 @@ fn our_plugin_understands_go_plugins_host_and_answers_alike() {
             output: Arc::new(drop),
             limits: Limits::default(),
         };
-        let mut plugin = PluginSession::begin(&runtime, far, provided);
+        let plugin = PluginSession::begin(&runtime, far, provided);
         runtime.spawn(Box::pin(async move {
-            let _ended = plugin.run().await;
+            let _ended = plugin.ended().await;
         }));
         let mut streams = Vec::new();
         for _ in 0..3 {

@@ -109,8 +109,7 @@ impl PluginEnv {
     /// Whether a plugin that serves `protocol` must multiplex.
     #[must_use]
     pub fn multiplexing_active(&self, protocol: Protocol) -> bool {
-        protocol == Protocol::Grpc
-            && self.multiplex.as_deref().and_then(parse_go_bool) == Some(true)
+        protocol.multiplexes() && self.multiplex.as_deref().and_then(parse_go_bool) == Some(true)
     }
 
     /// The host's certificate, PEM, if TLS certificates are to be exchanged.

@@ -143,10 +143,11 @@ pub enum HandshakeError {
         allowed: Vec<Protocol>,
     },
     /// The plugin speaks Go's net/rpc, as it also does if its line names no protocol, and this host
-    /// has no transport for it.
+    /// was not given the transport for it.
     #[error(
-        "the plugin serves Go's net/rpc (\"netrpc\"), which this host has no transport for; use a \
-         build of the plugin that serves gRPC"
+        "the plugin serves Go's net/rpc (\"netrpc\"), which this host has not been given: use a build of \
+         the plugin that serves gRPC, or give the host the transport for it (in outboard the feature \
+         \"netrpc\" and Host::transport(NetRpc))"
     )]
     NetRpcUnsupported,
     /// The sixth field is used and is not a certificate.

@@ -219,11 +219,11 @@ pub(super) fn check(
     let line = fields.finish(app_version, network, address, expected.protocols())?;
 
     // Pipes are private as they are.
-    let needs_certificate = expected.wants_certificate() && line.protocol != Protocol::Stdio;
+    let needs_certificate = expected.wants_certificate() && line.protocol.has_socket();
     if needs_certificate && line.certificate.is_none() {
         return Err(HandshakeError::CertificateMissing);
     }
-    let multiplexing = expected.wants_multiplexing() && line.protocol == Protocol::Grpc;
+    let multiplexing = expected.wants_multiplexing() && line.protocol.multiplexes();
     if multiplexing {
         line.require_multiplexing()?;
     }
@@ -324,7 +324,7 @@ impl<'a> Fields<'a> {
         let location = self.location(network, address, allowed)?;
         let protocol = self.protocol(allowed)?;
         // Over a socket there is no stdio protocol, and at stdin and stdout no other.
-        if (location == Location::Stdio) != (protocol == Protocol::Stdio) {
+        if (location == Location::Stdio) == protocol.has_socket() {
             return Err(self.bad_stdio_answer());
         }
         let certificate =

@@ -143,6 +143,54 @@ impl Protocol {
             Self::Stdio => "stdio",
         }
     }
+
+    /// Whether a plugin that speaks it listens on a socket. Without one it uses its own pipes.
+    #[must_use]
+    pub const fn has_socket(self) -> bool {
+        self.traits().socket
+    }
+
+    /// Whether calls of one connection can go on over another: if not, a connection that is lost is
+    /// the end of what was reached over it.
+    #[must_use]
+    pub const fn reconnects(self) -> bool {
+        self.traits().reconnects
+    }
+
+    /// Whether all connections can be streams of one (go-plugin's `GRPCBrokerMultiplex`).
+    #[must_use]
+    pub const fn multiplexes(self) -> bool {
+        self.traits().multiplexes
+    }
+
+    /// In what protocols differ, for all of whom it is not their wire that counts.
+    const fn traits(self) -> Traits {
+        match self {
+            // What a stream has defined and dispensed is of that stream alone.
+            Self::NetRpc => Traits {
+                socket: true,
+                reconnects: false,
+                multiplexes: false,
+            },
+            Self::Grpc => Traits {
+                socket: true,
+                reconnects: true,
+                multiplexes: true,
+            },
+            Self::Stdio => Traits {
+                socket: false,
+                reconnects: false,
+                multiplexes: false,
+            },
+        }
+    }
+}
+
+/// A row of the table in [`Protocol::traits`].
+struct Traits {
+    socket: bool,
+    reconnects: bool,
+    multiplexes: bool,
 }
 
 /// The name on the wire.

@@ -8,11 +8,14 @@ use crate::handshake::Location;
 use crate::link::{Link, LinkAction, LinkEvent, LinkInput};
 
 impl Host {
-    /// None for a plugin on its own pipes: those cannot be made again.
+    /// None where the connection is all there is: a plugin on its own pipes, or one whose protocol
+    /// keeps what was reached to one connection.
     pub(super) fn new_link(&self, now: Instant) -> Option<Link> {
         match self.target {
-            Some((Location::Endpoint(_), _)) => Some(Link::new(self.config.link.clone(), now)),
-            Some((Location::Stdio, _)) | None => None,
+            Some((Location::Endpoint(_), protocol)) if protocol.reconnects() => {
+                Some(Link::new(self.config.link.clone(), now))
+            }
+            Some(_) | None => None,
         }
     }
 

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::{Plugin, PluginAction, PluginEvent, PluginTimer, Stage, State, StopReason};
-use crate::handshake::Protocol;
 
 /// While it serves.
 impl Plugin {
@@ -28,7 +27,7 @@ impl Plugin {
             return;
         }
         match self.state {
-            State::Serving if self.protocol == Protocol::Stdio => {
+            State::Serving if !self.protocol.has_socket() => {
                 self.abort(now, StopReason::HostGone);
             }
             State::Serving if self.multiplexing() => self.abort(now, StopReason::Disconnected),
@@ -43,7 +42,7 @@ impl Plugin {
     pub(super) fn on_host_gone(&mut self, now: Instant) {
         // Nobody else can reach a plugin that has not announced itself or serves its own pipes.
         let reachable = match self.state {
-            State::Serving | State::Ending(_) => self.protocol != Protocol::Stdio,
+            State::Serving | State::Ending(_) => self.protocol.has_socket(),
             State::Listening | State::Announcing | State::Aborting | State::Finished => false,
         };
         if !(self.config.outlive_host && reachable) {

@@ -20,12 +20,7 @@ impl Plugin {
         let protocol = offered
             .copied()
             .find(|offer| protocols.contains(offer))
-            .or_else(|| {
-                protocols
-                    .iter()
-                    .copied()
-                    .find(|own| *own != Protocol::Stdio)
-            })
+            .or_else(|| protocols.iter().copied().find(|own| own.has_socket()))
             .ok_or(match protocols.as_slice() {
                 [] => PluginError::NothingToServe,
                 [_, ..] => PluginError::NoCommonProtocol { version },

@@ -123,6 +123,35 @@ pub fn single_request(
     })
 }
 
+/// A call that has ended with this status, for connections that do not take it.
+#[must_use]
+pub fn ended_call(status: Status) -> Box<dyn Call> {
+    Box::new(Ended {
+        status: status.clone(),
+        untold: Some(status),
+    })
+}
+
+struct Ended {
+    status: Status,
+    /// Until a message was asked for.
+    untold: Option<Status>,
+}
+
+impl Call for Ended {
+    fn poll_headers(&mut self, _: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        Poll::Ready(Err(self.status.clone()))
+    }
+
+    fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        Poll::Ready(self.untold.take().map(Err))
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;

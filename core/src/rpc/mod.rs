@@ -30,7 +30,7 @@ mod status;
 mod streaming;
 mod transport;
 
-pub use self::call::{Call, CallHead, MessageStream, Reply, single_request};
+pub use self::call::{Call, CallHead, MessageStream, Reply, ended_call, single_request};
 pub use self::channel::{CallOptions, Channel};
 pub use self::codec::{Codec, DecodeError, Prost};
 pub use self::explain::Explaining;

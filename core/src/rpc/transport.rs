@@ -1,5 +1,6 @@
 //! What a transport is to the driver.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,6 +31,10 @@ pub struct ConnectionConfig {
     pub secure: bool,
     /// Explains a lost connection.
     pub lost: Option<LostHook>,
+    /// Explains, in the same manner, what the peer has cut off while the connection lives, for
+    /// protocols in which that says nothing of its reason (Go's net/rpc closes the stream of an answer
+    /// that it cannot encode, and tells its own log alone).
+    pub cut_off: Option<LostHook>,
 }
 
 impl ConnectionConfig {
@@ -50,6 +55,7 @@ impl Default for ConnectionConfig {
             authority: "localhost".to_owned(),
             secure: false,
             lost: None,
+            cut_off: None,
         }
     }
 }
@@ -294,6 +300,12 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
     /// Channels inside this connection, for transports that need no further sockets for the
     /// broker. `None`: the broker listens and connects.
     fn sub_channels(&self) -> Option<Arc<dyn SubChannels>> {
+        None
+    }
+
+    /// The connection itself, where it is more than one of messages: whoever knows its protocol finds
+    /// the rest there.
+    fn as_any(&self) -> Option<&dyn Any> {
         None
     }
 }

@@ -119,8 +119,8 @@ pub async fn plugin(runtime: SharedRuntime, dir: &std::path::Path) {
         output: Arc::new(move |streams| *kept.lock().expect("no panic") = Some(streams)),
         limits: Limits::default(),
     };
-    let mut session = PluginSession::begin(&runtime, io.expect("a host"), provided);
+    let session = PluginSession::begin(&runtime, io.expect("a host"), provided);
     // A host hangs up once it has its answer.
-    let _ended = session.run().await;
+    let _ended = session.ended().await;
     let _quit = ask.await;
 }

@@ -13,7 +13,7 @@ use outboard_core::rt::SharedRuntime;
 use outboard_gob::{Limits, Value};
 use outboard_interop::go;
 use outboard_interop::netrpc::Point;
-use outboard_transport_netrpc::{CallError, HostSession, Printed, RpcClient, wire::Nothing};
+use outboard_transport_netrpc::{CallError, HostSession, Printed, Instance, wire::Nothing};
 use serde_json::json;
 
 /// Longer than anything here takes on a machine that is busy.
@@ -45,7 +45,7 @@ async fn start(runtime: &SharedRuntime) -> Option<(Process, HostSession, [Printe
     assert_eq!(line.protocol(), Protocol::NetRpc);
     let endpoint = line.location().endpoint().expect("a socket");
     let io = runtime.connect(endpoint).await.expect("it listens");
-    let begun = HostSession::begin(runtime, io, Limits::default()).await;
+    let begun = HostSession::begin(runtime, io, Limits::default());
     let (host, printed) = begun.expect("a session");
     Some((process, host, printed))
 }
@@ -57,7 +57,7 @@ async fn text(answer: Result<i64, CallError>) -> String {
     }
 }
 
-async fn calls(host: &HostSession, client: &RpcClient) {
+async fn calls(host: &HostSession, client: &Instance) {
     let greeting: String = client
         .call("Plugin.Greet", &Value::Nil)
         .await
