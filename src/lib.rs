@@ -134,6 +134,7 @@
 //! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
 //! - `tls` (default): TLS and go-plugin's AutoMTLS, see `Host::auto_mtls`.
 //! - `multiplex` (default): everything over one connection, see `Host::multiplex`.
+//! - `netrpc`: Go's net/rpc, which go-plugin's older plugins and hosts speak, see `netrpc`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
@@ -154,6 +155,8 @@ mod log;
 #[cfg(feature = "log")]
 pub mod log;
 pub mod memory;
+#[cfg(feature = "netrpc")]
+pub mod netrpc;
 mod peer;
 mod plugin;
 pub mod rt;
@@ -180,12 +183,12 @@ pub use outboard_core::rpc::{
 pub use outboard_core::tls::TlsReason;
 
 pub use self::broker::{Broker, BrokerError, Served};
-pub use self::client::Client;
+pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::host::{
     Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
     LOG_TARGET, PingError, RunningPlugin, ShutdownError,
 };
-pub use self::plugin::{Plugin, ServeError};
+pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};
 pub use self::services::health::{HealthReporter, HealthService};
 pub use self::services::reflection::Reflection;
@@ -197,6 +200,8 @@ pub use outboard_runtime_smol::Smol;
 pub use outboard_runtime_tokio::Tokio;
 #[cfg(feature = "h2")]
 pub use outboard_transport_h2::H2;
+#[cfg(feature = "netrpc")]
+pub use outboard_transport_netrpc::NetRpc;
 #[cfg(feature = "stdio")]
 pub use outboard_transport_stdio::Stdio;
 #[cfg(unix)]

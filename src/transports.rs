@@ -11,6 +11,8 @@ pub(crate) fn of_plugins() -> Vec<Arc<dyn Transport>> {
         Arc::new(outboard_transport_h2::H2::default()),
         #[cfg(feature = "stdio")]
         Arc::new(outboard_transport_stdio::Stdio::default()),
+        #[cfg(feature = "netrpc")]
+        Arc::new(outboard_transport_netrpc::NetRpc::new()),
     ]
 }
 

@@ -54,6 +54,12 @@ pub enum BrokerError {
     /// Two services of one name under one id.
     #[error(transparent)]
     Duplicate(#[from] DuplicateService),
+    /// The connection speaks Go's net/rpc, the broker of which is another one.
+    #[error(
+        "the plugin speaks Go's net/rpc, whose broker is netrpc::MuxBroker: instances that were dispensed \
+         have it, and what makes them in a plugin"
+    )]
+    NetRpc,
     /// There is no call whose connection could have a broker.
     #[error("there is no broker here: only the handler of a call has one")]
     NoCall,

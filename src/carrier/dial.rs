@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
+use outboard_core::handshake::Protocol;
 use outboard_core::rt::{AddressTranslator, BoxByteStream, BoxFuture, SharedRuntime};
 
 use super::layers::{Layer, Layers};
@@ -48,6 +49,13 @@ impl Carrier {
             #[cfg(feature = "multiplex")]
             streams: None,
         }
+    }
+
+    /// The same, for this protocol.
+    #[must_use]
+    pub(crate) fn of_protocol(mut self, protocol: Protocol) -> Self {
+        self.layers = Layers::of(protocol);
+        self
     }
 
     /// The same, all of whose streams share the first connection that is made.

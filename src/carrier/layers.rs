@@ -1,5 +1,7 @@
 //! What lies between a socket and a transport, and in which order: data that dialling and accepting go by.
 
+use outboard_core::handshake::Protocol;
+
 /// A layer, which takes a stream and gives one or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
@@ -30,6 +32,21 @@ impl Layers {
         order: &[Layer::Yamux, Layer::Tls],
         alpn: Some("h2"),
     };
+
+    /// net/rpc's. What multiplexes there is the transport itself: it is above TLS.
+    pub(crate) const NET_RPC: Self = Self {
+        order: &[Layer::Tls],
+        alpn: None,
+    };
+
+    /// Those of a protocol, each of whose connections has its own socket.
+    pub(crate) const fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::NetRpc => Self::NET_RPC,
+            // Pipes have none, and nobody asks for them.
+            _ => Self::GRPC,
+        }
+    }
 
     /// The one that comes next above this many.
     pub(super) fn get(self, done: usize) -> Option<Layer> {
@@ -72,7 +89,7 @@ impl Layers {
 mod tests {
     use super::*;
 
-    /// As net/rpc has it in go-plugin.
+    /// As net/rpc has it, if its streams are seen from here.
     const OUTSIDE: Layers = Layers {
         order: &[Layer::Tls, Layer::Yamux],
         alpn: None,

@@ -120,8 +120,9 @@ impl Driver {
     }
 
     /// Has connections be multiplexed and secured as was agreed on. Of the first one's the others are as well.
-    fn secure(&mut self) -> Result<(), TlsFault> {
+    fn secure(&mut self, protocol: Protocol) -> Result<(), TlsFault> {
         if self.uplink.link().is_none() {
+            self.uplink.speak(protocol);
             let accepted = self.machine.handshake();
             #[cfg(feature = "multiplex")]
             if accepted.is_some_and(|accepted| accepted.multiplexing) {
@@ -146,7 +147,7 @@ impl Driver {
                     }
                     (Some(endpoint), Some(transport)) => {
                         let transport = Arc::clone(transport);
-                        match self.secure() {
+                        match self.secure(protocol) {
                             Ok(()) => self.uplink.connect(endpoint.clone(), transport),
                             Err(fault) => self.input(HostInput::SecureFailed(fault)),
                         }

@@ -9,6 +9,7 @@ use outboard_core::host::StartError;
 use outboard_core::rpc::Status;
 
 use super::report::ExitReport;
+use crate::client::Misfit;
 use crate::peer::Health;
 
 /// Why a plugin could not be had.
@@ -154,6 +155,14 @@ pub enum DispenseError {
         name: String,
         /// How it ended.
         report: ExitReport,
+    },
+    /// The client that was asked for is of another protocol than the plugin speaks.
+    #[error("the plugin {name:?} was dispensed, but {misfit}")]
+    OtherProtocol {
+        /// The name asked for.
+        name: String,
+        /// Which two they are.
+        misfit: Misfit,
     },
     /// The plugin refused.
     #[error("the plugin did not dispense the interface: {0}")]

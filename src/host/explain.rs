@@ -28,6 +28,35 @@ pub(super) fn of_inside(
     (superseded, config)
 }
 
+/// How long the log may take to say why something was cut off, and the process to end, if that is why.
+#[cfg(feature = "netrpc")]
+const SAID_WITHIN: Duration = Duration::from_millis(100);
+
+/// Adds to what a plugin has cut off, while it lives, the last lines of its log: a Go plugin that cannot
+/// encode an answer says so there and nowhere else.
+#[cfg(feature = "netrpc")]
+pub(super) fn cut_off(runtime: &SharedRuntime, shared: &Arc<Shared>) -> LostHook {
+    let runtime = Arc::clone(runtime);
+    let shared = Arc::clone(shared);
+    Arc::new(move |status: Status| {
+        let limit = time::sleep(&runtime, SAID_WITHIN);
+        let (exited, shared) = (shared.exited(), Arc::clone(&shared));
+        Box::pin(async move {
+            match select(exited, limit).await {
+                Either::Left((report, _)) => report.status(shared.name()),
+                Either::Right(_) => match shared.last_lines.lines().as_slice() {
+                    [] => status,
+                    lines => Status::connection_lost(format!(
+                        "{}; what the plugin logged last: {}",
+                        status.message(),
+                        lines.join(" | ")
+                    )),
+                },
+            }
+        })
+    })
+}
+
 /// Turns "the connection was closed" into how the process ended, if it did. There is no need to wait
 /// for that once the plugin has been reached again, or given up.
 pub(super) fn explain(

@@ -94,6 +94,10 @@ impl Link {
         let peer = peer::of(transport.protocol());
         let mut config = ConnectionConfig::new(shared.settings().max_message_size);
         config.lost = Some(explain(runtime, shared, None));
+        #[cfg(feature = "netrpc")]
+        {
+            config.cut_off = Some(super::explain::cut_off(runtime, shared));
+        }
         let (superseded, inside_config) = of_inside(runtime, shared, &config);
         let (io, inside_config) = carried.into_parts(inside_config);
         let broker = Broker::new(BrokerParts {
@@ -111,7 +115,9 @@ impl Link {
             |connection| connection.sub_channels(),
         );
         // Where nothing can be made again, the inside is all there is.
-        let stable = transport.protocol().reconnects()
+        let stable = transport
+            .protocol()
+            .reconnects()
             .then(|| Stable::new(runtime, Arc::clone(&inside)));
         let connection = match &stable {
             Some(stable) => Arc::clone(stable) as Arc<dyn Connection>,

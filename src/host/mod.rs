@@ -353,10 +353,7 @@ impl Host {
         let name = self.name.take().unwrap_or_else(|| command.name());
         let contract = self.contract()?;
         let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
-        let offers_stdio = self
-            .transports
-            .iter()
-            .any(|t| !t.protocol().has_socket());
+        let offers_stdio = self.transports.iter().any(|t| !t.protocol().has_socket());
         let (own_env, host_env) = command.environment(std::env::vars_os());
         // Code of the user's: before there is anything to be left behind.
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());

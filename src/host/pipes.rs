@@ -74,7 +74,7 @@ impl Pipes {
         // Each must be polled, so that all have seen the waker.
         let progress = [
             self.poll_stdout(now, machine, cx),
-            self.poll_stderr(now, machine, cx),
+            self.poll_stderr(now, machine, shared, cx),
             self.poll_printed(now, machine, shared, cx),
         ];
         progress.contains(&true)
@@ -100,6 +100,7 @@ impl Pipes {
         &mut self,
         now: Instant,
         machine: &mut machine::Host,
+        shared: &Shared,
         cx: &mut Context<'_>,
     ) -> bool {
         if self.logs.is_busy() {
@@ -112,6 +113,10 @@ impl Pipes {
         match bytes {
             Some(bytes) => {
                 machine.handle(now, HostInput::Stderr(bytes));
+                #[cfg(feature = "netrpc")]
+                shared.last_lines.push(bytes);
+                #[cfg(not(feature = "netrpc"))]
+                let _of_no_use = shared;
                 self.logs.stderr(now, bytes);
             }
             None => machine.handle(now, HostInput::StderrClosed),

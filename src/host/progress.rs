@@ -89,6 +89,45 @@ impl Said {
     }
 }
 
+/// The last lines of a plugin's log, for errors of calls that are cut off without a reason.
+#[cfg(feature = "netrpc")]
+pub(super) struct LastLines(Mutex<Vec<u8>>);
+
+#[cfg(feature = "netrpc")]
+impl Default for LastLines {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Driver, Vec::new()))
+    }
+}
+
+#[cfg(feature = "netrpc")]
+impl LastLines {
+    /// Bytes kept: a few lines.
+    const LIMIT: usize = 4096;
+    const LINES: usize = 3;
+
+    pub(super) fn push(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock();
+        kept.extend_from_slice(&bytes[bytes.len().saturating_sub(Self::LIMIT)..]);
+        let over = kept.len().saturating_sub(Self::LIMIT);
+        kept.drain(..over);
+    }
+
+    /// The last of them, oldest first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let kept = self.0.lock().clone();
+        let text = String::from_utf8_lossy(&kept);
+        let lines = text.lines().rev().map(str::trim_end);
+        let mut last: Vec<String> = lines
+            .filter(|line| !line.is_empty())
+            .take(Self::LINES)
+            .map(str::to_owned)
+            .collect();
+        last.reverse();
+        last
+    }
+}
+
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

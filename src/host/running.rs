@@ -16,7 +16,7 @@ use super::link::{Link, Started};
 use super::report::{ExitReason, ExitReport};
 use super::shared::{Shared, Verb};
 use crate::broker::Broker;
-use crate::client::Client;
+use crate::client::Dispense;
 use crate::peer::Health;
 use crate::time;
 
@@ -60,14 +60,19 @@ impl RunningPlugin {
     ///
     /// Over gRPC this takes no time: the name never travels, since all plugins of a process share
     /// one connection, and the first call fails if there is no such interface. Over stdio the plugin
-    /// has told the names that it provides, or is about to.
+    /// has told the names that it provides, or is about to. Over net/rpc the plugin makes an instance, and
+    /// this waits for it.
+    ///
+    /// What is dispensed is a client of the protocol that was negotiated: a generated one over gRPC and
+    /// stdio, one of `netrpc` over Go's net/rpc. A host of both asks [`protocol`](Self::protocol) which.
     ///
     /// # Errors
     /// [`DispenseError`] if the host was told which plugins there are and this is none of them, if
-    /// the plugin tells that it provides nothing of this name, or if it has ended.
+    /// the plugin tells that it provides nothing of this name, if the client is of another protocol, or if
+    /// the plugin has ended.
     ///
     /// Cancel-safe.
-    pub async fn dispense<C: Client>(&self, name: &str) -> Result<C, DispenseError> {
+    pub async fn dispense<D: Dispense>(&self, name: &str) -> Result<D, DispenseError> {
         if let Some(known) = self.shared.settings().names_of(self.version)
             && !known.iter().any(|known| known == name)
         {
@@ -85,7 +90,12 @@ impl RunningPlugin {
         }
         let dispensed = self.link.peer.dispense(&self.link.connection, name);
         match dispensed.await {
-            Ok(channel) => Ok(C::from_channel(channel)),
+            Ok(dispensed) => {
+                D::from_dispensed(dispensed).map_err(|misfit| DispenseError::OtherProtocol {
+                    name: name.to_owned(),
+                    misfit,
+                })
+            }
             Err(failure) => Err(self.not_dispensed(name, failure)),
         }
     }

@@ -11,6 +11,8 @@ use outboard_core::lock::{Mutex, Rank};
 use outboard_core::told::Teller;
 
 use super::Settings;
+#[cfg(feature = "netrpc")]
+use super::progress::LastLines;
 use super::progress::{Progress, Said};
 use super::report::{ExitReason, ExitReport};
 use super::sync::SyncWriters;
@@ -38,6 +40,9 @@ pub(super) struct Shared {
     pub(super) printed: Progress,
     /// What came of the plugin's stderr over the connection, for the evidence.
     pub(super) said: Said,
+    /// What the log said last.
+    #[cfg(feature = "netrpc")]
+    pub(super) last_lines: LastLines,
     log_ended: AtomicBool,
     link_ended: AtomicBool,
     settled: Teller<()>,
@@ -56,6 +61,8 @@ impl Shared {
             direct_ended: Teller::new(),
             printed: Progress::default(),
             said: Said::default(),
+            #[cfg(feature = "netrpc")]
+            last_lines: LastLines::default(),
             log_ended: AtomicBool::new(false),
             link_ended: AtomicBool::new(false),
             settled: Teller::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use outboard_core::endpoint::Endpoint;
+use outboard_core::handshake::Protocol;
 use outboard_core::host::HostInput;
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{AddressTranslator, BoxFuture, SharedRuntime};
@@ -53,6 +54,11 @@ impl Uplink {
     /// The other side knows its addresses by other names.
     pub(super) fn translate(&mut self, addresses: Arc<dyn AddressTranslator>) {
         self.carrier = self.carrier.clone().translating(addresses);
+    }
+
+    /// What is spoken over streams to it.
+    pub(super) fn speak(&mut self, protocol: Protocol) {
+        self.carrier = self.carrier.clone().of_protocol(protocol);
     }
 
     /// Streams to it are secured so, from the next on.

@@ -14,6 +14,7 @@ use outboard_core::wire::plugin::{
 };
 
 use super::{Asked, Health, Output, Peer};
+use crate::client::Dispensed;
 use crate::codegen::{Prost, call_bidirectional, call_server_streaming, call_unary};
 use crate::services::health::HealthService;
 
@@ -63,12 +64,13 @@ impl Peer for Grpc {
         &self,
         connection: &Arc<dyn Connection>,
         name: &str,
-    ) -> BoxFuture<'static, Result<Channel, DispenseFailure>> {
+    ) -> BoxFuture<'static, Result<Dispensed, DispenseFailure>> {
         let dispensed = connection.dispense(name);
         let connection = Arc::clone(connection);
         Box::pin(async move {
             let own = dispensed.await?;
-            Ok(own.unwrap_or_else(|| Channel::new(connection)))
+            let channel = own.unwrap_or_else(|| Channel::new(connection));
+            Ok(Dispensed::Channel(channel))
         })
     }
 }

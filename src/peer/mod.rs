@@ -3,6 +3,8 @@
 
 mod grpc;
 mod health;
+#[cfg(feature = "netrpc")]
+mod netrpc;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,6 +19,8 @@ use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
 
 pub use self::health::Health;
+
+use crate::client::Dispensed;
 
 /// What a plugin prints, in pieces.
 pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<(Printed, Bytes), Status>> + Send>>;
@@ -44,23 +48,26 @@ pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
     /// Opens the broker's control, over which both sides announce what they serve.
     fn control(&self, on: &Channel, outgoing: Streaming<ConnInfo>) -> Streaming<ConnInfo>;
 
-    /// A channel to what the plugin provides under `name`.
+    /// What the plugin provides under `name`.
     ///
     /// # Errors
     /// The plugin's refusal, where the protocol knows the name. In gRPC it never travels; over stdio the
-    /// plugin tells all its names. In both, all that a plugin provides shares one connection.
+    /// plugin tells all its names. In both, all that a plugin provides shares one connection. In net/rpc
+    /// the plugin makes an instance.
     fn dispense(
         &self,
         connection: &Arc<dyn Connection>,
         name: &str,
-    ) -> BoxFuture<'static, Result<Channel, DispenseFailure>>;
+    ) -> BoxFuture<'static, Result<Dispensed, DispenseFailure>>;
 }
 
-/// The way of `protocol`. Go's net/rpc will be the second.
+/// The way of `protocol`.
 pub(crate) fn of(protocol: Protocol) -> &'static dyn Peer {
     match protocol {
+        #[cfg(feature = "netrpc")]
+        Protocol::NetRpc => &netrpc::NetRpc,
         // Over stdio the same services are called as over gRPC.
-        Protocol::Grpc | Protocol::Stdio | Protocol::NetRpc | _ => &grpc::Grpc,
+        _ => &grpc::Grpc,
     }
 }
 

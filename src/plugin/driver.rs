@@ -272,6 +272,12 @@ impl Driver {
             servers: Arc::clone(&self.brokered),
         });
         let mut router = router.clone();
+        #[cfg(feature = "netrpc")]
+        if let Some(instances) = router.extensions().get::<super::netrpc::Instances>() {
+            let (runtime, output) = (&self.parts.runtime, &self.parts.events.output);
+            let provided = instances.provided(runtime, &self.parts.asked, output);
+            router.extensions_mut().insert(provided);
+        }
         let internal = Internal {
             asked: self.parts.asked.clone(),
             output: Arc::clone(&self.parts.events.output),

@@ -34,6 +34,26 @@ pub enum ServeError {
         /// The version both are in.
         version: i64,
     },
+    /// A version has interfaces of gRPC and of net/rpc: all of a version share one protocol.
+    #[error(
+        "the plugin provides interfaces of gRPC and of Go's net/rpc in version {version}; give each \
+         protocol a version of its own (Plugin::provide_version)"
+    )]
+    MixedProtocols {
+        /// The version.
+        version: i64,
+    },
+    /// What a version provides needs a transport that was not chosen.
+    #[error(
+        "the plugin provides version {version} over {needed}, and none of its transports speaks that: \
+         call Plugin::transport with one that does"
+    )]
+    NoTransportFor {
+        /// The version.
+        version: i64,
+        /// The protocol that is missing.
+        needed: &'static str,
+    },
     /// No transport is compiled in or chosen.
     #[error("the plugin speaks no transport: enable the feature \"h2\" or call Plugin::transport")]
     NoTransport,

@@ -4,11 +4,15 @@ mod common;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "netrpc")]
+mod netrpc;
+mod provide;
 mod security;
+mod sets;
 #[cfg(all(test, unix))]
 mod without_process;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -18,7 +22,7 @@ use futures_channel::mpsc;
 use outboard_core::env::{CookieError, PluginEnv};
 use outboard_core::handshake::{Handshake, Protocol, Refusal};
 use outboard_core::plugin::{self as machine, PluginConfig, SocketKind, StopReason};
-use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Router, Service, Transport};
+use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::SharedRuntime;
 
 use crate::carrier::Security;
@@ -28,13 +32,14 @@ use crate::sys::stdio::{self, Claim};
 use crate::sys::{last_words, private, sigpipe};
 
 pub use self::error::ServeError;
+pub use self::provide::{Provide, Provided};
 
 use self::driver::{Driver, DriverParts};
 use self::events::PluginEvents;
-use crate::serve::tracked::{InFlight, Tracked};
+use crate::serve::tracked::InFlight;
 
 /// Interfaces by name.
-type PluginSet = Vec<(String, Arc<dyn Service>)>;
+type PluginSet = Vec<(String, Provided)>;
 
 /// A plugin: which interfaces a program serves to the host that launched it. go-plugin calls this a
 /// server.
@@ -149,7 +154,10 @@ impl Plugin {
 
     /// Serves an interface under `name`, in the handshake's version. A name can be given once in each
     /// version; see [`ServeError::DuplicateName`].
-    pub fn provide(self, name: impl Into<String>, service: impl Service) -> Self {
+    ///
+    /// The protocol follows from what is provided, and all of a version share it: services of gRPC travel
+    /// over stdio as well, interfaces of Go's net/rpc over that alone.
+    pub fn provide(self, name: impl Into<String>, service: impl Provide) -> Self {
         let version = self.handshake.protocol_version();
         self.provide_version(version, name, service)
     }
@@ -160,10 +168,10 @@ impl Plugin {
         mut self,
         version: impl Into<i64>,
         name: impl Into<String>,
-        service: impl Service,
+        service: impl Provide,
     ) -> Self {
         let set = self.sets.entry(version.into()).or_default();
-        set.push((name.into(), Arc::new(service)));
+        set.push((name.into(), service.into_provided()));
         self
     }
 
@@ -367,23 +375,12 @@ impl Plugin {
         }
         let in_flight = Arc::new(InFlight::default());
         let mut routers = BTreeMap::new();
+        let mut versions = BTreeMap::new();
         for (version, set) in std::mem::take(&mut self.sets) {
-            let mut router = Router::new();
-            let mut names = BTreeSet::new();
-            for (name, service) in set {
-                if !names.insert(name.clone()) {
-                    return Err(ServeError::DuplicateName { name, version });
-                }
-                let service = Tracked::new(service, Arc::clone(&in_flight));
-                router.provide(name, Arc::new(service))?;
-            }
-            crate::services::check_names(&router)?;
+            let (router, spoken) = sets::router(version, set, &protocols, &in_flight)?;
             routers.insert(version, router);
+            versions.insert(version, spoken);
         }
-        let versions = routers
-            .keys()
-            .map(|version| (*version, protocols.clone()))
-            .collect();
         let mut config = PluginConfig::new(env.clone(), versions);
         config.outlive_host = self.outlive_host;
         config.held = claim.is_held();

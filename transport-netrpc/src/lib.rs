@@ -65,3 +65,5 @@ pub use self::plugin::{Make, PluginSession, Provided, Quit};
 pub use self::server::{Services, serve};
 pub use self::service::{Begun, Methods, Reply, Service};
 pub use self::transport::{HostConnection, NetRpc};
+/// Values of gob.
+pub use outboard_gob as gob;

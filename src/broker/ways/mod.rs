@@ -1,6 +1,8 @@
 //! The ways on which brokered calls travel. A further one is a file here, a line in [`AnyWay`], and one in
 //! [`over`] or [`before`].
 
+#[cfg(feature = "netrpc")]
+mod absent;
 mod controlled;
 mod early;
 mod inside;
@@ -23,6 +25,8 @@ use super::BrokerError;
 use crate::carrier::Carrier;
 use crate::serve::tracked::InFlight;
 
+#[cfg(feature = "netrpc")]
+use self::absent::Absent;
 use self::inside::Inside;
 use self::sockets::Sockets;
 #[cfg(feature = "multiplex")]
@@ -85,6 +89,8 @@ pub(super) enum AnyWay {
     Sockets(Sockets),
     #[cfg(feature = "multiplex")]
     Streams(Streams),
+    #[cfg(feature = "netrpc")]
+    Absent(Absent),
 }
 
 macro_rules! each {
@@ -95,6 +101,8 @@ macro_rules! each {
             AnyWay::Sockets($way) => $call,
             #[cfg(feature = "multiplex")]
             AnyWay::Streams($way) => $call,
+            #[cfg(feature = "netrpc")]
+            AnyWay::Absent($way) => $call,
         }
     };
 }
@@ -181,6 +189,8 @@ pub(super) fn before(parts: &Arc<BrokerParts>) -> Option<AnyWay> {
     match parts.transport.protocol() {
         // In go-plugin's own protocol it does not.
         Protocol::Grpc => Some(agreed_on(parts)),
+        #[cfg(feature = "netrpc")]
+        Protocol::NetRpc => Some(AnyWay::Absent(Absent)),
         _ => None,
     }
 }

@@ -52,6 +52,6 @@ impl Driver {
         if self.machine.multiplexing() {
             return Layers::GRPC_MULTIPLEXED;
         }
-        Layers::GRPC
+        Layers::of(self.machine.protocol())
     }
 }

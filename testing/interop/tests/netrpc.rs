@@ -13,7 +13,7 @@ use outboard_core::rt::SharedRuntime;
 use outboard_gob::{Limits, Value};
 use outboard_interop::go;
 use outboard_interop::netrpc::Point;
-use outboard_transport_netrpc::{CallError, HostSession, Printed, Instance, wire::Nothing};
+use outboard_transport_netrpc::{CallError, HostSession, Instance, Printed, wire::Nothing};
 use serde_json::json;
 
 /// Longer than anything here takes on a machine that is busy.

@@ -1,0 +1,75 @@
+//! Go's net/rpc, which go-plugin began with: for plugins and hosts that speak it.
+//!
+//! The protocol follows from what is provided in the version that was negotiated, as in go-plugin: one
+//! plugin may have version 1 over net/rpc and version 2 over gRPC. A host speaks it if it was given
+//! [`NetRpc`] as one of its transports.
+//!
+//! What this wire lacks: deadlines and cancellation (a call that is given up goes on at the other side),
+//! metadata, streams of messages. Errors are texts.
+
+use std::sync::Arc;
+
+/// Values of gob: what can be sent, and how types and fields are named.
+pub use outboard_gob as gob;
+pub use outboard_gob::{Decode, Encode, Gob, Limits, Received, Value};
+pub use outboard_transport_netrpc::wire::Nothing;
+pub use outboard_transport_netrpc::{
+    Accepting, Begun, BrokerError, CallError, Client, Error, Instance, Methods, MuxBroker, NetRpc,
+    Reply, Service,
+};
+
+use crate::client::{Dispense, Dispensed, Misfit};
+use crate::plugin::Provided;
+
+/// A client of what was dispensed.
+///
+/// # Errors
+/// If that is none of net/rpc.
+pub fn from_dispensed<C: Client>(dispensed: Dispensed) -> Result<C, Misfit> {
+    match dispensed {
+        Dispensed::Instance(instance) => Ok(C::from_instance(instance)),
+        Dispensed::Channel(_) => Err(Misfit {
+            found: "gRPC",
+            expected: "Go's net/rpc",
+        }),
+    }
+}
+
+/// Whatever a plugin dispenses over net/rpc, for calls by name.
+impl Dispense for Instance {
+    fn from_dispensed(dispensed: Dispensed) -> Result<Self, Misfit> {
+        from_dispensed(dispensed)
+    }
+}
+
+/// Provides a service: each instance that is dispensed is this one.
+pub fn provided(service: impl Service) -> Provided {
+    let service: Arc<dyn Service> = Arc::new(service);
+    Provided::net_rpc(Arc::new(move |_broker| Ok(Arc::clone(&service))))
+}
+
+/// Provides what `make` makes, anew for each instance that is dispensed, and with the broker of its
+/// connection: Go's `Server(*MuxBroker)`. An error is the host's error of its dispensing.
+///
+/// ```
+/// use outboard::netrpc::{Methods, make};
+/// # fn provide(plugin: outboard::Plugin) -> outboard::Plugin {
+/// plugin.provide("counter", make(|broker| {
+///     let broker = broker.clone();
+///     Ok::<_, String>(Methods::new().with("Open", move |(): ()| {
+///         let id = broker.next_id();
+///         async move { Ok::<u32, String>(id) }
+///     }))
+/// }))
+/// # }
+/// ```
+pub fn make<S, E>(make: impl Fn(&MuxBroker) -> Result<S, E> + Send + Sync + 'static) -> Provided
+where
+    S: Service,
+    E: std::fmt::Display,
+{
+    Provided::net_rpc(Arc::new(move |broker| match make(broker) {
+        Ok(service) => Ok(Arc::new(service) as Arc<dyn Service>),
+        Err(error) => Err(error.to_string()),
+    }))
+}
