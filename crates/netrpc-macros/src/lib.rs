@@ -47,8 +47,8 @@ use proc_macro::TokenStream;
 /// written out as well: `fn name(&self) -> impl Future<Output = Result<Reply, Error>> + Send;`. The result
 /// may be an alias that is called `Result`, with the reply as its first parameter.
 ///
-/// - Argument and reply are of any type with `Gob` that is owned, can be sent between threads and borrows
-///   nothing. Several arguments are a struct.
+/// - Argument and reply are of any type with `Gob` that can be sent between threads and borrows nothing.
+///   Several arguments are a struct. A `netrpc::Value` is Go's `interface{}`.
 /// - A method without an argument sends a nil interface, Go's `new(interface{})`. Serving, it takes whatever
 ///   comes.
 /// - A reply `()` is Go's `*interface{}`: a nil interface is sent, and whatever comes is taken. For Go's
@@ -57,8 +57,8 @@ use proc_macro::TokenStream;
 ///   since that is what a call fails with at the client. `netrpc::Error` is such, and passes the text on as it
 ///   is.
 ///
-/// A trait here has neither generics, nor methods with bodies, nor types and constants: what a macro says of
-/// them names what to write in their place.
+/// There are neither generics, nor methods with bodies, nor types and constants: the error says what to write
+/// in their place. The name before the dot is `Plugin`, as in all of go-plugin.
 ///
 /// # Calls
 ///

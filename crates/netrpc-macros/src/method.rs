@@ -88,7 +88,7 @@ pub(crate) fn is_trait(bound: &TypeParamBound, name: &str) -> bool {
 fn plain(signature: &Signature) -> Result<()> {
     if !signature.generics.params.is_empty() {
         let text = "a method is called by its name alone, so that it cannot have generics: name the types, or \
-                    take a `Value`, which is of any type";
+                    take a `Value`, which is Go's `any`";
         return Err(Error::new(signature.generics.params.span(), text));
     }
     if let Some(bounds) = &signature.generics.where_clause {
@@ -233,7 +233,7 @@ fn ungrouped_mut(mut ty: &mut Type) -> &mut Type {
 fn owned(ty: &Type) -> Result<()> {
     if let Type::ImplTrait(written) = ungrouped(ty) {
         let text =
-            "both sides have to know the type: name it, or take a `Value`, which is of any type";
+            "both sides have to know the type: name it, or take a `Value`, which is Go's `any`";
         return Err(Error::new(written.span(), text));
     }
     match borrow(ty.to_token_stream()) {

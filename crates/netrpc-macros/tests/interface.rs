@@ -400,6 +400,49 @@ fn what_is_of_another_protocol_is_no_client() {
     assert!(StoreClient::from_dispensed(Dispensed::Channel).is_err());
 }
 
+/// Types that come through a macro of the user's stand in groups.
+macro_rules! doubling {
+    ($vis:vis $name:ident, $number:ty, $nothing:ty) => {
+        #[interface(crate = "crate::stub")]
+        $vis trait $name {
+            async fn double(&self, number: $number) -> Result<$number>;
+            async fn forget(&self) -> Result<$nothing>;
+        }
+    };
+}
+
+doubling!(pub(crate) Doubling, Option<i64>, ());
+
+struct Doubler;
+
+impl Doubling for Doubler {
+    async fn double(&self, number: Option<i64>) -> Result<Option<i64>> {
+        Ok(number.map(|number| number * 2))
+    }
+
+    async fn forget(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn traits_may_come_from_other_macros() {
+    run(async {
+        let rig = Rig::new(DoublingServer::new(Doubler).into_provided());
+        let client: DoublingClient = rig.client().await;
+        assert_eq!(
+            client.double(Some(21)).await.expect("it is there"),
+            Some(42)
+        );
+        client.forget().await.expect("it is there");
+        let nil = client
+            .instance()
+            .call::<_, Value>("Plugin.Forget", &1)
+            .await;
+        assert!(nil.expect("it is there").is_nil());
+    });
+}
+
 /// What the macro writes means nothing by its own names, and all by absolute ones.
 mod names_of_the_users {
     use outboard_gob::Gob;
