@@ -4,13 +4,62 @@
 //! plugin may have version 1 over net/rpc and version 2 over gRPC. A host speaks it if it was given
 //! [`NetRpc`] as one of its transports.
 //!
-//! What this wire lacks: deadlines and cancellation (a call that is given up goes on at the other side),
-//! metadata, streams of messages. Errors are texts.
+//! # An interface
+//!
+//! ```
+//! use outboard::netrpc::{Error, interface};
+//! use outboard::{Command, Handshake, Host, NetRpc, Plugin, Tokio};
+//!
+//! #[interface] // Greeter, GreeterClient, GreeterServer
+//! pub trait Greeter {
+//!     /// Go: `func (g *GreeterRPC) Greet(args any, resp *string) error`
+//!     async fn greet(&self) -> Result<String, Error>;
+//! }
+//!
+//! struct Hello;
+//!
+//! impl Greeter for Hello {
+//!     async fn greet(&self) -> Result<String, Error> {
+//!         Ok("Hello!".to_owned())
+//!     }
+//! }
+//!
+//! const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+//!
+//! # async fn plugin() {
+//! Plugin::new(HANDSHAKE)
+//!     .provide("greeter", GreeterServer::new(Hello))
+//!     .serve_or_exit(Tokio::current())
+//!     .await;
+//! # }
+//! # async fn host() -> Result<(), Box<dyn std::error::Error>> {
+//! let plugin = Host::new(HANDSHAKE)
+//!     .command(Command::new("./greeter"))
+//!     .transport(NetRpc::new())
+//!     .start(Tokio::current())
+//!     .await?;
+//! let greeter: GreeterClient = plugin.dispense("greeter").await?;
+//! println!("{}", greeter.greet().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What has no trait is called by its name: `plugin.dispense::<Instance>("greeter")`, and
+//! [`Instance::call`].
+//!
+//! # What this wire lacks
+//!
+//! Deadlines and cancellation: a call that is given up, by the timeout of its client or by dropping it, goes
+//! on at the other side. Metadata, streams of messages, a health service; a ping says only that the plugin
+//! answers. Errors are texts. A connection that is lost takes along what was dispensed over it: it is not made
+//! again.
 
 use std::sync::Arc;
 
 /// Values of gob: what can be sent, and how types and fields are named.
 pub use outboard_gob as gob;
+pub use outboard_netrpc_macros::interface;
+
 pub use outboard_gob::{Decode, Encode, Gob, Limits, Received, Value};
 pub use outboard_transport_netrpc::wire::Nothing;
 pub use outboard_transport_netrpc::{
