@@ -4,18 +4,18 @@
 //! cargo build --examples
 //! cargo run --example kv -- put hello world
 //! cargo run --example kv -- get hello
+//! KV_PROTO=netrpc cargo run --example kv -- get hello     # the plugin serves net/rpc
 //! ```
 //!
 //! It runs the `kv-plugin` example that lies beside it, or, with `KV_PLUGIN` set, that shell
-//! command: `KV_PLUGIN=./any-go-plugin-kv` works as well.
+//! command: `KV_PLUGIN=./any-go-plugin-kv` works as well, whichever of the two protocols that speaks.
 
 use std::error::Error;
 use std::io::Write as _;
 
-use outboard::{Command, Handshake, Host, Tokio};
+use outboard::{Command, H2, Handshake, Host, NetRpc, Protocol, Tokio};
+use outboard_examples::kv::{GetRequest, Kv, KvClient, KvRpcClient, PutRequest};
 use outboard_examples::{args, with_flags};
-
-outboard::include_proto!("kv/proto");
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 
@@ -25,11 +25,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
 
     let plugin = with_flags(Host::new(HANDSHAKE))
+        .transport(H2::default())
+        .transport(NetRpc::new())
         .command(plugin_command()?)
         .start(Tokio::current())
         .await?;
-    let kv: KvClient = plugin.dispense("kv").await?;
-    let outcome = run(&kv, &args).await;
+    let outcome = match plugin.protocol() {
+        Protocol::NetRpc => run(&plugin.dispense::<KvRpcClient>("kv").await?, &args).await,
+        _ => run(&plugin.dispense::<KvClient>("kv").await?, &args).await,
+    };
     plugin.shutdown().await?;
     outcome
 }
@@ -55,8 +59,12 @@ async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn Error>> {
 }
 
 fn plugin_command() -> Result<Command, Box<dyn Error>> {
-    Ok(match std::env::var("KV_PLUGIN") {
-        Ok(command) => Command::new("sh").arg("-c").arg(command),
-        Err(_) => Command::new(std::env::current_exe()?.with_file_name("kv-plugin")),
+    if let Ok(command) = std::env::var("KV_PLUGIN") {
+        return Ok(Command::new("sh").arg("-c").arg(command));
+    }
+    let plugin = Command::new(std::env::current_exe()?.with_file_name("kv-plugin"));
+    Ok(match std::env::var("KV_PROTO") {
+        Ok(protocol) => plugin.arg(protocol),
+        Err(_) => plugin,
     })
 }

@@ -1,77 +1,92 @@
-//! Two versions of an interface at once: the highest that both sides know is used.
+//! Two versions of an interface at once, as in go-plugin's example of that name: version 2 over Go's net/rpc
+//! and version 3 over gRPC. The highest that both sides know is used, and the protocol follows from it.
 //!
 //! ```sh
-//! cargo run --example negotiated            # host knows 2 and 3, plugin too: 3
-//! cargo run --example negotiated -- 2       # host knows only 2
-//! cargo run --example negotiated -- 4       # nothing in common: a clear error
+//! cargo run --example negotiated -- put hello world     # host knows 2 and 3, plugin too: 3
+//! KV_PROTO=netrpc cargo run --example negotiated -- get hello     # host knows only 2
+//! KV_PROTO=grpc cargo run --example negotiated -- get hello       # host knows only 3
+//! KV_PROTO=other cargo run --example negotiated -- get hello      # nothing in common: a clear error
 //! ```
 //!
 //! With `NEGOTIATED_PLUGIN` set it runs that shell command as its plugin.
 
 use std::error::Error;
+use std::io::Write as _;
 
-use outboard::{Command, Handshake, Host, Plugin, Status, Tokio};
+use outboard::{Command, H2, Handshake, Host, NetRpc, Plugin, Protocol, Tokio};
+use outboard_examples::kv::{
+    Files, GetRequest, Kv, KvClient, KvRpcClient, KvRpcServer, KvServer, OverNetRpc, PutRequest,
+};
 use outboard_examples::{args, with_flags};
-
-outboard::include_proto!("kv/proto");
 
 /// The version in here is not used, since both sides say which versions they know.
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 
 /// One implementation per version. A real plugin would translate to one common store.
-struct Version(u32);
-
-impl Kv for Version {
-    async fn get(&self, request: GetRequest) -> Result<GetResponse, Status> {
-        let value = format!("{} as version {} knows it", request.key, self.0);
-        Ok(GetResponse {
-            value: value.into(),
-        })
-    }
-
-    async fn put(&self, _request: PutRequest) -> Result<Empty, Status> {
-        Err(Status::unimplemented("this store is read-only"))
+fn files(version: u32) -> Files {
+    Files {
+        written: format!("\n\nWritten from plugin version {version}\n"),
+        read: format!("Read by plugin version {version}\n"),
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if args == ["plugin"] {
         let plugin = Plugin::new(HANDSHAKE)
-            .provide_version(2, "kv", KvServer::new(Version(2)))
-            .provide_version(3, "kv", KvServer::new(Version(3)));
+            .provide_version(2, "kv", KvRpcServer::new(OverNetRpc(files(2))))
+            .provide_version(3, "kv", KvServer::new(files(3)));
         plugin.serve_or_exit(Tokio::current()).await;
         return Ok(());
     }
 
-    let mut versions: Vec<u32> = args
-        .iter()
-        .map(|arg| arg.parse())
-        .collect::<Result<_, _>>()?;
-    if versions.is_empty() {
-        versions = vec![2, 3];
-    }
+    let versions: &[u32] = match std::env::var("KV_PROTO").as_deref() {
+        Err(_) => &[2, 3],
+        Ok("netrpc") => &[2],
+        Ok("grpc") => &[3],
+        Ok(_) => &[4],
+    };
     let command = match std::env::var("NEGOTIATED_PLUGIN") {
         Ok(command) => Command::new("sh").arg("-c").arg(command),
         Err(_) => Command::new(std::env::current_exe()?).arg("plugin"),
     };
     let plugin = with_flags(Host::new(HANDSHAKE))
-        .versions(versions)
+        .transport(H2::default())
+        .transport(NetRpc::new())
+        .versions(versions.iter().copied())
         .command(command)
         .start(Tokio::current())
         .await?;
-    let kv: KvClient = plugin.dispense("kv").await?;
-    let reply = kv
-        .get(GetRequest {
-            key: "colour".into(),
-        })
-        .await?;
-    println!(
-        "version {}: {}",
+    eprintln!(
+        "version {} over {}",
         plugin.negotiated_version(),
-        String::from_utf8(reply.value)?
+        plugin.protocol()
     );
+    let outcome = match plugin.protocol() {
+        Protocol::NetRpc => run(&plugin.dispense::<KvRpcClient>("kv").await?, &args).await,
+        _ => run(&plugin.dispense::<KvClient>("kv").await?, &args).await,
+    };
     plugin.shutdown().await?;
+    outcome
+}
+
+async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn Error>> {
+    match *args {
+        ["put", key, value] => {
+            kv.put(PutRequest {
+                key: key.into(),
+                value: value.into(),
+            })
+            .await?;
+        }
+        ["get", key] => {
+            let reply = kv.get(GetRequest { key: key.into() }).await?;
+            std::io::stdout().write_all(&reply.value)?;
+            println!();
+        }
+        _ => return Err("usage: negotiated put KEY VALUE | negotiated get KEY".into()),
+    }
     Ok(())
 }

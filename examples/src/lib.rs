@@ -1,4 +1,9 @@
-//! What the examples share: their command line.
+//! What the examples share: their command line, and what two programs need of one interface.
+
+#[cfg(feature = "netrpc")]
+pub mod basic;
+#[cfg(feature = "netrpc")]
+pub mod kv;
 
 use outboard::Host;
 

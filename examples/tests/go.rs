@@ -131,37 +131,3 @@ fn a_go_host_uses_the_streamer_plugin() {
     let Some(peers) = go() else { return };
     services::streamer(&plugin(peers, "streamer", ""));
 }
-
-#[test]
-fn the_negotiated_host_uses_a_go_plugin() {
-    let Some(peers) = go() else { return };
-    let dir = tempfile::tempdir().expect("a directory");
-    std::fs::write(dir.path().join("kv_colour"), "blue").expect("written");
-    let run = |versions: &[&str]| {
-        let mode = "negotiated 2,3";
-        run(&mut host(peers, dir.path(), "negotiated", mode, versions))
-    };
-    for (versions, chosen) in [(&[][..], 3), (&["2"], 2), (&["1", "3", "9"], 3)] {
-        let stdout = ok(&run(versions));
-        let expected = format!("version {chosen}: blue\nRead by plugin version {chosen}\n");
-        assert!(stdout.starts_with(&expected), "{versions:?}: {stdout}");
-    }
-    assert!(!run(&["4"]).status.success());
-}
-
-#[test]
-fn a_go_host_negotiates_with_the_negotiated_plugin() {
-    let Some(peers) = go() else { return };
-    let negotiated = plugin(peers, "negotiated", "");
-    for (offered, chosen) in [("2,3", 3), ("3,2,7", 3), ("2", 2)] {
-        let found = negotiated
-            .run(&[])
-            .flag(&format!("-versions={offered}"))
-            .expect("negotiated", &["read-only=yes"]);
-        assert_eq!(found["version"], chosen, "offered {offered}");
-        let value = format!("hello as version {chosen} knows it");
-        assert_eq!(found["value"], value, "offered {offered}");
-        assert_eq!(found["kill"]["forced"], false, "{found:#}");
-    }
-    services::incompatible_version(&negotiated);
-}

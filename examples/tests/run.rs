@@ -99,21 +99,6 @@ fn streamer_copies_a_file_in_both_directions() {
 }
 
 #[test]
-fn negotiated_uses_the_highest_common_version() {
-    let dir = dir();
-    assert!(ok(&run(dir.path(), "negotiated", &[])).starts_with("version 3: "));
-    assert!(ok(&run(dir.path(), "negotiated", &["2"])).starts_with("version 2: "));
-    assert!(ok(&run(dir.path(), "negotiated", &["1", "3", "9"])).starts_with("version 3: "));
-    let none = run(dir.path(), "negotiated", &["4"]);
-    assert!(!none.status.success());
-    let stderr = String::from_utf8_lossy(&none.stderr);
-    assert!(
-        stderr.contains("version") && stderr.contains('4'),
-        "{stderr}"
-    );
-}
-
-#[test]
 fn the_same_examples_run_over_stdio() {
     let dir = dir();
     let stdout = ok(&run(dir.path(), "greeter", &["--stdio"]));
@@ -135,7 +120,11 @@ fn the_same_examples_run_over_stdio() {
         ok(&run(dir.path(), "counter", &["--stdio", "get", "sum"])),
         "11\n"
     );
-    assert!(ok(&run(dir.path(), "negotiated", &["--stdio"])).starts_with("version 3: "));
+    ok(&run(
+        dir.path(),
+        "negotiated",
+        &["--stdio", "put", "hello", "world"],
+    ));
     let content: Vec<u8> = (0..1_000_001u32).map(|i| (i * 7 % 256) as u8).collect();
     std::fs::write(dir.path().join("original"), &content).expect("written");
     let stdin = std::fs::File::open(dir.path().join("original")).expect("opens");
@@ -303,7 +292,7 @@ fn no_example_leaves_anything_behind() {
     let dir = dir();
     for (name, args) in [
         ("greeter", &[][..]),
-        ("negotiated", &["4"]),
+        ("negotiated", &["get", "nothing"]),
         ("kv", &["get", "nothing"]),
     ] {
         let temp = dir.path().join(name);

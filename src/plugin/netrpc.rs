@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_channel::{mpsc, oneshot};
 use futures_io::AsyncWrite as _;
-use outboard_core::rt::{BoxByteStream, SharedRuntime};
-use outboard_transport_netrpc::gob::Received;
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_transport_netrpc::gob::{Limits, Received};
 use outboard_transport_netrpc::{Begun, Make, Provided, Service};
 
 use crate::serve::tracked::InFlight;
@@ -41,10 +41,8 @@ impl Instances {
         asked: &mpsc::UnboundedSender<Asked>,
         output: &Arc<Output>,
     ) -> Provided {
-        let mut provided = Provided::default();
-        provided.plugins = self.0.clone();
         let asked = asked.clone();
-        provided.quit = Arc::new(move || {
+        let quit = Arc::new(move || -> BoxFuture<'static, ()> {
             let (answer, answered) = oneshot::channel();
             // A closed channel means that the plugin is ending already.
             let _ending = asked.unbounded_send(answer);
@@ -53,10 +51,15 @@ impl Instances {
             })
         });
         let (runtime, output) = (Arc::clone(runtime), Arc::clone(output));
-        provided.output = Arc::new(move |streams| {
-            runtime.spawn(Box::pin(send(output.reader(), streams)));
-        });
-        provided
+        Provided {
+            plugins: self.0.clone(),
+            quit,
+            output: Arc::new(move |streams| {
+                runtime.spawn(Box::pin(send(output.reader(), streams)));
+            }),
+            // The transport's own.
+            limits: Limits::default(),
+        }
     }
 }
 

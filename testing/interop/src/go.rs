@@ -87,6 +87,89 @@ fn build() -> Option<GoPeers> {
     })
 }
 
+/// go-plugin's own example programs, at the version of its library.
+#[derive(Debug)]
+pub struct GoExamples {
+    /// The host of `basic`, which launches `./plugin/greeter`.
+    pub basic_host: PathBuf,
+    /// Its plugin.
+    pub basic_plugin: PathBuf,
+    /// The host of `grpc`, which launches what `KV_PLUGIN` says.
+    pub kv_host: PathBuf,
+    /// Its plugin over gRPC.
+    pub kv_grpc_plugin: PathBuf,
+    /// Its plugin over net/rpc.
+    pub kv_netrpc_plugin: PathBuf,
+    /// The host of `negotiated`, which launches `./kv-plugin`.
+    pub negotiated_host: PathBuf,
+    /// Its plugin.
+    pub negotiated_plugin: PathBuf,
+}
+
+/// go-plugin's example programs; `None` without Go or without its modules.
+///
+/// # Panics
+/// As [`go`].
+#[must_use]
+pub fn go_examples() -> Option<&'static GoExamples> {
+    static EXAMPLES: OnceLock<Option<GoExamples>> = OnceLock::new();
+    EXAMPLES.get_or_init(build_examples).as_ref()
+}
+
+fn build_examples() -> Option<GoExamples> {
+    const WHAT: &str = "tests with go-plugin's examples";
+    const PACKAGE: &str = "github.com/hashicorp/go-plugin/examples";
+    let Some(version) = version_of("go", "version") else {
+        loud_skip(WHAT, "there is no `go` command");
+        return None;
+    };
+    let module = sources().join("go");
+    let bin = target("go-examples");
+    let program = |name: &str| bin.join(name.replace('/', "-"));
+    let names = [
+        "basic",
+        "basic/plugin",
+        "grpc",
+        "grpc/plugin-go-grpc",
+        "grpc/plugin-go-netrpc",
+        "negotiated",
+        "negotiated/plugin-go",
+    ];
+    let key = format!("{version}\n{}", fingerprint(&[&module.join("go.sum")]));
+    let built = build_once(&bin, &key, || {
+        step(go_command(&module).args(["mod", "download"]))?;
+        for name in names {
+            let mut build = go_command(&module);
+            build.args(["build", "-o"]).arg(program(name));
+            step(build.arg(format!("{PACKAGE}/{name}")))
+                .unwrap_or_else(|error| panic!("{PACKAGE}/{name} does not compile: {error}"));
+        }
+        Ok::<(), String>(())
+    });
+    if let Err(error) = built {
+        loud_skip(WHAT, &format!("no Go modules: {error}"));
+        return None;
+    }
+    let [
+        basic_host,
+        basic_plugin,
+        kv_host,
+        kv_grpc_plugin,
+        kv_netrpc_plugin,
+        negotiated_host,
+        negotiated_plugin,
+    ] = names.map(program);
+    Some(GoExamples {
+        basic_host,
+        basic_plugin,
+        kv_host,
+        kv_grpc_plugin,
+        kv_netrpc_plugin,
+        negotiated_host,
+        negotiated_plugin,
+    })
+}
+
 fn go_command(directory: &Path) -> Command {
     let mut command = Command::new("go");
     command

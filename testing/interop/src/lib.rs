@@ -3,6 +3,7 @@
 //!
 //! - [`go()`] builds the Go programs: a plugin and a host, both on top of
 //!   HashiCorp's go-plugin at a pinned version, and an end of a yamux session.
+//! - [`go_examples()`] builds the examples that go-plugin itself has.
 //! - [`python()`] makes the environment of a Python plugin and host on grpcio, and
 //!   [`python_stdio()`] finds a plugin that speaks outboard's stdio protocol.
 //! - [`node()`] fetches the packages of a host on `@grpc/grpc-js`.
@@ -42,7 +43,7 @@ pub mod tls;
 mod toolchain;
 
 pub use aborting::{aborting_plugin, plugin_without_tls};
-pub use go::{GENERATOR, GoPeers, go};
+pub use go::{GENERATOR, GoExamples, GoPeers, go, go_examples};
 pub use host_run::{HostRun, Report};
 pub use node::{NodePeer, node};
 pub use process::{Wait, is_alive, kill, wait_until_gone};
