@@ -64,15 +64,16 @@ impl Dispense for Dispensed {
 }
 
 /// A client is of another protocol than what it was to be made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the plugin speaks {found}, and this is a client of {expected}: dispense the client that belongs to \
      the protocol that was negotiated (RunningPlugin::protocol)"
 )]
-#[non_exhaustive]
 pub struct Misfit {
     /// What the plugin speaks.
     pub found: &'static str,
     /// What the client speaks.
     pub expected: &'static str,
 }
+
+outboard_core::debug_as_text!(Misfit);

@@ -157,7 +157,7 @@ pub enum DispenseError {
         report: ExitReport,
     },
     /// The client that was asked for is of another protocol than the plugin speaks.
-    #[error("the plugin {name:?} was dispensed, but {misfit}")]
+    #[error("{name:?} cannot be had as this client: {misfit}")]
     OtherProtocol {
         /// The name asked for.
         name: String,

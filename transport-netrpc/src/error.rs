@@ -5,7 +5,7 @@ use std::time::Duration;
 use outboard_core::fault::Fault;
 
 /// Why a call has no reply.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// The peer answered with an error, which in net/rpc is a text and nothing else.
@@ -81,7 +81,7 @@ pub enum CallError {
 /// }
 /// # let _ = get("x");
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The method failed, in the words of its implementation.
@@ -121,7 +121,7 @@ impl From<&str> for Error {
 }
 
 /// Why a broker's stream was not had.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// Somebody accepts on the id already: a mistake of the caller.
@@ -173,3 +173,5 @@ pub enum BrokerError {
         fault: Fault,
     },
 }
+
+outboard_core::debug_as_text!(CallError, Error, BrokerError);

@@ -70,7 +70,7 @@ impl AsyncRead for Printed {
 }
 
 /// Why something was not dispensed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispenseError {
     /// The plugin refused: it provides nothing of that name, or making it failed.
@@ -234,3 +234,5 @@ impl fmt::Debug for HostSession {
             .finish_non_exhaustive()
     }
 }
+
+outboard_core::debug_as_text!(DispenseError);

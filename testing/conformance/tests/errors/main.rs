@@ -40,6 +40,9 @@ fn wrappers_say_in_their_line_what_they_wrap() {
         ("BrokerError", "no luck today", 2),
         ("BrokerError", "UNAVAILABLE: gone", 1),
         ("DispenseError", "NOT_FOUND: no such name", 1),
+        ("DispenseError", "the plugin speaks gRPC", 1),
+        ("RpcError", "no luck today", 1),
+        ("RpcDispenseError", "no luck today", 2),
         ("PingError", "UNAVAILABLE: gone", 1),
         ("HostError", "plugin greeter: the plugin's process", 4),
         ("HostError", "/opt/plugin is a directory", 1),
@@ -66,6 +69,7 @@ fn declared() -> BTreeMap<String, usize> {
         "src",
         "transport-h2/src",
         "transport-stdio/src",
+        "transport-netrpc/src",
         "build/src",
     ] {
         look_into(&root.join(package), &mut found);
@@ -85,6 +89,8 @@ fn look_into(dir: &Path, found: &mut BTreeMap<String, usize>) {
                 ("core/src/broker/types.rs", "Core"),
                 ("transport-stdio/src/wire/metadata.rs", "Stdio"),
                 ("build/src/error.rs", "Build"),
+                ("transport-netrpc/src/error.rs", "Rpc"),
+                ("transport-netrpc/src/host.rs", "Rpc"),
             ];
             let of = of.iter().find(|(file, _)| path.ends_with(file));
             let named = |name: &str| format!("{}{name}", of.map_or("", |(_, prefix)| prefix));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use outboard::tls::TlsError;
 use outboard::{
     BrokerError, ConfigError, DispenseError, Exit, ExitReason, ExitReport, Handshake, Health,
-    HostError, ListenError, MetadataError, PingError, PluginError, ServeError, ShutdownError,
-    StartError, StartFailure, StartPhase, Status,
+    HostError, ListenError, MetadataError, Misfit, PingError, PluginError, ServeError,
+    ShutdownError, StartError, StartFailure, StartPhase, Status,
 };
 use outboard_core::broker::BrokerError as CoreBrokerError;
 use outboard_core::diagnose::Hint;
@@ -38,6 +38,7 @@ pub(super) fn samples() -> BTreeMap<&'static str, Vec<Sample>> {
     starts(&mut all);
     facade(&mut all);
     super::wire::stdio(&mut all);
+    super::wire::net_rpc(&mut all);
     super::wire::build(&mut all);
     all
 }
@@ -55,7 +56,14 @@ pub(super) fn text(text: impl Display) -> String {
     text.to_string()
 }
 
-fn fault() -> Fault {
+fn misfit() -> Misfit {
+    Misfit {
+        found: "gRPC",
+        expected: "Go's net/rpc",
+    }
+}
+
+pub(super) fn fault() -> Fault {
     Fault::other("no luck today")
 }
 
@@ -380,8 +388,13 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
             name: name(),
             report,
         },
+        DispenseError::OtherProtocol {
+            name: name(),
+            misfit: misfit(),
+        },
         DispenseError::Refused(Status::not_found("no such name")),
     ];
+    put(all, "Misfit", [misfit()]);
     put(all, "DispenseError", dispense);
     let ping = [
         PingError::Call(Status::unavailable("gone")),
@@ -413,6 +426,11 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
             version: 1,
         },
         ServeError::NoTransport,
+        ServeError::MixedProtocols { version: 1 },
+        ServeError::NoTransportFor {
+            version: 1,
+            needed: "gRPC",
+        },
         ServeError::TlsUnsupported,
         ServeError::HostCertificate(TlsError::OtherCertificate),
         ServeError::Tls(TlsError::PeerShowedNone),
@@ -442,6 +460,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
         BrokerError::Channel(Status::unavailable("gone")),
         BrokerError::Duplicate(DuplicateService { name: "a.B" }),
+        BrokerError::NetRpc,
         BrokerError::NoCall,
     ];
     put(all, "BrokerError", broker);

@@ -1,13 +1,16 @@
-//! Samples of the errors of the stdio protocol, whose machine can be used by itself, and of the
-//! generator.
+//! Samples of the errors of the stdio protocol, whose machine can be used by itself, of net/rpc, and of
+//! the generator.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use outboard_build::Error as BuildError;
 use outboard_core::rpc::limits;
+use outboard_gob::Error as GobError;
+use outboard_transport_netrpc as netrpc;
 use outboard_transport_stdio::wire::{MetadataTooLarge, OpenError, SendError, Violation};
 
-use crate::samples::{Sample, io, put, text, too_large};
+use crate::samples::{Sample, fault, io, put, text, too_large};
 
 pub(super) fn stdio(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     use Violation as V;
@@ -132,4 +135,80 @@ pub(super) fn build(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
     ];
     put(all, "BuildError", errors);
+}
+
+pub(super) fn net_rpc(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
+    use netrpc::{BrokerError, CallError, DispenseError, Error};
+    let gob = || -> GobError {
+        let mut decoder = outboard_gob::Decoder::new();
+        let mut value = decoder.next(&mut &[3, 4, 0, 2][..]).expect("a message");
+        let value = value.as_mut().expect("it is whole");
+        value.decode::<String>().expect_err("it is a number")
+    };
+    let (method, after) = (|| text("Plugin.Greet"), Duration::from_secs(5));
+    let calls = || {
+        [
+            CallError::Answered {
+                method: method(),
+                text: text("nobody is there"),
+            },
+            CallError::Argument {
+                method: method(),
+                kind: "Person",
+                error: gob(),
+            },
+            CallError::Reply {
+                method: method(),
+                kind: "Person",
+                sent: text("string"),
+                error: gob(),
+            },
+            CallError::Panicked {
+                method: method(),
+                kind: "Person",
+                text: text("panicked: boom"),
+            },
+            CallError::Lost {
+                method: method(),
+                fault: fault(),
+            },
+            CallError::TimedOut {
+                method: method(),
+                after,
+            },
+        ]
+    };
+    put(all, "RpcCallError", calls());
+    let (id, lost) = (3, || calls()[4].clone());
+    put(
+        all,
+        "RpcError",
+        [Error::new("nobody is there"), Error::Call(lost())],
+    );
+    let unreached = || BrokerError::Lost { id, fault: fault() };
+    let broker = [
+        BrokerError::AlreadyAccepting { id },
+        BrokerError::NotDialled { id, after },
+        BrokerError::Closed { id },
+        BrokerError::NotAccepted { id, after },
+        BrokerError::WrongId { id, found: 4 },
+        unreached(),
+    ];
+    put(all, "RpcBrokerError", broker);
+    let name = || text("greeter");
+    let dispense = [
+        DispenseError::Refused {
+            name: name(),
+            text: text("unknown plugin"),
+        },
+        DispenseError::Unanswered {
+            name: name(),
+            error: lost(),
+        },
+        DispenseError::Unreached {
+            name: name(),
+            error: unreached(),
+        },
+    ];
+    put(all, "RpcDispenseError", dispense);
 }
