@@ -278,7 +278,8 @@ impl Host {
     /// (HTTP/2's GOAWAY, as Go servers send at a connection's maximal age) no call fails. After
     /// that time [`is_disconnected`](RunningPlugin::is_disconnected) holds and calls fail at once.
     ///
-    /// Of no effect over stdio: the pipes of a process cannot be made again.
+    /// Of no effect over stdio, since the pipes of a process cannot be made again, and over net/rpc, where
+    /// what was dispensed lives with its connection.
     pub fn reconnect_within(mut self, within: Duration) -> Self {
         self.reconnect_within = Some(within);
         self
@@ -298,7 +299,8 @@ impl Host {
     ///
     /// The plugin takes that one connection and no other: once it is lost, calls fail for good.
     ///
-    /// Of no effect over stdio, where everything goes over the plugin's pipes anyway.
+    /// Of no effect over stdio, where everything goes over the plugin's pipes anyway, and over net/rpc, which
+    /// always has one connection.
     #[cfg(feature = "multiplex")]
     pub fn multiplex(mut self, multiplex: bool) -> Self {
         self.multiplex = multiplex;
@@ -308,7 +310,8 @@ impl Host {
     /// The largest message either side may send, in bytes: calls in both directions and brokered
     /// ones. 2^31 - 1 if this is not called, as in go-plugin's host.
     ///
-    /// Whatever its size, a message that is nested deeper than 100 fails its call where it is decoded.
+    /// Whatever its size, a message that is nested deeper than 100 fails its call where it is decoded. Over
+    /// net/rpc the limits of gob apply as well.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.settings.max_message_size = bytes;
         self
@@ -316,6 +319,8 @@ impl Host {
 
     /// Speaks this transport, and of the others only those chosen in the same way. The plugin uses
     /// the first that it has too.
+    ///
+    /// A plugin over Go's net/rpc needs `NetRpc` here (feature `netrpc`): go-plugin's `AllowedProtocols`.
     ///
     /// With [`Stdio`](crate::Stdio) among them the plugin's stdin is a pipe, and no longer the
     /// host's own.

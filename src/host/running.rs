@@ -118,13 +118,15 @@ impl RunningPlugin {
         }
     }
 
-    /// The channel that all clients of this plugin share.
+    /// The channel that all clients of this plugin share. Over net/rpc its calls fail: nothing there goes by
+    /// messages.
     #[must_use]
     pub fn channel(&self) -> Channel {
         Channel::new(Arc::clone(&self.link.connection))
     }
 
-    /// The broker: serves interfaces to the plugin, and dials those that the plugin serves.
+    /// The broker: serves interfaces to the plugin, and dials those that the plugin serves. Over net/rpc it
+    /// is another one, which each instance that was dispensed has.
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.link.broker
@@ -190,7 +192,8 @@ impl RunningPlugin {
         self.shared.settled()
     }
 
-    /// Asks the plugin's health service. Cancel-safe.
+    /// Asks the plugin's health service. Over net/rpc, which has none, a plugin that answers a ping serves.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// The status of the call, which says how the plugin ended if it has.

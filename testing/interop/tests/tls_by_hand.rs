@@ -16,7 +16,8 @@ use outboard::rt::SharedRuntime;
 use outboard::tls::Tls;
 use outboard::tls::rustls::ClientConfig;
 use outboard::{
-    Channel, Client as _, Endpoint, Host, Service, StartFailure, StartPhase, Streaming, Tokio,
+    Channel, Client as _, Endpoint, Host, Service, StartFailure, StartPhase, Streaming, TlsReason,
+    Tokio,
 };
 use outboard_core::handshake::{HandshakeError, HandshakeLine, Location, Protocol};
 use outboard_core::rpc::{Call, CallContext, ServiceDescriptor};
@@ -111,6 +112,37 @@ fn a_host_wants_a_certificate() {
         assert_eq!(
             error.failure,
             StartFailure::Handshake(HandshakeError::CertificateMissing)
+        );
+        let nobody = socket.accept().expect_err("nobody comes");
+        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+    });
+}
+
+/// One that has the outline of a certificate and is none is found out before anybody connects.
+#[test]
+fn a_host_wants_a_certificate_that_can_be_read() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("plugin1");
+        let socket = UnixListener::bind(&path).expect("a socket");
+        socket.set_nonblocking(true).expect("set");
+        // Three parts as there should be, of which the first holds nothing that is known.
+        let mut der = vec![0x30, 0x2f, 0x30, 0x28, 0x04, 0x26];
+        der.resize(der.len() + 0x26, 7);
+        der.extend([0x30, 0x00, 0x03, 0x01, 0x00]);
+        let location = Location::Endpoint(Endpoint::Unix(path));
+        let line = HandshakeLine::new(1, location, Protocol::Grpc).with_certificate(der);
+        let line = String::from_utf8(line.to_bytes()).expect("text");
+        let error = refused(host_of(&line), &runtime()).await;
+        assert!(
+            matches!(
+                error.failure,
+                StartFailure::Tls {
+                    reason: TlsReason::NotACertificate,
+                    ..
+                }
+            ),
+            "{error:?}"
         );
         let nobody = socket.accept().expect_err("nobody comes");
         assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
