@@ -46,6 +46,16 @@ impl Opener {
         self.shared.with(|state| state.machine.explain(why));
     }
 
+    /// The same, and streams of these numbers that are still open are finished before, in this order: the
+    /// peer reads their ends, in place of that of the connection. That does not wait for the connection
+    /// either.
+    pub fn finish_and_close(&self, streams: &[u32], why: SessionError) {
+        self.shared.with(|state| {
+            state.machine.finish_all(state.now, streams);
+            state.machine.explain(why);
+        });
+    }
+
     /// Waits until the session is over, and says how it ended. It does not keep the session going.
     pub fn closed(&self) -> BoxFuture<'static, SessionError> {
         Box::pin(Closed {
@@ -173,7 +183,8 @@ impl Incoming {
         }
     }
 
-    /// The next stream. The peer learns at once that it was taken.
+    /// The next stream. The peer learns at once that it was taken. One that it has reset meanwhile is given
+    /// as well, in its place: what came on it before can be read.
     ///
     /// # Errors
     /// How the session ended.

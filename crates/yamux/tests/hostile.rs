@@ -230,9 +230,10 @@ fn no_more_streams_than_are_allowed() {
 }
 
 #[test]
-fn opening_and_resetting_over_and_over_keeps_nothing() {
+fn opening_and_resetting_over_and_over_keeps_no_more_than_the_backlog() {
     let now = Instant::now();
     let mut machine = machine(Role::Client, now);
+    let mut refused = 0;
     for number in 1..=20_000 {
         let both = [
             frame(Kind::WindowUpdate, flags::SYN, 2 * number, 0),
@@ -240,9 +241,48 @@ fn opening_and_resetting_over_and_over_keeps_nothing() {
             frame(Kind::WindowUpdate, flags::RST, 2 * number, 0),
         ];
         give(&mut machine, now, both.concat());
-        assert!(machine.kept() == 0 && machine.pending() == 0);
+        refused += headers(&sent(&mut machine, now)).len();
+        assert!(machine.live() == 0 && machine.kept() <= 256);
     }
-    assert!(machine.accept(now).is_none());
+    assert_eq!(refused, 20_000 - 256);
+    while let Some((handle, _)) = machine.accept(now) {
+        machine.release(now, handle);
+    }
+    assert_eq!((machine.kept(), machine.pending()), (0, 0));
+}
+
+#[test]
+fn streams_that_were_reset_and_never_taken_go_with_the_others() {
+    for by_end in [true, false] {
+        let now = Instant::now();
+        let mut machine = machine(Role::Client, now);
+        for number in 1..=4 {
+            let id = 2 * number;
+            give(
+                &mut machine,
+                now,
+                frame(Kind::WindowUpdate, flags::SYN, id, 0),
+            );
+            if number % 2 == 0 {
+                give(
+                    &mut machine,
+                    now,
+                    frame(Kind::WindowUpdate, flags::RST, id, 0),
+                );
+            }
+        }
+        assert_eq!((machine.live(), machine.kept()), (2, 4));
+        if by_end {
+            machine.handle_end();
+        } else {
+            machine.refuse(now);
+            let said = headers(&sent(&mut machine, now));
+            let refused: Vec<_> = said.iter().map(|header| header.stream).collect();
+            assert_eq!(refused, [2, 6], "the others are over");
+        }
+        assert_eq!((machine.live(), machine.kept()), (0, 0));
+        assert!(machine.accept(now).is_none());
+    }
 }
 
 #[test]

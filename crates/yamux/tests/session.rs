@@ -398,3 +398,75 @@ fn a_stream_is_acknowledged_when_it_is_taken_or_never_will_be() {
         third.acknowledged().await;
     });
 }
+
+#[test]
+fn a_stream_that_is_dropped_at_once_comes_all_the_same_and_in_its_place() {
+    let runtime = TestRuntime::shared();
+    let ((opener, _in), (_out, mut incoming)) = pair(&runtime, 64 * 1024);
+    run(async {
+        let mut first = opener.open().await.expect("opens");
+        let mut second = opener.open().await.expect("opens");
+        first.write_all(b"first").await.expect("writes");
+        second.write_all(b"second").await.expect("writes");
+        drop(first);
+        drop(opener.open().await.expect("opens"));
+        second.close().await.expect("closes");
+        let mut came = Vec::new();
+        for _ in 0..3 {
+            came.push(accept(&mut incoming).await.expect("comes"));
+        }
+        assert_eq!(
+            came.iter().map(Stream::id).collect::<Vec<_>>(),
+            [1, 3, 5],
+            "whoever goes by their order misses none"
+        );
+        let mut text = String::new();
+        came[1].read_to_string(&mut text).await.expect("reads");
+        assert_eq!(text, "second");
+        for (at, said) in [(0, &b"first"[..]), (2, b"")] {
+            let mut found = Vec::new();
+            let error = came[at].read_to_end(&mut found).await;
+            let error = error.expect_err("it was reset").to_string();
+            assert!(error.contains("reset"), "{error}");
+            assert_eq!(found, said);
+            came[at].write_all(b"?").await.expect_err("nobody is there");
+        }
+    });
+}
+
+#[test]
+fn a_session_is_closed_with_the_ends_of_streams_before_its_own() {
+    for room in [1, 64 * 1024] {
+        let runtime = TestRuntime::shared();
+        let ((opener, _in), (_out, mut incoming)) = pair(&runtime, room);
+        run(async {
+            let mut ours = Vec::new();
+            for _ in 0..4 {
+                ours.push(opener.open().await.expect("opens"));
+            }
+            let mut theirs = Vec::new();
+            for _ in 0..4 {
+                theirs.push(accept(&mut incoming).await.expect("comes"));
+            }
+            ours[0].write_all(b"bye").await.expect("writes");
+            // One is finished already, and one is gone.
+            ours[1].close().await.expect("closes");
+            drop(ours.remove(2));
+            let ids = [1, 3, 5];
+            opener.finish_and_close(&ids, SessionError::ended("enough"));
+            assert!(opener.is_closed(), "it waits for nothing");
+            let error = ours[0].write_all(b"!").await.expect_err("it is over");
+            assert_eq!(error.to_string(), "enough");
+            for (at, said) in [(0, &b"bye"[..]), (1, b"")] {
+                let mut found = Vec::new();
+                theirs[at].read_to_end(&mut found).await.expect("an end");
+                assert_eq!(found, said);
+            }
+            for at in [2, 3] {
+                let mut found = Vec::new();
+                let cut = theirs[at].read_to_end(&mut found).await;
+                cut.expect_err("this one was not finished");
+            }
+        });
+    }
+}

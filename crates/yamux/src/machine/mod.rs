@@ -24,7 +24,9 @@
 //! ```
 //!
 //! RST from either side leads to the end from everywhere. A stream that nobody holds any more is
-//! reset, unless all that is missing is an end: see [`release`](Machine::release).
+//! reset, unless all that is missing is an end: see [`release`](Machine::release). One that its peer
+//! resets while it waits in the backlog is accepted all the same, with what came on it, as in Go: whoever
+//! tells streams apart by their order must not miss one.
 
 mod receive;
 mod stream;
@@ -211,7 +213,8 @@ impl Machine {
         waits
     }
 
-    /// Takes a stream that the peer has opened, which it learns at once.
+    /// Takes a stream that the peer has opened, which it learns at once; one that it has reset by now is
+    /// no exception, but it does not learn of that.
     pub fn accept(&mut self, now: Instant) -> Option<(Handle, u32)> {
         let Some(handle) = self.backlog.pop_front() else {
             self.acceptor = true;
@@ -220,9 +223,11 @@ impl Machine {
         let entry = self.streams.get_mut(handle)?;
         entry.held = true;
         entry.waits = false;
-        let id = entry.id;
-        let extra = self.config.window - INITIAL_WINDOW;
-        self.send(now, Header::new(Kind::WindowUpdate, flags::ACK, id, extra));
+        let (id, wired) = (entry.id, entry.wired);
+        if wired {
+            let extra = self.config.window - INITIAL_WINDOW;
+            self.send(now, Header::new(Kind::WindowUpdate, flags::ACK, id, extra));
+        }
         Some((handle, id))
     }
 
@@ -230,7 +235,11 @@ impl Machine {
     pub fn refuse(&mut self, now: Instant) {
         self.refuses = true;
         while let Some(handle) = self.backlog.pop_front() {
+            if let Some(entry) = self.streams.get_mut(handle) {
+                entry.waits = false;
+            }
             self.reset(now, handle);
+            self.forget(handle);
         }
     }
 
@@ -302,6 +311,15 @@ impl Machine {
         }
     }
 
+    /// The same, of streams by their numbers, whoever holds them. Those that are over are left alone.
+    pub fn finish_all(&mut self, now: Instant, ids: &[u32]) {
+        for id in ids {
+            if let Some(handle) = self.ids.get(id).copied() {
+                self.finish(now, handle);
+            }
+        }
+    }
+
     /// Nobody holds the stream any more. If the peer has finished it, so does this side; if this side
     /// has, the peer may still do so; else it is reset.
     pub fn release(&mut self, now: Instant, handle: Handle) {
@@ -344,23 +362,20 @@ impl Machine {
         self.ids.remove(&entry.id);
         self.timers.disarm(Timed::Open(entry.id));
         self.timers.disarm(Timed::Close(entry.id));
-        let waits = std::mem::take(&mut entry.waits);
         if std::mem::take(&mut entry.unacked) {
             self.unacked -= 1;
             self.tell_acknowledged();
         } else if !entry.ours {
             self.theirs -= 1;
         }
-        if waits {
-            self.backlog.retain(|other| *other != handle);
-        }
         self.tell(handle);
         self.forget(handle);
     }
 
-    /// Drops a stream that neither the peer knows nor anybody holds.
+    /// Drops a stream that neither the peer knows nor anybody holds or will hold.
     fn forget(&mut self, handle: Handle) {
-        let gone = |entry: &Entry| !entry.held && (!entry.wired || self.ended.is_some());
+        let gone =
+            |entry: &Entry| !entry.held && (self.ended.is_some() || !entry.wired && !entry.waits);
         if self.streams.get(handle).is_some_and(gone) {
             self.streams.release(handle);
         }
