@@ -47,6 +47,54 @@
 //! What has no trait is called by its name: `plugin.dispense::<Instance>("greeter")`, and
 //! [`Instance::call`].
 //!
+//! # Live interfaces and raw streams
+//!
+//! Either side passes an interface to the other by serving it under an id of the [`MuxBroker`] and sending the
+//! id in a call. It is served until the handle is dropped.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use outboard::netrpc::{Client as _, Error, Instance, MuxBroker, interface, make};
+//! # use outboard::Plugin;
+//!
+//! #[interface]
+//! pub trait Adder {
+//!     async fn add(&self, number: i64) -> Result<i64, Error>;
+//! }
+//!
+//! #[interface]
+//! pub trait Counter {
+//!     /// Takes the id of an adder that the host lends.
+//!     async fn count(&self, adder: u32) -> Result<i64, Error>;
+//! }
+//!
+//! // The host lends its adder for one call.
+//! async fn lend(counter: &CounterClient, adder: impl Adder) -> Result<i64, Error> {
+//!     let lent = counter.instance().broker().offer(Arc::new(AdderServer::new(adder)))?;
+//!     counter.count(lent.id()).await
+//! }
+//!
+//! // The plugin calls it.
+//! struct Counting(MuxBroker);
+//!
+//! impl Counter for Counting {
+//!     async fn count(&self, adder: u32) -> Result<i64, Error> {
+//!         let adder = AdderClient::from_instance(Instance::dial(&self.0, adder).await?);
+//!         adder.add(1).await
+//!     }
+//! }
+//!
+//! fn provide(plugin: Plugin) -> Plugin {
+//!     plugin.provide("counter", make(|broker| {
+//!         Ok::<_, Error>(CounterServer::new(Counting(broker.clone())))
+//!     }))
+//! }
+//! ```
+//!
+//! [`MuxBroker::accept`] and [`MuxBroker::dial`] give the bare streams, which implement the traits of
+//! `futures-io`: what Go passes as an `io.Reader` or `io.Writer` over its broker.
+//!
 //! # What this wire lacks
 //!
 //! Deadlines and cancellation: a call that is given up, by the timeout of its client or by dropping it, goes

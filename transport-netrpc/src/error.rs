@@ -108,6 +108,13 @@ impl From<CallError> for Error {
     }
 }
 
+/// So that a method that uses the broker can pass on why that failed.
+impl From<BrokerError> for Error {
+    fn from(error: BrokerError) -> Self {
+        Self::Text(error.to_string())
+    }
+}
+
 impl From<String> for Error {
     fn from(text: String) -> Self {
         Self::Text(text)
