@@ -209,6 +209,8 @@ impl Driver {
             }
             PluginAction::AnswerShutdown => self.asked.clear(),
             PluginAction::Abort => {
+                // Whoever has asked for the end is told that it is granted, where the transport still can.
+                self.asked.clear();
                 for connection in self.connections.iter() {
                     connection.broker.close();
                     connection.serving.abort();

@@ -13,6 +13,7 @@ use outboard_gob::Limits;
 use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, session};
 
 use crate::broker::MuxBroker;
+use crate::error::BrokerError;
 use crate::server::{Services, Until, serve_until};
 use crate::service::{Methods, Service};
 use crate::wire::{NOTHING, Nothing};
@@ -67,6 +68,7 @@ impl fmt::Debug for Provided {
 pub struct PluginSession {
     opener: Opener,
     drain: Teller<()>,
+    abort: Teller<()>,
     ended: Told<Result<(), Fault>>,
     gone: Told<()>,
 }
@@ -76,10 +78,12 @@ impl PluginSession {
     #[must_use]
     pub fn begin(runtime: &SharedRuntime, io: BoxByteStream, provided: Provided) -> Self {
         let (opener, incoming, driver) = session(runtime, io, Config::new(Role::Server));
-        let (drain, going, ended) = (Teller::new(), Teller::new(), Teller::new());
+        let (drain, abort) = (Teller::new(), Teller::new());
+        let (going, ended) = (Teller::new(), Teller::new());
         let this = Self {
             opener: opener.clone(),
             drain,
+            abort,
             ended: ended.told(),
             gone: going.told(),
         };
@@ -91,6 +95,7 @@ impl PluginSession {
             runtime: Arc::clone(runtime),
             opener,
             drained: this.drain.told(),
+            aborted: this.abort.told(),
         };
         runtime.spawn(Box::pin(async move {
             ended.tell(work.serve(incoming, provided).await);
@@ -114,6 +119,18 @@ impl PluginSession {
     /// Takes no further calls, and ends once those that run are answered.
     pub fn drain(&self) {
         self.drain.tell(());
+    }
+
+    /// Ends what was dispensed, with the calls that run there. What the host has asked of the plugin itself,
+    /// as to end, is still answered if it is done; then the session [ends](Self::ended).
+    pub fn abort(&self) {
+        self.abort.tell(());
+        self.drain.tell(());
+    }
+
+    /// Resolves once it is [aborted](Self::abort).
+    pub(crate) fn aborted(&self) -> Told<()> {
+        self.abort.told()
     }
 
     /// Ends the connection. What was answered still goes.
@@ -145,15 +162,27 @@ struct Work {
     runtime: SharedRuntime,
     opener: Opener,
     drained: Told<()>,
+    aborted: Told<()>,
+}
+
+/// Resolves once it is told, and never if it is not.
+async fn once(told: Told<()>) {
+    if told.await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Work {
     async fn serve(self, mut incoming: Incoming, mut provided: Provided) -> Result<(), Fault> {
         let mut streams = Vec::new();
         // The host's first three, told apart by their order alone.
+        let mut aborted = std::pin::pin!(once(self.aborted.clone()));
         for _ in 0..3 {
-            let stream = poll_fn(|cx| incoming.poll_accept(cx)).await;
-            streams.push(Box::new(stream.map_err(Fault::other)?) as BoxByteStream);
+            let stream = poll_fn(|cx| match aborted.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(aborted_by_us())),
+                Poll::Pending => incoming.poll_accept(cx).map_err(Fault::other),
+            });
+            streams.push(Box::new(stream.await?) as BoxByteStream);
         }
         let mut streams = streams.into_iter();
         let (Some(control), Some(stdout), Some(stderr)) =
@@ -183,8 +212,8 @@ impl Work {
         let ended = self.serve_stream(control, services, limits).await;
         if ended.is_ok() && self.drained.is_over() {
             // Their last answers.
-            let closed = self.opener.closed();
-            either(instances, closed).await;
+            let over = either(self.opener.closed(), once(self.aborted.clone()));
+            either(instances, over).await;
         }
         ended
     }
@@ -196,18 +225,36 @@ impl Work {
         services: Services,
         limits: Limits,
     ) -> Result<(), Fault> {
-        let (closed, drained) = (self.opener.closed(), self.drained.clone());
+        let closed = self.opener.closed();
         let until = Until {
             closed: async { Fault::other(closed.await) },
-            drained: async {
-                if drained.await.is_none() {
-                    // Nobody asks for that any more.
-                    std::future::pending::<()>().await;
-                }
-            },
+            drained: once(self.drained.clone()),
         };
         serve_until(Arc::clone(&self.runtime), io, services, limits, until).await
     }
+
+    /// Serves an instance, which an abort ends as it is.
+    async fn serve_instance(
+        self,
+        accepting: impl Future<Output = Result<BoxByteStream, BrokerError>>,
+        services: Services,
+        limits: Limits,
+    ) -> Result<(), Fault> {
+        let mut aborted = std::pin::pin!(once(self.aborted.clone()));
+        let mut serving = std::pin::pin!(async {
+            let io = accepting.await.map_err(Fault::other)?;
+            self.serve_stream(io, services, limits).await
+        });
+        poll_fn(|cx| match aborted.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(aborted_by_us())),
+            Poll::Pending => serving.as_mut().poll(cx),
+        })
+        .await
+    }
+}
+
+fn aborted_by_us() -> Fault {
+    Fault::other("this side has ended the connection")
 }
 
 /// Waits for one of the two.
@@ -265,10 +312,7 @@ impl Dispenser {
         let services: Services = Arc::new(BTreeMap::from([(PLUGIN.to_owned(), instance)]));
         let (work, limits, alive) = (self.work.clone(), self.limits, Arc::clone(&self.alive));
         self.work.runtime.spawn(Box::pin(async move {
-            let ended = match accepting.await {
-                Ok(io) => work.serve_stream(io, services, limits).await,
-                Err(error) => Err(Fault::other(error)),
-            };
+            let ended = work.serve_instance(accepting, services, limits).await;
             if let Err(fault) = ended {
                 tracing::debug!(target: "outboard", id, %fault, "an instance has ended");
             }

@@ -3,7 +3,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use outboard_core::fault::Fault;
@@ -244,17 +248,42 @@ impl PluginServing {
     fn begin(runtime: &SharedRuntime, io: BoxByteStream, provided: Provided) -> Self {
         let session = Arc::new(PluginSession::begin(runtime, io, provided));
         let gone = session.gone();
-        let of_task = Arc::clone(&session);
+        let (of_task, of_timer) = (Arc::clone(&session), Arc::clone(runtime));
         runtime.spawn(Box::pin(async move {
-            match of_task.ended().await {
-                Ok(()) => tracing::debug!(target: "outboard", "a host has hung up"),
-                Err(fault) => {
+            let mut ended = pin!(of_task.ended());
+            let mut too_long = pin!(aborted_for_long(of_task.aborted(), of_timer));
+            let ended = poll_fn(|cx| match ended.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending => too_long.as_mut().poll(cx).map(|()| None),
+            });
+            match ended.await {
+                Some(Ok(())) => tracing::debug!(target: "outboard", "a host has hung up"),
+                Some(Err(fault)) => {
                     tracing::debug!(target: "outboard", %fault, "a host's connection has ended");
+                }
+                None => {
+                    tracing::debug!(target: "outboard", "a host does not take its last answer");
                 }
             }
             of_task.close("the plugin has ended the connection");
         }));
         Self { session, gone }
+    }
+}
+
+/// How long the answer to the request to end may take to be written by a plugin that ends at once. (A
+/// choice: less than the plugin's end waits for its connections, and far more than a write takes.)
+const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(150);
+
+/// Resolves so long after this was told.
+async fn aborted_for_long(aborted: Told<()>, runtime: SharedRuntime) {
+    let limit = match aborted.await {
+        Some(()) => runtime.now().checked_add(LAST_ANSWER_WITHIN),
+        None => None,
+    };
+    match limit.map(|at| runtime.timer(at)) {
+        Some(mut timer) => poll_fn(|cx| timer.as_mut().poll_expired(cx)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -264,7 +293,7 @@ impl Serving for PluginServing {
     }
 
     fn abort(&self) {
-        self.session.close("the plugin has ended");
+        self.session.abort();
     }
 
     fn closed(&self) -> BoxFuture<'static, ()> {

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use outboard_core::rt::BoxByteStream;
+use outboard_core::told::Teller;
 use outboard_gob::{Limits, Marshal, MarshalKind, Value};
 use outboard_kit::{TestRuntime, pipe, run};
 use outboard_transport_netrpc::{
-    BrokerError, CallError, HostSession, Methods, MuxBroker, RpcClient, Service, Services, serve,
+    BrokerError, CallError, HostSession, Make, Methods, MuxBroker, PluginSession, Provided,
+    RpcClient, Service, Services, serve,
 };
 
 use self::support::{accept, raw_plugin};
@@ -89,6 +91,42 @@ fn calls_end_with_what_serves_them() {
         let (called, ()) = futures_util::future::join(calling, stopping).await;
         assert!(matches!(called, Err(CallError::Lost { .. })), "{called:?}");
         until(|| count.load(Ordering::Relaxed) == 0).await;
+    });
+}
+/// A plugin that ends at once still answers who has asked for that, and the calls that run end with it.
+#[test]
+fn an_abort_answers_the_request_to_quit() {
+    run(async {
+        let runtime = TestRuntime::shared();
+        let (near, far) = pipe(64 * 1024);
+        let (asked, granted) = (Arc::new(Teller::new()), Teller::new());
+        let make: Make = Arc::new(|_| {
+            let stuck = |_: Value| std::future::pending::<Result<bool, String>>();
+            Ok(Arc::new(Methods::new().with("Wait", stuck)) as Arc<dyn Service>)
+        });
+        let mut provided = Provided::default();
+        provided.plugins.insert("stuck".to_owned(), make);
+        let (of_quit, told) = (Arc::clone(&asked), granted.told());
+        provided.quit = Arc::new(move || {
+            of_quit.tell(());
+            told.clone().map(drop).boxed()
+        });
+        let plugin = PluginSession::begin(&runtime, Box::new(far), provided);
+        let begun = HostSession::begin(&runtime, Box::new(near), Limits::default());
+        let (host, _printed) = begun.expect("a session");
+        let limit = Duration::from_secs(30);
+        let stuck = host.dispense("stuck", limit).await.expect("it is provided");
+        let waits = stuck.call::<_, bool>("Plugin.Wait", &Value::Nil);
+        let aborts = async {
+            let _told = asked.told().await;
+            granted.tell(());
+            plugin.abort();
+        };
+        let ends = futures_util::future::join3(waits, host.quit(limit), aborts);
+        let (waits, quits, ()) = ends.await;
+        quits.expect("it is answered");
+        assert!(matches!(waits, Err(CallError::Lost { .. })), "{waits:?}");
+        plugin.ended().await.expect("an end in good order");
     });
 }
 
