@@ -1,4 +1,4 @@
-//! The sessions of `outboard-transport-netrpc` with go-plugin on the other end, in both roles.
+//! The sessions of `outboard-transport-netrpc` as a host's, with go-plugin on the other end.
 #![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,6 @@ use outboard_gob::{Limits, Value};
 use outboard_interop::go;
 use outboard_interop::netrpc::Point;
 use outboard_transport_netrpc::{CallError, HostSession, Instance, Printed, wire::Nothing};
-use serde_json::json;
 
 /// Longer than anything here takes on a machine that is busy.
 const SOON: Duration = Duration::from_secs(30);
@@ -165,69 +164,4 @@ fn a_go_plugin_on_threads() {
     let runtime = runtime.expect("a runtime");
     let shared = Tokio::from_handle(runtime.handle().clone()).into();
     runtime.block_on(with_a_go_plugin(shared));
-}
-
-/// What is to come of a Go host's calls, from a plugin of either kind.
-fn expected() -> Vec<serde_json::Value> {
-    let mut lines = vec![json!({"what": "ping", "value": null})];
-    lines.push(json!({"what": "unknown"}));
-    for _ in 0..2 {
-        lines.extend([
-            json!({"what": "greet", "value": "Hello!"}),
-            json!({"what": "double", "value": 42}),
-            json!({"what": "error", "error": "it is too large", "value": null}),
-            json!({"what": "nope", "error": "rpc: can't find method Plugin.Nope", "value": null}),
-            json!({"what": "misfit"}),
-            json!({"what": "mirror", "value": {"X": -1, "Y": 0}}),
-            json!({"what": "echo", "value": 1 << 20}),
-            json!({"what": "many", "value": 100}),
-            json!({"what": "dial", "value": "from the host"}),
-            json!({"what": "serve", "value": 8}),
-            json!({"what": "print", "value": null}),
-        ]);
-    }
-    lines.extend([
-        json!({"what": "printed", "value": "printed\n"}),
-        json!({"what": "printed", "value": "printed\n"}),
-        json!({"what": "exited", "value": true}),
-    ]);
-    lines
-}
-
-fn host_of(plugin: &std::path::Path) {
-    let Some(peers) = go() else { return };
-    let output = Command::new(&peers.netrpc)
-        .arg(plugin)
-        .output()
-        .expect("runs");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines: Vec<serde_json::Value> = told
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}\n{stderr}");
-    let expected = expected();
-    assert_eq!(lines.len(), expected.len(), "{told}\n{stderr}");
-    for (line, expected) in lines.iter().zip(&expected) {
-        // Where the words are each side's own, it counts that there is an error.
-        if let Some("unknown" | "misfit") = expected["what"].as_str() {
-            assert_eq!(line["what"], expected["what"], "{told}");
-            assert!(line["error"].is_string(), "{line}");
-        } else {
-            assert_eq!(line, expected, "{told}");
-        }
-    }
-}
-
-#[test]
-fn a_go_host() {
-    host_of(std::path::Path::new(env!("CARGO_BIN_EXE_rust-netrpc-peer")));
-}
-
-/// So that what is held against ours is what go-plugin does.
-#[test]
-fn go_with_itself() {
-    let Some(peers) = go() else { return };
-    host_of(&peers.netrpc);
 }

@@ -1,52 +1,47 @@
-//! Rust hosts with plugins over net/rpc, go-plugin's and our own.
+//! Plugins over net/rpc under a Rust host, go-plugin's and our own, on each runtime, with and without
+//! AutoMTLS: what is expected of both is in `outboard_interop::netrpc`.
 #![cfg(unix)]
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use outboard::netrpc::{Instance, Value};
-use outboard::{Command, DispenseError, Handshake, Host, NetRpc, Protocol, RunningPlugin, Tokio};
-use outboard_interop::go;
-
-const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
-
-fn host(program: PathBuf) -> Host {
-    Host::new(HANDSHAKE)
-        .command(Command::new(program))
-        .transport(NetRpc::new())
-        .start_timeout(Duration::from_secs(30))
+/// One test for each check.
+macro_rules! scenarios {
+    ($($group:ident: $($name:ident)+;)+) => { $($(
+        #[test]
+        fn $name() {
+            let Some(subject) = subject() else { return };
+            outboard_interop::netrpc::$group::$name(&subject);
+        }
+    )+)+ };
 }
 
-async fn talk(plugin: &RunningPlugin) {
-    assert_eq!(plugin.protocol(), Protocol::NetRpc);
-    plugin.ping().await.expect("it is there");
-    let unknown = plugin.dispense::<Instance>("nothing").await;
-    let Err(DispenseError::Refused(status)) = unknown else {
-        panic!("{unknown:?}");
-    };
-    assert!(status.message().contains("unknown plugin type"), "{status}");
-    let greeter: Instance = plugin.dispense("greeter").await.expect("it is provided");
-    let text: String = greeter
-        .call("Plugin.Greet", &Value::Nil)
-        .await
-        .expect("a text");
-    assert_eq!(text, "Hello!");
+mod of_go {
+    use outboard_interop::go;
+    use outboard_interop::netrpc::case::Subject;
+
+    fn subject() -> Option<Subject> {
+        go().map(Subject::go)
+    }
+
+    scenarios! {
+        calls: talk any_order two_instances given_up;
+        streams: both_ways nobody much;
+        life: crash kill quits does_not_end;
+        output: printed logged;
+        refused: other_protocols versions sizes;
+    }
 }
 
-#[tokio::test]
-async fn a_go_plugin() {
-    let Some(peers) = go() else { return };
-    let plugin = host(peers.netrpc.clone())
-        .start(Tokio::current())
-        .await
-        .expect("starts");
-    talk(&plugin).await;
-    let greeter: Instance = plugin.dispense("greeter").await.expect("it is provided");
-    let lost = greeter
-        .call::<_, Value>("Plugin.Unsendable", &Value::Nil)
-        .await;
-    let lost = lost.expect_err("it cannot be sent").to_string();
-    assert!(lost.contains("rpc: gob error encoding body"), "{lost}");
-    let report = plugin.shutdown().await.expect("in good order");
-    assert!(report.exit.success(), "{report}");
+mod of_rust {
+    use outboard_interop::netrpc::case::Subject;
+
+    fn subject() -> Option<Subject> {
+        Some(Subject::rust(env!("CARGO_BIN_EXE_rust-netrpc-peer")))
+    }
+
+    scenarios! {
+        calls: talk any_order two_instances given_up nil_for_an_unknown_method;
+        streams: both_ways nobody much;
+        life: crash kill quits does_not_end lost_answer panic_of_a_handler;
+        output: printed logged;
+        refused: other_protocols versions sizes sizes_of_a_plugin unservable hostile;
+    }
 }

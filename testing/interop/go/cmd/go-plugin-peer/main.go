@@ -114,7 +114,7 @@ func run(mode string, arguments []string) error {
 		return fmt.Errorf("unknown mode %q", mode)
 	}
 
-	if err := secure(config); err != nil {
+	if err := peer.Secure(config); err != nil {
 		return err
 	}
 	plugin.Serve(config)
@@ -126,28 +126,6 @@ func run(mode string, arguments []string) error {
 	}
 	if mode == "hang" {
 		time.Sleep(forever)
-	}
-	return nil
-}
-
-// secure has the plugin use TLS, and announce it, as the environment says.
-func secure(config *plugin.ServeConfig) error {
-	if os.Getenv("INTEROP_TLS") == "none" {
-		if err := os.Unsetenv("PLUGIN_CLIENT_CERT"); err != nil {
-			return err
-		}
-	}
-	if identity := os.Getenv("INTEROP_TLS_IDENTITY"); identity != "" {
-		files := peer.TLSFiles{
-			Identity: identity,
-			Trust:    os.Getenv("INTEROP_TLS_TRUST"),
-			AsClient: os.Getenv("INTEROP_TLS_AS_CLIENT"),
-			Version:  os.Getenv("INTEROP_TLS_VERSION"),
-		}
-		config.TLSProvider = files.Config
-	}
-	if path := os.Getenv("INTEROP_TLS_ANNOUNCE"); path != "" {
-		return peer.Announce(config, path)
 	}
 	return nil
 }

@@ -82,6 +82,28 @@ func load509(identity string) (tls.Certificate, error) {
 	return tls.LoadX509KeyPair(identity+".pem", identity+".key")
 }
 
+// Secure has a plugin use TLS, and announce it, as the environment says.
+func Secure(config *plugin.ServeConfig) error {
+	if os.Getenv("INTEROP_TLS") == "none" {
+		if err := os.Unsetenv("PLUGIN_CLIENT_CERT"); err != nil {
+			return err
+		}
+	}
+	if identity := os.Getenv("INTEROP_TLS_IDENTITY"); identity != "" {
+		files := TLSFiles{
+			Identity: identity,
+			Trust:    os.Getenv("INTEROP_TLS_TRUST"),
+			AsClient: os.Getenv("INTEROP_TLS_AS_CLIENT"),
+			Version:  os.Getenv("INTEROP_TLS_VERSION"),
+		}
+		config.TLSProvider = files.Config
+	}
+	if path := os.Getenv("INTEROP_TLS_ANNOUNCE"); path != "" {
+		return Announce(config, path)
+	}
+	return nil
+}
+
 // Announce has the plugin print its line with the certificate of a file in
 // field six. go-plugin announces only what it has made itself; its test mode
 // leaves the line to us, and all else is as ever.
