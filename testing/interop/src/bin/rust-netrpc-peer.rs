@@ -12,7 +12,8 @@
 //! no-yamux | no-gob | lost-answer | lost-answer-stays   what `netrpc::by_hand` has
 //! ```
 //!
-//! `INTEROP_RUNTIME` is what it runs on, by the names of the kit's axes.
+//! `INTEROP_RUNTIME` is what it runs on, by the names of the kit's axes, and the variables `INTEROP_TLS_…` are
+//! those of `rust-plugin-peer`, but for `INTEROP_TLS`.
 
 #[cfg(unix)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +34,7 @@ mod unix {
     use outboard_interop::netrpc::by_hand::{self, Wrong};
     use outboard_interop::netrpc::service;
     use outboard_interop::proto::examples::{AddHelper, AddHelperServer, SumRequest, SumResponse};
+    use outboard_interop::tls;
 
     const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
 
@@ -89,6 +91,7 @@ mod unix {
             }
             other => return Err(format!("unknown mode {other:?}").into()),
         };
+        let plugin = tls::of_environment(plugin)?;
         axes::block_on(kind, |runtime| plugin.serve_or_exit(runtime));
         if mode == "linger" {
             std::thread::sleep(FOREVER);

@@ -4,6 +4,7 @@
 mod any;
 pub mod by_hand;
 mod certificates;
+mod environment;
 pub mod first;
 pub mod pairs;
 pub mod strangers;
@@ -28,6 +29,7 @@ pub use rustls::pki_types;
 
 pub use self::any::{Shown, any_client, any_server};
 pub use self::certificates::{Certificates, Certified, Wanted};
+pub use self::environment::of_environment;
 
 /// How long a scenario on one runtime may take. Reached only by a failure.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -52,7 +52,6 @@ fn main() {}
 
 #[cfg(unix)]
 mod unix {
-    use std::convert::Infallible;
     use std::error::Error;
     use std::fs::File;
     use std::io::{self, Write as _};
@@ -63,7 +62,6 @@ mod unix {
     use std::thread;
     use std::time::Duration;
 
-    use outboard::tls::KeyKind;
     use outboard::{Handshake, Plugin, Tokio};
     use outboard_conformance::axes::{self, RuntimeKind};
     use outboard_interop::proto::{
@@ -217,7 +215,7 @@ mod unix {
         if std::env::var_os("INTEROP_MULTIPLEX").is_some_and(|how| how == "no") {
             plugin = plugin.multiplex(false);
         }
-        plugin = secured(plugin)?;
+        plugin = tls::of_environment(plugin)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -237,28 +235,6 @@ mod unix {
         // Not waiting for blocking writes that nobody reads.
         runtime.shutdown_background();
         Ok(())
-    }
-
-    /// The plugin with TLS as the environment says.
-    fn secured(mut plugin: Plugin) -> Result<Plugin, Box<dyn Error>> {
-        if let Some(identity) = std::env::var_os("INTEROP_TLS_IDENTITY") {
-            let trusted = std::env::var_os("INTEROP_TLS_TRUST").ok_or("INTEROP_TLS_TRUST")?;
-            plugin = plugin.tls_provider(move || {
-                let version = std::env::var("INTEROP_TLS_VERSION").ok();
-                let tls = tls::own(identity.as_ref(), trusted.as_ref(), version.as_deref());
-                Ok::<_, Infallible>(tls)
-            });
-        }
-        if let Ok(kind) = std::env::var("INTEROP_TLS_KEY") {
-            plugin = plugin.identity_key(match kind.as_str() {
-                "p256" => KeyKind::P256,
-                "p384" => KeyKind::P384,
-                "p521" => KeyKind::P521,
-                "ed25519" => KeyKind::Ed25519,
-                other => return Err(format!("unknown kind of key {other:?}").into()),
-            });
-        }
-        Ok(plugin)
     }
 
     fn is_set(name: &str) -> bool {
