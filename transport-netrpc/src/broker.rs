@@ -1,14 +1,14 @@
 //! The broker of a connection: further streams, in either direction, told apart by ids that calls carry.
 
+mod hand;
 mod named;
 mod work;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use outboard_core::fault::Fault;
@@ -18,13 +18,16 @@ use outboard_core::told::Teller;
 use outboard_gob::Limits;
 use outboard_yamux::{Incoming, Opener};
 
-use self::named::{hang_up, read, within, write};
+use self::hand::{Hand, Served, Slot, TakeStream};
+use self::named::{hang_up, read, write};
 use self::work::{acknowledge, keep_time, take};
 use crate::client::RpcClient;
 use crate::error::BrokerError;
 use crate::explain::Explain;
+use crate::load::{BOUNDS, Load, Places};
 use crate::server::{Services, Until, serve_until};
 use crate::service::Service;
+use crate::wait::{first, within};
 use crate::wire::{Arrival, Boxes, BrokerIds};
 
 /// How long a dial waits for the other side to accept, and a stream of its for the id: the five seconds
@@ -33,6 +36,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// How many streams may be there at once whose id has not come. (A choice.)
 const MAX_SILENT: usize = 256;
+
+/// How many streams of a session are served at once: instances and what was offered. (A choice.)
+const MAX_SERVED: usize = 1024;
+
+/// How many of them under one id. (A choice.)
+const MAX_SERVED_OF_ONE: usize = 256;
 
 /// go-plugin's `MuxBroker` over one session. Cheap to clone.
 ///
@@ -45,6 +54,8 @@ struct Inner {
     opener: Opener,
     limits: Limits,
     explain: Option<Explain>,
+    load: Load,
+    served: Places,
     state: Mutex<State>,
 }
 
@@ -56,49 +67,6 @@ struct State {
     /// Wakes what keeps the time.
     timer: Option<Waker>,
     over: Option<Fault>,
-}
-
-/// Where the streams of an id go.
-enum Hand {
-    Once(Arc<Slot>),
-    Served(TakeStream),
-}
-
-/// Where one stream meets who waits for it.
-struct Slot(Mutex<SlotState>);
-
-#[derive(Default)]
-struct SlotState {
-    outcome: Option<Result<BoxByteStream, BrokerError>>,
-    waker: Option<Waker>,
-}
-
-impl Slot {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Rank::Wakers, SlotState::default())))
-    }
-
-    fn put(&self, outcome: Result<BoxByteStream, BrokerError>) {
-        let mut state = self.0.lock();
-        let earlier = state.outcome.replace(outcome);
-        let waker = state.waker.take();
-        drop(state);
-        drop(earlier);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll(&self, cx: &Context<'_>) -> Poll<Result<BoxByteStream, BrokerError>> {
-        let mut state = self.0.lock();
-        if let Some(outcome) = state.outcome.take() {
-            return Poll::Ready(outcome);
-        }
-        let earlier = state.waker.replace(cx.waker().clone());
-        drop(state);
-        drop(earlier);
-        Poll::Pending
-    }
 }
 
 impl MuxBroker {
@@ -124,6 +92,8 @@ impl MuxBroker {
             opener,
             limits,
             explain,
+            load: Load::new(BOUNDS),
+            served: Places::new(MAX_SERVED),
             state: Mutex::new(Rank::Broker, state),
         });
         runtime.spawn(Box::pin(take(Arc::downgrade(&inner), incoming)));
@@ -189,7 +159,7 @@ impl MuxBroker {
                 id,
                 fault: Fault::from(error),
             };
-            write(&mut io, id.to_le_bytes()).await.map_err(lost)?;
+            write(&mut io, id).await.map_err(lost)?;
             Ok(io)
         }
     }
@@ -204,7 +174,17 @@ impl MuxBroker {
         id: u32,
         take: impl Fn(BoxByteStream) + Send + Sync + 'static,
     ) -> Result<Accepting, BrokerError> {
-        let take: TakeStream = Arc::new(take);
+        self.serve_places(id, Arc::new(move |io, _places| take(io)), None)
+    }
+
+    /// The same, where each stream needs a place of these.
+    fn serve_places(
+        &self,
+        id: u32,
+        take: TakeStream,
+        places: Option<[Places; 2]>,
+    ) -> Result<Accepting, BrokerError> {
+        let served = Served { take, places };
         let mut state = self.0.state.lock();
         if let Some(fault) = &state.over {
             let fault = fault.clone();
@@ -214,10 +194,10 @@ impl MuxBroker {
             .boxes
             .serve(id)
             .map_err(|_| BrokerError::AlreadyAccepting { id })?;
-        state.accepts.insert(id, Hand::Served(Arc::clone(&take)));
+        state.accepts.insert(id, Hand::Served(served.clone()));
         drop(state);
         if let Some(io) = kept {
-            acknowledge(&self.0, id, io, take);
+            acknowledge(&self.0, id, io, served);
         }
         Ok(Accepting {
             broker: Arc::downgrade(&self.0),
@@ -245,14 +225,11 @@ impl MuxBroker {
                 let lost = |fault: Fault| BrokerError::Lost { id, fault };
                 let io = opening.await.map_err(|error| lost(Fault::other(error)))?;
                 let mut io: BoxByteStream = Box::new(io);
-                let written = write(&mut io, id.to_le_bytes()).await;
+                let written = write(&mut io, id).await;
                 written.map_err(|error| lost(Fault::from(error)))?;
                 match read(&mut io).await {
-                    Ok(Some(found)) if u32::from_le_bytes(found) == id => Ok(io),
-                    Ok(Some(found)) => Err(BrokerError::WrongId {
-                        id,
-                        found: u32::from_le_bytes(found),
-                    }),
+                    Ok(Some(found)) if found == id => Ok(io),
+                    Ok(Some(found)) => Err(BrokerError::WrongId { id, found }),
                     Ok(None) => Err(BrokerError::Closed { id }),
                     Err(error) => Err(lost(Fault::from(error))),
                 }
@@ -291,35 +268,46 @@ impl MuxBroker {
     /// Serves `service` under a fresh id, for everybody who dials that, until the handle is dropped: to be
     /// passed to the other side in a call. Its methods are called as `Plugin.…`, as go-plugin's are.
     ///
+    /// It is served on 256 streams at once, and a session serves 1,024 in all: a dial that is one too many is
+    /// closed as if nobody accepted.
+    ///
     /// # Errors
     /// If the connection has ended.
     pub fn offer(&self, service: Arc<dyn Service>) -> Result<Accepting, BrokerError> {
         let services: Services = Arc::new([("Plugin".to_owned(), service)].into());
         let (runtime, limits) = (Arc::clone(&self.0.runtime), self.0.limits);
         let opener = self.0.opener.clone();
+        let load = self.0.load.clone();
+        let places = [self.0.served.clone(), Places::new(MAX_SERVED_OF_ONE)];
         let stop = Teller::new();
         let told = stop.told();
-        let mut accepting = self.serve(self.next_id(), move |io| {
+        let take: TakeStream = Arc::new(move |io, places| {
             let (of, services) = (Arc::clone(&runtime), Arc::clone(&services));
-            let (closed, mut told) = (opener.closed(), told.clone());
+            let (closed, told, load) = (opener.closed(), told.clone(), load.clone());
             runtime.spawn(Box::pin(async move {
+                let _places = places;
                 let until = Until {
                     closed: async { Fault::other(closed.await) },
                     drained: std::future::pending(),
                 };
-                let mut serving = Box::pin(serve_until(of, io, services, limits, until));
+                let serving = serve_until(of, io, services, limits, &load, until);
                 // Whoever drops the handle ends what is served, with the calls that run.
-                poll_fn(|cx| {
-                    if Pin::new(&mut told).poll(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
-                    serving.as_mut().poll(cx).map(|_ended| ())
-                })
-                .await;
+                first(told, Box::pin(serving)).await;
             }));
-        })?;
+        });
+        let mut accepting = self.serve_places(self.next_id(), take, Some(places))?;
         accepting.stop = Some(stop);
         Ok(accepting)
+    }
+
+    /// What the calls of the session hold together.
+    pub(crate) fn load(&self) -> &Load {
+        &self.0.load
+    }
+
+    /// Where each stream that is served has a place.
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.served
     }
 
     /// The runtime that the connection is on.
@@ -439,10 +427,10 @@ impl Inner {
             }
         };
         match state.accepts.get(&id) {
-            Some(Hand::Served(take)) => {
-                let take = Arc::clone(take);
+            Some(Hand::Served(served)) => {
+                let served = served.clone();
                 drop(state);
-                acknowledge(self, id, io, take);
+                acknowledge(self, id, io, served);
             }
             Some(Hand::Once(_)) => {
                 let hand = state.accepts.remove(&id);
@@ -477,8 +465,6 @@ impl Inner {
         wake(timer);
     }
 }
-
-type TakeStream = Arc<dyn Fn(BoxByteStream) + Send + Sync>;
 
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {

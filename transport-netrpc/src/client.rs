@@ -19,6 +19,7 @@ use crate::explain::Explain;
 use crate::inbox::{Ended, Take, read_all};
 use crate::outbox::{Outbox, Ticket};
 use crate::split::split;
+use crate::wait::within;
 use crate::wire::{Answered, Calls, Request, Response};
 
 /// Makes calls over one stream. Cheap to clone; dropping the last one closes the stream, which ends the
@@ -166,25 +167,14 @@ impl RpcClient {
         A: Encode + Sync + ?Sized,
         R: Decode + Send,
     {
-        let runtime = &self.0.runtime;
-        let now = runtime.now();
-        let mut timer = now.checked_add(limit).map(|at| runtime.timer(at));
-        let mut calling = Box::pin(self.call(method, argument));
-        poll_fn(|cx| {
-            if let Poll::Ready(outcome) = calling.as_mut().poll(cx) {
-                return Poll::Ready(outcome);
-            }
-            let Some(timer) = &mut timer else {
-                return Poll::Pending;
-            };
-            timer.as_mut().poll_expired(cx).map(|()| {
-                Err(CallError::TimedOut {
-                    method: method.to_owned(),
-                    after: limit,
-                })
+        let calling = Box::pin(self.call(method, argument));
+        let called = within(&self.0.runtime, limit, calling).await;
+        called.unwrap_or_else(|| {
+            Err(CallError::TimedOut {
+                method: method.to_owned(),
+                after: limit,
             })
         })
-        .await
     }
 
     /// How the stream ended, if it has.

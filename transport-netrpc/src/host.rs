@@ -12,7 +12,7 @@ use outboard_core::rpc::{LostHook, Status};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_core::told::Told;
 use outboard_gob::Limits;
-use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, session};
+use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, Stream, session};
 
 use crate::broker::MuxBroker;
 use crate::client::RpcClient;
@@ -27,6 +27,8 @@ use crate::wire::Nothing;
 /// of go-plugin tells them apart by it, and waits for all three.
 pub struct HostSession {
     opener: Opener,
+    /// The numbers of the first three streams.
+    standing: [u32; 3],
     control: RpcClient,
     broker: MuxBroker,
 }
@@ -40,10 +42,10 @@ pub(crate) struct Begun {
 }
 
 /// One of the first streams. A session that has just begun makes nobody wait for one.
-fn open(opener: &Opener) -> Result<BoxByteStream, Fault> {
+fn open(opener: &Opener) -> Result<Stream, Fault> {
     let mut cx = Context::from_waker(Waker::noop());
     match opener.open().as_mut().poll(&mut cx) {
-        Poll::Ready(Ok(stream)) => Ok(Box::new(stream)),
+        Poll::Ready(Ok(stream)) => Ok(stream),
         Poll::Ready(Err(error)) => Err(Fault::other(error)),
         Poll::Pending => Err(Fault::other("the session takes no streams")),
     }
@@ -145,13 +147,15 @@ impl HostSession {
         limits: Limits,
         explain: Option<Explain>,
     ) -> Result<(Self, [Printed; 2]), Fault> {
-        let control = open(&opener)?;
-        let printed = [Printed(open(&opener)?), Printed(open(&opener)?)];
-        let control = RpcClient::explained(runtime, control, limits, explain.clone());
+        let (control, stdout, stderr) = (open(&opener)?, open(&opener)?, open(&opener)?);
+        let standing = [control.id(), stdout.id(), stderr.id()];
+        let printed = [Printed(Box::new(stdout)), Printed(Box::new(stderr))];
+        let control = RpcClient::explained(runtime, Box::new(control), limits, explain.clone());
         let broker = MuxBroker::new(runtime, opener.clone(), incoming, limits, explain);
         let this = Self {
             control,
             opener,
+            standing,
             broker,
         };
         Ok((this, printed))
@@ -208,9 +212,11 @@ impl HostSession {
         &self.broker
     }
 
-    /// Ends the connection: what waits fails with this.
+    /// Ends the connection: what waits fails with this. The plugin is told that the control stream and both
+    /// outputs end, as go-plugin's hosts do, and then the connection is closed; this does not wait for either.
     pub fn close(&self, why: &str) {
-        self.opener.close(SessionError::ended(why));
+        let why = SessionError::ended(why);
+        self.opener.finish_and_close(&self.standing, why);
     }
 
     /// Resolves when the connection has ended, with how.

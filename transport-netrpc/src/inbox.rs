@@ -22,6 +22,9 @@ pub(crate) trait Take {
     /// Waits until there is room for what the next value leads to.
     async fn room(&mut self) {}
 
+    /// Waits until more may be read, where so many bytes are there of a value whose end has not come.
+    async fn more(&mut self, _kept: usize) {}
+
     /// Whether the stream may end here, and not between two values that belong together.
     fn may_end(&self) -> bool;
 }
@@ -36,6 +39,7 @@ pub(crate) async fn read_all(
     let mut buffer = vec![0; CHUNK];
     let mut turn = Turn::new();
     loop {
+        take.more(decoder.buffered()).await;
         let read = poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await;
         let mut chunk = match read {
             Err(error) => return Ended::Fault(error.into()),
@@ -49,15 +53,23 @@ pub(crate) async fn read_all(
             take.room().await;
             poll_fn(|cx| turn.poll_step(Turn::MESSAGE, cx)).await;
             let before = chunk.len();
+            let mut is_large = false;
             let taken = match decoder.next(&mut chunk) {
                 Ok(None) => break,
-                Ok(Some(received)) => take.value(Ok(received)),
+                Ok(Some(received)) => {
+                    is_large = received.size() > CHUNK;
+                    take.value(Ok(received))
+                }
                 Err(error) if error.is_fatal() => Err(Fault::other(&error)),
                 Err(error) => take.value(Err(error)),
             };
             turn.spend_bytes(before - chunk.len());
             if let Err(fault) = taken {
                 return Ended::Fault(fault);
+            }
+            if is_large {
+                // So that its bytes are not kept until there is room for the next.
+                let _nothing_yet = decoder.next(&mut &[][..]);
             }
         }
     }

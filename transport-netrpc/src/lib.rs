@@ -35,10 +35,26 @@
 //!
 //! # Peers that are not trusted
 //!
-//! Values are bounded by [`outboard_gob::Limits`], streams by yamux, the calls that a stream runs at once,
-//! the streams that wait for somebody and those whose id has not come by numbers here. These are bounds of
-//! each: what all calls of all streams hold together is bounded by their product alone. A stream that says
-//! nothing holds up nobody, other than in go-plugin.
+//! What a peer can make this side keep and do is bounded, over all streams of a session:
+//!
+//! | What | At once | Beyond that |
+//! | --- | --- | --- |
+//! | a value | [`outboard_gob::Limits`] | the stream ends, with an error |
+//! | calls that run | 1,024 of a stream, 4,096 of a session | they are not read until one has ended |
+//! | bytes of arguments, of calls that run and of those that come, beyond the first 16 KiB of each | 64 MiB, or one argument alone | they are not read on until others have ended |
+//! | instances, and streams to what was [offered](MuxBroker::offer) | 1,024, of one offer 256 | an instance is refused with an error, a stream is closed as if nobody accepted |
+//! | instances that their host has not dialled yet | 256, each for 5 s | refused with an error |
+//! | streams that wait for somebody, or whose id has not come | 256 of each, for 5 s and 6 s | closed |
+//! | time until a host has opened its first three streams | 30 s | the connection is closed, with an error |
+//!
+//! Where a stream is not read, yamux's flow control makes its peer wait, and what comes meanwhile is bounded by
+//! the stream's window. Small arguments never wait for large ones, so that calls back and forth go on; a call
+//! whose large argument is there waits in vain for another large one of the same session, if both are more than
+//! 64 MiB. The control stream is counted for itself: pings, and the question for the end, are answered
+//! whatever the instances do. Streams that are served by hand, with [`serve`], have these bounds each.
+//!
+//! What is decoded may take more than what was sent, see [`outboard_gob::Limits::memory`], and each stream
+//! keeps the definitions of its types. A stream that says nothing holds up nobody, other than in go-plugin.
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -48,12 +64,14 @@ mod explain;
 mod host;
 mod inbox;
 mod instance;
+mod load;
 mod outbox;
 mod plugin;
 mod server;
 mod service;
 mod split;
 mod transport;
+mod wait;
 pub mod wire;
 
 pub use self::broker::{Accepting, MuxBroker};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Duration;
 
 use outboard_core::fault::Fault;
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
@@ -14,9 +14,18 @@ use outboard_yamux::{Config, Incoming, Opener, Role, SessionError, session};
 
 use crate::broker::MuxBroker;
 use crate::error::BrokerError;
+use crate::load::{BOUNDS, Load, Places};
 use crate::server::{Services, Until, serve_until};
 use crate::service::{Methods, Service};
+use crate::wait::{First, first, once, within};
 use crate::wire::{NOTHING, Nothing};
+
+/// How long a host may take for its first three streams, which go-plugin's opens as soon as it is connected.
+/// (A choice: it holds its connection no longer than that, and no busy machine needs as much.)
+const FIRST_STREAMS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many instances may wait for their host to dial them. (A choice; each waits for five seconds.)
+const MAX_UNDIALLED: usize = 256;
 
 /// The name under which an instance's methods are called.
 const PLUGIN: &str = "Plugin";
@@ -165,30 +174,10 @@ struct Work {
     aborted: Told<()>,
 }
 
-/// Resolves once it is told, and never if it is not.
-async fn once(told: Told<()>) {
-    if told.await.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
 impl Work {
     async fn serve(self, mut incoming: Incoming, mut provided: Provided) -> Result<(), Fault> {
-        let mut streams = Vec::new();
-        // The host's first three, told apart by their order alone.
-        let mut aborted = std::pin::pin!(once(self.aborted.clone()));
-        for _ in 0..3 {
-            let stream = poll_fn(|cx| match aborted.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(aborted_by_us())),
-                Poll::Pending => incoming.poll_accept(cx).map_err(Fault::other),
-            });
-            streams.push(Box::new(stream.await?) as BoxByteStream);
-        }
-        let mut streams = streams.into_iter();
-        let (Some(control), Some(stdout), Some(stderr)) =
-            (streams.next(), streams.next(), streams.next())
-        else {
-            return Err(Fault::other("a stream is missing"));
+        let Some([control, stdout, stderr]) = self.standing(&mut incoming).await? else {
+            return Ok(());
         };
         (provided.output)([stdout, stderr]);
         let limits = provided.limits;
@@ -199,6 +188,7 @@ impl Work {
         let quit = std::mem::replace(&mut provided.quit, nothing());
         let dispenser = Dispenser {
             work: self.clone(),
+            undialled: Places::new(MAX_UNDIALLED),
             broker,
             plugins: provided.plugins,
             limits,
@@ -209,13 +199,47 @@ impl Work {
             ("Dispenser".to_owned(), Arc::new(dispenser.service())),
         ];
         let services: Services = Arc::new(BTreeMap::from(services));
-        let ended = self.serve_stream(control, services, limits).await;
+        // Counted for itself, so that the instances' calls do not keep the host from asking for the end.
+        let of_control = Load::new(BOUNDS);
+        let ended = self
+            .serve_stream(control, services, limits, &of_control)
+            .await;
         if ended.is_ok() && self.drained.is_over() {
             // Their last answers.
-            let over = either(self.opener.closed(), once(self.aborted.clone()));
-            either(instances, over).await;
+            let over = first(self.opener.closed(), once(self.aborted.clone()));
+            first(instances, over).await;
         }
         ended
+    }
+
+    /// The host's first three streams, told apart by their order alone. `None` if this side ends before.
+    async fn standing(&self, incoming: &mut Incoming) -> Result<Option<[BoxByteStream; 3]>, Fault> {
+        let mut streams: Vec<BoxByteStream> = Vec::new();
+        let accepting = async {
+            while streams.len() < 3 {
+                let stream = poll_fn(|cx| incoming.poll_accept(cx)).await;
+                streams.push(Box::new(stream.map_err(Fault::other)?));
+            }
+            Ok::<(), Fault>(())
+        };
+        let limit = FIRST_STREAMS_WITHIN;
+        let accepting = within(&self.runtime, limit, accepting);
+        match first(accepting, once(self.drained.clone())).await {
+            First::One(Some(accepted)) => accepted?,
+            First::One(None) => {}
+            First::Other(()) => return Ok(None),
+        }
+        <[BoxByteStream; 3]>::try_from(streams)
+            .map(Some)
+            .map_err(|streams| {
+                let why = format!(
+                    "expected three streams of a host of net/rpc at once, for control and for both outputs, \
+                     and got {} within {limit:?}",
+                    streams.len()
+                );
+                self.opener.close(SessionError::ended(why.as_str()));
+                Fault::other(why)
+            })
     }
 
     /// Serves a stream until its end or that of the session.
@@ -224,13 +248,15 @@ impl Work {
         io: BoxByteStream,
         services: Services,
         limits: Limits,
+        load: &Load,
     ) -> Result<(), Fault> {
         let closed = self.opener.closed();
         let until = Until {
             closed: async { Fault::other(closed.await) },
             drained: once(self.drained.clone()),
         };
-        serve_until(Arc::clone(&self.runtime), io, services, limits, until).await
+        let runtime = Arc::clone(&self.runtime);
+        serve_until(runtime, io, services, limits, load, until).await
     }
 
     /// Serves an instance, which an abort ends as it is.
@@ -239,34 +265,17 @@ impl Work {
         accepting: impl Future<Output = Result<BoxByteStream, BrokerError>>,
         services: Services,
         limits: Limits,
+        load: &Load,
     ) -> Result<(), Fault> {
-        let mut aborted = std::pin::pin!(once(self.aborted.clone()));
-        let mut serving = std::pin::pin!(async {
+        let serving = async {
             let io = accepting.await.map_err(Fault::other)?;
-            self.serve_stream(io, services, limits).await
-        });
-        poll_fn(|cx| match aborted.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(aborted_by_us())),
-            Poll::Pending => serving.as_mut().poll(cx),
-        })
-        .await
-    }
-}
-
-fn aborted_by_us() -> Fault {
-    Fault::other("this side has ended the connection")
-}
-
-/// Waits for one of the two.
-async fn either(first: impl Future, second: impl Future) {
-    let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
-    poll_fn(|cx| {
-        if first.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+            self.serve_stream(io, services, limits, load).await
+        };
+        match first(once(self.aborted.clone()), serving).await {
+            First::One(()) => Err(Fault::other("this side has ended the connection")),
+            First::Other(ended) => ended,
         }
-        second.as_mut().poll(cx).map(|_| ())
-    })
-    .await;
+    }
 }
 
 /// What go-plugin's plugins serve on the control stream, beside what dispenses.
@@ -286,6 +295,7 @@ fn control_service(quit: Quit) -> Methods {
 struct Dispenser {
     work: Work,
     broker: MuxBroker,
+    undialled: Places,
     plugins: BTreeMap<String, Make>,
     limits: Limits,
     alive: Arc<Teller<()>>,
@@ -306,13 +316,34 @@ impl Dispenser {
             let known: Vec<_> = self.plugins.keys().collect();
             format!("unknown plugin type: {name}; this plugin provides {known:?}")
         })?;
+        // One that is served, and until then one that waits.
+        let places = self.broker.places();
+        let place = places.take().ok_or_else(|| {
+            let most = places.most();
+            format!("{most} instances and services are served on this connection already, at most {most}")
+        })?;
+        let waiting = self.undialled.take().ok_or_else(|| {
+            let most = self.undialled.most();
+            format!(
+                "{most} instances wait to be dialled already, at most {most}: dial them, or give up"
+            )
+        })?;
         let instance = make(&self.broker)?;
         let id = self.broker.next_id();
         let accepting = self.broker.accept(id);
         let services: Services = Arc::new(BTreeMap::from([(PLUGIN.to_owned(), instance)]));
         let (work, limits, alive) = (self.work.clone(), self.limits, Arc::clone(&self.alive));
+        let load = self.broker.load().clone();
         self.work.runtime.spawn(Box::pin(async move {
-            let ended = work.serve_instance(accepting, services, limits).await;
+            let _place = place;
+            let accepting = async {
+                let accepted = accepting.await;
+                drop(waiting);
+                accepted
+            };
+            let ended = work
+                .serve_instance(accepting, services, limits, &load)
+                .await;
             if let Err(fault) = ended {
                 tracing::debug!(target: "outboard", id, %fault, "an instance has ended");
             }

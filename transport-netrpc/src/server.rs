@@ -1,8 +1,10 @@
 //! The serving side of one stream: Go's `rpc.Server` on a connection.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -14,13 +16,15 @@ use outboard_core::told::{Teller, Told};
 use outboard_gob::{Error, Limits, Received};
 
 use crate::inbox::{Ended, Take, read_all};
+use crate::load::{BOUNDS, Coming, Load};
 use crate::outbox::{Outbox, Ticket};
 use crate::service::{Begun, Reply, Service};
 use crate::split::split;
+use crate::wait::first;
 use crate::wire::{NOTHING, Request, Response, ServiceMethod};
 
-/// How many calls of a stream run at once; further ones are not read until one has ended. (A choice; Go has
-/// no bound.)
+/// How many calls of a stream run at once; further ones are not read until one has ended. Those of a session
+/// are bounded as well, see [`BOUNDS`]. (A choice; Go has no bound.)
 const MAX_RUNNING: usize = 1024;
 
 /// The most bytes of an error's text that are sent. (A choice.)
@@ -44,7 +48,7 @@ pub async fn serve(
         closed: std::future::pending(),
         drained: std::future::pending(),
     };
-    serve_until(runtime, io, services, limits, until).await
+    serve_until(runtime, io, services, limits, &Load::new(BOUNDS), until).await
 }
 
 /// Until when a stream is served.
@@ -55,12 +59,13 @@ pub(crate) struct Until<C, D> {
     pub(crate) drained: D,
 }
 
-/// The same, and no longer than that.
+/// The same, and no longer than that; its calls are counted in `load`.
 pub(crate) async fn serve_until(
     runtime: SharedRuntime,
     io: BoxByteStream,
     services: Services,
     limits: Limits,
+    load: &Load,
     Until { closed, drained }: Until<impl Future<Output = Fault>, impl Future<Output = ()>>,
 ) -> Result<(), Fault> {
     let (mut reads, mut writes) = split(io);
@@ -76,6 +81,7 @@ pub(crate) async fn serve_until(
         outbox: outbox.clone(),
         stopped: scope.stop.told(),
         running: running.clone(),
+        coming: load.stream(),
         request: None,
     };
     let reading = async {
@@ -135,6 +141,7 @@ struct Requests {
     outbox: Outbox,
     stopped: Told<()>,
     running: Running,
+    coming: Coming,
     /// What the next value is the argument of.
     request: Option<Request>,
 }
@@ -143,6 +150,7 @@ impl Take for Requests {
     fn value(&mut self, value: Result<Received<'_>, Error>) -> Result<(), Fault> {
         let Some(request) = self.request.take() else {
             let request = value.and_then(|mut value| value.decode::<Request>());
+            self.coming.forget();
             self.request = Some(request.map_err(|error| {
                 Fault::other(format!(
                     "what came in front of an argument is none of net/rpc: {error}"
@@ -150,26 +158,23 @@ impl Take for Requests {
             })?);
             return Ok(());
         };
+        let size = value.as_ref().map_or(0, Received::size);
         let begun = self.begin(&request.service_method, value);
-        let answer = match begun {
-            Ok(running) => running,
-            Err(text) => Box::pin(std::future::ready(Err(text))),
+        let (answer, size): (BoxFuture<'static, Outcome>, _) = match begun {
+            Ok(running) => (running, size),
+            // The argument is nobody's.
+            Err(text) => (Box::pin(std::future::ready(Err(text))), 0),
         };
+        let load = self.coming.begin(size);
         let (outbox, guard) = (self.outbox.clone(), self.running.enter());
-        let mut stopped = self.stopped.clone();
+        let stopped = self.stopped.clone();
         self.runtime.spawn(Box::pin(async move {
-            let _guard = guard;
-            let mut call = Box::pin(async {
+            let (_guard, _load) = (guard, load);
+            let call = Box::pin(async {
                 let reply = caught(&request.service_method, answer).await;
                 send(&outbox, &request, reply).await;
             });
-            poll_fn(|cx| {
-                if Pin::new(&mut stopped).poll(cx).is_ready() {
-                    return Poll::Ready(());
-                }
-                call.as_mut().poll(cx)
-            })
-            .await;
+            first(stopped, call).await;
         }));
         Ok(())
     }
@@ -180,6 +185,11 @@ impl Take for Requests {
 
     async fn room(&mut self) {
         poll_fn(|cx| self.running.poll_fewer_than(MAX_RUNNING, cx)).await;
+        poll_fn(|cx| self.coming.poll_call(cx)).await;
+    }
+
+    async fn more(&mut self, kept: usize) {
+        poll_fn(|cx| self.coming.poll_more(kept, cx)).await;
     }
 }
 

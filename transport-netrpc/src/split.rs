@@ -13,6 +13,7 @@ use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
 
 use crate::outbox::{KEPT, Outbox};
+use crate::wait::write_all;
 
 /// How long a peer that does not read keeps a stream whose user has let go of it. (A choice.)
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -88,20 +89,13 @@ impl Writes {
         };
         let mut spare = Vec::new();
         while let Some(mut bytes) = outbox.take(std::mem::take(&mut spare)).await {
-            let mut written = 0;
-            while written < bytes.len() {
-                let left = &bytes[written..];
-                let count = poll_fn(|cx| {
-                    if let Poll::Ready(error) = limit.poll(cx) {
-                        return Poll::Ready(Err(error));
-                    }
-                    with(&self.0, |io| io.poll_write(cx, left))
-                });
-                match count.await? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    count => written += count,
+            write_all(&bytes, |cx, left| {
+                if let Poll::Ready(error) = limit.poll(cx) {
+                    return Poll::Ready(Err(error));
                 }
-            }
+                with(&self.0, |io| io.poll_write(cx, left))
+            })
+            .await?;
             poll_fn(|cx| {
                 if let Poll::Ready(error) = limit.poll(cx) {
                     return Poll::Ready(Err(error));

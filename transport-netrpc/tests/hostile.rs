@@ -151,7 +151,8 @@ fn bytes_that_are_no_gob_end_a_client() {
             let call = client.call::<_, i64>("Plugin.Double", &1);
             let answer = async {
                 say(&mut peer, &hex(garbage)).await;
-                peer.close().await.expect("closes");
+                // It may have hung up by now.
+                let _broken = peer.close().await;
             };
             let (called, ()) = futures_util::future::join(call, answer).await;
             let error = called.expect_err("it has no answer");
@@ -174,7 +175,8 @@ fn bytes_that_are_no_gob_end_a_server() {
         run(async {
             let (mut peer, ended) = server();
             say(&mut peer, &hex(garbage)).await;
-            peer.close().await.expect("closes");
+            // It may have hung up by now.
+            let _broken = peer.close().await;
             let why = ended.await.expect_err("it is no net/rpc");
             assert!(!why.is_empty(), "{garbage}");
         });

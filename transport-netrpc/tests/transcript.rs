@@ -12,6 +12,8 @@ use outboard_kit::{TestRuntime, run};
 use outboard_transport_netrpc::wire::{Nothing, Response};
 use outboard_transport_netrpc::{HostSession, Make, Methods, PluginSession, Provided, Service};
 
+use outboard_yamux::SessionError;
+
 use self::support::{accept, hex, raw_host, raw_plugin};
 
 /// Longer than anything here takes.
@@ -47,6 +49,10 @@ async fn expect(io: &mut BoxByteStream, bytes: &str) {
     assert_eq!(found, expected);
 }
 
+async fn expect_end(io: &mut BoxByteStream) {
+    assert_eq!(io.read(&mut [0]).await.expect("an end in order"), 0);
+}
+
 async fn say(io: &mut BoxByteStream, bytes: &str) {
     io.write_all(&hex(bytes)).await.expect("writes");
     io.flush().await.expect("flushes");
@@ -70,10 +76,11 @@ fn our_host_says_what_go_plugins_host_says() {
             host.quit(std::time::Duration::from_secs(5))
                 .await
                 .expect("an answer");
+            drop(host);
         };
         let plugin = async {
             let mut control = accept(&mut incoming).await;
-            let _outputs = [accept(&mut incoming).await, accept(&mut incoming).await];
+            let mut outputs = [accept(&mut incoming).await, accept(&mut incoming).await];
             expect(&mut control, DISPENSE).await;
             say(&mut control, DISPENSED).await;
             let mut instance = accept(&mut incoming).await;
@@ -83,9 +90,15 @@ fn our_host_says_what_go_plugins_host_says() {
             say(&mut instance, GREETED).await;
             expect(&mut control, QUIT).await;
             say(&mut control, QUITTING).await;
+            // Then it ends the three in order, and closes the connection without a go-away.
+            expect_end(&mut control).await;
+            for output in &mut outputs {
+                expect_end(output).await;
+            }
+            let ended = opener.closed().await;
+            assert!(matches!(ended, SessionError::Closed { .. }), "{ended}");
         };
         futures_util::future::join(host, plugin).await;
-        drop(opener);
     });
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use self::dropping::Spawned;
 pub use self::echo::{Echo, Event};
 pub use self::pipe::{WriteCount, pipe};
-pub use self::runtime::TestRuntime;
+pub use self::runtime::{TestRuntime, run_with, settle};
 
 /// Only a watchdog: no test waits for it when all is well.
 const WATCHDOG: Duration = Duration::from_secs(60);

@@ -1,11 +1,12 @@
 //! Executors, timers and a clock; nothing of tokio.
 
 use std::collections::BTreeMap;
-use std::future::Future as _;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use async_executor::Executor;
@@ -35,6 +36,41 @@ enum Time {
 
 /// Tasks that run where the test says so.
 pub type Tasks = &'static Executor<'static>;
+
+/// Runs `tasks` until all of them wait.
+pub fn settle(tasks: Tasks) {
+    while tasks.try_tick() {}
+}
+
+/// Runs a test to its end, and `tasks` beside it on this thread.
+///
+/// # Panics
+/// If all of them wait, so that it would hang.
+pub fn run_with<T>(tasks: Tasks, test: impl Future<Output = T>) -> T {
+    /// Whether the test is to be polled again.
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut test = std::pin::pin!(test);
+    loop {
+        if woken.0.swap(false, Ordering::Relaxed)
+            && let Poll::Ready(value) = test.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return value;
+        }
+        assert!(
+            tasks.try_tick() || woken.0.load(Ordering::Relaxed),
+            "the test hangs: all wait"
+        );
+    }
+}
 
 fn threads() -> Tasks {
     static EXECUTOR: OnceLock<Tasks> = OnceLock::new();

@@ -10,9 +10,10 @@ use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
 use outboard_yamux::Incoming;
 
-use super::named::{hang_up, read, within, write};
-use super::{ANSWER_WITHIN, Hand, Inner, MAX_SILENT, TakeStream};
+use super::named::{hang_up, read, write};
+use super::{ANSWER_WITHIN, Hand, Inner, MAX_SILENT, Served};
 use crate::error::BrokerError;
+use crate::wait::within;
 use crate::wire::Boxes;
 
 /// Takes what the other side opens, until the session ends.
@@ -41,7 +42,7 @@ pub(super) async fn take(broker: Weak<Inner>, mut incoming: Incoming) {
             };
             inner.state.lock().silent -= 1;
             if let Some(Ok(Some(id))) = named {
-                inner.arrived(u32::from_le_bytes(id), io);
+                inner.arrived(id, io);
             }
         }));
     };
@@ -102,11 +103,16 @@ pub(super) async fn keep_time(broker: Weak<Inner>, runtime: SharedRuntime) {
     .await;
 }
 
-/// Tells whoever has dialled that the stream is theirs, and hands it over, if the id is still served.
-pub(super) fn acknowledge(inner: &Arc<Inner>, id: u32, mut io: BoxByteStream, take: TakeStream) {
+/// Tells whoever has dialled that the stream is theirs, and hands it over, if the id is still served and has
+/// a place for it. One that has none is closed unanswered.
+pub(super) fn acknowledge(inner: &Arc<Inner>, id: u32, mut io: BoxByteStream, served: Served) {
+    let Some(places) = served.places() else {
+        tracing::debug!(target: "outboard", id, "too many streams are served already: one is closed");
+        return hang_up(&inner.runtime, io);
+    };
     let broker = Arc::downgrade(inner);
     inner.runtime.spawn(Box::pin(async move {
-        if write(&mut io, id.to_le_bytes()).await.is_err() {
+        if write(&mut io, id).await.is_err() {
             return;
         }
         let Some(inner) = broker.upgrade() else {
@@ -114,12 +120,12 @@ pub(super) fn acknowledge(inner: &Arc<Inner>, id: u32, mut io: BoxByteStream, ta
         };
         let state = inner.state.lock();
         let is_ours =
-            |hand: &Hand| matches!(hand, Hand::Served(served) if Arc::ptr_eq(served, &take));
+            |hand: &Hand| matches!(hand, Hand::Served(other) if Arc::ptr_eq(&other.take, &served.take));
         let is_served = state.accepts.get(&id).is_some_and(is_ours);
         drop(state);
         if is_served {
             // The hook for panics tells of one.
-            let _taken = catch_panic(|| take(io));
+            let _taken = catch_panic(|| (served.take)(io, places));
         } else {
             hang_up(&inner.runtime, io);
         }
