@@ -17,8 +17,13 @@ fn dial(criterion: &mut Criterion) {
         group.sample_size(20);
         for subject in subjects(&programs) {
             // Those without a broker that is dialled like ours.
-            let without = Subject::Go(GoProtocol::NetRpc);
-            if matches!(subject, Subject::Floor(_) | Subject::Tonic) || subject == without {
+            if matches!(
+                subject,
+                Subject::Floor(_)
+                    | Subject::Tonic
+                    | Subject::NetRpc { .. }
+                    | Subject::Go(GoProtocol::NetRpc)
+            ) {
                 continue;
             }
             let mut session =

@@ -12,9 +12,11 @@ pub mod clock;
 pub mod codec;
 pub mod drive;
 pub mod floor;
+#[cfg(feature = "netrpc")]
+pub mod netrpc;
 pub mod orders;
 pub mod outboard_host;
-mod probe;
+pub mod probe;
 pub mod runner;
 pub mod runtimes;
 pub mod service;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use outboard::{Command, Host, RunningPlugin, Streaming};
+use outboard::{Command, Dispense, Host, RunningPlugin, Streaming};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 
 use crate::Failure;
@@ -15,21 +15,49 @@ use crate::service::{Bench as _, BenchClient, HANDSHAKE, NAME, Payload, Transfer
 
 /// Launches plugins with outboard.
 #[derive(Debug)]
-pub struct OutboardHost {
+pub struct OutboardHost<S> {
     /// The host's runtime.
     pub runtime: SharedRuntime,
     /// What to speak.
-    pub transport: TransportKind,
+    pub speaks: S,
     /// The plugin's program.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
 }
 
-impl Launcher for OutboardHost {
-    type Plugin = RunningPlugin;
+/// What a host speaks with its plugin.
+pub trait Speaks {
+    /// What it dispenses.
+    type Client: Service;
 
-    async fn launch(&self) -> Result<(RunningPlugin, Launch), Failure> {
+    /// `host` that speaks this and nothing else.
+    ///
+    /// # Errors
+    /// If this program was built without it.
+    fn of_host(&self, host: Host, marks: &Marks) -> Result<Host, Failure>;
+}
+
+/// The measured service, dispensed.
+pub trait Service: Client + Dispense {
+    /// When the plugin's main function began.
+    fn born(&self) -> impl Future<Output = Result<u64, Failure>>;
+
+    /// As in [`Plugin::dial`].
+    fn dial(&self, plugin: &RunningPlugin) -> Option<impl Future<Output = Result<u64, Failure>>>;
+}
+
+/// A plugin and what it has dispensed.
+#[derive(Debug)]
+pub struct Launched<C> {
+    plugin: RunningPlugin,
+    client: C,
+}
+
+impl<S: Speaks> Launcher for OutboardHost<S> {
+    type Plugin = Launched<S::Client>;
+
+    async fn launch(&self) -> Result<(Self::Plugin, Launch), Failure> {
         let begin = monotonic_ns();
         let marks = Marks::default();
         let runtime: SharedRuntime = Arc::new(MarkedRuntime {
@@ -41,23 +69,22 @@ impl Launcher for OutboardHost {
             command = command.arg(arg);
         }
         let host = Host::new(HANDSHAKE).command(command);
-        let host = runtimes::of_host(self.transport, host, marks.clone())?;
+        let host = self.speaks.of_host(host, &marks)?;
         let plugin = host.start(runtime).await?;
         let connected = monotonic_ns();
-        let client: BenchClient = plugin.dispense(NAME).await?;
+        let client: S::Client = plugin.dispense(NAME).await?;
         let dispensed = monotonic_ns();
-        Client::echo(&client, vec![0; FIRST_CALL]).await?;
+        client.echo(vec![0; FIRST_CALL]).await?;
         let end = monotonic_ns();
-        let born = client.born(Payload::default()).await?;
         let launch = Launch {
             begin,
-            main: born.monotonic_ns,
+            main: client.born().await?,
             line: marks.line().ok_or("the host never connected")?,
             connected,
             dispensed,
             end,
         };
-        Ok((plugin, launch))
+        Ok((Launched { plugin, client }, launch))
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -65,30 +92,50 @@ impl Launcher for OutboardHost {
     }
 }
 
-impl Plugin for RunningPlugin {
-    type Client = BenchClient;
+impl<C: Service> Plugin for Launched<C> {
+    type Client = C;
 
-    fn client(&self) -> BenchClient {
-        outboard::Client::from_channel(self.channel())
+    fn client(&self) -> C {
+        self.client.clone()
     }
 
     fn pid(&self) -> u32 {
-        Self::pid(self).unwrap_or_default()
+        self.plugin.pid().unwrap_or_default()
     }
 
     fn dial(&self) -> Option<impl Future<Output = Result<u64, Failure>>> {
-        Some(async {
-            let offered = self.client().offer(Payload::default()).await?;
-            let begin = monotonic_ns();
-            let dialled: BenchClient = self.broker().dial(offered.id).await?;
-            Client::echo(&dialled, vec![0; FIRST_CALL]).await?;
-            Ok(monotonic_ns() - begin)
-        })
+        self.client.dial(&self.plugin)
     }
 
     async fn end(self) -> Result<(), Failure> {
-        self.shutdown().await?;
+        self.plugin.shutdown().await?;
         Ok(())
+    }
+}
+
+/// The transports of gRPC's calls.
+impl Speaks for TransportKind {
+    type Client = BenchClient;
+
+    fn of_host(&self, host: Host, marks: &Marks) -> Result<Host, Failure> {
+        runtimes::of_host(*self, host, marks.clone())
+    }
+}
+
+impl Service for BenchClient {
+    async fn born(&self) -> Result<u64, Failure> {
+        let moment = crate::service::Bench::born(self, Payload::default()).await?;
+        Ok(moment.monotonic_ns)
+    }
+
+    fn dial(&self, plugin: &RunningPlugin) -> Option<impl Future<Output = Result<u64, Failure>>> {
+        Some(async {
+            let offered = self.offer(Payload::default()).await?;
+            let begin = monotonic_ns();
+            let dialled: Self = plugin.broker().dial(offered.id).await?;
+            Client::echo(&dialled, vec![0; FIRST_CALL]).await?;
+            Ok(monotonic_ns() - begin)
+        })
     }
 }
 

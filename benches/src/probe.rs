@@ -18,7 +18,7 @@ use crate::clock::monotonic_ns;
 /// When the handshake line had been read: the next thing a host does is to connect a socket, or, if
 /// there is none, to set up the transport.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Marks {
+pub struct Marks {
     line: Arc<OnceLock<u64>>,
 }
 

@@ -27,6 +27,9 @@ pub const SECURED: [TransportKind; 1] = [TransportKind::H2Tls];
 /// Those whose connections are streams of one, which are measured on demand.
 pub const MULTIPLEXED: [TransportKind; 2] = [TransportKind::H2Streams, TransportKind::H2TlsStreams];
 
+/// Go's net/rpc, where a transport of gRPC's calls is named otherwise.
+pub const NETRPC: &str = "netrpc";
+
 /// How long those look that do.
 const SPIN: Duration = Duration::from_micros(50);
 

@@ -10,7 +10,7 @@ use outboard_benches::runner::proc::Placement;
 use outboard_benches::runner::programs::Programs;
 use outboard_benches::runner::report;
 use outboard_benches::runner::subject::{Subject, Wire};
-use outboard_benches::runtimes::{MULTIPLEXED, RuntimeKind, SECURED};
+use outboard_benches::runtimes::{MULTIPLEXED, RuntimeKind, SECURED, USUAL_RUNTIMES};
 
 #[test]
 fn a_round_of_outboard_and_the_floor_gives_a_report() {
@@ -22,6 +22,7 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
         runtime: RuntimeKind::Tokio,
         transport,
     }));
+    subjects.extend(USUAL_RUNTIMES.map(|runtime| Subject::NetRpc { runtime }));
     subjects.push(Subject::Floor(Wire::Socket));
     let plan = Plan {
         subjects,
@@ -54,13 +55,14 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
             let value = value.unwrap_or_else(|| panic!("{name}: no {}", figure.name));
             assert!(value > 0.0, "{name}: {}: {value}", figure.name);
         }
-        for figure in [
-            Figure::load(16, 64, Placement::Free),
-            Figure::dial("p50", Placement::Free),
+        let is_floor = matches!(subject, Subject::Floor(_));
+        let has_broker = !is_floor && !matches!(subject, Subject::NetRpc { .. });
+        for (figure, is_there) in [
+            (Figure::load(16, 64, Placement::Free), !is_floor),
+            (Figure::dial("p50", Placement::Free), has_broker),
         ] {
             let value = outcome.results.value(&figure, &name);
-            let is_floor = matches!(subject, Subject::Floor(_));
-            assert_eq!(value.is_some(), !is_floor, "{name}: {}", figure.name);
+            assert_eq!(value.is_some(), is_there, "{name}: {}", figure.name);
         }
     }
     report::write(&out, &[("machine", "any".to_owned())], &outcome).expect("a report");
@@ -68,6 +70,7 @@ fn a_round_of_outboard_and_the_floor_gives_a_report() {
     assert!(
         report.contains("h2/tokio")
             && report.contains("h2+tls/tokio")
+            && report.contains("netrpc/smol")
             && report.contains("stdio/smol"),
         "{report}"
     );

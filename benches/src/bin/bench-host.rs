@@ -1,8 +1,13 @@
-//! The measured host on outboard: `bench-host RUNTIME TRANSPORT PLUGIN [ARGUMENT ..]`.
+//! The measured host on outboard: `bench-host RUNTIME TRANSPORT PLUGIN [ARGUMENT ..]`. The transport is one
+//! of gRPC's calls, or `netrpc`.
 
-use outboard_benches::drive::Driver;
+use outboard_benches::drive::{Driver, Launcher};
+#[cfg(feature = "netrpc")]
+use outboard_benches::netrpc::OverNetRpc;
 use outboard_benches::outboard_host::OutboardHost;
-use outboard_benches::runtimes::run;
+#[cfg(feature = "netrpc")]
+use outboard_benches::runtimes::NETRPC;
+use outboard_benches::runtimes::{TransportKind, run};
 use outboard_benches::{Failure, orders};
 
 fn main() -> Result<(), Failure> {
@@ -11,16 +16,36 @@ fn main() -> Result<(), Failure> {
         let usage = "usage: bench-host RUNTIME TRANSPORT PLUGIN [ARGUMENT ..]";
         args.next().ok_or(usage)
     };
-    let (kind, transport, program) = (word()?, word()?, word()?);
-    let transport = transport.to_string_lossy().parse()?;
-    run(kind.to_string_lossy().parse()?, async |runtime| {
-        let mut driver = Driver::new(OutboardHost {
+    let (kind, speaks, program) = (word()?, word()?, word()?);
+    let kind = kind.to_string_lossy().parse()?;
+    let args = args.collect();
+    #[cfg(feature = "netrpc")]
+    if speaks == NETRPC {
+        return run(kind, async |runtime| {
+            let speaks = OverNetRpc;
+            serve(OutboardHost {
+                runtime,
+                speaks,
+                program,
+                args,
+            })
+            .await
+        })?;
+    }
+    let speaks: TransportKind = speaks.to_string_lossy().parse()?;
+    run(kind, async |runtime| {
+        serve(OutboardHost {
             runtime,
-            transport,
+            speaks,
             program,
-            args: args.collect(),
-        });
-        orders::serve(async |order| driver.obey(order).await).await?;
-        driver.end().await
+            args,
+        })
+        .await
     })?
+}
+
+async fn serve(launcher: impl Launcher) -> Result<(), Failure> {
+    let mut driver = Driver::new(launcher);
+    orders::serve(async |order| driver.obey(order).await).await?;
+    driver.end().await
 }

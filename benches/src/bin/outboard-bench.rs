@@ -16,7 +16,7 @@ usage: outboard-bench [--quick] [--rounds N] [--only SECTION,..] [--peers GROUP,
 
 Measures outboard in every combination of runtime and transport, and the peers that --peers or the
 environment variable OUTBOARD_BENCH_PEERS asks for: some of go, tonic, floor, async-io, spin, tls,
-multiplex. Writes report.md and plots to target/outboard-bench, or to DIR.
+multiplex, netrpc. Writes report.md and plots to target/outboard-bench, or to DIR.
 
 --quick      little of everything, to see whether a change did anything
 --rounds     how often all is repeated

@@ -25,7 +25,7 @@ impl Plan {
     ) -> Result<(), Failure> {
         (self.progress)(&format!("round {}: memory: {subject}", round + 1));
         if self.alone
-            && let Subject::Outboard { .. } = subject
+            && let Subject::Outboard { .. } | Subject::NetRpc { .. } = subject
         {
             let programs = self.programs_alone(subject, "small")?;
             let mut session = Session::start(subject, &programs, Placement::Free)?;
@@ -55,8 +55,12 @@ impl Plan {
         for subject in &self.subjects {
             let programs = self.programs_alone(*subject, "release")?;
             let program = match subject {
-                Subject::Outboard { .. } if self.alone => programs.rust("bench-plugin")?,
-                Subject::Outboard { .. } | Subject::GoPlugin { .. } => continue,
+                Subject::Outboard { .. } | Subject::NetRpc { .. } if self.alone => {
+                    programs.rust("bench-plugin")?
+                }
+                Subject::Outboard { .. } | Subject::NetRpc { .. } | Subject::GoPlugin { .. } => {
+                    continue;
+                }
                 Subject::Go(_) => programs.go("go-bench-plugin")?,
                 Subject::Tonic | Subject::TonicThreads => programs.rust("bench-tonic")?,
                 Subject::Floor(_) => programs.rust("bench-floor")?,
@@ -71,28 +75,31 @@ impl Plan {
     /// The programs of a subject, with nothing in them but its runtime and its transport if that was
     /// asked for.
     fn programs_alone(&self, subject: Subject, profile: &str) -> Result<Programs, Failure> {
-        match subject {
+        let (runtime, spoken) = match subject {
             Subject::Outboard { runtime, transport } if self.alone => {
-                let name = format!("{runtime}-{}-{profile}", runtimes::features(transport));
-                let dir = self.scratch.join("alone").join(&name);
-                if !dir.is_dir() {
-                    (self.progress)(&format!("building programs with {name} alone"));
-                    let feature = match runtime {
-                        RuntimeKind::Tokio | RuntimeKind::TokioThreads => "tokio",
-                        RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
-                    };
-                    let features = format!("{feature},{}", runtimes::features(transport));
-                    build_alone(&features, profile, &self.scratch, &dir)?;
-                }
-                Ok(Programs::beside(&dir))
+                (runtime, runtimes::features(transport))
             }
+            Subject::NetRpc { runtime } if self.alone => (runtime, "netrpc"),
             Subject::Outboard { .. }
+            | Subject::NetRpc { .. }
             | Subject::GoPlugin { .. }
             | Subject::Go(_)
             | Subject::Tonic
             | Subject::TonicThreads
-            | Subject::Floor(_) => Ok(self.programs.clone()),
+            | Subject::Floor(_) => return Ok(self.programs.clone()),
+        };
+        let name = format!("{runtime}-{spoken}-{profile}");
+        let dir = self.scratch.join("alone").join(&name);
+        if !dir.is_dir() {
+            (self.progress)(&format!("building programs with {name} alone"));
+            let feature = match runtime {
+                RuntimeKind::Tokio | RuntimeKind::TokioThreads => "tokio",
+                RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
+            };
+            let features = format!("{feature},{spoken}");
+            build_alone(&features, profile, &self.scratch, &dir)?;
         }
+        Ok(Programs::beside(&dir))
     }
 
     pub(super) fn codec(&self, outcome: &mut Outcome) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::Failure;
+use crate::runtimes::NETRPC;
 
 use super::figures::Figure;
 use super::plan::{Names, Outcome, SECTIONS};
@@ -121,7 +122,7 @@ fn smol(text: &mut String, results: &Results) -> Result<(), Failure> {
     for figure in results.figures() {
         let part = figure.name.starts_with("of it");
         let larger_is_better = figure.unit.ends_with("/s");
-        for transport in ["h2", "stdio"] {
+        for transport in ["h2", "stdio", NETRPC] {
             let (smol, tokio) = (format!("{transport}/smol"), format!("{transport}/tokio"));
             let Some(ratio) = results.ratio(&figure, &smol, &tokio) else {
                 continue;

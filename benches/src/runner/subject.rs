@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::runtimes::{
-    MULTIPLEXED, RuntimeKind, SECURED, SPINNING, TransportKind, USUAL_RUNTIMES, USUAL_TRANSPORTS,
+    MULTIPLEXED, NETRPC, RuntimeKind, SECURED, SPINNING, TransportKind, USUAL_RUNTIMES,
+    USUAL_TRANSPORTS,
 };
 
 use super::programs::Programs;
@@ -19,6 +20,11 @@ pub enum Subject {
         runtime: RuntimeKind,
         /// What they speak.
         transport: TransportKind,
+    },
+    /// outboard on both sides, over Go's net/rpc.
+    NetRpc {
+        /// The runtime of both sides.
+        runtime: RuntimeKind,
     },
     /// A host on outboard with a plugin on go-plugin, over gRPC.
     GoPlugin {
@@ -71,7 +77,8 @@ pub const PEERS_VARIABLE: &str = "OUTBOARD_BENCH_PEERS";
 /// `spin` is outboard with both sides looking again for a while before they sleep.
 /// `tls` is outboard and go-plugin with AutoMTLS.
 /// `multiplex` is outboard and go-plugin with one connection for all, plain and with AutoMTLS.
-pub const PEERS: [&str; 7] = [
+/// `netrpc` is outboard and go-plugin over Go's net/rpc.
+pub const PEERS: [&str; 8] = [
     "go",
     "tonic",
     "floor",
@@ -79,6 +86,7 @@ pub const PEERS: [&str; 7] = [
     "spin",
     "tls",
     "multiplex",
+    "netrpc",
 ];
 
 impl Subject {
@@ -95,12 +103,12 @@ impl Subject {
         })
     }
 
-    /// The peers of these groups.
+    /// The peers of these groups, each of them once.
     ///
     /// # Errors
     /// If there is no such group.
     pub fn peers(groups: &str) -> Result<Vec<Self>, Failure> {
-        let mut all = Vec::new();
+        let mut all: Vec<Self> = Vec::new();
         for group in groups.split(',').map(str::trim).filter(|g| !g.is_empty()) {
             match group {
                 "go" => all.extend([
@@ -129,12 +137,22 @@ impl Subject {
                         Self::Go(GoProtocol::GrpcMultiplexTls),
                     ]);
                 }
+                "netrpc" => {
+                    all.extend(USUAL_RUNTIMES.map(|runtime| Self::NetRpc { runtime }));
+                    all.push(Self::Go(GoProtocol::NetRpc));
+                }
                 "tonic" => all.push(Self::Tonic),
                 "floor" => all.extend([Self::Floor(Wire::Socket), Self::Floor(Wire::Pipe)]),
                 _ => return Err(format!("no such peers: {group}; there are {PEERS:?}").into()),
             }
         }
-        Ok(all)
+        let mut peers = Vec::new();
+        for peer in all {
+            if !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+        Ok(peers)
     }
 
     /// The peers that the environment asks for.
@@ -158,12 +176,9 @@ impl Subject {
     pub fn command(&self, programs: &Programs) -> Result<Command, Failure> {
         Ok(match self {
             Self::Outboard { runtime, transport } => {
-                let mut command = Command::new(programs.rust("bench-host")?);
-                command.args([runtime.to_string(), transport.to_string()]);
-                command.arg(programs.rust("bench-plugin")?);
-                command.args([runtime.to_string(), transport.to_string()]);
-                command
+                of_outboard(programs, *runtime, &transport.to_string())?
             }
+            Self::NetRpc { runtime } => of_outboard(programs, *runtime, NETRPC)?,
             Self::GoPlugin { runtime } => {
                 let mut command = Command::new(programs.rust("bench-host")?);
                 command.args([runtime.to_string(), TransportKind::H2.to_string()]);
@@ -202,10 +217,24 @@ impl Subject {
     }
 }
 
+/// outboard's host and its plugin.
+fn of_outboard(
+    programs: &Programs,
+    runtime: RuntimeKind,
+    speaks: &str,
+) -> Result<Command, Failure> {
+    let mut command = Command::new(programs.rust("bench-host")?);
+    command.args([&runtime.to_string(), speaks]);
+    command.arg(programs.rust("bench-plugin")?);
+    command.args([&runtime.to_string(), speaks]);
+    Ok(command)
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outboard { runtime, transport } => write!(f, "{transport}/{runtime}"),
+            Self::NetRpc { runtime } => write!(f, "{NETRPC}/{runtime}"),
             Self::GoPlugin { runtime } => write!(f, "{runtime} host, Go plugin"),
             Self::Go(GoProtocol::Grpc) => f.write_str("go-plugin"),
             Self::Go(GoProtocol::GrpcTls) => f.write_str("go-plugin+tls"),

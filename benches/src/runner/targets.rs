@@ -9,7 +9,7 @@ use super::results::Results;
 pub struct Target {
     /// What is compared.
     pub figure: Figure,
-    /// `h2` or `stdio`; or the beginning of another subject's name.
+    /// `h2`, `stdio` or `netrpc`; or the beginning of another subject's name.
     pub whose: &'static str,
     /// The subject it is divided by; the plain value without.
     pub to: Option<&'static str>,
@@ -44,6 +44,7 @@ const TONIC: Option<&str> = Some("tonic");
 /// What `h2+tls` is without.
 const CLEAR: Option<&str> = Some("h2");
 const GO_TLS: Option<&str> = Some("go-plugin+tls");
+const GO_RPC: Option<&str> = Some("go net/rpc");
 const GO_ONE: Option<&str> = Some("go-plugin+multiplex");
 const GO_ONE_TLS: Option<&str> = Some("go-plugin+multiplex+tls");
 
@@ -125,6 +126,10 @@ pub fn all() -> Vec<Target> {
             GO_ONE,
             Least(2.0),
         ),
+        (Figure::unary("p50", OneCore), "netrpc", GO_RPC, Most(0.45)),
+        (load(16, OneCore), "netrpc", GO_RPC, Least(4.0)),
+        (load(64 << 10, Free), "netrpc", GO_RPC, Least(3.0)),
+        (Figure::dispense("p50", Free), "netrpc", GO_RPC, Most(0.40)),
         (idle("host"), "h2", None, Most(4.5)),
         (idle("plugin"), "h2", None, Most(4.5)),
         (idle("host"), "stdio", None, Most(3.0)),
