@@ -359,13 +359,14 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
         // From now on it is given up if this is dropped, or panics in what follows.
         self.seq = Some(seq);
         let request = Request {
-            service_method: self.method.clone(),
+            service_method: std::mem::take(&mut self.method),
             seq,
         };
         let written = desk.write(|encoder, out| {
             encoder.encode(&request, out)?;
             encoder.encode(argument, out)
         });
+        self.method = request.service_method;
         if let Err(error) = written {
             self.seq = None;
             let waiter = self.client.calls.lock().give_up(seq);
@@ -390,27 +391,25 @@ impl<A: Encode + Sync + ?Sized, R: Decode + Send> Calling<'_, A, R> {
         };
         drop(state);
         self.seq = None;
-        let method = self.method.clone();
-        Poll::Ready(outcome.map_err(|refused| match refused {
-            Refused::Failure(Failure::Answered(text)) => CallError::Answered { method, text },
-            Refused::Failure(Failure::Lost(fault)) => CallError::Lost { method, fault },
-            Refused::Failure(Failure::Malformed(error)) => CallError::Reply {
-                method,
-                kind: std::any::type_name::<R>(),
-                sent: "value that is malformed".to_owned(),
-                error,
-            },
-            Refused::Panicked(text) => CallError::Panicked {
-                method,
-                kind: std::any::type_name::<R>(),
-                text,
-            },
-            Refused::Misfit { sent, error } => CallError::Reply {
-                method,
-                kind: std::any::type_name::<R>(),
-                sent,
-                error,
-            },
+        Poll::Ready(outcome.map_err(|refused| {
+            let (method, kind) = (self.method.clone(), std::any::type_name::<R>());
+            match refused {
+                Refused::Failure(Failure::Answered(text)) => CallError::Answered { method, text },
+                Refused::Failure(Failure::Lost(fault)) => CallError::Lost { method, fault },
+                Refused::Failure(Failure::Malformed(error)) => CallError::Reply {
+                    method,
+                    kind,
+                    sent: "value that is malformed".to_owned(),
+                    error,
+                },
+                Refused::Panicked(text) => CallError::Panicked { method, kind, text },
+                Refused::Misfit { sent, error } => CallError::Reply {
+                    method,
+                    kind,
+                    sent,
+                    error,
+                },
+            }
         }))
     }
 }

@@ -135,7 +135,7 @@ impl Outbox {
                 return Poll::Ready(None);
             }
         }
-        let earlier = state.writer.replace(cx.waker().clone());
+        let earlier = keep(&mut state.writer, cx);
         drop(state);
         drop(earlier);
         Poll::Pending
@@ -147,7 +147,7 @@ impl Outbox {
         if let Stage::Failed(_) = state.stage {
             return Poll::Ready(());
         }
-        let earlier = state.writer.replace(cx.waker().clone());
+        let earlier = keep(&mut state.writer, cx);
         drop(state);
         drop(earlier);
         Poll::Pending
@@ -159,10 +159,15 @@ impl Outbox {
         if !matches!(state.stage, Stage::Open) {
             return Poll::Ready(());
         }
-        let earlier = state.writer.replace(cx.waker().clone());
+        let earlier = keep(&mut state.writer, cx);
         drop(state);
         drop(earlier);
         Poll::Pending
+    }
+
+    /// Whether nothing is to be written any more, not even what was taken.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.0.lock().stage, Stage::Failed(_))
     }
 
     /// Whether nothing more is encoded.
@@ -202,6 +207,14 @@ impl State {
             true => self.waiting.values().cloned().collect(),
             false => Vec::new(),
         }
+    }
+}
+
+/// Has whoever polls woken. Gives the waker whose place it takes, which is dropped under no lock.
+fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
+    match slot {
+        Some(known) if known.will_wake(cx.waker()) => None,
+        slot => slot.replace(cx.waker().clone()),
     }
 }
 

@@ -170,9 +170,9 @@ impl Take for Requests {
         let stopped = self.stopped.clone();
         self.runtime.spawn(Box::pin(async move {
             let (_guard, _load) = (guard, load);
-            let call = Box::pin(async {
+            let call = std::pin::pin!(async {
                 let reply = caught(&request.service_method, answer).await;
-                send(&outbox, &request, reply).await;
+                send(&outbox, request, reply).await;
             });
             first(stopped, call).await;
         }));
@@ -234,20 +234,20 @@ async fn caught(name: &str, running: BoxFuture<'static, Outcome>) -> Outcome {
     }
 }
 
-async fn send(outbox: &Outbox, request: &Request, outcome: Outcome) {
+async fn send(outbox: &Outbox, request: Request, outcome: Outcome) {
     let mut ticket = Ticket::default();
     let desk = poll_fn(|cx| outbox.poll_desk(&mut ticket, cx)).await;
     // Whoever has closed the stream wants no answer.
     let Ok(mut desk) = desk else { return };
     let mut response = Response {
-        service_method: request.service_method.clone(),
+        service_method: request.service_method,
         seq: request.seq,
         error: String::new(),
     };
     let text = match outcome {
         Ok(reply) => {
             // How a reply is encoded, and dropped, is its owner's code.
-            let (method, kind) = (&request.service_method, reply.type_name());
+            let (method, kind) = (&response.service_method, reply.type_name());
             let (desk, response) = (&mut desk, &response);
             let written = catch_panic(move || {
                 let written = desk.write(|encoder, out| {
@@ -266,7 +266,7 @@ async fn send(outbox: &Outbox, request: &Request, outcome: Outcome) {
             }
         }
         // An error without a text would be none.
-        Err(text) if text.is_empty() => format!("{} failed", request.service_method),
+        Err(text) if text.is_empty() => format!("{} failed", response.service_method),
         Err(text) => text,
     };
     response.error = shortened(text);

@@ -89,18 +89,20 @@ impl Writes {
         };
         let mut spare = Vec::new();
         while let Some(mut bytes) = outbox.take(std::mem::take(&mut spare)).await {
+            // What has to wait looks at the limit; most of it has not.
             write_all(&bytes, |cx, left| {
-                if let Poll::Ready(error) = limit.poll(cx) {
-                    return Poll::Ready(Err(error));
+                if outbox.has_failed() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                 }
-                with(&self.0, |io| io.poll_write(cx, left))
+                match with(&self.0, |io| io.poll_write(cx, left)) {
+                    Poll::Pending => limit.poll(cx).map(Err),
+                    ready => ready,
+                }
             })
             .await?;
-            poll_fn(|cx| {
-                if let Poll::Ready(error) = limit.poll(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                with(&self.0, |io| io.poll_flush(cx))
+            poll_fn(|cx| match with(&self.0, |io| io.poll_flush(cx)) {
+                Poll::Pending => limit.poll(cx).map(Err),
+                ready => ready,
             })
             .await?;
             if bytes.capacity() <= KEPT {

@@ -239,8 +239,12 @@ impl State {
     }
 
     pub(crate) fn wait_for_end(&mut self, ticket: u64, cx: &Context<'_>) {
-        let earlier = self.watchers.insert(ticket, cx.waker().clone());
-        self.spent.extend(earlier);
+        // Asked again at each poll of a task that also waits for other things.
+        let known = self.watchers.get(&ticket);
+        if known.is_none_or(|known| !known.will_wake(cx.waker())) {
+            let earlier = self.watchers.insert(ticket, cx.waker().clone());
+            self.spent.extend(earlier);
+        }
     }
 
     pub(crate) fn stop_waiting_for_end(&mut self, ticket: u64) {
