@@ -24,7 +24,7 @@ mod of_go {
     scenarios! {
         calls: talk any_order two_instances given_up;
         streams: both_ways nobody much;
-        life: crash kill quits does_not_end;
+        life: crash panic_of_the_process kill quits does_not_end;
         output: printed logged;
         refused: other_protocols versions sizes;
     }

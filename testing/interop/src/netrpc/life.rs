@@ -104,6 +104,31 @@ pub fn panic_of_a_handler(subject: &Subject) {
     });
 }
 
+/// The panic of a handler of Go's is the end of its process, and every call says which it was.
+///
+/// # Panics
+/// If not.
+pub fn panic_of_the_process(subject: &Subject) {
+    subject.each(async |case| {
+        let ends = async |plugin: RunningPlugin, greeter: Instance| {
+            let panicked = greeter
+                .call::<_, ()>("Plugin.Panic", "no cheese today")
+                .await;
+            (lost(panicked), plugin.exited().await)
+        };
+        let (held, (asked, report)) = in_mid_call(case.start("plain").await, ends).await;
+        for text in [held, asked] {
+            assert!(text.contains("exited with status 2"), "{case:?}: {text}");
+            assert!(text.contains("no cheese today"), "{case:?}: {text}");
+        }
+        assert_crashed(&report);
+        let told = report
+            .panic
+            .is_some_and(|text| text.contains("no cheese today"));
+        assert!(told, "{case:?}");
+    });
+}
+
 /// The host kills it in mid-call, asks it to end in mid-call, and lets go of it in mid-call.
 ///
 /// # Panics

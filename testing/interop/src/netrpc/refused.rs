@@ -137,6 +137,13 @@ pub fn sizes(subject: &Subject) {
         assert!(matches!(sent, Err(CallError::Argument { .. })), "{sent:?}");
         let echoed: Result<Vec<u8>, _> = greeter.call("Plugin.Echo", &small).await;
         assert!(echoed.expect("the stream goes on") == small);
+        // What the plugin sends is its own affair, and read no further.
+        let answer = greeter.call::<_, Vec<u8>>("Plugin.Fill", &(1 << 20)).await;
+        let error = answer.expect_err("it is too large").to_string();
+        assert!(error.contains("65536"), "{case:?}: {error}");
+        let another = running.greeter().await;
+        let echoed: Result<Vec<u8>, _> = another.call("Plugin.Echo", &small).await;
+        assert!(echoed.expect("the connection goes on") == small);
         running.end().await;
     });
 }

@@ -88,6 +88,10 @@ pub fn service(broker: &MuxBroker) -> Methods {
             "Echo",
             |bytes: Vec<u8>| async move { Ok::<_, String>(bytes) },
         )
+        .with("Fill", |count: i64| async move {
+            let count = usize::try_from(count).map_err(|error| error.to_string())?;
+            Ok::<_, String>(vec![1_u8; count])
+        })
         .with("PrintKV", |values: BTreeMap<String, Value>| async move {
             match (values.get("key"), values.get("value")) {
                 (Some(Value::String(key)), Some(Value::Bytes(value))) => {

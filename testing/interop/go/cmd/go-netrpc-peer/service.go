@@ -52,6 +52,17 @@ func (s *service) Echo(bytes []byte, answer *[]byte) error {
 	return nil
 }
 
+// So many bytes.
+func (s *service) Fill(count int, answer *[]byte) error {
+	*answer = bytes.Repeat([]byte{1}, count)
+	return nil
+}
+
+// Panics, which net/rpc does not catch.
+func (s *service) Panic(text string, _ *struct{}) error {
+	panic(text)
+}
+
 func (s *service) PrintKV(values map[string]any, answer *string) error {
 	bytes, _ := values["value"].([]byte)
 	*answer = fmt.Sprintf("%v=%s", values["key"], bytes)
