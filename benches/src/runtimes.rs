@@ -31,6 +31,7 @@ pub const MULTIPLEXED: [TransportKind; 2] = [TransportKind::H2Streams, Transport
 pub const NETRPC: &str = "netrpc";
 
 /// How long those look that do.
+#[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(dead_code))]
 const SPIN: Duration = Duration::from_micros(50);
 
 /// The features that a program needs for a transport.
@@ -66,7 +67,10 @@ pub fn of_plugin(kind: TransportKind, plugin: Plugin) -> Result<Plugin, Failure>
     with(kind, |transport| plugin.transport(transport))
 }
 
-#[cfg_attr(not(any(feature = "h2", feature = "stdio")), allow(unused_variables))]
+#[cfg_attr(
+    not(any(feature = "h2", feature = "stdio")),
+    allow(unused_variables, unreachable_code)
+)]
 fn with<T>(kind: TransportKind, take: impl FnOnce(Box<dyn Transport>) -> T) -> Result<T, Failure> {
     let transport: Box<dyn Transport> = match kind {
         #[cfg(all(feature = "h2", feature = "tls"))]
