@@ -1,10 +1,10 @@
 //! The calling side of a stream in the clear, which notices that the other side expects TLS.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::AsyncRead;
+use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::rt::BoxByteStream;
 
 /// A stream that looks at the first bytes that come: who expects TLS answers what is no TLS with an
@@ -44,6 +44,19 @@ impl Clear {
         }
         Ok(read)
     }
+
+    /// Why a write failed, where the other side has said so before it hung up: whether that is read first
+    /// is a matter of who is faster.
+    fn explain(&mut self, cx: &mut Context<'_>, error: io::Error) -> io::Error {
+        if self.heard {
+            return error;
+        }
+        let mut start = [0; 2];
+        match Pin::new(&mut self.io).poll_read(cx, &mut start) {
+            Poll::Ready(Ok(read)) => self.look(read, start).err().unwrap_or(error),
+            Poll::Ready(Err(_)) | Poll::Pending => error,
+        }
+    }
 }
 
 impl AsyncRead for Clear {
@@ -75,12 +88,39 @@ impl AsyncRead for Clear {
     }
 }
 
-writes_go_to_io!(Clear);
+impl AsyncWrite for Clear {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes));
+        Poll::Ready(written.map_err(|error| self.explain(cx, error)))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices));
+        Poll::Ready(written.map_err(|error| self.explain(cx, error)))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = ready!(Pin::new(&mut self.io).poll_flush(cx));
+        Poll::Ready(flushed.map_err(|error| self.explain(cx, error)))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_close(cx)
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use futures_util::io::{AsyncReadExt as _, Cursor};
+    use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _, Cursor};
 
     use super::*;
 
@@ -89,6 +129,58 @@ mod tests {
         let mut all = Vec::new();
         let read = io.read_to_end(&mut all).now_or_never();
         read.expect("it never waits").map(|_| all)
+    }
+
+    /// Nothing can be written to it any more, and it has said this.
+    struct Broken(Cursor<Vec<u8>>);
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Broken {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_says_what_the_other_side_has_said() {
+        for (said, word) in [
+            (&[ALERT, VERSION, 3, 0, 2, 2, 40][..], "TLS: "),
+            (b"", "expects TLS"),
+            (b"HTTP", "broken pipe"),
+        ] {
+            let broken = || Clear::over(Box::new(Broken(Cursor::new(said.to_vec()))));
+            let written = broken().write(b"hello").now_or_never();
+            let flushed = broken().flush().now_or_never();
+            let errors = [
+                written.expect("it never waits").err(),
+                flushed.expect("it never waits").err(),
+            ];
+            for error in errors {
+                let error = error.expect("it is broken").to_string();
+                assert!(error.contains(word), "{word}: {error}");
+            }
+        }
     }
 
     #[test]
