@@ -3,11 +3,14 @@
 
 use std::path::Path;
 
-/// Crates that generated code needs or whose types users make, functions, and the modules of this crate's own.
-const NO_TYPES: [&str; 8] = [
+/// Crates that generated code needs or whose types users make, functions, attributes, and the modules of this
+/// crate's own.
+const NO_TYPES: [&str; 10] = [
     "bytes",
     "prost",
     "prost_types",
+    "outboard_gob",
+    "outboard_netrpc_macros::interface",
     "outboard_tls::rustls",
     "outboard_core::memory::pair",
     "outboard_core::memory::pair_with_capacity",
