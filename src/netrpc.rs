@@ -44,6 +44,18 @@
 //! # }
 //! ```
 //!
+//! Argument and reply are of any type with [`Gob`]. A crate that has the derive from here tells it so:
+//!
+//! ```
+//! use outboard::netrpc::Gob;
+//!
+//! #[derive(Gob)]
+//! #[gob(crate = "outboard::netrpc::gob")]
+//! struct Person {
+//!     full_name: String, // Go: FullName string
+//! }
+//! ```
+//!
 //! What has no trait is called by its name: `plugin.dispense::<Instance>("greeter")`, and
 //! [`Instance::call`].
 //!
