@@ -111,7 +111,7 @@ fn versions_under_a_go_host() {
     }
 }
 
-/// What suits works; what does not is an error that names TLS, at once.
+/// What suits works; what does not is an error at once, which names TLS if the host has that.
 #[test]
 fn nine_pairs_under_a_rust_host() {
     let Some(peers) = go() else { return };
@@ -134,7 +134,10 @@ fn nine_pairs_under_a_rust_host() {
                 } else {
                     let text = used.expect_err(&pair);
                     assert!(took < Duration::from_secs(20), "{pair}: {took:?}: {text}");
-                    assert!(text.contains("TLS"), "{pair}: {text}");
+                    // A host without TLS writes first: whether it reads what the plugin says of that, or finds
+                    // the connection broken, is a matter of who is faster.
+                    let names_it = host == Kind::None || text.contains("TLS");
+                    assert!(names_it, "{pair}: {text}");
                 }
             }
         }
