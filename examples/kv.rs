@@ -11,10 +11,9 @@
 //! command: `KV_PLUGIN=./any-go-plugin-kv` works as well, whichever of the two protocols that speaks.
 
 use std::error::Error;
-use std::io::Write as _;
 
 use outboard::{Command, H2, Handshake, Host, NetRpc, Protocol, Tokio};
-use outboard_examples::kv::{GetRequest, Kv, KvClient, KvRpcClient, PutRequest};
+use outboard_examples::kv::{KvClient, KvRpcClient, run};
 use outboard_examples::{args, with_flags};
 
 const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
@@ -36,26 +35,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     plugin.shutdown().await?;
     outcome
-}
-
-/// Works with whatever implements the interface: a plugin here, a local struct in a test.
-async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn Error>> {
-    match *args {
-        ["put", key, value] => {
-            kv.put(PutRequest {
-                key: key.into(),
-                value: value.into(),
-            })
-            .await?;
-        }
-        ["get", key] => {
-            let reply = kv.get(GetRequest { key: key.into() }).await?;
-            std::io::stdout().write_all(&reply.value)?;
-            println!();
-        }
-        _ => return Err("usage: kv put KEY VALUE | kv get KEY".into()),
-    }
-    Ok(())
 }
 
 fn plugin_command() -> Result<Command, Box<dyn Error>> {

@@ -11,12 +11,9 @@
 //! With `NEGOTIATED_PLUGIN` set it runs that shell command as its plugin.
 
 use std::error::Error;
-use std::io::Write as _;
 
 use outboard::{Command, H2, Handshake, Host, NetRpc, Plugin, Protocol, Tokio};
-use outboard_examples::kv::{
-    Files, GetRequest, Kv, KvClient, KvRpcClient, KvRpcServer, KvServer, OverNetRpc, PutRequest,
-};
+use outboard_examples::kv::{Files, KvClient, KvRpcClient, KvRpcServer, KvServer, OverNetRpc, run};
 use outboard_examples::{args, with_flags};
 
 /// The version in here is not used, since both sides say which versions they know.
@@ -70,23 +67,4 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     plugin.shutdown().await?;
     outcome
-}
-
-async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn Error>> {
-    match *args {
-        ["put", key, value] => {
-            kv.put(PutRequest {
-                key: key.into(),
-                value: value.into(),
-            })
-            .await?;
-        }
-        ["get", key] => {
-            let reply = kv.get(GetRequest { key: key.into() }).await?;
-            std::io::stdout().write_all(&reply.value)?;
-            println!();
-        }
-        _ => return Err("usage: negotiated put KEY VALUE | negotiated get KEY".into()),
-    }
-    Ok(())
 }

@@ -2,7 +2,8 @@
 //! Go's net/rpc.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::error::Error as StdError;
+use std::io::{self, Write as _};
 
 use outboard::Status;
 use outboard::netrpc::{Error, Value, interface};
@@ -35,6 +36,30 @@ impl Kv for KvRpcClient {
         let value = KvRpc::get(self, request.key).await.map_err(unknown)?;
         Ok(GetResponse { value })
     }
+}
+
+/// Does what a host was told on its command line. It works with whatever implements the interface: a plugin here,
+/// a local struct in a test.
+///
+/// # Errors
+/// Those of the store, and one that says how to call the host.
+pub async fn run(kv: &impl Kv, args: &[&str]) -> Result<(), Box<dyn StdError>> {
+    match *args {
+        ["put", key, value] => {
+            kv.put(PutRequest {
+                key: key.into(),
+                value: value.into(),
+            })
+            .await?;
+        }
+        ["get", key] => {
+            let reply = kv.get(GetRequest { key: key.into() }).await?;
+            io::stdout().write_all(&reply.value)?;
+            println!();
+        }
+        _ => return Err("usage: put KEY VALUE | get KEY".into()),
+    }
+    Ok(())
 }
 
 /// Any store, to be served over net/rpc.
