@@ -21,7 +21,7 @@ pub enum Dispensed {
     Channel(Channel),
     /// An instance: over Go's net/rpc.
     #[cfg(feature = "netrpc")]
-    Instance(crate::netrpc::Instance),
+    Instance(outboard_transport_netrpc::Instance),
 }
 
 impl Dispensed {

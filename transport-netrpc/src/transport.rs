@@ -153,8 +153,7 @@ impl HostConnection {
                 "the plugin is about to end: nothing more is dispensed",
             ));
         }
-        let gone = |fault: &Fault| Status::connection_lost(fault.message.clone());
-        self.session.as_ref().map_err(gone)
+        self.control()
     }
 
     /// The session, to ask the plugin to end over it.

@@ -163,7 +163,7 @@ impl Protocol {
         self.traits().multiplexes
     }
 
-    /// In what protocols differ, for all of whom it is not their wire that counts.
+    /// What sets protocols apart for code that does not speak them.
     const fn traits(self) -> Traits {
         match self {
             // What a stream has defined and dispensed is of that stream alone.
