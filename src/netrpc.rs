@@ -161,11 +161,11 @@ pub fn provided(service: impl Service) -> Provided {
 /// connection: Go's `Server(*MuxBroker)`. An error is the host's error of its dispensing.
 ///
 /// ```
-/// use outboard::netrpc::{Methods, make};
+/// use outboard::netrpc::{Methods, Value, make};
 /// # fn provide(plugin: outboard::Plugin) -> outboard::Plugin {
 /// plugin.provide("counter", make(|broker| {
 ///     let broker = broker.clone();
-///     Ok::<_, String>(Methods::new().with("Open", move |(): ()| {
+///     Ok::<_, String>(Methods::new().with("Open", move |_: Value| {
 ///         let id = broker.next_id();
 ///         async move { Ok::<u32, String>(id) }
 ///     }))
