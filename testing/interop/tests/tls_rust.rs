@@ -158,6 +158,11 @@ fn a_third_is_refused(peer: &Peer, host_on: RuntimeKind, plugin_on: RuntimeKind)
         let served = plugin.broker().serve(AddHelperServer::new(Adder));
         let served = served.expect("the host serves");
         let accepted = probe.broker_accept(Nothing {}).await.expect("it serves");
+        // A Go plugin tells the id before it listens: it does once it was dialled.
+        let dialled = plugin.broker().dial::<AddHelperClient>(accepted.id).await;
+        let theirs = dialled.expect("a dial");
+        let sum = || theirs.sum(SumRequest { a: 1, b: 1 });
+        assert_eq!(sum().await.expect("a sum").r, 2);
         let sockets = sockets_in(dir.path());
         assert_eq!(sockets.len(), 3, "{sockets:?}");
         let pid = plugin.pid().expect("it runs");
@@ -175,12 +180,7 @@ fn a_third_is_refused(peer: &Peer, host_on: RuntimeKind, plugin_on: RuntimeKind)
         let ended = ended.await.expect("it ends");
         let told = String::from_utf8_lossy(&ended.stderr);
         assert!(ended.status.success(), "{told}");
-        let dialled = plugin.broker().dial::<AddHelperClient>(accepted.id).await;
-        let sum = dialled
-            .expect("a dial")
-            .sum(SumRequest { a: 1, b: 1 })
-            .await;
-        assert_eq!(sum.expect("a sum").r, 2);
+        assert_eq!(sum().await.expect("a sum").r, 2);
         brokered(&plugin, &probe).await;
         drop(served);
         let report = plugin.shutdown().await.expect("it ends by itself");
