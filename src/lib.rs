@@ -160,7 +160,7 @@ pub mod netrpc;
 mod peer;
 mod plugin;
 pub mod rt;
-mod runner;
+pub mod runner;
 mod serve;
 mod services;
 mod sys;

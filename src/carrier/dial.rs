@@ -18,6 +18,7 @@ use super::layers::{Layer, Layers};
 use super::session::{Role, Session};
 use super::stream::{Carried, Raw, Unreached};
 use super::{Prepare, Security};
+use crate::sys::access;
 use crate::time;
 
 /// How long connecting to an address may take that was announced by a side that is up; as in Go's gRPC.
@@ -146,8 +147,10 @@ impl Carrier {
         let (carrier, connecting) = (self.clone(), self.runtime.connect(&here));
         Box::pin(async move {
             let io = connecting.await;
-            let io =
-                io.map_err(|error| Unreached::Connect(carrier.missed(here.connect_fault(error))))?;
+            let io = io.map_err(|error| {
+                let fault = here.connect_fault(error);
+                Unreached::Connect(carrier.missed(access::explained(&here, fault)))
+            })?;
             let (to, layers) = (here, 0);
             carrier
                 .climb(Raw { io, to, layers }, Some(Layer::Tls))

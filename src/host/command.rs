@@ -139,6 +139,15 @@ impl Command {
         self
     }
 
+    /// The program, as a runner gets it: looked up, if its files are the host's own.
+    pub(crate) fn program(&self, here: bool) -> OsString {
+        if here {
+            self.resolve()
+        } else {
+            self.program.clone()
+        }
+    }
+
     /// The program to run: a bare name is looked up in the host's own `PATH`, since the plugin may be
     /// given another or none. A name that is not found there is left for the system to refuse.
     pub(super) fn resolve(&self) -> OsString {

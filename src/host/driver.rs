@@ -21,6 +21,7 @@ use outboard_core::rt::{Joined, SharedRuntime};
 use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
+use super::diagnosis;
 use super::link::Started;
 use super::pipes::Pipes;
 use super::process::{News, Running};
@@ -250,7 +251,7 @@ impl Driver {
                     error.explain(program::notes(program, dir.as_deref()));
                 }
                 if let Some(ready) = self.ready.take() {
-                    let _unwanted = ready.send(Err(error));
+                    diagnosis::fail(&self.runtime, self.process.diagnose(), error, ready);
                 }
             }
             HostEvent::Exited {

@@ -1,6 +1,8 @@
 //! The host's side: launching a plugin and using it.
 
 mod command;
+mod contract;
+mod diagnosis;
 mod driver;
 mod error;
 mod explain;
@@ -22,7 +24,7 @@ mod sync;
 mod tests;
 mod uplink;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -31,8 +33,8 @@ use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::future::select;
-use outboard_core::env::{HostEnv, SocketGroup, UNIX_SOCKET_DIR};
-use outboard_core::handshake::{Handshake, HostExpectation, Protocol};
+use outboard_core::env::UNIX_SOCKET_DIR;
+use outboard_core::handshake::Handshake;
 use outboard_core::host as machine;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, Runner, SharedRunner, SharedRuntime, Stdin};
@@ -331,8 +333,10 @@ impl Host {
 
     /// How the plugin's process comes about and ends: a child of this process unless this is called.
     ///
-    /// A runner of one's own can start it in a container or on another machine, and translates the
-    /// addresses between there and here.
+    /// A runner can start it behind another command or in a container (see [`runner`](crate::runner)),
+    /// or, one of your own, on another machine. It translates the addresses between there and here.
+    /// With a runner that has a name of its own for what it runs, there need be no
+    /// [`command`](Self::command).
     pub fn runner(mut self, runner: impl Runner) -> Self {
         self.runner = Arc::new(runner);
         self
@@ -354,8 +358,7 @@ impl Host {
     }
 
     async fn launch(mut self, runtime: SharedRuntime) -> Result<RunningPlugin, HostError> {
-        let command = self.command.take().ok_or(ConfigError::NoCommand)?;
-        let name = self.name.take().unwrap_or_else(|| command.name());
+        let (command, name) = self.command_and_name()?;
         let contract = self.contract()?;
         let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
         let offers_stdio = self.transports.iter().any(|t| !t.protocol().has_socket());
@@ -377,9 +380,13 @@ impl Host {
                 self.socket_dir = Some(dir.path().to_owned());
             }
         }
-        let mut launch = Launch::new(command.resolve());
+        let here = self.runner.shares_files();
+        let mut launch = Launch::new(command.program(here));
         launch.args = command.args;
+        launch.own_env = env.merge(own_env.clone(), [], true);
         launch.env = env.merge(own_env, host_env, !self.inherit_env);
+        launch.socket_dir = dir.as_ref().map(|dir| dir.path().to_owned());
+        launch.socket_group = self.socket_group.clone();
         launch.dir = command.dir;
         // The pipes of a plugin that will not use them for calls cost nothing.
         launch.stdin = if offers_stdio {
@@ -415,7 +422,7 @@ impl Host {
         let driver = Driver::new(DriverParts {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::new(config, runtime.now()),
-            program: Some((PathBuf::from(&launch.program), launch.dir.clone())),
+            program: here.then(|| (PathBuf::from(&launch.program), launch.dir.clone())),
             process: Running::to_be_launched(self.runner, launch),
             attached: None,
             pipes: Pipes::new(printed, logs),
@@ -440,53 +447,6 @@ impl Host {
             }
             Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
-    }
-
-    /// What is put into the plugin's environment, and what its line must agree with.
-    fn contract(&mut self) -> Result<(HostEnv, HostExpectation), ConfigError> {
-        self.handshake.check()?;
-        let (min, max) = self.ports;
-        if min > max {
-            return Err(ConfigError::EmptyPortRange { min, max });
-        }
-        if self.transports.is_empty() {
-            self.transports = crate::transports::of_hosts();
-        }
-        let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
-        if protocols.is_empty() {
-            return Err(ConfigError::NoTransport);
-        }
-        if self.settings.plugins.is_empty() {
-            self.settings
-                .plugins
-                .insert(self.handshake.protocol_version(), None);
-        }
-        for (&version, names) in &self.settings.plugins {
-            let mut seen = BTreeSet::new();
-            if let Some(name) = names.iter().flatten().find(|name| !seen.insert(*name)) {
-                let name = name.clone();
-                return Err(ConfigError::DuplicateName { name, version });
-            }
-        }
-        let versions: BTreeSet<i64> = self.settings.plugins.keys().copied().collect();
-        let mut env = HostEnv::new(self.handshake)
-            .ports(min, max)
-            .versions(versions.clone());
-        if let Some(group) = &self.socket_group {
-            env = env.socket_group(SocketGroup::from(group.clone()));
-        }
-        if let Some(dir) = &self.socket_dir {
-            env = env.socket_dir(dir);
-        }
-        if protocols.contains(&Protocol::Stdio) {
-            env = env.transports(protocols.clone());
-        }
-        let expectation = HostExpectation::new(versions).allowing(protocols);
-        let multiplex = self.multiplex;
-        Ok((
-            env.multiplexing(multiplex),
-            expectation.multiplexing(multiplex),
-        ))
     }
 }
 

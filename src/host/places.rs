@@ -5,8 +5,8 @@ use std::sync::Arc;
 use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
 
-use super::Host;
 use super::printed::Reading;
+use super::{Command, ConfigError, Host};
 use crate::sys::direct;
 use crate::sys::private::PrivateDir;
 
@@ -14,6 +14,20 @@ impl Host {
     pub(super) fn has_sockets(&self) -> bool {
         let has = |t: &Arc<dyn Transport>| t.protocol().has_socket();
         self.transports.iter().any(has)
+    }
+
+    /// What is to be launched, and what people call it. A runner may know both by itself.
+    pub(super) fn command_and_name(&mut self) -> Result<(Command, String), ConfigError> {
+        let known = self.runner.name();
+        let (command, name) = match (self.command.take(), known) {
+            (Some(command), _) => {
+                let name = command.name();
+                (command, name)
+            }
+            (None, Some(name)) => (Command::new(""), name),
+            (None, None) => return Err(ConfigError::NoCommand),
+        };
+        Ok((command, self.name.take().unwrap_or(name)))
     }
 
     /// The pipes for what the plugin prints. It uses the connection for that where there are none.

@@ -83,6 +83,11 @@ impl Running {
         self.reaped
     }
 
+    /// What its runner can find out about it.
+    pub(super) fn diagnose(&self) -> Option<BoxFuture<'static, Option<String>>> {
+        self.child.as_ref().map(|child| child.diagnose())
+    }
+
     pub(super) fn id(&self) -> Option<&str> {
         self.child.as_ref().map(|child| child.id())
     }

@@ -10,7 +10,7 @@ use std::ptr;
 ///
 /// # Errors
 /// `NotFound` if there is no such group, otherwise the system's error.
-pub(super) fn resolve(group: &str) -> io::Result<u32> {
+pub(crate) fn resolve(group: &str) -> io::Result<u32> {
     match group.parse() {
         Ok(number) => Ok(number),
         Err(_) => lookup(group),

@@ -5,11 +5,12 @@
 // Where there are no unix sockets, what only they need is compiled all the same, for nobody.
 #![cfg_attr(not(unix), allow(dead_code))]
 
+pub(crate) mod access;
 pub(crate) mod cleanup;
 pub(crate) mod direct;
 pub(crate) mod files;
 #[cfg(unix)]
-mod group;
+pub(crate) mod group;
 #[cfg(unix)]
 mod host_death;
 pub(crate) mod interrupt;

@@ -207,6 +207,7 @@ impl Host {
                     stderr,
                     hint: None,
                     notes: None,
+                    diagnosis: None,
                 };
                 evidence.hint = Hint::of(&failure, &evidence);
                 HostEvent::Failed(StartError { failure, evidence })

@@ -128,6 +128,9 @@ pub struct Evidence {
     /// What the driver found out about the program's file, where that may explain the failure; see
     /// [`StartError::explain`]. The machine leaves it empty.
     pub notes: Option<Box<Notes>>,
+    /// What the runner found out about it, bounded; see [`Child::diagnose`](crate::rt::Child::diagnose).
+    /// The machine leaves it empty.
+    pub diagnosis: Option<String>,
 }
 
 impl StartError {
@@ -183,9 +186,11 @@ impl Error for StartError {
             stderr,
             hint,
             notes,
+            diagnosis,
             ..
         } = &self.evidence;
-        let is_blank = stderr.is_empty() && hint.is_none() && notes.is_none();
+        let is_blank =
+            stderr.is_empty() && hint.is_none() && notes.is_none() && diagnosis.is_none();
         (!is_blank).then_some(&self.evidence as _)
     }
 }
@@ -206,9 +211,13 @@ impl fmt::Display for Evidence {
         match &self.notes {
             // Nothing but the path, which the line above has.
             Some(notes) if notes.mode.is_some() || notes.executable.is_some() => {
-                write!(f, "\n{notes}")
+                write!(f, "\n{notes}")?;
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => {}
+        }
+        match &self.diagnosis {
+            Some(diagnosis) => write!(f, "\nwhat its runner says of it:\n{diagnosis}"),
+            None => Ok(()),
         }
     }
 }

@@ -30,6 +30,19 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
         runtime: &SharedRuntime,
         launch: Launch,
     ) -> BoxFuture<'static, io::Result<Process>>;
+
+    /// What people call its programs where a host has neither a name nor a command: that of an image,
+    /// for one. Nothing unless a runner says otherwise.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether its programs are the host's own files, by the same paths. Then a bare name is looked up
+    /// in the host's `PATH`, and a failed start tells what is known of the file. It is so unless a
+    /// runner says otherwise.
+    fn shares_files(&self) -> bool {
+        true
+    }
 }
 
 /// What a child's standard input is.
@@ -55,6 +68,15 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// Its whole environment; nothing is inherited beside this. Names occur once.
     pub env: Vec<(OsString, OsString)>,
+    /// Its environment without what the parent's own adds to it: for a runner whose programs run in
+    /// another system, where the parent's paths mean nothing. Names occur once.
+    pub own_env: Vec<(OsString, OsString)>,
+    /// The directory in which host and plugin make their sockets, as the host calls it, if there is one
+    /// for this launch alone. `PLUGIN_UNIX_SOCKET_DIR` is the same. A runner whose programs see other
+    /// files has to make it visible to them, and changes the variables that name it.
+    pub socket_dir: Option<PathBuf>,
+    /// The group that may use the sockets, by name or number as the host's user gave it.
+    pub socket_group: Option<String>,
     /// Its working directory; the parent's if not given.
     pub dir: Option<PathBuf>,
     /// Its standard input.
@@ -74,6 +96,9 @@ impl Launch {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            own_env: Vec::new(),
+            socket_dir: None,
+            socket_group: None,
             dir: None,
             stdin: Stdin::default(),
             outlive_parent: false,
@@ -146,6 +171,13 @@ pub trait Child: Send {
     /// # Errors
     /// The system's error, unchanged.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>>;
+
+    /// What can be found out about it for a start that has failed, in a few lines for people; it may
+    /// have ended by then. It is waited for a moment only. go-plugin's `Diagnose`. Nothing unless a
+    /// runner knows more than its output tells.
+    fn diagnose(&self) -> BoxFuture<'static, Option<String>> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// Lets go of it: it runs on, as far as it is up to this side. Nobody is told of its end, of which no
     /// zombie stays.

@@ -58,6 +58,7 @@ const PROMPT: Duration = Duration::from_secs(4);
 pub const PLUGIN: &str = env!("CARGO_BIN_EXE_suite-plugin");
 pub const FAKE: &str = env!("CARGO_BIN_EXE_suite-fake");
 pub const HOST: &str = env!("CARGO_BIN_EXE_suite-host");
+pub const OCI: &str = env!("CARGO_BIN_EXE_suite-oci");
 
 /// Runs a case.
 pub fn run<F: Future<Output = ()>>(

@@ -14,6 +14,7 @@
 mod again;
 mod broker;
 mod calls;
+mod contained;
 mod crash;
 mod deadlines;
 mod events;
@@ -271,9 +272,24 @@ macro_rules! pairs {
         group!(runners:
             a_plugin_elsewhere_has_its_own_names_for_everything,
             a_plugin_without_a_stderr_has_no_log_and_works,
+            commands_in_front_of_a_plugin_are_run_first,
+            a_command_in_front_that_stays_ends_with_its_plugin,
+            a_command_in_front_that_is_missing_is_told,
+            what_a_runner_finds_out_is_told,
             a_launch_that_takes_too_long_is_given_up;
             $on:
-            [H2: an_address_that_cannot_be_translated_is_told]
+            [H2:
+                an_address_that_cannot_be_translated_is_told,
+                a_runner_is_told_of_the_directory_for_sockets,
+            ]
+        );
+        group!(contained:
+            a_contained_plugin_has_paths_and_a_user_of_its_own,
+            a_group_lets_host_and_container_use_their_sockets,
+            a_container_ends_with_its_plugin,
+            a_tool_that_fails_is_told_with_what_was_run;
+            $on:
+            [H2: a_contained_plugin_on_tcp_is_told_what_to_do]
         );
         group!(hostile:
             a_log_that_is_no_log_harms_nothing,

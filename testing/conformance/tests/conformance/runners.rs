@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use outboard::Endpoint;
 use outboard::rt::{AddressTranslator, BoxFuture, Child, Launch, Process, Runner, SharedRuntime};
-use outboard::{Exit, ExitReason, ForkExec, StartFailure, StartPhase};
-use outboard_conformance::proto::Probe as _;
+use outboard::runner::Wrapper;
+use outboard::{Exit, ExitReason, ForkExec, Host, HostError, StartFailure, StartPhase};
+use outboard_conformance::proto::{Nothing, Probe as _, Process as _};
 
 use crate::broker::{borrow, lend, relay};
 use crate::calls::payload;
-use crate::harness::Harness;
+use crate::harness::{Harness, PLUGIN};
+use crate::leftovers::gone;
 
 /// The working directory of whoever asks: what is in there has a name that means another thing to the
 /// plugin than to its host.
@@ -124,6 +126,10 @@ impl Child for Boxed {
         self.0.poll_wait(cx)
     }
 
+    fn diagnose(&self) -> BoxFuture<'static, Option<String>> {
+        Box::pin(std::future::ready(Some("box-1 has no lid".to_owned())))
+    }
+
     fn release(self: Box<Self>) {
         self.0.release();
     }
@@ -209,4 +215,137 @@ pub async fn a_launch_that_takes_too_long_is_given_up(h: Harness) {
         "{error:?}"
     );
     assert!(given_up.load(Ordering::SeqCst));
+}
+
+pub async fn commands_in_front_of_a_plugin_are_run_first(h: Harness) {
+    let env = Wrapper::new("env").arg("PLUGIN_WRAPPED=by env");
+    let both = Wrapper::new("nice").args(["-n", "1"]).before(env);
+    let rig = h.start_host(h.host([""; 0]).runner(both)).await;
+    let facts = rig.process.facts(Nothing {}).await.expect("ok");
+    let wrapped = facts.environment.get("PLUGIN_WRAPPED");
+    assert_eq!(wrapped.map(String::as_str), Some("by env"));
+    assert_eq!(rig.plugin.name(), "suite-plugin");
+    // Such commands become the plugin.
+    assert_eq!(facts.pid, rig.pid());
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", facts.pid)).expect("it runs");
+    let (_, after) = stat.rsplit_once(") ").expect("a name in brackets");
+    let own = std::fs::read_to_string("/proc/self/stat").expect("this runs");
+    let (_, before) = own.rsplit_once(") ").expect("a name in brackets");
+    let nice = |stat: &str| stat.split(' ').nth(16).and_then(|n| n.parse::<i32>().ok());
+    let expected = nice(before).map(|own| (own + 1).min(19));
+    assert_eq!(nice(after), expected);
+    rig.shutdown().await;
+}
+
+pub async fn a_command_in_front_that_stays_ends_with_its_plugin(h: Harness) {
+    let shell = || Wrapper::new("sh").args(["-c", "\"$@\"; exit $?", "wrapper"]);
+    let rig = h.start_host(h.host([""; 0]).runner(shell())).await;
+    let facts = rig.process.facts(Nothing {}).await.expect("ok");
+    assert_ne!(facts.pid, rig.pid());
+    rig.shutdown().await;
+    let rig = h.start_host(h.host(["--stubborn"]).runner(shell())).await;
+    let facts = rig.process.facts(Nothing {}).await.expect("ok");
+    assert_eq!(rig.plugin.kill().await.reason, ExitReason::Killed);
+    assert!(gone(facts.pid));
+}
+
+pub async fn a_command_in_front_that_is_missing_is_told(h: Harness) {
+    let host = h.host([""; 0]).runner(Wrapper::new("no-such-command"));
+    let error = h.start_error(host).await;
+    let text = error.to_string();
+    assert!(text.contains("in front of it, no-such-command"), "{text}");
+    assert!(!text.contains(PLUGIN), "{text}");
+}
+
+/// Starts what it is told and knows it by another name.
+#[derive(Debug)]
+struct Knowing;
+
+impl Runner for Knowing {
+    fn launch(
+        &self,
+        runtime: &SharedRuntime,
+        mut launch: Launch,
+    ) -> BoxFuture<'static, io::Result<Process>> {
+        if launch.program.is_empty() {
+            launch.program = "/bin/sh".into();
+            launch.args = vec!["-c".into(), "exit 3".into()];
+        }
+        let launching = ForkExec.launch(runtime, launch);
+        Box::pin(async move {
+            let mut process = launching.await?;
+            process.child = Box::new(Boxed(process.child));
+            Ok(process)
+        })
+    }
+
+    fn name(&self) -> Option<String> {
+        Some("box".to_owned())
+    }
+
+    fn shares_files(&self) -> bool {
+        false
+    }
+}
+
+pub async fn what_a_runner_finds_out_is_told(h: Harness) {
+    // Of a program that the runner itself knows, and by the name that it has for it.
+    let host = Host::new(outboard_conformance::HANDSHAKE).socket_dir(h.dir());
+    let started = host.runner(Knowing).start(h.runtime.clone());
+    let Err(HostError::Start { name, error }) = h.promptly(started).await else {
+        panic!("it does not start");
+    };
+    assert_eq!(name, "box");
+    assert_eq!(error.evidence.notes, None, "its files are not the host's");
+    let told = error.evidence.diagnosis.as_deref();
+    assert_eq!(told, Some("box-1 has no lid"));
+    let text = format!("{error:?}");
+    assert!(text.contains("says of it:\nbox-1 has no lid"), "{text}");
+}
+
+/// Keeps what it is to launch.
+#[derive(Debug)]
+struct Keeps(Arc<std::sync::Mutex<Option<Launch>>>);
+
+impl Runner for Keeps {
+    fn launch(
+        &self,
+        runtime: &SharedRuntime,
+        launch: Launch,
+    ) -> BoxFuture<'static, io::Result<Process>> {
+        *self.0.lock().expect("whole") = Some(launch.clone());
+        ForkExec.launch(runtime, launch)
+    }
+}
+
+pub async fn a_runner_is_told_of_the_directory_for_sockets(h: Harness) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let group = rustix::process::getegid().as_raw().to_string();
+    for (group, mode) in [(None, 0o700), (Some(&group), 0o770)] {
+        let kept = Arc::default();
+        let mut host = h.host([""; 0]).runner(Keeps(Arc::clone(&kept)));
+        if let Some(group) = group {
+            host = host.socket_group(group);
+        }
+        let rig = h.start_host(host).await;
+        let launch = kept.lock().expect("whole").take().expect("it was launched");
+        let dir = launch.socket_dir.clone().expect("there is one");
+        let name = dir.file_name().and_then(|name| name.to_str());
+        assert!(name.is_some_and(|name| name.starts_with("plugin-dir")));
+        assert_eq!(dir.parent(), Some(h.dir()));
+        let data = std::fs::metadata(&dir).expect("there");
+        assert_eq!(data.mode() & 0o777, mode);
+        assert_eq!(launch.socket_group.as_ref(), group);
+        let told = |env: &[(std::ffi::OsString, std::ffi::OsString)]| {
+            let of = env
+                .iter()
+                .find(|(name, _)| name == "PLUGIN_UNIX_SOCKET_DIR");
+            of.map(|(_, value)| PathBuf::from(value))
+        };
+        assert_eq!(told(&launch.env).as_ref(), Some(&dir));
+        assert_eq!(told(&launch.own_env).as_ref(), Some(&dir));
+        rig.shutdown().await;
+        assert!(!dir.exists());
+    }
 }

@@ -185,6 +185,7 @@ impl Process for ThisProcess {
                 .to_string_lossy()
                 .into_owned(),
             environment: environment.collect(),
+            user: rustix::process::geteuid().as_raw(),
             threads,
             in_tokio: tokio::runtime::Handle::try_current().is_ok(),
         })
