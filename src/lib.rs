@@ -146,6 +146,8 @@ mod passing;
 mod broker;
 mod carrier;
 mod client;
+#[cfg(unix)]
+pub mod discover;
 pub mod error;
 pub mod hclog;
 mod host;
@@ -186,7 +188,7 @@ pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::host::{
     Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
-    LOG_TARGET, PingError, RunningPlugin, ShutdownError,
+    LOG_TARGET, Managed, ManagedGuard, PingError, RunningPlugin, ShutdownError,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};

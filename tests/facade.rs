@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Crates that generated code needs or whose types users make, functions, attributes, and the modules of this
 /// crate's own.
-const NO_TYPES: [&str; 10] = [
+const NO_TYPES: [&str; 12] = [
     "bytes",
     "prost",
     "prost_types",
@@ -16,6 +16,8 @@ const NO_TYPES: [&str; 10] = [
     "outboard_core::memory::pair_with_capacity",
     "self::serve::codegen",
     "self::serve::context",
+    "self::enumerate::enumerate",
+    "self::trust::trusted",
 ];
 
 /// The paths of the `pub use` items in a file, without braces.

@@ -5,6 +5,7 @@ use std::fs::Metadata;
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use outboard_core::rt::Stdin;
 
@@ -22,8 +23,11 @@ pub struct Command {
     env: Vec<Variable>,
     overrides: Vec<Variable>,
     removed: Vec<OsString>,
+    /// Of the host's environment these alone, where that is said.
+    kept: Option<Vec<OsString>>,
     pub(super) dir: Option<PathBuf>,
     pub(super) stdin: Stdin,
+    pub(super) stdin_bytes: Option<Arc<[u8]>>,
     pub(super) outlive_host: bool,
     pub(super) spare_descendants: bool,
 }
@@ -43,8 +47,10 @@ impl Command {
             env: Vec::new(),
             overrides: Vec::new(),
             removed: Vec::new(),
+            kept: None,
             dir: None,
             stdin: Stdin::Inherit,
+            stdin_bytes: None,
             outlive_host: false,
             spare_descendants: false,
         }
@@ -98,6 +104,17 @@ impl Command {
         self
     }
 
+    /// Passes on no other variables of the host's environment than these, and those of further calls. All
+    /// are passed on unless this is called, and none with
+    /// [`Host::inherit_env(false)`](crate::Host::inherit_env). A plugin that is not trusted with the host's
+    /// secrets is best given `PATH`, `HOME`, `LANG` and `TMPDIR`, or less.
+    #[must_use]
+    pub fn env_keep(mut self, names: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let names = names.into_iter().map(|name| name.as_ref().to_owned());
+        self.kept.get_or_insert_default().extend(names);
+        self
+    }
+
     /// Sets the working directory; the host's own if this is not called. See [`new`](Self::new) for
     /// what it means for a program given by a relative path.
     #[must_use]
@@ -111,6 +128,18 @@ impl Command {
     #[must_use]
     pub fn inherit_stdin(mut self, inherit: bool) -> Self {
         self.stdin = if inherit { Stdin::Inherit } else { Stdin::Null };
+        self.stdin_bytes = None;
+        self
+    }
+
+    /// Gives the plugin these bytes for its stdin, and the end behind them. It reads them when it likes,
+    /// also before it serves; what it does not read is lost with it.
+    ///
+    /// Calls cannot go over stdin then: a host that was not given transports offers no `Stdio`, and one
+    /// that was given it does not start.
+    #[must_use]
+    pub fn stdin_bytes(mut self, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.stdin_bytes = Some(bytes.into());
         self
     }
 
@@ -174,7 +203,8 @@ impl Command {
     ) -> (Vec<Variable>, Vec<Variable>) {
         let mut own = self.env.clone();
         own.extend(self.overrides.iter().cloned());
-        let kept = |(name, _): &Variable| !self.removed.contains(name);
+        let listed = |name: &OsString| self.kept.as_ref().is_none_or(|kept| kept.contains(name));
+        let kept = |(name, _): &Variable| listed(name) && !self.removed.contains(name);
         let passed_on = host.into_iter().filter(kept);
         (own, passed_on.chain(self.overrides.clone()).collect())
     }
@@ -300,6 +330,21 @@ mod tests {
         let (own, passed_on) = Command::from(&std).environment(host());
         assert_eq!(own, [var("A", "set")]);
         assert_eq!(passed_on, [var("A", "host"), var("C", "host")]);
+    }
+
+    #[test]
+    fn of_the_hosts_variables_those_are_kept_that_are_listed() {
+        let host = [var("A", "host"), var("B", "host"), var("C", "host")];
+        let command = Command::new("x")
+            .env_keep(["A", "C"])
+            .env_keep(["D"])
+            .env_remove("C")
+            .env_override("E", "own");
+        let (own, passed_on) = command.environment(host.clone());
+        assert_eq!(own, [var("E", "own")]);
+        assert_eq!(passed_on, [var("A", "host"), var("E", "own")]);
+        let (_, passed_on) = Command::new("x").env_keep([""; 0]).environment(host);
+        assert_eq!(passed_on, []);
     }
 
     #[test]

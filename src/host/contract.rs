@@ -9,7 +9,12 @@ use super::{ConfigError, Host};
 
 impl Host {
     /// What is put into the plugin's environment, and what its line must agree with.
-    pub(super) fn contract(&mut self) -> Result<(HostEnv, HostExpectation), ConfigError> {
+    ///
+    /// `fed`: whether the plugin's stdin has bytes of the user's, so that no calls can go over it.
+    pub(super) fn contract(
+        &mut self,
+        fed: bool,
+    ) -> Result<(HostEnv, HostExpectation), ConfigError> {
         self.handshake.check()?;
         let (min, max) = self.ports;
         if min > max {
@@ -17,6 +22,10 @@ impl Host {
         }
         if self.transports.is_empty() {
             self.transports = crate::transports::of_hosts();
+            self.transports
+                .retain(|transport| !fed || transport.protocol().has_socket());
+        } else if fed && !self.transports.iter().all(|t| t.protocol().has_socket()) {
+            return Err(ConfigError::StdinTaken);
         }
         let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
         if protocols.is_empty() {

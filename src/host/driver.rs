@@ -344,6 +344,9 @@ impl Driver {
         };
         match news {
             News::Launched(launched) => {
+                if let Some(feeding) = self.process.take_feeding() {
+                    self.runtime.spawn(feeding);
+                }
                 let id = self.process.id().map(str::to_owned);
                 self.input(HostInput::Launched { id });
                 let now = self.runtime.now();

@@ -108,6 +108,18 @@ pub enum ConfigError {
         /// Why.
         cause: String,
     },
+    /// The plugins of the host's group have been ended.
+    #[error(
+        "the host belongs to a group of plugins that were ended (Managed::end_all, or its guard): it \
+         starts nothing any more"
+    )]
+    GroupOver,
+    /// Calls were to go over the plugin's stdin, which has bytes of the user's.
+    #[error(
+        "the plugin's stdin cannot have both the bytes of Command::stdin_bytes and calls: leave out the \
+         transport Stdio"
+    )]
+    StdinTaken,
     /// The lowest port is above the highest.
     #[error("the port range {min} to {max} is empty: give the lower port first")]
     EmptyPortRange {

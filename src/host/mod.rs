@@ -8,6 +8,7 @@ mod error;
 mod explain;
 mod link;
 mod logs;
+mod managed;
 mod output;
 mod pipes;
 mod places;
@@ -45,6 +46,7 @@ use crate::time;
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
 pub use self::logs::LOG_TARGET;
+pub use self::managed::{Managed, ManagedGuard};
 pub use self::report::{ExitReason, ExitReport};
 pub use self::running::RunningPlugin;
 pub use crate::peer::Health;
@@ -102,6 +104,7 @@ pub struct Host {
     multiplex: bool,
     transports: Vec<Arc<dyn Transport>>,
     runner: SharedRunner,
+    managed: Option<Managed>,
     security: security::Wanted,
     sync_stdout: Option<MakeWriter>,
     sync_stderr: Option<MakeWriter>,
@@ -150,6 +153,7 @@ impl Host {
             multiplex: false,
             transports: Vec::new(),
             runner: crate::runner::local(),
+            managed: None,
             security: security::Wanted::default(),
             sync_stdout: None,
             sync_stderr: None,
@@ -342,6 +346,12 @@ impl Host {
         self
     }
 
+    /// Adds the plugins that this host starts to a group, which one call ends.
+    pub fn managed(mut self, group: &Managed) -> Self {
+        self.managed = Some(group.clone());
+        self
+    }
+
     /// Launches the plugin, shakes hands and connects.
     ///
     /// On every way out but success nothing of the plugin is left running. Dropping the future
@@ -359,7 +369,12 @@ impl Host {
 
     async fn launch(mut self, runtime: SharedRuntime) -> Result<RunningPlugin, HostError> {
         let (command, name) = self.command_and_name()?;
-        let contract = self.contract()?;
+        let managed = self.managed.take();
+        if managed.as_ref().is_some_and(Managed::is_over) {
+            return Err(ConfigError::GroupOver.into());
+        }
+        let feed = command.stdin_bytes.clone();
+        let contract = self.contract(feed.is_some())?;
         let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
         let offers_stdio = self.transports.iter().any(|t| !t.protocol().has_socket());
         let (own_env, host_env) = command.environment(std::env::vars_os());
@@ -389,7 +404,7 @@ impl Host {
         launch.socket_group = self.socket_group.clone();
         launch.dir = command.dir;
         // The pipes of a plugin that will not use them for calls cost nothing.
-        launch.stdin = if offers_stdio {
+        launch.stdin = if offers_stdio || feed.is_some() {
             Stdin::Pipe
         } else {
             command.stdin
@@ -423,7 +438,7 @@ impl Host {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::new(config, runtime.now()),
             program: here.then(|| (PathBuf::from(&launch.program), launch.dir.clone())),
-            process: Running::to_be_launched(self.runner, launch),
+            process: Running::to_be_launched(self.runner, launch).fed(feed),
             attached: None,
             pipes: Pipes::new(printed, logs),
             dir,
@@ -435,7 +450,14 @@ impl Host {
         });
         runtime.spawn(Box::pin(driver));
         match outcome.await {
-            Ok(Ok(started)) => Ok(RunningPlugin::new(shared, runtime, verbs, started)),
+            Ok(Ok(started)) => {
+                let plugin = RunningPlugin::new(shared, runtime, verbs, started);
+                match managed {
+                    // The group ended meanwhile, and the plugin goes with it.
+                    Some(group) if !group.add(&plugin) => Err(ConfigError::GroupOver.into()),
+                    Some(_) | None => Ok(plugin),
+                }
+            }
             Ok(Err(error)) => {
                 let limit = time::sleep(&runtime, shared.settings().last_output_within);
                 select(shared.printed_ended(), limit).await;

@@ -30,6 +30,14 @@ impl Host {
         Ok((command, self.name.take().unwrap_or(name)))
     }
 
+    /// What people call its plugins; empty where there is nothing to be called.
+    #[cfg(unix)]
+    pub(crate) fn known_as(&self) -> String {
+        let of_command = || self.command.as_ref().map(Command::name);
+        let name = self.name.clone().or_else(of_command);
+        name.or_else(|| self.runner.name()).unwrap_or_default()
+    }
+
     /// The pipes for what the plugin prints. It uses the connection for that where there are none.
     pub(super) fn make_output_pipes(
         &self,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::AsyncWriteExt as _;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::host::HostInput;
@@ -23,6 +24,8 @@ pub(super) struct Running {
     killing: bool,
     reaped: bool,
     stdin: Option<BoxWriter>,
+    /// What its stdin is to have, where that is known before.
+    feed: Option<Arc<[u8]>>,
 }
 
 /// What a launched process has for others.
@@ -45,6 +48,24 @@ impl Running {
             launch: Some((runner, launch)),
             ..Self::default()
         }
+    }
+
+    /// The same, with these bytes for its stdin.
+    pub(super) fn fed(mut self, bytes: Option<Arc<[u8]>>) -> Self {
+        self.feed = bytes;
+        self
+    }
+
+    /// Writes to its stdin what that is to have, and the end behind it.
+    pub(super) fn take_feeding(&mut self) -> Option<BoxFuture<'static, ()>> {
+        let bytes = self.feed.take()?;
+        let mut stdin = self.stdin.take()?;
+        Some(Box::pin(async move {
+            // A plugin that reads none of it, or ends, is none the worse for it.
+            if stdin.write_all(&bytes).await.is_ok() {
+                let _unread = stdin.close().await;
+            }
+        }))
     }
 
     pub(super) fn launch(&mut self, runtime: &SharedRuntime) {

@@ -29,7 +29,8 @@ use crate::time;
 pub struct RunningPlugin {
     shared: Arc<Shared>,
     runtime: SharedRuntime,
-    verbs: mpsc::UnboundedSender<Verb>,
+    /// Whoever else has it holds it weakly: the channel closes with this handle.
+    verbs: Arc<mpsc::UnboundedSender<Verb>>,
     version: i64,
     protocol: Protocol,
     link: Link,
@@ -49,7 +50,7 @@ impl RunningPlugin {
         Self {
             shared,
             runtime,
-            verbs,
+            verbs: Arc::new(verbs),
             version: started.version,
             protocol: started.protocol,
             link: started.link,
@@ -227,20 +228,7 @@ impl RunningPlugin {
     /// all the same.
     pub async fn shutdown(self) -> Result<ExitReport, ShutdownError> {
         let report = self.end(Verb::Shutdown).await;
-        let name = self.name().to_owned();
-        let grace = self.shared.settings().shutdown_grace;
-        match report.reason {
-            ExitReason::Shutdown
-            | ExitReason::Killed
-            | ExitReason::Unreachable
-            | ExitReason::Released
-            | ExitReason::Crashed => Ok(report),
-            ExitReason::GraceExpired => Err(ShutdownError::GraceExpired { name, grace }),
-            ExitReason::NoController => Err(ShutdownError::NoController { name, grace }),
-            ExitReason::NotAsked => Err(ShutdownError::NotAsked { name, grace }),
-            // It is gone, and the report says how.
-            _ => Ok(report),
-        }
+        judged(&self.shared, report)
     }
 
     /// Kills the plugin at once and waits until it is reaped. If the future is dropped, the plugin is
@@ -252,11 +240,45 @@ impl RunningPlugin {
     async fn end(&self, verb: Verb) -> ExitReport {
         // If the driver is gone, so is the process, and `exited` resolves.
         let _over = self.verbs.unbounded_send(verb);
-        let report = self.shared.exited().await;
-        let limit = self.shared.settings().last_output_within;
-        let limit = time::sleep(&self.runtime, limit.saturating_add(SETTLED_WITHIN));
-        select(self.shared.settled(), limit).await;
-        report
+        end(&self.shared, &self.runtime).await
+    }
+
+    /// What a group of plugins has of it.
+    pub(super) fn parts(
+        &self,
+    ) -> (
+        &Arc<Shared>,
+        &SharedRuntime,
+        &Arc<mpsc::UnboundedSender<Verb>>,
+    ) {
+        (&self.shared, &self.runtime, &self.verbs)
+    }
+}
+
+/// Waits for the end of a plugin that was told to end.
+pub(super) async fn end(shared: &Arc<Shared>, runtime: &SharedRuntime) -> ExitReport {
+    let report = shared.exited().await;
+    let limit = shared.settings().last_output_within;
+    let limit = time::sleep(runtime, limit.saturating_add(SETTLED_WITHIN));
+    select(shared.settled(), limit).await;
+    report
+}
+
+/// Whether an end that was asked for came in good order.
+pub(super) fn judged(shared: &Shared, report: ExitReport) -> Result<ExitReport, ShutdownError> {
+    let name = shared.name().to_owned();
+    let grace = shared.settings().shutdown_grace;
+    match report.reason {
+        ExitReason::Shutdown
+        | ExitReason::Killed
+        | ExitReason::Unreachable
+        | ExitReason::Released
+        | ExitReason::Crashed => Ok(report),
+        ExitReason::GraceExpired => Err(ShutdownError::GraceExpired { name, grace }),
+        ExitReason::NoController => Err(ShutdownError::NoController { name, grace }),
+        ExitReason::NotAsked => Err(ShutdownError::NotAsked { name, grace }),
+        // It is gone, and the report says how.
+        _ => Ok(report),
     }
 }
 

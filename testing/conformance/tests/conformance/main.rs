@@ -25,6 +25,7 @@ mod inherited;
 mod last_words;
 mod leftovers;
 mod logs;
+mod managed;
 mod output;
 mod raw;
 mod reconnect;
@@ -282,6 +283,15 @@ macro_rules! pairs {
                 an_address_that_cannot_be_translated_is_told,
                 a_runner_is_told_of_the_directory_for_sockets,
             ]
+        );
+        group!(managed:
+            one_call_ends_all_in_parallel,
+            a_guard_kills_all_when_it_is_dropped,
+            a_plugin_of_a_group_ends_with_its_handle,
+            candidates_are_tried_side_by_side;
+            $on:
+            [H2: a_plugin_gets_the_bytes_for_its_stdin]
+            [Stdio: bytes_and_calls_do_not_share_a_stdin]
         );
         group!(contained:
             a_contained_plugin_has_paths_and_a_user_of_its_own,
