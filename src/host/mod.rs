@@ -252,8 +252,9 @@ impl Host {
     /// programs that run as another user or with other
     /// directories than this host: wrappers that change the user, containers.
     ///
-    /// There is none either where none can be made (the longest path of a socket has 107 bytes on
-    /// Linux, about 50 of which the names take), which is logged at debug. Where [`Command::env`] sets
+    /// Where the sockets in it would have too long a path (107 bytes are the limit on Linux, about 50 of
+    /// which the names take), it is made in `XDG_RUNTIME_DIR`, or else in `/tmp`. There is none either where none
+    /// can be made, which is logged at debug. Where [`Command::env`] sets
     /// `PLUGIN_UNIX_SOCKET_DIR` and `socket_dir` is not called, the sockets are where that says.
     pub fn private_socket_dir(mut self, private: bool) -> Self {
         self.private_socket_dir = private;

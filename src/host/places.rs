@@ -1,5 +1,6 @@
 //! What a launch has of its own in the file system.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outboard_core::rpc::Transport;
@@ -63,7 +64,12 @@ impl Host {
             return None;
         }
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
-        PrivateDir::new(&base, self.socket_group.as_deref())
+        // Shorter ones, for where the sockets would have too long a path. Wherever it is, it is its
+        // user's alone.
+        let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+        let shorter = own.map(PathBuf::from).into_iter().chain(["/tmp".into()]);
+        let bases = std::iter::once(base.clone()).chain(shorter);
+        PrivateDir::in_first_that_fits(bases, self.socket_group.as_deref())
             .inspect_err(|error| {
                 let base = base.display();
                 tracing::debug!(

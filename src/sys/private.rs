@@ -47,10 +47,15 @@ impl PrivateDir {
         let mut attempt = 1;
         let path = loop {
             let path = base.join(format!("{PREFIX}{}", super::random::number() >> 32));
-            if path.as_os_str().len() + 1 + LONGEST_SOCKET > MAX_UNIX_PATH {
+            let length = path.as_os_str().len() + 1 + LONGEST_SOCKET;
+            if length > MAX_UNIX_PATH {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidFilename,
-                    format!("sockets in {} would have too long a path", path.display()),
+                    format!(
+                        "sockets in {} would have paths of up to {length} bytes, where {MAX_UNIX_PATH} \
+                         are the limit",
+                        path.display()
+                    ),
                 ));
             }
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -79,6 +84,23 @@ impl PrivateDir {
     #[cfg(not(unix))]
     pub(crate) fn new(_base: &Path, _group: Option<&str>) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes one in the first of these directories in which the path of a socket is not too long; with
+    /// none of them it is the error of the last.
+    pub(crate) fn in_first_that_fits(
+        bases: impl IntoIterator<Item = PathBuf>,
+        group: Option<&str>,
+    ) -> io::Result<Self> {
+        let mut outcome = Err(io::ErrorKind::NotFound.into());
+        for base in bases {
+            outcome = Self::new(&base, group);
+            let too_long = |error: &io::Error| error.kind() == io::ErrorKind::InvalidFilename;
+            if !outcome.as_ref().is_err_and(too_long) {
+                break;
+            }
+        }
+        outcome
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -206,7 +228,16 @@ mod tests {
         std::fs::create_dir(&long).expect("made");
         let error = PrivateDir::new(&long, None).expect_err("too long");
         assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+        assert!(error.to_string().contains("limit"), "{error}");
         assert_eq!(entries(&long), 0);
+        // A shorter one takes its place; what is wrong otherwise is told of the first.
+        let bases = || [long.clone(), base.path().to_owned()];
+        let dir = PrivateDir::in_first_that_fits(bases(), None).expect("the second does");
+        assert_eq!(dir.path().parent(), Some(base.path()));
+        let missing = [base.path().join("missing"), base.path().to_owned()];
+        let error = PrivateDir::in_first_that_fits(missing, None).expect_err("it is missing");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        PrivateDir::in_first_that_fits([long], None).expect_err("too long");
     }
 
     #[test]

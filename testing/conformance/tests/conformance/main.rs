@@ -282,6 +282,7 @@ macro_rules! pairs {
             [H2:
                 an_address_that_cannot_be_translated_is_told,
                 a_runner_is_told_of_the_directory_for_sockets,
+                a_directory_with_too_long_a_path_is_no_obstacle,
             ]
         );
         group!(managed:

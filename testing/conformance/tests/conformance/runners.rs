@@ -349,3 +349,23 @@ pub async fn a_runner_is_told_of_the_directory_for_sockets(h: Harness) {
         assert!(!dir.exists());
     }
 }
+
+pub async fn a_directory_with_too_long_a_path_is_no_obstacle(h: Harness) {
+    let long = h.dir().join("x".repeat(80));
+    std::fs::create_dir(&long).expect("it is new");
+    let kept = Arc::default();
+    let host = h.host([""; 0]).socket_dir(&long);
+    let rig = h.start_host(host.runner(Keeps(Arc::clone(&kept)))).await;
+    let launch = kept.lock().expect("whole").take().expect("it was launched");
+    let dir = launch.socket_dir.expect("there is one");
+    assert!(!dir.starts_with(h.dir()), "{}", dir.display());
+    // Sockets of both sides are there.
+    let lent = lend(&rig);
+    let there = rig.probe.relay(relay(lent.id(), "there")).await;
+    assert_eq!(there, Ok(payload("there")));
+    let (_, here) = borrow(&rig).await;
+    assert_eq!(here.echo(payload("here")).await, Ok(payload("here")));
+    rig.shutdown().await;
+    assert!(!dir.exists());
+    std::fs::remove_dir(&long).expect("nothing is in it");
+}
