@@ -136,6 +136,7 @@
 //! - `multiplex` (default): everything over one connection, see `Host::multiplex`.
 //! - `netrpc`: Go's net/rpc, which go-plugin's older plugins and hosts speak, see `netrpc`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
+//! - `serde`: [`ReattachConfig`] as part of documents of your own.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
@@ -178,6 +179,7 @@ pub use outboard_core::exit::Exit;
 pub use outboard_core::handshake::{Handshake, MisconfiguredHandshake, Protocol, UnknownProtocol};
 pub use outboard_core::host::{Evidence, StartError, StartFailure, StartPhase};
 pub use outboard_core::plugin::{PluginError, StopReason};
+pub use outboard_core::reattach::{ReattachConfig, ReattachError, Secured};
 pub use outboard_core::rpc::{
     CallOptions, Channel, Code, DuplicateService, Keepalive, Metadata, MetadataError,
     MetadataValue, Router, Service, Status, StreamSender, Streaming, Transport,
@@ -187,8 +189,9 @@ pub use outboard_core::tls::TlsReason;
 pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::host::{
-    Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
-    LOG_TARGET, Managed, ManagedGuard, PingError, RunningPlugin, ShutdownError,
+    AttachError, Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host,
+    HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
+    ShutdownError,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};

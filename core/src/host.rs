@@ -75,6 +75,8 @@ pub struct Host {
     target: Option<(Location, Protocol)>,
     /// Whether a process was made.
     launched: bool,
+    /// Whether somebody else has made it.
+    attached: bool,
     id: Option<String>,
     wire: Wire,
     /// Present while there is a connection that could be made again.
@@ -156,8 +158,9 @@ impl Host {
     /// [`HostAction::Connect`]. There is no handshake and no evidence from stderr.
     ///
     /// The driver watches the process by its id and reports [`HostInput::Exited`], with
-    /// [`Exit::Unknown`] as only a parent learns more. A plugin that is not to be killed, such as one
-    /// in test mode or in the same process, is configured with [`WhenDropped::Release`].
+    /// [`Exit::Unknown`] as only a parent learns more. One that could not be connected to is left alone:
+    /// nothing says that it is the plugin. A plugin that is not to be ended at all, such as one in test
+    /// mode or in the same process, is configured with [`HostConfig::spare`].
     #[must_use]
     pub fn attach(
         config: HostConfig,
@@ -168,6 +171,8 @@ impl Host {
     ) -> Self {
         let mut host = Self::blank(config, State::Connecting);
         host.launched = true;
+        host.attached = true;
+        host.announced = Some(endpoint.clone());
         host.id = id;
         host.stdout = Pipe::Closed;
         host.stderr = Pipe::Closed;
@@ -257,6 +262,7 @@ impl Host {
             State::Launching | State::Handshaking | State::Connecting | State::Explaining => {
                 self.kill(now);
             }
+            State::Ready if self.config.spare => self.release(),
             State::Ready => {
                 self.state = State::Asked;
                 self.timers.clear();
@@ -297,10 +303,19 @@ impl Host {
     /// [`HostConfig::when_dropped`] says: it is killed, or left running if it was up. One that has
     /// been asked to end is left to that then. May be called at any time and repeatedly.
     pub fn let_go(&mut self, now: Instant) {
-        match (self.config.when_dropped, self.state) {
-            (WhenDropped::Release, State::Ready) => self.release(),
-            (WhenDropped::Release, State::Asked) => {}
-            (WhenDropped::Kill | WhenDropped::Release, _) => self.kill(now),
+        match self.config.when_dropped {
+            WhenDropped::Release => self.detach(now),
+            WhenDropped::Kill => self.kill(now),
+        }
+    }
+
+    /// Leaves the plugin running, if it is up; one that is not yet is given up. One that has been asked
+    /// to end is left to that. May be called at any time and repeatedly.
+    pub fn detach(&mut self, now: Instant) {
+        match self.state {
+            State::Ready => self.release(),
+            State::Asked => {}
+            _ => self.kill(now),
         }
     }
 
@@ -308,7 +323,7 @@ impl Host {
     #[must_use]
     pub fn outlives_its_driver(&self) -> bool {
         let up = matches!(self.state, State::Ready | State::Asked);
-        up && self.config.when_dropped == WhenDropped::Release
+        up && (self.config.spare || self.config.when_dropped == WhenDropped::Release)
     }
 
     /// The id of the process while it lives, as far as the machine knows.

@@ -75,6 +75,7 @@
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
+//! | [`reattach`] | the record of a plugin that runs, for other hosts |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
 //! | [`turn`] | how much a task does before others get their turn |
 
@@ -104,6 +105,7 @@ pub mod lock;
 pub mod memory;
 pub mod plugin;
 pub mod queue;
+pub mod reattach;
 pub mod report;
 pub mod rpc;
 pub mod rt;

@@ -54,6 +54,7 @@ debug_as_text!(
     crate::host::StartError,
     crate::host::StartFailure,
     crate::plugin::PluginError,
+    crate::reattach::ReattachError,
     crate::rpc::DuplicateService,
     crate::rpc::MetadataError,
     crate::rpc::TooLarge,

@@ -257,11 +257,15 @@ impl Carrier {
 
     /// The socket file of what the other side calls `endpoint`, if it is one that this side sees.
     pub(crate) fn socket_file(&self, endpoint: &Endpoint) -> Option<PathBuf> {
-        let here = match &self.addresses {
-            None => endpoint.clone(),
-            Some(addresses) => addresses.plugin_to_host(endpoint).ok()?,
-        };
-        here.socket_file().map(Path::to_owned)
+        self.here(endpoint)?.socket_file().map(Path::to_owned)
+    }
+
+    /// What this side calls an address of the other one, if it can reach that.
+    pub(crate) fn here(&self, endpoint: &Endpoint) -> Option<Endpoint> {
+        match &self.addresses {
+            None => Some(endpoint.clone()),
+            Some(addresses) => addresses.plugin_to_host(endpoint).ok(),
+        }
     }
 
     /// What the other side is to call an address of this one.

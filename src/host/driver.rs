@@ -16,11 +16,13 @@ use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::Protocol;
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
+use outboard_core::reattach::{ReattachConfig, Secured};
 use outboard_core::rpc::{Status, Transport};
 use outboard_core::rt::{Joined, SharedRuntime};
 use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
+use super::attach::Origin;
 use super::diagnosis;
 use super::link::Started;
 use super::pipes::Pipes;
@@ -41,7 +43,7 @@ pub(super) struct DriverParts {
     pub(super) machine: machine::Host,
     pub(super) process: Running,
     /// What was agreed on with a plugin that runs already, which says no line any more.
-    pub(super) attached: Option<(i64, Protocol)>,
+    pub(super) attached: Option<(i64, ReattachConfig)>,
     pub(super) pipes: Pipes,
     /// What was launched and where, for explanations.
     pub(super) program: Option<(PathBuf, Option<PathBuf>)>,
@@ -58,7 +60,8 @@ pub(super) struct Driver {
     runtime: SharedRuntime,
     machine: machine::Host,
     process: Running,
-    attached: Option<(i64, Protocol)>,
+    attached: Option<(i64, ReattachConfig)>,
+    secured: Secured,
     pipes: Pipes,
     uplink: Uplink,
     program: Option<(PathBuf, Option<PathBuf>)>,
@@ -84,6 +87,7 @@ impl Driver {
             machine: parts.machine,
             process: parts.process,
             attached: parts.attached,
+            secured: parts.secure.kind(),
             pipes: parts.pipes,
             program: parts.program,
             dir: parts.dir,
@@ -207,14 +211,21 @@ impl Driver {
                 self.pipes.starting = false;
                 let line = self.machine.handshake().map(|accepted| &accepted.line);
                 let agreed = line.map(|line| (line.app_version(), line.protocol()));
+                let (agreed, origin) = match self.attached.take() {
+                    Some((version, record)) => {
+                        (Some((version, record.protocol)), Origin::Attached(record))
+                    }
+                    None => (agreed, self.origin()),
+                };
                 let link = self.uplink.link().cloned();
                 if let (Some(ready), Some((version, protocol)), Some(link)) =
-                    (self.ready.take(), agreed.or(self.attached), link)
+                    (self.ready.take(), agreed, link)
                 {
                     // If nobody waits any more, the closed channel says so soon enough.
                     let _unwanted = ready.send(Ok(Started {
                         version,
                         protocol,
+                        origin,
                         link,
                     }));
                 }
@@ -279,6 +290,17 @@ impl Driver {
         }
     }
 
+    /// What a record of the plugin says beside what was agreed on.
+    fn origin(&self) -> Origin {
+        let handshake = self.machine.handshake();
+        let location = handshake.and_then(|accepted| accepted.line.location().endpoint());
+        Origin::Launched {
+            endpoint: location.and_then(|endpoint| self.uplink.here(endpoint)),
+            multiplexes: handshake.is_some_and(|accepted| accepted.multiplexing),
+            secured: self.secured,
+        }
+    }
+
     /// The status of calls to a plugin that lives and cannot be reached.
     fn unreachable(&self, fault: Option<&Fault>) -> Status {
         let name = self.shared.name();
@@ -330,6 +352,7 @@ impl Driver {
         match verb {
             Some(Verb::Shutdown) => self.machine.shutdown(now),
             Some(Verb::Kill) => self.machine.kill(now),
+            Some(Verb::Detach) => self.machine.detach(now),
             None => {
                 self.verbs = None;
                 self.machine.let_go(now);

@@ -8,6 +8,7 @@ use outboard_core::handshake::MisconfiguredHandshake;
 use outboard_core::host::StartError;
 use outboard_core::rpc::Status;
 
+use super::attach::AttachError;
 use super::report::ExitReport;
 use crate::client::Misfit;
 use crate::peer::Health;
@@ -30,6 +31,13 @@ pub enum HostError {
         /// Why, with what was seen of it.
         error: Box<StartError>,
     },
+    /// There is no plugin to attach to, or not one that this host can use; nothing was done to it.
+    Attach {
+        /// The plugin's name.
+        name: String,
+        /// Why.
+        error: Box<AttachError>,
+    },
     /// The runtime was shut down while the plugin started; its process is gone.
     RuntimeGone {
         /// The plugin's name.
@@ -42,6 +50,7 @@ impl fmt::Display for HostError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Start { name, error } => write!(f, "plugin {name}: {error}"),
+            Self::Attach { name, error } => write!(f, "plugin {name}: {error}"),
             Self::RuntimeGone { name } => write!(
                 f,
                 "plugin {name}: the async runtime was shut down while it started"
@@ -56,6 +65,7 @@ impl Error for HostError {
             Self::Config(error) => error.source(),
             // The line holds the failure already.
             Self::Start { error, .. } => error.source(),
+            Self::Attach { error, .. } => error.source(),
             Self::RuntimeGone { .. } => None,
         }
     }
@@ -80,8 +90,20 @@ outboard_core::debug_as_text!(
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is no command.
-    #[error("the host has no command to launch: call Host::command")]
+    #[error("the host has no command to launch: call Host::command, or Host::attach")]
     NoCommand,
+    /// The host has both a command and a plugin to attach to.
+    #[error(
+        "the host has a command and is to attach to a plugin that runs: keep Host::command or \
+         Host::attach"
+    )]
+    TwoWaysToStart,
+    /// The host is to multiplex and to attach.
+    #[error(
+        "the host is to attach to a plugin and to multiplex, which go together with no plugin: one that \
+         multiplexes takes one connection. Keep Host::multiplex or Host::attach"
+    )]
+    MultiplexAndAttach,
     /// The handshake has no cookie.
     #[error(transparent)]
     Handshake(#[from] MisconfiguredHandshake),

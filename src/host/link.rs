@@ -12,6 +12,7 @@ use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Status, Transpor
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 use outboard_core::told::Teller;
 
+use super::attach::Origin;
 use super::explain::{explain, of_inside};
 use super::output;
 use super::report::ExitReport;
@@ -40,6 +41,7 @@ pub(super) struct Started {
     /// What host and plugin agreed on.
     pub(super) version: i64,
     pub(super) protocol: Protocol,
+    pub(super) origin: Origin,
     pub(super) link: Link,
 }
 

@@ -1,5 +1,6 @@
 //! The host's side: launching a plugin and using it.
 
+mod attach;
 mod command;
 mod contract;
 mod diagnosis;
@@ -37,12 +38,14 @@ use futures_util::future::select;
 use outboard_core::env::UNIX_SOCKET_DIR;
 use outboard_core::handshake::Handshake;
 use outboard_core::host as machine;
+use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, Runner, SharedRunner, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
 use crate::time;
 
+pub use self::attach::{AttachError, NoRecord};
 pub use self::command::Command;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
 pub use self::logs::LOG_TARGET;
@@ -92,6 +95,7 @@ use self::sync::{MakeWriter, SyncWriters};
 pub struct Host {
     handshake: Handshake,
     command: Option<Command>,
+    attach: Option<ReattachConfig>,
     name: Option<String>,
     inherit_env: bool,
     ports: (u16, u16),
@@ -141,6 +145,7 @@ impl Host {
         Self {
             handshake,
             command: None,
+            attach: None,
             name: None,
             inherit_env: true,
             ports: (0, 0),
@@ -353,7 +358,8 @@ impl Host {
         self
     }
 
-    /// Launches the plugin, shakes hands and connects.
+    /// Launches the plugin, shakes hands and connects; or connects to the one that it is to
+    /// [attach](Self::attach) to.
     ///
     /// On every way out but success nothing of the plugin is left running. Dropping the future
     /// kills what was started. It does not borrow the host, and nothing happens before it is polled.
@@ -369,6 +375,9 @@ impl Host {
     }
 
     async fn launch(mut self, runtime: SharedRuntime) -> Result<RunningPlugin, HostError> {
+        if let Some(record) = self.attach.take() {
+            return self.take_over(record, runtime).await;
+        }
         let (command, name) = self.command_and_name()?;
         let managed = self.managed.take();
         if managed.as_ref().is_some_and(Managed::is_over) {

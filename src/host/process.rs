@@ -68,6 +68,15 @@ impl Running {
         }))
     }
 
+    /// One that somebody else has launched.
+    #[cfg(unix)]
+    pub(super) fn attached(child: Box<dyn Child>) -> Self {
+        Self {
+            child: Some(child),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn launch(&mut self, runtime: &SharedRuntime) {
         if let Some((runner, launch)) = self.launch.take() {
             self.launching = Some(runner.launch(runtime, launch));
@@ -107,6 +116,12 @@ impl Running {
     /// What its runner can find out about it.
     pub(super) fn diagnose(&self) -> Option<BoxFuture<'static, Option<String>>> {
         self.child.as_ref().map(|child| child.diagnose())
+    }
+
+    /// What it is called where it runs, and its number here.
+    pub(super) fn names(&self) -> Option<(String, Option<u32>)> {
+        let child = self.child.as_ref()?;
+        Some((child.id().to_owned(), child.pid()))
     }
 
     pub(super) fn id(&self) -> Option<&str> {

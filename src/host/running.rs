@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::future::select;
 use outboard_core::handshake::Protocol;
+use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{Channel, DispenseFailure, Status};
 use outboard_core::rt::SharedRuntime;
 
+use super::attach::{NoRecord, Origin};
 use super::error::{DispenseError, PingError, ShutdownError};
 use super::link::{Link, Started};
 use super::report::{ExitReason, ExitReport};
@@ -23,7 +25,8 @@ use crate::time;
 /// A plugin that has been started: its process runs and the host is connected to it.
 ///
 /// Dropping it kills the plugin and reaps its process, by a task of the runtime, or with the runtime
-/// if that is dropped first; [`shutdown`](Self::shutdown) ends it in good order. Clients that were
+/// if that is dropped first; [`shutdown`](Self::shutdown) ends it in good order. One that the host has
+/// [attached](crate::Host::attach) to is left running when it is dropped. Clients that were
 /// dispensed keep working as long as the plugin runs, also when its connection is lost and made
 /// again, and fail with a status that says how it ended from then on.
 pub struct RunningPlugin {
@@ -33,6 +36,7 @@ pub struct RunningPlugin {
     verbs: Arc<mpsc::UnboundedSender<Verb>>,
     version: i64,
     protocol: Protocol,
+    origin: Origin,
     link: Link,
 }
 
@@ -53,6 +57,7 @@ impl RunningPlugin {
             verbs: Arc::new(verbs),
             version: started.version,
             protocol: started.protocol,
+            origin: started.origin,
             link: started.link,
         }
     }
@@ -164,6 +169,23 @@ impl RunningPlugin {
         self.protocol
     }
 
+    /// The record by which another host attaches to this plugin ([`Host::attach`](crate::Host::attach)),
+    /// as JSON also one in Go. It holds no key. Of a plugin that this host has attached to, it is the record
+    /// that it was given.
+    ///
+    /// A plugin of outboard goes on without the host that has launched it only if it is told so:
+    /// [`Plugin::outlive_host`](crate::Plugin::outlive_host).
+    ///
+    /// # Errors
+    /// [`NoRecord`] if the plugin has ended, or takes no other connection than this host's.
+    pub fn reattach_config(&self) -> Result<ReattachConfig, NoRecord> {
+        if self.is_exited() {
+            return Err(NoRecord::Exited);
+        }
+        let (protocol, version) = (self.protocol, self.version);
+        self.origin.record(protocol, version, self.pid())
+    }
+
     /// Whether the process has ended.
     #[must_use]
     pub fn is_exited(&self) -> bool {
@@ -235,6 +257,13 @@ impl RunningPlugin {
     /// killed all the same.
     pub async fn kill(self) -> ExitReport {
         self.end(Verb::Kill).await
+    }
+
+    /// Lets go of the plugin, which runs on, and waits until the connection to it is given up: also of one
+    /// that this host has launched. Clients that were dispensed fail from then on. If the future is dropped
+    /// before it is polled, that is as dropping the handle.
+    pub async fn detach(self) -> ExitReport {
+        self.end(Verb::Detach).await
     }
 
     async fn end(&self, verb: Verb) -> ExitReport {

@@ -22,6 +22,7 @@ use super::sync::SyncWriters;
 pub(super) enum Verb {
     Shutdown,
     Kill,
+    Detach,
 }
 
 /// What the driver and the handles of one plugin share.

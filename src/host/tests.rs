@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use futures_channel::{mpsc, oneshot};
+use futures_util::future::join;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::handshake::{HostExpectation, Protocol};
 use outboard_core::host::{self as machine, ExitReason, HostConfig, WhenDropped};
+use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{Code, Router, ServerConfig, Status, Transport};
 use outboard_core::rt::SharedRuntime;
 
@@ -16,7 +18,9 @@ use super::pipes::Pipes;
 use super::process::Running;
 use super::shared::{Shared, Verb};
 use super::sync::SyncWriters;
-use crate::{H2, Handshake, Host, Tokio};
+use crate::{
+    AttachError, ConfigError, H2, Handshake, Host, HostError, RunningPlugin, Secured, Tokio,
+};
 
 /// One that is attached to what listens at `endpoint`, and its other end.
 fn attach(
@@ -41,11 +45,12 @@ fn attach(
     let (ready, started) = oneshot::channel();
     let logs = LogPump::new("it".to_owned(), true, None, None, 1);
     let now = runtime.now();
+    let record = ReattachConfig::new(Protocol::Grpc, endpoint.clone());
     let driver = Driver::new(DriverParts {
         runtime: Arc::clone(runtime),
         machine: machine::Host::attach(config, now, None, endpoint, Protocol::Grpc),
         process: Running::default(),
-        attached: Some((1, Protocol::Grpc)),
+        attached: Some((1, record)),
         pipes: Pipes::new(None, logs),
         program: None,
         dir: None,
@@ -88,4 +93,179 @@ async fn a_plugin_without_a_process_is_used_and_left_running() {
     assert!(status.message().contains("left running"), "{status}");
     serving.closed().await;
     assert!(dir.path().join("socket").exists(), "it is not this side's");
+}
+
+/// What listens in this process, as a plugin without services.
+struct Listening {
+    dir: tempfile::TempDir,
+    runtime: SharedRuntime,
+    listener: Box<dyn outboard_core::rt::Listener>,
+}
+
+impl Listening {
+    fn new() -> Self {
+        let runtime: SharedRuntime = Tokio::current().into();
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
+        let socket = std::os::unix::net::UnixListener::bind(&path).expect("it can be bound");
+        let listener = runtime.listener(socket.into(), Endpoint::Unix(path));
+        Self {
+            dir,
+            listener: listener.expect("it is registered"),
+            runtime,
+        }
+    }
+
+    fn record(&self) -> ReattachConfig {
+        let path = self.dir.path().join("socket");
+        ReattachConfig::new(Protocol::Grpc, Endpoint::Unix(path))
+    }
+
+    async fn serve(&mut self) -> Arc<dyn outboard_core::rpc::Serving> {
+        let io = poll_fn(|cx| self.listener.poll_accept(cx)).await;
+        let (io, config) = (io.expect("it connects"), ServerConfig::default());
+        H2::new().serve(&self.runtime, io, Arc::new(Router::new()), config)
+    }
+
+    /// What a host gets that attaches by this record.
+    async fn attached(&mut self, record: ReattachConfig) -> RunningPlugin {
+        let host = Host::new(HANDSHAKE).attach(record);
+        let (started, _serving) = join(host.start(Tokio::current()), self.serve()).await;
+        started.expect("it attaches")
+    }
+
+    async fn refused(&self, record: ReattachConfig) -> HostError {
+        let host = Host::new(HANDSHAKE).attach(record);
+        host.start(Tokio::current()).await.expect_err("no plugin")
+    }
+}
+
+const HANDSHAKE: Handshake = Handshake::new(1, "A", "b");
+
+/// A process that ends when its stdin does.
+fn process() -> std::process::Child {
+    std::process::Command::new("/bin/sh")
+        .args(["-c", "read line"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("there is a shell")
+}
+
+#[tokio::test]
+async fn a_host_attaches_by_a_record_and_gives_the_same_again() {
+    let mut listening = Listening::new();
+    let mut record = listening.record();
+    record.version = Some(1);
+    for _ in 0..3 {
+        let plugin = listening.attached(record.clone()).await;
+        assert_eq!(plugin.reattach_config(), Ok(record.clone()));
+        assert_eq!((plugin.negotiated_version(), plugin.pid()), (1, None));
+        assert_eq!(plugin.detach().await.reason, ExitReason::Released);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_end_of_a_plugin_that_was_attached_to_is_noticed() {
+    let mut listening = Listening::new();
+    let mut process = process();
+    let mut record = listening.record();
+    record.pid = Some(process.id());
+    record.started = outboard_unix::started(process.id());
+    assert!(record.started.is_some());
+    let plugin = listening.attached(record.clone()).await;
+    assert_eq!(plugin.pid(), Some(process.id()));
+    drop(process.stdin.take());
+    assert_eq!(plugin.exited().await.reason, ExitReason::Crashed);
+    process.wait().expect("it has ended");
+    let error = listening.refused(record).await;
+    assert!(
+        matches!(&error, HostError::Attach { error, .. } if matches!(**error, AttachError::NoProcess { .. })),
+        "{error}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_kill_is_for_the_process_of_the_record_and_for_none_in_a_test() {
+    let mut listening = Listening::new();
+    let mut process = process();
+    let mut record = listening.record();
+    record.pid = Some(process.id());
+    record.started = outboard_unix::started(process.id());
+    record.test = true;
+    let plugin = listening.attached(record.clone()).await;
+    assert_eq!(plugin.kill().await.reason, ExitReason::Released);
+    assert_eq!(process.try_wait().expect("it is ours"), None);
+    record.test = false;
+    let mut other = record.clone();
+    other.started = Some("another boot:7".to_owned());
+    let error = listening.refused(other).await;
+    assert!(
+        matches!(&error, HostError::Attach { error, .. } if matches!(**error, AttachError::AnotherProcess { .. })),
+        "{error}"
+    );
+    let plugin = listening.attached(record).await;
+    assert_eq!(plugin.kill().await.reason, ExitReason::Killed);
+    use std::os::unix::process::ExitStatusExt as _;
+    assert_eq!(process.wait().expect("it is ours").signal(), Some(9));
+}
+
+#[tokio::test]
+async fn records_that_do_not_fit_are_refused() {
+    let listening = Listening::new();
+    let refused = async |change: fn(&mut ReattachConfig)| {
+        let mut record = listening.record();
+        change(&mut record);
+        match listening.refused(record).await {
+            HostError::Attach { error, .. } => *error,
+            other => panic!("unexpected: {other}"),
+        }
+    };
+    use AttachError as E;
+    assert!(matches!(
+        refused(|r| r.version = Some(7)).await,
+        E::Version(_)
+    ));
+    assert!(matches!(
+        refused(|r| r.protocol = Protocol::NetRpc).await,
+        E::OtherProtocol { .. }
+    ));
+    assert!(matches!(
+        refused(|r| r.owner = Some(4_000_000)).await,
+        E::OtherOwner { .. }
+    ));
+    assert!(matches!(
+        refused(|r| r.secured = Some(Secured::AutoMtls)).await,
+        E::NoIdentity
+    ));
+    assert!(matches!(
+        refused(|r| r.pid = Some(u32::MAX)).await,
+        E::NoProcess { .. }
+    ));
+    let gone = Endpoint::Unix("/nowhere/at/all".into());
+    let error = {
+        let record = ReattachConfig::new(Protocol::Grpc, gone);
+        listening.refused(record).await
+    };
+    assert!(
+        matches!(&error, HostError::Attach { error, .. } if matches!(**error, E::NobodyListens(_))),
+        "{error}"
+    );
+    let host = Host::new(HANDSHAKE).attach(listening.record());
+    let both = host
+        .clone()
+        .command(crate::Command::new("x"))
+        .start(Tokio::current())
+        .await;
+    assert!(matches!(
+        both,
+        Err(HostError::Config(ConfigError::TwoWaysToStart))
+    ));
+    #[cfg(feature = "multiplex")]
+    {
+        let both = host.multiplex(true).start(Tokio::current()).await;
+        let expected = ConfigError::MultiplexAndAttach;
+        assert!(matches!(both, Err(HostError::Config(error)) if error == expected));
+    }
 }

@@ -77,6 +77,11 @@ impl Uplink {
         self.carrier.close(why);
     }
 
+    /// What this side calls an address of the plugin.
+    pub(super) fn here(&self, endpoint: &Endpoint) -> Option<Endpoint> {
+        self.carrier.here(endpoint)
+    }
+
     /// The file of a socket that the plugin has made, where this side sees it.
     pub(super) fn socket_file(&self, endpoint: &Endpoint) -> Option<PathBuf> {
         self.carrier.socket_file(endpoint)

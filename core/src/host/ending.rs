@@ -12,8 +12,13 @@ use crate::exit::Exit;
 use crate::handshake::HandshakeError;
 
 impl Host {
-    /// Asks for the kill and waits for the reaping.
+    /// Asks for the kill and waits for the reaping; or leaves alone what is not this side's to kill.
     pub(super) fn start_killing(&mut self, now: Instant) {
+        let unknown = self.attached && self.reason.is_none();
+        if self.config.spare || unknown {
+            self.reason = self.reason.map(|_| ExitReason::Released);
+            return self.leave();
+        }
         self.overtake();
         self.killed = true;
         self.state = State::Killed;
@@ -26,6 +31,10 @@ impl Host {
     /// Leaves the plugin running.
     pub(super) fn release(&mut self) {
         self.reason = Some(ExitReason::Released);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
         self.overtake();
         self.actions.push_back(HostAction::Release);
         // What was made for it is in its hands from now on.

@@ -29,6 +29,7 @@ impl Host {
             handshake: None,
             target: None,
             launched: false,
+            attached: false,
             id: None,
             wire: Wire::Down,
             link: None,

@@ -50,6 +50,9 @@ pub struct HostConfig {
     /// What becomes of a plugin that is up when its user lets go of it: it is killed unless this says
     /// otherwise.
     pub when_dropped: WhenDropped,
+    /// Whether the plugin is never ended from here, but by somebody else: shutting it down, killing it
+    /// and dropping it all mean letting go of it then. Not unless this is set.
+    pub spare: bool,
     /// Lines of stderr kept as evidence. 16.
     pub stderr_lines: usize,
     /// Bytes of stderr kept as evidence. 8 KiB.
@@ -72,6 +75,7 @@ impl HostConfig {
             end_unreachable: false,
             direct_output: false,
             when_dropped: WhenDropped::Kill,
+            spare: false,
             stderr_lines: 16,
             stderr_bytes: 8 * 1024,
         }

@@ -2,8 +2,11 @@
 
 use outboard_core::endpoint::Endpoint;
 use outboard_core::exit::Exit;
+use outboard_core::fault::Fault;
 use outboard_core::handshake::Protocol;
-use outboard_core::host::{ExitReason, Host, HostAction, HostEvent, HostInput, WhenDropped};
+use outboard_core::host::{
+    ExitReason, Host, HostAction, HostEvent, HostInput, StartFailure, WhenDropped,
+};
 
 use crate::support::{epoch, host_config};
 
@@ -115,4 +118,97 @@ fn one_that_is_not_up_yet_is_killed_in_any_case() {
     host.handle(start, HostInput::Launched { id: None });
     host.let_go(start);
     assert_eq!(host.poll_action(), Some(HostAction::Kill));
+}
+
+/// What is asked for, and reported, of a host that is attached and has come as far as this.
+fn attached(
+    spare: bool,
+    then: impl FnOnce(&mut Host, std::time::Instant),
+) -> (Vec<HostAction>, Vec<HostEvent>) {
+    let start = epoch();
+    let mut config = host_config();
+    config.spare = spare;
+    let endpoint = Endpoint::Unix("/tmp/plugin1".into());
+    let mut host = Host::attach(config, start, None, endpoint, Protocol::Grpc);
+    host.poll_action();
+    then(&mut host, start);
+    (
+        std::iter::from_fn(|| host.poll_action()).collect(),
+        std::iter::from_fn(|| host.poll_event()).collect(),
+    )
+}
+
+/// Nothing has said yet that it is the plugin.
+#[test]
+fn a_process_whose_socket_takes_no_connection_is_left_alone() {
+    let (actions, events) = attached(false, |host, start| {
+        host.handle(start, HostInput::ConnectFailed(Fault::other("refused")));
+        let (due, _) = host.poll_timeout().expect("it waits for an exit");
+        host.handle_timeout(due);
+    });
+    assert_eq!(actions, [HostAction::Release]);
+    assert!(
+        matches!(&events[..], [HostEvent::Failed(error), HostEvent::Finished]
+            if matches!(error.failure, StartFailure::Connect { .. })),
+        "{events:?}"
+    );
+    for end in [Host::kill, Host::shutdown, Host::let_go, Host::detach] {
+        let (actions, events) = attached(false, end);
+        assert_eq!(actions, [HostAction::Disconnect, HostAction::Release]);
+        assert!(
+            matches!(&events[..], [HostEvent::Failed(error), HostEvent::Finished]
+                if error.failure == StartFailure::Cancelled),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn one_that_is_spared_is_let_go_of_whatever_is_asked_for() {
+    for end in [Host::kill, Host::shutdown, Host::let_go, Host::detach] {
+        let (actions, events) = attached(true, |host, start| {
+            host.handle(start, HostInput::Connected);
+            assert!(host.outlives_its_driver());
+            end(host, start);
+        });
+        let expected = [
+            HostAction::CloseBroker,
+            HostAction::Disconnect,
+            HostAction::Release,
+        ];
+        assert_eq!(actions, expected);
+        assert!(
+            matches!(
+                events[..],
+                [
+                    HostEvent::Ready,
+                    HostEvent::Exited {
+                        reason: ExitReason::Released,
+                        ..
+                    },
+                    HostEvent::Finished
+                ]
+            ),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn detaching_leaves_it_whatever_is_done_with_what_is_dropped() {
+    let (actions, _) = attached(false, |host, start| {
+        host.handle(start, HostInput::Connected);
+        host.detach(start);
+        host.kill(start);
+    });
+    assert_eq!(actions.last(), Some(&HostAction::Release));
+}
+
+#[test]
+fn one_that_is_up_is_killed_if_that_is_asked_for() {
+    let (actions, _) = attached(false, |host, start| {
+        host.handle(start, HostInput::Connected);
+        host.kill(start);
+    });
+    assert_eq!(actions.last(), Some(&HostAction::Kill));
 }

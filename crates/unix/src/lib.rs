@@ -8,7 +8,9 @@
 //! has reaped it. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
 #![cfg(unix)]
 
+mod attached;
 mod child;
+mod credentials;
 #[cfg(target_os = "linux")]
 mod descendants;
 mod forked;
@@ -23,5 +25,7 @@ mod sigpipe;
 mod tree;
 mod wait;
 
+pub use attached::{Attached, Missing, started};
+pub use credentials::listener_pid;
 pub use launch::ForkExec;
 pub use sigpipe::{is_broken, send, send_vectored, without_sigpipe};

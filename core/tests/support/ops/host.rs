@@ -45,6 +45,7 @@ pub fn host(seed: u8, ops: &[Op]) {
     if seed & 6 == 6 {
         config.when_dropped = WhenDropped::Release;
     }
+    config.spare = seed & 96 == 96;
     if seed & 4 != 0 {
         config.link.within = Duration::ZERO;
         config.shutdown_grace = Duration::ZERO;

@@ -2,6 +2,7 @@
 //! it, and the `Debug` form is the text.
 #![cfg(unix)]
 
+mod attaching;
 mod samples;
 mod wire;
 

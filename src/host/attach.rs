@@ -1,0 +1,409 @@
+//! A plugin that runs already: attaching to it, and the record by which another host does.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_channel::{mpsc, oneshot};
+use outboard_core::endpoint::Endpoint;
+use outboard_core::handshake::Protocol;
+use outboard_core::host::{self as machine, StartError, StartFailure, WhenDropped};
+use outboard_core::reattach::{ReattachConfig, Secured};
+use outboard_core::rt::SharedRuntime;
+use outboard_core::version::IncompatibleVersion;
+
+use super::driver::{Driver, DriverParts};
+use super::logs::LogPump;
+use super::pipes::Pipes;
+use super::process::Running;
+use super::security::Secure;
+use super::shared::Shared;
+use super::sync::SyncWriters;
+use super::{ConfigError, Host, HostError, Managed, RunningPlugin};
+use crate::broker::ListenPolicy;
+
+impl Host {
+    /// Attaches to a plugin that runs already, in place of launching one: the record says where, as
+    /// [`RunningPlugin::reattach_config`] gives it, or a host in Go, or a plugin in debug mode
+    /// (`TF_REATTACH_PROVIDERS`, see [`ReattachConfig::map_from_json`]).
+    ///
+    /// ```no_run
+    /// # async fn example(record: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use outboard::{Handshake, Host, ReattachConfig, Tokio};
+    ///
+    /// let record = ReattachConfig::from_json(record)?;
+    /// let host = Host::new(Handshake::new(1, "BASIC_PLUGIN", "hello")).attach(record);
+    /// let plugin = host.start(Tokio::current()).await?;
+    /// plugin.ping().await?;
+    /// plugin.detach().await; // as dropping it, and waits until the connection is given up
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// There is no handshake: protocol and version are those of the record, which must be among the
+    /// host's; see [`ReattachConfig::version_for`] for records without a version. What the plugin prints
+    /// comes over the connection, as far as no other host takes it, and its log does not come at all.
+    ///
+    /// Dropping what comes of it leaves the plugin running. [`shutdown`](RunningPlugin::shutdown) and
+    /// [`kill`](RunningPlugin::kill) end it, unless it is served by a test ([`ReattachConfig::test`]): they
+    /// let go of it then. Nothing is ever killed but the process that is meant: by number and start, or,
+    /// where the record does not tell the start, if it is what listens at the plugin's unix socket.
+    ///
+    /// How it ended only its parent learns ([`Exit::Unknown`](crate::Exit::Unknown)), and a host of
+    /// another process learns it by an event where the system has pidfds, else within a second.
+    ///
+    /// It excludes a [`command`](Self::command) and [`multiplex`](Self::multiplex): a plugin that
+    /// multiplexes takes one connection ever.
+    pub fn attach(mut self, record: ReattachConfig) -> Self {
+        self.attach = Some(record);
+        self
+    }
+
+    pub(super) async fn take_over(
+        mut self,
+        record: ReattachConfig,
+        runtime: SharedRuntime,
+    ) -> Result<RunningPlugin, HostError> {
+        if self.command.is_some() {
+            return Err(ConfigError::TwoWaysToStart.into());
+        }
+        if self.multiplex {
+            return Err(ConfigError::MultiplexAndAttach.into());
+        }
+        let managed = self.managed.take();
+        if managed.as_ref().is_some_and(Managed::is_over) {
+            return Err(ConfigError::GroupOver.into());
+        }
+        let (_, expectation) = self.contract(false)?;
+        let name = self.name.take().unwrap_or_else(|| name_of(&record));
+        let failed = |error| HostError::Attach {
+            name: name.clone(),
+            error: Box::new(error),
+        };
+        let version = self.agree(&record).map_err(failed)?;
+        let secure = self.security.attached(&record)?.map_err(failed)?;
+        check_owner(&record).map_err(failed)?;
+        let process = find(&runtime, &record).map_err(failed)?;
+        let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
+        let mut config = machine::HostConfig::new(expectation);
+        config.shutdown_grace = self.settings.shutdown_grace;
+        if let Some(timeout) = self.start_timeout {
+            config.start_timeout = timeout;
+        }
+        if let Some(within) = self.reconnect_within {
+            config.link.within = within;
+        }
+        config.end_unreachable = self.kill_unreachable;
+        config.when_dropped = WhenDropped::Release;
+        config.spare = record.test;
+        self.settings.listen = ListenPolicy {
+            dir: self.socket_dir,
+            group: self.socket_group,
+            ports: None,
+        };
+        let shared = Arc::new(Shared::new(name.clone(), self.settings, sync));
+        shared.set_printed_ended();
+        shared.set_process(process.names());
+        let logs = LogPump::new(name.clone(), self.log, None, self.on_log, self.log_rate);
+        let (verbs, wanted) = mpsc::unbounded();
+        let (ready, outcome) = oneshot::channel();
+        let id = process.id().map(str::to_owned);
+        let (endpoint, protocol) = (record.endpoint.clone(), record.protocol);
+        let driver = Driver::new(DriverParts {
+            runtime: Arc::clone(&runtime),
+            machine: machine::Host::attach(config, runtime.now(), id, endpoint, protocol),
+            program: None,
+            process,
+            attached: Some((version, record)),
+            pipes: Pipes::new(None, logs),
+            dir: None,
+            transports: self.transports,
+            secure,
+            shared: Arc::clone(&shared),
+            verbs: wanted,
+            ready,
+        });
+        runtime.spawn(Box::pin(driver));
+        match outcome.await {
+            Ok(Ok(started)) => {
+                let plugin = RunningPlugin::new(shared, runtime, verbs, started);
+                match managed {
+                    // The group ended meanwhile; what it would have ended is let go of.
+                    Some(group) if !group.add(&plugin) => Err(ConfigError::GroupOver.into()),
+                    Some(_) | None => Ok(plugin),
+                }
+            }
+            Ok(Err(error)) => Err(not_attached(name, error)),
+            Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
+        }
+    }
+
+    /// Whether this host can use what the record describes; the version that both have.
+    fn agree(&self, record: &ReattachConfig) -> Result<i64, AttachError> {
+        let mut spoken = self.transports.iter().map(|t| t.protocol());
+        if !spoken.any(|protocol| protocol == record.protocol) {
+            return Err(AttachError::OtherProtocol {
+                protocol: record.protocol,
+            });
+        }
+        let versions = self.settings.plugins.keys().copied().collect();
+        record.version_for(&versions).map_err(AttachError::Version)
+    }
+}
+
+/// What people call a plugin of which nothing else is known.
+fn name_of(record: &ReattachConfig) -> String {
+    let file = record.endpoint.socket_file().and_then(Path::file_name);
+    match file {
+        Some(file) => file.to_string_lossy().into_owned(),
+        None => record.endpoint.to_string(),
+    }
+}
+
+/// The user to whom a socket belongs, where it has a file.
+#[cfg(unix)]
+fn owner(endpoint: &Endpoint) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::metadata(endpoint.socket_file()?).ok()?;
+    Some(meta.uid())
+}
+
+#[cfg(not(unix))]
+fn owner(_: &Endpoint) -> Option<u32> {
+    None
+}
+
+fn check_owner(record: &ReattachConfig) -> Result<(), AttachError> {
+    match (record.owner, owner(&record.endpoint)) {
+        (Some(expected), Some(found)) if expected != found => Err(AttachError::OtherOwner {
+            endpoint: record.endpoint.clone(),
+            expected,
+            found,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The process of the record, watched.
+#[cfg(unix)]
+fn find(runtime: &SharedRuntime, record: &ReattachConfig) -> Result<Running, AttachError> {
+    use outboard_unix::{Attached, Missing};
+
+    let Some(pid) = record.pid else {
+        return Ok(Running::default());
+    };
+    let began = record.started.as_deref();
+    let process = Attached::find(runtime, pid, began).map_err(|missing| match missing {
+        Missing::Taken { started } => AttachError::AnotherProcess {
+            pid,
+            expected: began.unwrap_or_default().to_owned(),
+            found: started,
+        },
+        _ => AttachError::NoProcess { pid },
+    })?;
+    // Only a process that is not known by its start is looked at so: it costs it a connection.
+    let file = record.endpoint.socket_file();
+    let listens = |file| outboard_unix::listener_pid(file) == Some(pid);
+    let listens = began.is_none() && !record.test && file.is_some_and(listens);
+    Ok(Running::attached(Box::new(process.trusted(listens))))
+}
+
+#[cfg(not(unix))]
+fn find(_: &SharedRuntime, _: &ReattachConfig) -> Result<Running, AttachError> {
+    // Nothing here tells the end of a stranger's process: its connection does.
+    Ok(Running::default())
+}
+
+/// That nobody listens is the same as that there is no plugin, as go-plugin has it.
+fn not_attached(name: String, error: StartError) -> HostError {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+
+    match error.failure {
+        StartFailure::Connect { ref fault, .. }
+            if matches!(fault.kind, NotFound | ConnectionRefused) =>
+        {
+            let fault = fault.clone();
+            let error = Box::new(AttachError::NobodyListens(fault));
+            HostError::Attach { name, error }
+        }
+        _ => HostError::Start {
+            name,
+            error: Box::new(error),
+        },
+    }
+}
+
+/// Why a host cannot attach to what a record describes. Nothing was done to any process.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// There is no process of this number: the plugin has ended.
+    #[error("there is no process {pid} any more: the plugin has ended, and its record is stale")]
+    NoProcess {
+        /// The number in the record.
+        pid: u32,
+    },
+    /// Another process has the number by now.
+    #[error(
+        "process {pid} is not the plugin of the record, but one that began later or elsewhere (at \
+         {found}, the plugin at {expected}): the plugin has ended, and its record is stale"
+    )]
+    AnotherProcess {
+        /// The number in the record.
+        pid: u32,
+        /// When the plugin began, as the record has it.
+        expected: String,
+        /// When the process began that has the number.
+        found: String,
+    },
+    /// Nobody listens where the record says.
+    #[error("nobody listens where the plugin is to be: {0}; it has ended, and its record is stale")]
+    NobodyListens(outboard_core::fault::Fault),
+    /// The socket belongs to another user than the record says.
+    #[error(
+        "the socket at {endpoint} belongs to user {found}, while the plugin's belonged to user \
+         {expected}: somebody else may have put it there"
+    )]
+    OtherOwner {
+        /// Where it is.
+        endpoint: Endpoint,
+        /// The number of the user in the record.
+        expected: u32,
+        /// The number of the user to whom it belongs.
+        found: u32,
+    },
+    /// The plugin speaks a protocol that the host was not given.
+    #[error(
+        "the plugin speaks {protocol}, which this host does not: choose that transport \
+         (Host::transport)"
+    )]
+    OtherProtocol {
+        /// The protocol in the record.
+        protocol: Protocol,
+    },
+    /// The plugin serves a version that the host does not offer.
+    #[error(transparent)]
+    Version(IncompatibleVersion),
+    /// The plugin and its first host have certificates of their own, which this host has not.
+    #[error(
+        "connections to the plugin are secured by the certificates that its first host and it have made \
+         for each other (AutoMTLS), and this host has none of them: hand them over"
+    )]
+    NoIdentity,
+}
+
+/// Why there is no record of a plugin that another host could attach by.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoRecord {
+    /// It talks over its own pipes, which only its parent has.
+    #[error("the plugin is connected by its own pipes, which no other host can have")]
+    Pipes,
+    /// It takes one connection, which is this host's.
+    #[error(
+        "the plugin multiplexes, and takes no connection but this host's: no other host can attach to \
+         it. Start it without Host::multiplex if others are to"
+    )]
+    Multiplexes,
+    /// It has ended.
+    #[error("the plugin has ended")]
+    Exited,
+}
+
+outboard_core::debug_as_text!(AttachError, NoRecord);
+
+/// How a plugin came to be this host's, for the record of it.
+pub(super) enum Origin {
+    /// By this record.
+    Attached(ReattachConfig),
+    /// This host has launched it.
+    Launched {
+        /// Where it listens, as this side calls it.
+        endpoint: Option<Endpoint>,
+        multiplexes: bool,
+        secured: Secured,
+    },
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attached(_) => "Attached",
+            Self::Launched { .. } => "Launched",
+        })
+    }
+}
+
+impl Origin {
+    pub(super) fn record(
+        &self,
+        protocol: Protocol,
+        version: i64,
+        pid: Option<u32>,
+    ) -> Result<ReattachConfig, NoRecord> {
+        let (endpoint, secured) = match self {
+            Self::Attached(record) => return Ok(record.clone()),
+            Self::Launched {
+                multiplexes: true, ..
+            } => return Err(NoRecord::Multiplexes),
+            Self::Launched { endpoint: None, .. } => return Err(NoRecord::Pipes),
+            Self::Launched {
+                endpoint: Some(endpoint),
+                secured,
+                ..
+            } => (endpoint.clone(), *secured),
+        };
+        let mut record = ReattachConfig::new(protocol, endpoint);
+        record.version = Some(version);
+        record.pid = pid;
+        record.owner = owner(&record.endpoint);
+        record.secured = Some(secured);
+        #[cfg(unix)]
+        {
+            record.started = pid.and_then(outboard_unix::started);
+        }
+        Ok(record)
+    }
+}
+
+impl Secure {
+    pub(super) fn kind(&self) -> Secured {
+        match self {
+            Self::Clear => Secured::No,
+            #[cfg(feature = "tls")]
+            Self::Own(_) => Secured::Own,
+            #[cfg(feature = "tls")]
+            Self::AutoMtls(_) => Secured::AutoMtls,
+        }
+    }
+}
+
+impl super::security::Wanted {
+    /// What is done with connections to the plugin of this record.
+    fn attached(
+        &self,
+        record: &ReattachConfig,
+    ) -> Result<Result<Secure, AttachError>, ConfigError> {
+        #[cfg(feature = "tls")]
+        {
+            if let Some(own) = &self.own {
+                if self.auto_mtls {
+                    return Err(ConfigError::TwoKindsOfTls);
+                }
+                if !own.can_connect() {
+                    let error = outboard_tls::TlsError::NoClientConfig;
+                    let cause = crate::text::chain(&error);
+                    return Err(ConfigError::Tls { cause });
+                }
+                return Ok(Ok(Secure::Own(own.clone())));
+            }
+            if self.auto_mtls {
+                return Ok(Err(AttachError::NoIdentity));
+            }
+        }
+        Ok(match record.secured {
+            Some(Secured::AutoMtls) => Err(AttachError::NoIdentity),
+            _ => Ok(Secure::Clear),
+        })
+    }
+}
