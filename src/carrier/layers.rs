@@ -103,6 +103,15 @@ mod tests {
         assert_eq!(secured(OUTSIDE), (true, false));
     }
 
+    /// Go's gRPC closes a connection without `h2`; over net/rpc nothing is offered, as in go-plugin.
+    #[test]
+    fn what_tls_agrees_on_follows_from_the_protocol() {
+        let alpn = |protocol| Layers::of(protocol).alpn();
+        assert_eq!(alpn(Protocol::Grpc), Some("h2"));
+        assert_eq!(alpn(Protocol::NetRpc), None);
+        assert_eq!(Layers::GRPC_MULTIPLEXED.alpn(), Some("h2"));
+    }
+
     #[test]
     fn further_streams_begin_above_what_they_share() {
         let next = |layers: Layers| layers.get(layers.below_streams());

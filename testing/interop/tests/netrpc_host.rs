@@ -22,7 +22,7 @@ mod of_go {
     }
 
     scenarios! {
-        calls: talk any_order two_instances given_up;
+        calls: talk unsendable any_order two_instances given_up;
         streams: both_ways nobody much;
         life: crash panic_of_the_process kill quits does_not_end;
         output: printed logged;

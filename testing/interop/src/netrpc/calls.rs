@@ -98,6 +98,24 @@ pub fn nil_for_an_unknown_method(subject: &Subject) {
     });
 }
 
+/// An answer that Go cannot encode closes the stream, and only the plugin's log says why: the error of the call
+/// says it as well.
+///
+/// # Panics
+/// If not.
+pub fn unsendable(subject: &Subject) {
+    subject.each(async |case| {
+        let (running, greeter) = case.greeter().await;
+        let lost = greeter.call::<_, Value>("Plugin.Unsendable", &Value::Nil).await;
+        let lost = lost.expect_err("it cannot be sent");
+        assert!(matches!(lost, CallError::Lost { .. }), "{lost:?}");
+        let text = lost.to_string();
+        assert!(text.contains("what the plugin logged last"), "{text}");
+        assert!(text.contains("gob error encoding body"), "{text}");
+        running.end().await;
+    });
+}
+
 /// Answers come in another order than calls, and those of a hundred calls at once to whom they are for.
 ///
 /// # Panics
