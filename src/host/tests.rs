@@ -143,6 +143,7 @@ impl Listening {
 const HANDSHAKE: Handshake = Handshake::new(1, "A", "b");
 
 /// A process that ends when its stdin does.
+#[cfg(target_os = "linux")]
 fn process() -> std::process::Child {
     std::process::Command::new("/bin/sh")
         .args(["-c", "read line"])

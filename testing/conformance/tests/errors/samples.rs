@@ -361,6 +361,10 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::NoTransport,
         ConfigError::EmptyPortRange { min: 2, max: 1 },
         ConfigError::TwoKindsOfTls,
+        ConfigError::TwoWaysToStart,
+        ConfigError::MultiplexAndAttach,
+        ConfigError::GroupOver,
+        ConfigError::StdinTaken,
         ConfigError::Tls {
             cause: "no server's configuration".to_owned(),
         },
