@@ -106,7 +106,9 @@ pub fn nil_for_an_unknown_method(subject: &Subject) {
 pub fn unsendable(subject: &Subject) {
     subject.each(async |case| {
         let (running, greeter) = case.greeter().await;
-        let lost = greeter.call::<_, Value>("Plugin.Unsendable", &Value::Nil).await;
+        let lost = greeter
+            .call::<_, Value>("Plugin.Unsendable", &Value::Nil)
+            .await;
         let lost = lost.expect_err("it cannot be sent");
         assert!(matches!(lost, CallError::Lost { .. }), "{lost:?}");
         let text = lost.to_string();
