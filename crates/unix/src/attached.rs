@@ -276,8 +276,6 @@ mod linux {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-
     use super::*;
 
     #[test]
@@ -301,6 +299,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_is_known_by_its_number_and_its_start() {
+        use std::process::{Command, Stdio};
+
         let mut child = Command::new("/bin/sh")
             .args(["-c", "read line"])
             .stdin(Stdio::piped())
