@@ -77,7 +77,7 @@ impl fmt::Display for Skipped {
 }
 
 /// Why something in the directory is no program to be used. A phrase that follows its path.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SkipReason {
     /// Its name does not fit the pattern.
@@ -117,6 +117,8 @@ pub enum SkipReason {
     #[error("cannot be looked at: {0}")]
     Unreadable(Fault),
 }
+
+outboard_core::debug_as_text!(SkipReason);
 
 /// A directory that cannot be searched.
 #[derive(thiserror::Error)]

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod attaching;
+mod discovery;
 mod samples;
 mod wire;
 

@@ -491,4 +491,5 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     ];
     put(all, "ListenError", listen);
     super::attaching::samples(all);
+    super::discovery::samples(all);
 }

@@ -178,6 +178,17 @@ async fn outlasts_the_grace(case: &Case<'_>, running: Running) {
     assert!(!is_alive(running.pid), "the process is still there");
 }
 
+/// Whether all threads of a process have stopped: each does when it takes notice of the signal.
+fn is_stopped(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        // A thread that has ended meanwhile does nothing either.
+        state.is_none_or(|state| state.starts_with('T'))
+    })
+}
+
 /// One that answers and does not end, and one that hangs and does not answer.
 ///
 /// # Panics
@@ -190,6 +201,9 @@ pub fn does_not_end(subject: &Subject) {
         let running = case.started(host).await;
         let pid = i32::try_from(running.pid).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process"), Signal::STOP).expect("it is ours");
+        while !is_stopped(running.pid) {
+            std::thread::yield_now();
+        }
         outlasts_the_grace(case, running).await;
     });
 }
