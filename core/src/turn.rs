@@ -84,6 +84,12 @@ impl Turn {
         Self::of(Self::UNITS, Self::TIME)
     }
 
+    /// How many pieces of this cost a turn of the usual size has room for.
+    #[must_use]
+    pub const fn pieces(cost: usize) -> usize {
+        Self::UNITS / cost
+    }
+
     /// A turn of so many units, and of so much time where that is counted.
     #[must_use]
     pub const fn of(units: usize, time: Duration) -> Self {

@@ -27,7 +27,7 @@ use crate::keepalive::Pinger;
 use outboard_core::told::{Teller, Told};
 
 /// How many calls are taken up before the first of them is answered: a whole turn of them.
-const BATCH: usize = 256;
+const BATCH: usize = Turn::pieces(Turn::HANDLER);
 
 /// Run on.
 const SERVE: u8 = 0;
