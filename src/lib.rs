@@ -147,6 +147,7 @@ mod passing;
 mod broker;
 mod carrier;
 mod client;
+mod command;
 #[cfg(unix)]
 pub mod discover;
 pub mod error;
@@ -188,10 +189,10 @@ pub use outboard_core::tls::TlsReason;
 
 pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::{Client, Dispense, Dispensed, Misfit};
+pub use self::command::Command;
 pub use self::host::{
-    AttachError, Command, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host,
-    HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
-    ShutdownError,
+    AttachError, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
+    LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin, ShutdownError,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};

@@ -22,8 +22,8 @@ use tail::Tail;
 
 pub use error::{Evidence, StartError, StartFailure, StartPhase};
 pub use types::{
-    ExitReason, HostAction, HostConfig, HostEvent, HostInput, HostTimer, MAX_STRAY_STDOUT, Printed,
-    WhenDropped,
+    ExitReason, HostAction, HostConfig, HostEvent, HostInput, HostTimer, MAX_STRAY_STDOUT, Means,
+    Printed, WhenDropped,
 };
 
 /// The host's side of one plugin process: launch, handshake, connection, shutdown, cleanup.
@@ -160,7 +160,7 @@ impl Host {
     /// The driver watches the process by its id and reports [`HostInput::Exited`], with
     /// [`Exit::Unknown`] as only a parent learns more. One that could not be connected to is left alone:
     /// nothing says that it is the plugin. A plugin that is not to be ended at all, such as one in test
-    /// mode or in the same process, is configured with [`HostConfig::spare`].
+    /// mode or in the same process, is configured with other [`HostConfig::means`].
     #[must_use]
     pub fn attach(
         config: HostConfig,
@@ -262,7 +262,7 @@ impl Host {
             State::Launching | State::Handshaking | State::Connecting | State::Explaining => {
                 self.kill(now);
             }
-            State::Ready if self.config.spare => self.release(),
+            State::Ready if self.config.means == Means::None => self.release(),
             State::Ready => {
                 self.state = State::Asked;
                 self.timers.clear();
@@ -323,7 +323,7 @@ impl Host {
     #[must_use]
     pub fn outlives_its_driver(&self) -> bool {
         let up = matches!(self.state, State::Ready | State::Asked);
-        up && (self.config.spare || self.config.when_dropped == WhenDropped::Release)
+        up && (self.config.means != Means::All || self.config.when_dropped == WhenDropped::Release)
     }
 
     /// The id of the process while it lives, as far as the machine knows.

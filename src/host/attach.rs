@@ -1,26 +1,24 @@
 //! A plugin that runs already: attaching to it, and the record by which another host does.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_channel::{mpsc, oneshot};
 use outboard_core::endpoint::Endpoint;
 use outboard_core::handshake::Protocol;
-use outboard_core::host::{self as machine, StartError, StartFailure, WhenDropped};
+use outboard_core::host::{self as machine, Means, StartError, StartFailure, WhenDropped};
 use outboard_core::reattach::{ReattachConfig, Secured};
 use outboard_core::rt::SharedRuntime;
 use outboard_core::version::IncompatibleVersion;
 
-use super::driver::{Driver, DriverParts};
+use super::begin::{drive, share};
+use super::driver::DriverParts;
 use super::logs::LogPump;
+use super::origin::owner;
 use super::pipes::Pipes;
 use super::process::Running;
 use super::security::Secure;
-use super::shared::Shared;
 use super::sync::SyncWriters;
-use super::{ConfigError, Host, HostError, Managed, RunningPlugin};
-use crate::broker::ListenPolicy;
+use super::{ConfigError, Host, HostError, RunningPlugin};
 
 impl Host {
     /// Attaches to a plugin that runs already, in place of launching one: the record says where, as
@@ -47,7 +45,9 @@ impl Host {
     /// Dropping what comes of it leaves the plugin running. [`shutdown`](RunningPlugin::shutdown) and
     /// [`kill`](RunningPlugin::kill) end it, unless it is served by a test ([`ReattachConfig::test`]): they
     /// let go of it then. Nothing is ever killed but the process that is meant: by number and start, or,
-    /// where the record does not tell the start, if it is what listens at the plugin's unix socket.
+    /// where the record does not tell the start, if it is what listens at the plugin's unix socket. Any other
+    /// is asked to end and never killed: it is let go of where that does not suffice, and at once by `kill`
+    /// ([`ExitReason::Released`](crate::ExitReason::Released)).
     ///
     /// How it ended only its parent learns ([`Exit::Unknown`](crate::Exit::Unknown)), and a host of
     /// another process learns it by an event where the system has pidfds, else within a second.
@@ -70,10 +70,7 @@ impl Host {
         if self.multiplex {
             return Err(ConfigError::MultiplexAndAttach.into());
         }
-        let managed = self.managed.take();
-        if managed.as_ref().is_some_and(Managed::is_over) {
-            return Err(ConfigError::GroupOver.into());
-        }
+        let group = self.group()?;
         let (_, expectation) = self.contract(false)?;
         let name = self.name.take().unwrap_or_else(|| name_of(&record));
         let failed = |error| HostError::Attach {
@@ -83,33 +80,24 @@ impl Host {
         let version = self.agree(&record).map_err(failed)?;
         let secure = self.security.attached(&record)?.map_err(failed)?;
         check_owner(&record).map_err(failed)?;
-        let process = find(&runtime, &record).map_err(failed)?;
+        let (process, means) = find(&runtime, &record).map_err(failed)?;
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
-        let mut config = machine::HostConfig::new(expectation);
-        config.shutdown_grace = self.settings.shutdown_grace;
-        if let Some(timeout) = self.start_timeout {
-            config.start_timeout = timeout;
-        }
-        if let Some(within) = self.reconnect_within {
-            config.link.within = within;
-        }
-        config.end_unreachable = self.kill_unreachable;
+        let mut config = self.machine(expectation);
         config.when_dropped = WhenDropped::Release;
-        config.spare = record.test;
-        self.settings.listen = ListenPolicy {
-            dir: self.socket_dir,
-            group: self.socket_group,
-            ports: None,
-        };
-        let shared = Arc::new(Shared::new(name.clone(), self.settings, sync));
+        config.means = means;
+        let logs = LogPump::new(name.clone(), self.log, None, self.on_log, self.log_rate);
+        let shared = share(
+            name.clone(),
+            self.settings,
+            self.socket_dir,
+            self.socket_group,
+            sync,
+        );
         shared.set_printed_ended();
         shared.set_process(process.names());
-        let logs = LogPump::new(name.clone(), self.log, None, self.on_log, self.log_rate);
-        let (verbs, wanted) = mpsc::unbounded();
-        let (ready, outcome) = oneshot::channel();
         let id = process.id().map(str::to_owned);
         let (endpoint, protocol) = (record.endpoint.clone(), record.protocol);
-        let driver = Driver::new(DriverParts {
+        let parts = DriverParts {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::attach(config, runtime.now(), id, endpoint, protocol),
             program: None,
@@ -119,22 +107,11 @@ impl Host {
             dir: None,
             transports: self.transports,
             secure,
-            shared: Arc::clone(&shared),
-            verbs: wanted,
-            ready,
-        });
-        runtime.spawn(Box::pin(driver));
-        match outcome.await {
-            Ok(Ok(started)) => {
-                let plugin = RunningPlugin::new(shared, runtime, verbs, started);
-                match managed {
-                    // The group ended meanwhile; what it would have ended is let go of.
-                    Some(group) if !group.add(&plugin) => Err(ConfigError::GroupOver.into()),
-                    Some(_) | None => Ok(plugin),
-                }
-            }
-            Ok(Err(error)) => Err(not_attached(name, error)),
-            Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
+            shared,
+        };
+        match drive(parts, group).await? {
+            Ok(plugin) => Ok(plugin),
+            Err(error) => Err(not_attached(name, error)),
         }
     }
 
@@ -160,19 +137,6 @@ fn name_of(record: &ReattachConfig) -> String {
     }
 }
 
-/// The user to whom a socket belongs, where it has a file.
-#[cfg(unix)]
-fn owner(endpoint: &Endpoint) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    let meta = std::fs::metadata(endpoint.socket_file()?).ok()?;
-    Some(meta.uid())
-}
-
-#[cfg(not(unix))]
-fn owner(_: &Endpoint) -> Option<u32> {
-    None
-}
-
 fn check_owner(record: &ReattachConfig) -> Result<(), AttachError> {
     match (record.owner, owner(&record.endpoint)) {
         (Some(expected), Some(found)) if expected != found => Err(AttachError::OtherOwner {
@@ -184,13 +148,13 @@ fn check_owner(record: &ReattachConfig) -> Result<(), AttachError> {
     }
 }
 
-/// The process of the record, watched.
+/// The process of the record, watched, and by which means it may be ended.
 #[cfg(unix)]
-fn find(runtime: &SharedRuntime, record: &ReattachConfig) -> Result<Running, AttachError> {
+fn find(runtime: &SharedRuntime, record: &ReattachConfig) -> Result<(Running, Means), AttachError> {
     use outboard_unix::{Attached, Missing};
 
     let Some(pid) = record.pid else {
-        return Ok(Running::default());
+        return Ok((Running::default(), means(record, false)));
     };
     let began = record.started.as_deref();
     let process = Attached::find(runtime, pid, began).map_err(|missing| match missing {
@@ -205,13 +169,23 @@ fn find(runtime: &SharedRuntime, record: &ReattachConfig) -> Result<Running, Att
     let file = record.endpoint.socket_file();
     let listens = |file| outboard_unix::listener_pid(file) == Some(pid);
     let listens = began.is_none() && !record.test && file.is_some_and(listens);
-    Ok(Running::attached(Box::new(process.trusted(listens))))
+    let process = process.trusted(listens);
+    let means = means(record, process.may_be_killed());
+    Ok((Running::attached(Box::new(process)), means))
 }
 
 #[cfg(not(unix))]
-fn find(_: &SharedRuntime, _: &ReattachConfig) -> Result<Running, AttachError> {
+fn find(_: &SharedRuntime, record: &ReattachConfig) -> Result<(Running, Means), AttachError> {
     // Nothing here tells the end of a stranger's process: its connection does.
-    Ok(Running::default())
+    Ok((Running::default(), means(record, false)))
+}
+
+fn means(record: &ReattachConfig, may_be_killed: bool) -> Means {
+    match (record.test, may_be_killed) {
+        (true, _) => Means::None,
+        (false, true) => Means::All,
+        (false, false) => Means::Asking,
+    }
 }
 
 /// That nobody listens is the same as that there is no plugin, as go-plugin has it.
@@ -292,91 +266,7 @@ pub enum AttachError {
     NoIdentity,
 }
 
-/// Why there is no record of a plugin that another host could attach by.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NoRecord {
-    /// It talks over its own pipes, which only its parent has.
-    #[error("the plugin is connected by its own pipes, which no other host can have")]
-    Pipes,
-    /// It takes one connection, which is this host's.
-    #[error(
-        "the plugin multiplexes, and takes no connection but this host's: no other host can attach to \
-         it. Start it without Host::multiplex if others are to"
-    )]
-    Multiplexes,
-    /// It has ended.
-    #[error("the plugin has ended")]
-    Exited,
-}
-
-outboard_core::debug_as_text!(AttachError, NoRecord);
-
-/// How a plugin came to be this host's, for the record of it.
-pub(super) enum Origin {
-    /// By this record.
-    Attached(ReattachConfig),
-    /// This host has launched it.
-    Launched {
-        /// Where it listens, as this side calls it.
-        endpoint: Option<Endpoint>,
-        multiplexes: bool,
-        secured: Secured,
-    },
-}
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Attached(_) => "Attached",
-            Self::Launched { .. } => "Launched",
-        })
-    }
-}
-
-impl Origin {
-    pub(super) fn record(
-        &self,
-        protocol: Protocol,
-        version: i64,
-        pid: Option<u32>,
-    ) -> Result<ReattachConfig, NoRecord> {
-        let (endpoint, secured) = match self {
-            Self::Attached(record) => return Ok(record.clone()),
-            Self::Launched {
-                multiplexes: true, ..
-            } => return Err(NoRecord::Multiplexes),
-            Self::Launched { endpoint: None, .. } => return Err(NoRecord::Pipes),
-            Self::Launched {
-                endpoint: Some(endpoint),
-                secured,
-                ..
-            } => (endpoint.clone(), *secured),
-        };
-        let mut record = ReattachConfig::new(protocol, endpoint);
-        record.version = Some(version);
-        record.pid = pid;
-        record.owner = owner(&record.endpoint);
-        record.secured = Some(secured);
-        #[cfg(unix)]
-        {
-            record.started = pid.and_then(outboard_unix::started);
-        }
-        Ok(record)
-    }
-}
-
-impl Secure {
-    pub(super) fn kind(&self) -> Secured {
-        match self {
-            Self::Clear => Secured::No,
-            #[cfg(feature = "tls")]
-            Self::Own(_) => Secured::Own,
-            #[cfg(feature = "tls")]
-            Self::AutoMtls(_) => Secured::AutoMtls,
-        }
-    }
-}
+outboard_core::debug_as_text!(AttachError);
 
 impl super::security::Wanted {
     /// What is done with connections to the plugin of this record.

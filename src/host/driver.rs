@@ -22,9 +22,9 @@ use outboard_core::rt::{Joined, SharedRuntime};
 use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
-use super::attach::Origin;
 use super::diagnosis;
 use super::link::Started;
+use super::origin::Origin;
 use super::pipes::Pipes;
 use super::process::{News, Running};
 use super::report::{ExitReason, ExitReport};
@@ -52,8 +52,6 @@ pub(super) struct DriverParts {
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) secure: Secure,
     pub(super) shared: Arc<Shared>,
-    pub(super) verbs: mpsc::UnboundedReceiver<Verb>,
-    pub(super) ready: oneshot::Sender<Result<Started, StartError>>,
 }
 
 pub(super) struct Driver {
@@ -80,7 +78,12 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(parts: DriverParts) -> Self {
+    /// `verbs` is what its user wants, and `ready` learns whether the plugin is up.
+    pub(super) fn new(
+        parts: DriverParts,
+        verbs: mpsc::UnboundedReceiver<Verb>,
+        ready: oneshot::Sender<Result<Started, StartError>>,
+    ) -> Self {
         Self {
             uplink: Uplink::new(&parts.runtime, Arc::clone(&parts.shared)),
             runtime: parts.runtime,
@@ -94,8 +97,8 @@ impl Driver {
             transports: parts.transports,
             secure: parts.secure,
             shared: parts.shared,
-            verbs: Some(parts.verbs),
-            ready: Some(parts.ready),
+            verbs: Some(verbs),
+            ready: Some(ready),
             alarm: Alarm::default(),
             over_pipes: None,
             after_line: Vec::new(),

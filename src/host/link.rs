@@ -12,8 +12,8 @@ use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Status, Transpor
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 use outboard_core::told::Teller;
 
-use super::attach::Origin;
 use super::explain::{explain, of_inside};
+use super::origin::Origin;
 use super::output;
 use super::report::ExitReport;
 use super::shared::{AtEnd, Shared};

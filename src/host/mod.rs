@@ -1,7 +1,7 @@
 //! The host's side: launching a plugin and using it.
 
 mod attach;
-mod command;
+mod begin;
 mod contract;
 mod diagnosis;
 mod driver;
@@ -10,6 +10,7 @@ mod explain;
 mod link;
 mod logs;
 mod managed;
+mod origin;
 mod output;
 mod pipes;
 mod places;
@@ -33,7 +34,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_channel::{mpsc, oneshot};
 use futures_util::future::select;
 use outboard_core::env::UNIX_SOCKET_DIR;
 use outboard_core::handshake::Handshake;
@@ -43,22 +43,23 @@ use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::{Launch, Runner, SharedRunner, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
+use crate::command::Command;
 use crate::time;
 
-pub use self::attach::{AttachError, NoRecord};
-pub use self::command::Command;
+pub use self::attach::AttachError;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
 pub use self::logs::LOG_TARGET;
 pub use self::managed::{Managed, ManagedGuard};
+pub use self::origin::NoRecord;
 pub use self::report::{ExitReason, ExitReport};
 pub use self::running::RunningPlugin;
 pub use crate::peer::Health;
 
-use self::driver::{Driver, DriverParts};
+use self::begin::{drive, share};
+use self::driver::DriverParts;
 use self::logs::{LogHook, LogPump};
 use self::pipes::Pipes;
 use self::process::Running;
-use self::shared::Shared;
 use self::sync::{MakeWriter, SyncWriters};
 
 /// A host: how a plugin is to be launched and used. go-plugin calls this a client.
@@ -379,10 +380,7 @@ impl Host {
             return self.take_over(record, runtime).await;
         }
         let (command, name) = self.command_and_name()?;
-        let managed = self.managed.take();
-        if managed.as_ref().is_some_and(Managed::is_over) {
-            return Err(ConfigError::GroupOver.into());
-        }
+        let group = self.group()?;
         let feed = command.stdin_bytes.clone();
         let contract = self.contract(feed.is_some())?;
         let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
@@ -421,30 +419,21 @@ impl Host {
         };
         launch.outlive_parent = command.outlive_host;
         launch.spare_descendants = command.spare_descendants;
-        let mut config = machine::HostConfig::new(expectation);
-        config.shutdown_grace = self.settings.shutdown_grace;
-        if let Some(timeout) = self.start_timeout {
-            config.start_timeout = timeout;
-        }
-        if let Some(within) = self.reconnect_within {
-            config.link.within = within;
-        }
-        config.end_unreachable = self.kill_unreachable;
+        let mut config = self.machine(expectation);
         config.direct_output = printed.is_some();
-        self.settings.listen = ListenPolicy {
-            dir: self.socket_dir,
-            group: self.socket_group,
-            ports: None,
-        };
-        let shared = Arc::new(Shared::new(name.clone(), self.settings, sync));
+        let shared = share(
+            name.clone(),
+            self.settings,
+            self.socket_dir,
+            self.socket_group,
+            sync,
+        );
         match &mut printed {
             Some(printed) => printed.start(&runtime, &shared),
             None => shared.set_printed_ended(),
         }
         let logs = LogPump::new(name.clone(), self.log, log_sink, self.on_log, self.log_rate);
-        let (verbs, wanted) = mpsc::unbounded();
-        let (ready, outcome) = oneshot::channel();
-        let driver = Driver::new(DriverParts {
+        let parts = DriverParts {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::new(config, runtime.now()),
             program: here.then(|| (PathBuf::from(&launch.program), launch.dir.clone())),
@@ -455,20 +444,10 @@ impl Host {
             transports: self.transports,
             secure,
             shared: Arc::clone(&shared),
-            verbs: wanted,
-            ready,
-        });
-        runtime.spawn(Box::pin(driver));
-        match outcome.await {
-            Ok(Ok(started)) => {
-                let plugin = RunningPlugin::new(shared, runtime, verbs, started);
-                match managed {
-                    // The group ended meanwhile, and the plugin goes with it.
-                    Some(group) if !group.add(&plugin) => Err(ConfigError::GroupOver.into()),
-                    Some(_) | None => Ok(plugin),
-                }
-            }
-            Ok(Err(error)) => {
+        };
+        match drive(parts, group).await? {
+            Ok(plugin) => Ok(plugin),
+            Err(error) => {
                 let limit = time::sleep(&runtime, shared.settings().last_output_within);
                 select(shared.printed_ended(), limit).await;
                 shared.printed.end();
@@ -477,7 +456,6 @@ impl Host {
                     error: Box::new(error),
                 })
             }
-            Err(oneshot::Canceled) => Err(HostError::RuntimeGone { name }),
         }
     }
 }

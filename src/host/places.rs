@@ -7,7 +7,8 @@ use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
 
 use super::printed::Reading;
-use super::{Command, ConfigError, Host};
+use super::{ConfigError, Host};
+use crate::command::Command;
 use crate::sys::direct;
 use crate::sys::private::PrivateDir;
 

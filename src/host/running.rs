@@ -12,9 +12,9 @@ use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{Channel, DispenseFailure, Status};
 use outboard_core::rt::SharedRuntime;
 
-use super::attach::{NoRecord, Origin};
 use super::error::{DispenseError, PingError, ShutdownError};
 use super::link::{Link, Started};
+use super::origin::{NoRecord, Origin};
 use super::report::{ExitReason, ExitReport};
 use super::shared::{Shared, Verb};
 use crate::broker::Broker;

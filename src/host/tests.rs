@@ -46,7 +46,7 @@ fn attach(
     let logs = LogPump::new("it".to_owned(), true, None, None, 1);
     let now = runtime.now();
     let record = ReattachConfig::new(Protocol::Grpc, endpoint.clone());
-    let driver = Driver::new(DriverParts {
+    let parts = DriverParts {
         runtime: Arc::clone(runtime),
         machine: machine::Host::attach(config, now, None, endpoint, Protocol::Grpc),
         process: Running::default(),
@@ -57,9 +57,8 @@ fn attach(
         transports: vec![Arc::new(H2::new())],
         secure: super::security::Secure::default(),
         shared: Arc::clone(&shared),
-        verbs: wanted,
-        ready,
-    });
+    };
+    let driver = Driver::new(parts, wanted, ready);
     runtime.spawn(Box::pin(driver));
     (shared, verbs, started)
 }
@@ -210,6 +209,33 @@ async fn a_kill_is_for_the_process_of_the_record_and_for_none_in_a_test() {
     assert_eq!(plugin.kill().await.reason, ExitReason::Killed);
     use std::os::unix::process::ExitStatusExt as _;
     assert_eq!(process.wait().expect("it is ours").signal(), Some(9));
+}
+
+/// Nothing says that the process is the plugin: it is asked, which this one does not understand, and let go of.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_not_known_to_be_the_plugin_is_never_killed() {
+    let mut listening = Listening::new();
+    let mut process = process();
+    let mut record = listening.record();
+    for pid in [Some(process.id()), None] {
+        record.pid = pid;
+        let plugin = listening.attached(record.clone()).await;
+        assert_eq!(plugin.kill().await.reason, ExitReason::Released);
+        let (started, serving) = {
+            let host = Host::new(HANDSHAKE)
+                .attach(record.clone())
+                .shutdown_grace(std::time::Duration::ZERO);
+            join(host.start(Tokio::current()), listening.serve()).await
+        };
+        let report = started.expect("it attaches").shutdown().await;
+        let report = report.expect("it is let go of");
+        assert_eq!(report.reason, ExitReason::Released);
+        drop(serving);
+    }
+    assert_eq!(process.try_wait().expect("it is ours"), None);
+    drop(process.stdin.take());
+    process.wait().expect("it has ended");
 }
 
 #[tokio::test]

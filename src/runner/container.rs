@@ -14,7 +14,7 @@ use outboard_core::rt::{BoxFuture, Child, Launch, Process, Runner, SharedRuntime
 use outboard_unix::ForkExec;
 
 use super::oci::{Dirs, Run, Variable, without_handshake};
-use crate::host::Command;
+use crate::command::Command;
 use crate::sys::{group, random};
 
 /// Runs plugins in containers: by `TOOL run --rm …` of docker, podman, nerdctl, or whatever takes the

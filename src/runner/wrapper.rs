@@ -1,12 +1,12 @@
 //! A plugin behind another command.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
 use outboard_core::rt::{BoxFuture, Launch, Process, Runner, SharedRunner, SharedRuntime};
 
-use crate::host::Command;
+use crate::command::Command;
 
 /// Runs plugins behind another command, which is given the plugin's program and arguments behind its
 /// own: `nice -n 10 PLUGIN`, `strace -f -o trace.txt PLUGIN`, `gdbserver localhost:1234 PLUGIN`.
@@ -23,7 +23,6 @@ use crate::host::Command;
 #[derive(Clone, Debug)]
 pub struct Wrapper {
     command: Command,
-    args: Vec<OsString>,
     inner: SharedRunner,
 }
 
@@ -32,7 +31,6 @@ impl Wrapper {
     pub fn new(command: impl AsRef<OsStr>) -> Self {
         Self {
             command: Command::new(command),
-            args: Vec::new(),
             inner: super::local(),
         }
     }
@@ -40,15 +38,14 @@ impl Wrapper {
     /// Adds an argument of the command's own.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
-        self.args.push(arg.as_ref().to_owned());
+        self.command = self.command.arg(arg);
         self
     }
 
     /// Adds arguments of the command's own.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
-        self.args.extend(args);
+        self.command = self.command.args(args);
         self
     }
 
@@ -70,7 +67,7 @@ impl Runner for Wrapper {
         let plugin = std::mem::replace(&mut launch.program, command.clone());
         let own = std::mem::take(&mut launch.args);
         let plugin = Some(plugin).filter(|plugin| !plugin.is_empty());
-        let args = self.args.iter().cloned().chain(plugin).chain(own);
+        let args = self.command.args.iter().cloned().chain(plugin).chain(own);
         launch.args = args.collect();
         let launching = self.inner.launch(runtime, launch);
         Box::pin(async move {

@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::{
-    Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Pipe, Printed, StartError,
+    Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Means, Pipe, Printed, StartError,
     StartFailure, StartPhase, State,
 };
 use crate::diagnose::Hint;
@@ -15,7 +15,7 @@ impl Host {
     /// Asks for the kill and waits for the reaping; or leaves alone what is not this side's to kill.
     pub(super) fn start_killing(&mut self, now: Instant) {
         let unknown = self.attached && self.reason.is_none();
-        if self.config.spare || unknown {
+        if self.config.means != Means::All || unknown {
             self.reason = self.reason.map(|_| ExitReason::Released);
             return self.leave();
         }

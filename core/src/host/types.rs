@@ -50,13 +50,26 @@ pub struct HostConfig {
     /// What becomes of a plugin that is up when its user lets go of it: it is killed unless this says
     /// otherwise.
     pub when_dropped: WhenDropped,
-    /// Whether the plugin is never ended from here, but by somebody else: shutting it down, killing it
-    /// and dropping it all mean letting go of it then. Not unless this is set.
-    pub spare: bool,
+    /// By which means the plugin is ended; all, unless this says otherwise. Where they do not suffice it is
+    /// let go of, and reported as [`ExitReason::Released`].
+    pub means: Means,
     /// Lines of stderr kept as evidence. 16.
     pub stderr_lines: usize,
     /// Bytes of stderr kept as evidence. 8 KiB.
     pub stderr_bytes: usize,
+}
+
+/// What a host may do to end its plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Means {
+    /// Ask it to, and kill it.
+    #[default]
+    All,
+    /// Ask it to: nothing says which process it is, or none is to be killed.
+    Asking,
+    /// Nothing: somebody else ends it.
+    None,
 }
 
 impl HostConfig {
@@ -75,7 +88,7 @@ impl HostConfig {
             end_unreachable: false,
             direct_output: false,
             when_dropped: WhenDropped::Kill,
-            spare: false,
+            means: Means::All,
             stderr_lines: 16,
             stderr_bytes: 8 * 1024,
         }

@@ -26,8 +26,8 @@ pub struct Attached {
     process: Known,
     id: String,
     may_kill: bool,
+    /// Its end, until that has come.
     ended: Option<Ended>,
-    over: bool,
 }
 
 /// Why there is no such process to attach to.
@@ -79,9 +79,8 @@ impl Attached {
             // Where the system does not tell when a process began, nothing is known by the record's word.
             may_kill: began.is_some() && process.started == began,
             id: process.pid.as_raw_nonzero().to_string(),
-            ended: process.watch(runtime).map(Ended),
+            ended: Some(Ended(process.watch(runtime))),
             process,
-            over: false,
         })
     }
 
@@ -90,6 +89,12 @@ impl Attached {
     pub fn trusted(mut self, trusted: bool) -> Self {
         self.may_kill |= trusted;
         self
+    }
+
+    /// Whether it is known to be the right one. If not, a kill is refused.
+    #[must_use]
+    pub fn may_be_killed(&self) -> bool {
+        self.may_kill
     }
 }
 
@@ -161,19 +166,19 @@ impl Known {
     }
 
     /// Resolves when it has ended.
-    fn watch(&self, runtime: &SharedRuntime) -> Option<BoxFuture<'static, ()>> {
+    fn watch(&self, runtime: &SharedRuntime) -> BoxFuture<'static, ()> {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd
             && let Ok(pidfd) = pidfd.try_clone()
             && let Ok(descriptors) = runtime.descriptors()
             && let Ok(ended) = descriptors.watch(pidfd)
         {
-            return Some(Box::pin(async move {
+            return Box::pin(async move {
                 // Whatever the watch says, there is nothing more to wait for.
                 let _told = ended.await;
-            }));
+            });
         }
-        Some(Box::pin(self.look(runtime)))
+        Box::pin(self.look(runtime))
     }
 
     /// The same, by looking.
@@ -215,7 +220,7 @@ impl Child for Attached {
     }
 
     fn poll_kill(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.over {
+        if self.ended.is_none() {
             return Poll::Ready(Ok(()));
         }
         if !self.may_kill {
@@ -231,7 +236,6 @@ impl Child for Attached {
             ready!(ended.as_mut().poll(cx));
             self.ended = None;
         }
-        self.over = true;
         Poll::Ready(Ok(Exit::Unknown))
     }
 
@@ -312,8 +316,9 @@ mod tests {
             Some(began.clone()),
             "it stays the same"
         );
+        // This one may have begun within the same tick as its child, and its parent has not.
         assert_ne!(
-            started(std::process::id()),
+            started(std::os::unix::process::parent_id()),
             Some(began.clone()),
             "of others it is another"
         );

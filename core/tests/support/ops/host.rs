@@ -7,7 +7,8 @@ use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::{HostExpectation, Protocol, StrayTolerance};
 use outboard_core::host::{
-    Host, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT, Printed, WhenDropped,
+    Host, HostAction, HostConfig, HostEvent, HostInput, MAX_STRAY_STDOUT, Means, Printed,
+    WhenDropped,
 };
 
 use super::steps::{Op, check_timer, epoch, step};
@@ -45,7 +46,11 @@ pub fn host(seed: u8, ops: &[Op]) {
     if seed & 6 == 6 {
         config.when_dropped = WhenDropped::Release;
     }
-    config.spare = seed & 96 == 96;
+    config.means = match seed & 96 {
+        96 => Means::None,
+        64 => Means::Asking,
+        _ => Means::All,
+    };
     if seed & 4 != 0 {
         config.link.within = Duration::ZERO;
         config.shutdown_grace = Duration::ZERO;

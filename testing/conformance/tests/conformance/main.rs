@@ -12,6 +12,7 @@
 #![allow(unreachable_pub)]
 
 mod again;
+mod attached;
 mod broker;
 mod calls;
 mod contained;
@@ -293,6 +294,17 @@ macro_rules! pairs {
             $on:
             [H2: a_plugin_gets_the_bytes_for_its_stdin]
             [Stdio: bytes_and_calls_do_not_share_a_stdin]
+        );
+        group!(attached:
+            what_has_ended_has_no_record;
+            $on:
+            [H2:
+                what_was_launched_is_used_by_a_second_host_too,
+                what_was_attached_to_is_ended_in_good_order,
+                what_was_attached_to_is_killed,
+                an_end_that_was_not_asked_for_is_noticed,
+            ]
+            [Stdio: a_plugin_on_its_own_pipes_has_no_record]
         );
         group!(contained:
             a_contained_plugin_has_paths_and_a_user_of_its_own,

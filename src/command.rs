@@ -1,4 +1,4 @@
-//! What the host launches.
+//! What a host launches.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
@@ -18,18 +18,18 @@ type Variable = (OsString, OsString);
 /// stderr are always pipes to the host.
 #[derive(Clone, Debug)]
 pub struct Command {
-    pub(super) program: OsString,
-    pub(super) args: Vec<OsString>,
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
     env: Vec<Variable>,
     overrides: Vec<Variable>,
     removed: Vec<OsString>,
     /// Of the host's environment these alone, where that is said.
     kept: Option<Vec<OsString>>,
-    pub(super) dir: Option<PathBuf>,
-    pub(super) stdin: Stdin,
-    pub(super) stdin_bytes: Option<Arc<[u8]>>,
-    pub(super) outlive_host: bool,
-    pub(super) spare_descendants: bool,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) stdin: Stdin,
+    pub(crate) stdin_bytes: Option<Arc<[u8]>>,
+    pub(crate) outlive_host: bool,
+    pub(crate) spare_descendants: bool,
 }
 
 impl Command {
@@ -179,7 +179,7 @@ impl Command {
 
     /// The program to run: a bare name is looked up in the host's own `PATH`, since the plugin may be
     /// given another or none. A name that is not found there is left for the system to refuse.
-    pub(super) fn resolve(&self) -> OsString {
+    fn resolve(&self) -> OsString {
         let is_bare = Path::new(&self.program).components().count() == 1
             && !self.program.as_encoded_bytes().contains(&b'/');
         let path = std::env::var_os("PATH").filter(|_| is_bare && cfg!(unix));
@@ -197,7 +197,7 @@ impl Command {
     }
 
     /// The command's own variables, and those of the host as they are passed on where they are.
-    pub(super) fn environment(
+    pub(crate) fn environment(
         &self,
         host: impl IntoIterator<Item = Variable>,
     ) -> (Vec<Variable>, Vec<Variable>) {
@@ -211,7 +211,7 @@ impl Command {
 
     /// What people call this plugin unless told otherwise: the program's file name, as in
     /// go-plugin's log names.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let name = Path::new(&self.program)
             .file_name()
             .unwrap_or(&self.program);
