@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod apart;
 mod io;
 mod net;
 #[cfg(windows)]
@@ -29,9 +30,9 @@ mod watch;
 
 use std::future::{Future, poll_fn};
 use std::io::{PipeReader, PipeWriter, Result};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use outboard_core::endpoint::Endpoint;
@@ -82,6 +83,10 @@ impl Tokio {
         Self { handle }
     }
 
+    fn has_threads(&self) -> bool {
+        self.handle.runtime_flavor() == RuntimeFlavor::MultiThread
+    }
+
     /// `future` so that it can be polled from any thread: tokio's objects look for their runtime in
     /// a thread-local when they are made.
     fn within<F>(&self, future: F) -> BoxFuture<'static, F::Output>
@@ -125,20 +130,22 @@ impl Runtime for Tokio {
     }
 
     fn spawn_apart(&self, task: BoxFuture<'static, ()>) {
-        self.spawn(task);
-        if self.handle.runtime_flavor() == RuntimeFlavor::MultiThread {
-            // The task is next on this thread, in a place that no other thread looks at, and if the
-            // others sleep they go on sleeping: nobody would wait for events while it computes. A
-            // second task takes its place, upon which tokio wakes another thread for the first.
-            drop(self.handle.spawn(std::future::ready(())));
+        if !self.has_threads() {
+            return self.spawn(task);
         }
+        self.spawn(Box::pin(apart::Apart::new(task)));
+        // The task is next on this thread, in a place that no other thread looks at, and if the
+        // others sleep they go on sleeping: nobody would wait for events while it computes. A
+        // second task takes its place, upon which tokio wakes another thread for the first.
+        drop(self.handle.spawn(std::future::ready(())));
     }
 
     fn wake_after_io(&self, waker: &Waker) {
-        // Yielding leaves the waker to the scheduler, which wakes it after its next look at the
-        // events; the future has nothing to do after that. Outside a runtime it wakes at once.
-        let yielding = pin!(tokio::task::yield_now());
-        let _pending = yielding.poll(&mut Context::from_waker(waker));
+        if self.has_threads() {
+            apart::wake_before_others(waker);
+        } else {
+            apart::wake_after_events(waker);
+        }
     }
 
     fn connect(&self, to: &Endpoint) -> BoxFuture<'static, Result<BoxByteStream>> {
