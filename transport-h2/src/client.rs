@@ -84,6 +84,8 @@ enum State {
 
 struct Open {
     sender: SendRequest<Bytes>,
+    /// Whether the number of streams was limited when the last call was started.
+    limited: bool,
 }
 
 /// The user's handle. Calls in flight hold `Shared` only, so dropping the last handle is seen.
@@ -103,7 +105,8 @@ pub(crate) fn connect(
         pin!(config.client_builder().handshake(io)).poll(&mut Context::from_waker(Waker::noop()));
     let (state, template, h2) = match (template, handshake) {
         (Ok(template), Poll::Ready(Ok((sender, h2)))) => {
-            let open = Open { sender };
+            let limited = true;
+            let open = Open { sender, limited };
             (State::Open(open), Some(template), Some(h2))
         }
         (Err(status), _) => (State::Aborted(status), None, None),
@@ -181,7 +184,9 @@ impl Shared {
         // sender would look after it: refuse further calls, and whenever it is asked whether it is
         // ready take the place of whoever waits to send the call's messages. A clone knows of no
         // call. It queues the next one behind; the callers are what bounds that queue.
-        if sender.current_max_send_streams() != usize::MAX {
+        // The limit may have come or gone with SETTINGS that another thread has read meanwhile.
+        let limited = sender.current_max_send_streams() != usize::MAX;
+        if std::mem::replace(&mut open.limited, limited) || limited {
             *sender = sender.clone();
         }
         let retired = match &started {

@@ -93,7 +93,7 @@ pub async fn dropping_many_calls_leaves_the_connection_usable(h: Harness) {
         // Started, but nothing waited for.
         poll_fn(|cx| {
             for call in &mut calls {
-                assert!(call.as_mut().poll(cx).is_pending());
+                assert_eq!(call.as_mut().poll(cx), Poll::Pending);
             }
             Poll::Ready(())
         })
