@@ -2,10 +2,11 @@
 //! crate, beside what returns them.
 
 pub use outboard_core::broker::BrokerError as BrokerFailure;
-pub use outboard_core::diagnose::{Executable, FileKind, Format, Hint, Id, Ids, Notes};
+pub use outboard_core::diagnose::{Executable, FileKind, Format, Id, Ids, Notes};
 pub use outboard_core::env::{CookieError, PortError, Ports};
 pub use outboard_core::fault::Fault;
 pub use outboard_core::handshake::{
     CertificateError, HandshakeError, Location, MultiplexingRefusal, Refusal, StrayEnd,
 };
+pub use outboard_core::host::Hint;
 pub use outboard_core::version::IncompatibleVersion;

@@ -2,6 +2,7 @@
 
 mod ending;
 mod error;
+mod hint;
 mod linking;
 mod starting;
 mod tail;
@@ -21,6 +22,7 @@ use crate::tls::TlsFault;
 use tail::Tail;
 
 pub use error::{Evidence, StartError, StartFailure, StartPhase};
+pub use hint::Hint;
 pub use types::{
     ExitReason, HostAction, HostConfig, HostEvent, HostInput, HostTimer, MAX_STRAY_STDOUT, Means,
     Printed, WhenDropped,

@@ -98,7 +98,6 @@ pub mod grpc;
 pub mod handshake;
 pub mod hclog;
 pub mod host;
-mod joined;
 pub mod later;
 pub mod link;
 pub mod lock;

@@ -23,7 +23,7 @@ fuzz_target!(
             assert!(ports.iter().next().is_some());
         }
         let _ = plugin.multiplexing_active(Protocol::Grpc);
-        let _ = plugin.offered().invalid_note();
+        let _ = plugin.invalid_note();
         let choice = choose(own.iter().copied(), plugin.offered(), 7);
         assert_eq!(
             check(choice.version, plugin.offered().versions()).is_ok(),

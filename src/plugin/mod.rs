@@ -363,7 +363,7 @@ impl Plugin {
         env: PluginEnv,
         claim: Claim,
     ) -> Result<StopReason, ServeError> {
-        if let Some(note) = env.offered().invalid_note() {
+        if let Some(note) = env.invalid_note() {
             crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
         }
         if self.transports.is_empty() {

@@ -1,12 +1,10 @@
-//! What is said about a program that did not start: a hint at the mistake, and the notes about its
-//! file below the error.
+//! What is said about the file of a program that did not start: the notes below the error.
 //!
 //! Looking at the file is the driver's work; here are the facts it may find, how an executable's
 //! header is read, and the text made of it all. A fact that could not be found is left out or
 //! shown as `?`, and nothing here fails.
 
 mod executable;
-mod hint;
 mod interpreter;
 mod names;
 
@@ -14,7 +12,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use executable::{Executable, Format, HEADER_BYTES, go_arch};
-pub use hint::Hint;
 pub use interpreter::interpreter;
 pub use names::name_of;
 

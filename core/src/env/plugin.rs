@@ -75,6 +75,21 @@ impl PluginEnv {
         &self.offered
     }
 
+    /// One line for the log if the host offers items that are not integers.
+    ///
+    /// go-plugin prints this to stderr without a line break, which spoils the log line that
+    /// follows; emit it as a log line of its own.
+    #[must_use]
+    pub fn invalid_note(&self) -> Option<String> {
+        let invalid = self.offered.invalid();
+        if invalid.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "{PROTOCOL_VERSIONS} holds items that are not decimal integers, ignoring them: {invalid:?}"
+        ))
+    }
+
     /// The ports a plugin that listens on TCP may use. Others need not ask.
     ///
     /// # Errors

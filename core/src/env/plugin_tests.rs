@@ -92,6 +92,9 @@ fn everything_is_read() {
     ]);
     assert_eq!(env.offered().versions(), &BTreeSet::from([1, 3]));
     assert_eq!(env.offered().invalid(), ["x"]);
+    let note = env.invalid_note().expect("there is an invalid item");
+    assert!(note.contains("\"x\""), "{note}");
+    assert!(!note.contains('\n'));
     let ports = env.ports().expect("a good range");
     assert_eq!(ports.iter().collect::<Vec<_>>(), [10_000, 10_001, 10_002]);
     assert!(env.multiplexing_mentioned());

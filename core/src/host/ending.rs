@@ -3,11 +3,11 @@
 use std::mem;
 use std::time::Instant;
 
+use super::Hint;
 use super::{
     Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Means, Pipe, Printed, StartError,
     StartFailure, StartPhase, State,
 };
-use crate::diagnose::Hint;
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
 

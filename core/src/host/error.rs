@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::diagnose::{Hint, Notes};
+use super::Hint;
+use crate::diagnose::Notes;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{HandshakeError, Location, Refusal};

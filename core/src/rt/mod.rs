@@ -16,13 +16,13 @@
 //! direction is enough.
 
 mod descriptors;
+mod joined;
 mod runner;
 mod runtime;
 mod stream;
 
-pub use crate::joined::Joined;
-
 pub use self::descriptors::Descriptors;
+pub use self::joined::Joined;
 pub use self::runner::{AddressTranslator, Child, Launch, Process, Runner, SharedRunner, Stdin};
 pub use self::runtime::{Listener, OsSocket, Runtime, SharedRuntime, Timer};
 pub use self::stream::{BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream};

@@ -14,7 +14,6 @@ use outboard::{
     ShutdownError, StartError, StartFailure, StartPhase, Status,
 };
 use outboard_core::broker::BrokerError as CoreBrokerError;
-use outboard_core::diagnose::Hint;
 use outboard_core::endpoint::{Endpoint, EndpointError};
 use outboard_core::env::{CookieError, PluginEnv, PortError};
 use outboard_core::fault::Fault;
@@ -23,6 +22,7 @@ use outboard_core::handshake::{
     CertificateError, HandshakeError, Location, MisconfiguredHandshake, MultiplexingRefusal,
     Protocol, StrayEnd,
 };
+use outboard_core::host::Hint;
 use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rpc::limits::MetadataTooLarge;
 use outboard_core::rpc::{DuplicateService, Metadata, Side, TooLarge};

@@ -5,8 +5,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::rt::{BoxReader, BoxWriter};
 use futures_io::{AsyncRead, AsyncWrite};
+
+use super::{BoxReader, BoxWriter};
 
 /// A source and a sink of bytes as one two-way stream, such as the pipes of a process.
 ///

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::{FileKind, Notes};
+use super::{Evidence, StartFailure, StartPhase};
+use crate::diagnose::{FileKind, Notes};
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
-use crate::host::{Evidence, StartFailure, StartPhase};
 
 /// What may have been the mistake when a plugin did not start, and what to do about it.
 ///
