@@ -18,6 +18,10 @@ use crate::calls::payload;
 use crate::harness::{FAKE, Harness, Rig};
 use crate::hostile::hex;
 
+/// When something would count as held up: far more than it takes where the processors are busy with floods,
+/// those of other cases among them.
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// Frames of HTTP/2 that a receiver has to take, or to ignore.
 fn frames() -> [(&'static str, Vec<u8>); 7] {
     let counting = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -88,10 +92,10 @@ async fn sleep(h: &Harness, time: Duration) {
 /// What must go on beside a flood that has no end.
 async fn all_is_well(h: &Harness, rig: &Rig, brokered: &ProbeClient) {
     for _ in 0..3 {
-        h.promptly(sleep(h, Duration::from_millis(20))).await;
-        let answer = h.promptly(rig.probe.echo(payload("x"))).await;
+        h.within(LIMIT, sleep(h, Duration::from_millis(20))).await;
+        let answer = h.within(LIMIT, rig.probe.echo(payload("x"))).await;
         assert_eq!(answer, Ok(payload("x")));
-        let answer = h.promptly(brokered.echo(payload("y"))).await;
+        let answer = h.within(LIMIT, brokered.echo(payload("y"))).await;
         assert_eq!(answer, Ok(payload("y")));
     }
 }
@@ -116,7 +120,7 @@ pub async fn a_plugin_that_floods_its_connection_delays_nobody(h: Harness) {
         };
         // What floods speaks the transport alone.
         let host = h.host_of(command).auto_mtls(false).multiplex(false);
-        let started = h.promptly(host.start(h.runtime.clone())).await;
+        let started = h.within(LIMIT, host.start(h.runtime.clone())).await;
         let flooding = started.expect("its line is right");
         all_is_well(&h, &rig, &brokered).await;
         let options = CallOptions::new().timeout(Duration::from_millis(100));
@@ -125,11 +129,11 @@ pub async fn a_plugin_that_floods_its_connection_delays_nobody(h: Harness) {
             .await
             .expect("no names are given");
         let probe = probe.with_options(options);
-        let ended = h.promptly(probe.echo(payload("x")));
+        let ended = h.within(LIMIT, probe.echo(payload("x")));
         let status = ended.await.expect_err("it answers nothing");
         assert_eq!(status.code(), Code::DeadlineExceeded, "{what}: {status}");
         assert!(!flooding.is_exited(), "{what}: it floods on");
-        h.promptly(flooding.kill()).await;
+        h.within(LIMIT, flooding.kill()).await;
         let _removed = std::fs::remove_file(socket);
     }
     rig.shutdown().await;
@@ -158,7 +162,7 @@ pub async fn strangers_that_flood_the_sockets_delay_nobody(h: Harness) {
                 .into_iter()
                 .for_each(|flood| flood.join().expect("ends"))
         });
-        h.promptly(joined).await;
+        h.within(LIMIT, joined).await;
     }
     rig.shutdown().await;
 }
@@ -220,7 +224,7 @@ pub async fn a_plugin_that_floods_its_output_delays_nobody(h: Harness) {
             let came = count.load(Ordering::Relaxed);
             assert_eq!(came > 100_000, wanted, "{came}");
         }
-        h.promptly(rig.plugin.kill()).await;
+        h.within(LIMIT, rig.plugin.kill()).await;
     }
     other.shutdown().await;
 }
@@ -243,20 +247,20 @@ pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
             told.fetch_add(1, order);
         }
     });
-    let rig = h.promptly(h.start_host(host)).await;
+    let rig = h.within(LIMIT, h.start_host(host)).await;
     let other = h.start().await;
     let until = async {
         // Two seconds of it, by what the hook is told.
         while dropped.load(order) < 2 {
-            h.promptly(rig.probe.echo(payload("in between")))
+            h.within(LIMIT, rig.probe.echo(payload("in between")))
                 .await
                 .expect("it answers");
-            h.promptly(other.probe.echo(payload("beside")))
+            h.within(LIMIT, other.probe.echo(payload("beside")))
                 .await
                 .expect("it answers");
-            h.promptly(sleep(&h, Duration::from_millis(20))).await;
+            h.within(LIMIT, sleep(&h, Duration::from_millis(20))).await;
             let limited = rig.probe.clone().with_timeout(Duration::from_millis(20));
-            let late = h.promptly(limited.wait(Nothing {})).await;
+            let late = h.within(LIMIT, limited.wait(Nothing {})).await;
             assert_eq!(
                 late.expect_err("it never answers").code(),
                 Code::DeadlineExceeded
@@ -266,5 +270,5 @@ pub async fn a_plugin_that_floods_its_log_delays_nobody(h: Harness) {
     h.within(Duration::from_secs(60), until).await;
     assert!(records.load(order) >= 1000, "some are handed on");
     other.shutdown().await;
-    h.promptly(rig.plugin.kill()).await;
+    h.within(LIMIT, rig.plugin.kill()).await;
 }
