@@ -33,10 +33,7 @@ impl Dispensed {
         match self {
             Self::Channel(channel) => Ok(channel),
             #[cfg(feature = "netrpc")]
-            Self::Instance(_) => Err(Misfit {
-                found: "Go's net/rpc",
-                expected: "gRPC",
-            }),
+            Self::Instance(_) => Err(Misfit::new("Go's net/rpc", "gRPC")),
         }
     }
 }
@@ -69,11 +66,20 @@ impl Dispense for Dispensed {
     "the plugin speaks {found}, and this is a client of {expected}: dispense the client that belongs to \
      the protocol that was negotiated (RunningPlugin::protocol)"
 )]
+#[non_exhaustive]
 pub struct Misfit {
     /// What the plugin speaks.
     pub found: &'static str,
     /// What the client speaks.
     pub expected: &'static str,
+}
+
+impl Misfit {
+    /// What the plugin speaks, and what the client speaks.
+    #[must_use]
+    pub const fn new(found: &'static str, expected: &'static str) -> Self {
+        Self { found, expected }
+    }
 }
 
 outboard_core::debug_as_text!(Misfit);

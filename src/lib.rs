@@ -141,6 +141,9 @@
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
+// What users see can grow.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
 #[macro_use]
 mod passing;
 

@@ -137,10 +137,7 @@ use crate::plugin::Provided;
 pub fn from_dispensed<C: Client>(dispensed: Dispensed) -> Result<C, Misfit> {
     match dispensed {
         Dispensed::Instance(instance) => Ok(C::from_instance(instance)),
-        Dispensed::Channel(_) => Err(Misfit {
-            found: "gRPC",
-            expected: "Go's net/rpc",
-        }),
+        Dispensed::Channel(_) => Err(Misfit::new("gRPC", "Go's net/rpc")),
     }
 }
 

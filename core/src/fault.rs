@@ -8,6 +8,7 @@ use std::{fmt, io};
 /// of it. [`io::ErrorKind`] is a plain enum: nothing here does IO.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct Fault {
     /// The kind of error.
     pub kind: io::ErrorKind,
@@ -16,21 +17,21 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// An error of this kind, with this text.
+    pub fn new(kind: io::ErrorKind, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self { kind, message }
+    }
+
     /// An error of no particular kind.
     pub fn other(message: impl fmt::Display) -> Self {
-        Self {
-            kind: io::ErrorKind::Other,
-            message: message.to_string(),
-        }
+        Self::new(io::ErrorKind::Other, message)
     }
 }
 
 impl From<&io::Error> for Fault {
     fn from(error: &io::Error) -> Self {
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-        }
+        Self::new(error.kind(), error)
     }
 }
 

@@ -6,6 +6,11 @@ mod hint;
 mod linking;
 mod starting;
 mod tail;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 mod types;
 
 use std::collections::VecDeque;

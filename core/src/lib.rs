@@ -86,8 +86,21 @@
         reason = "a test's first instant has to come from somewhere"
     )
 )]
+// What users see can grow. What machines ask of a driver cannot: one that does not know an action would
+// not do it.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 pub mod acceptor;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 pub mod broker;
 pub mod diagnose;
 pub mod endpoint;
@@ -95,13 +108,28 @@ pub mod env;
 pub mod exit;
 pub mod fault;
 pub mod grpc;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 pub mod handshake;
 pub mod hclog;
 pub mod host;
 pub mod later;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 pub mod link;
 pub mod lock;
 pub mod memory;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a driver exchanges with a machine"
+)]
 pub mod plugin;
 pub mod queue;
 pub mod reattach;
@@ -114,4 +142,9 @@ pub mod tls;
 pub mod told;
 pub mod turn;
 pub mod version;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "generated"
+)]
 pub mod wire;

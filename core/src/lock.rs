@@ -168,6 +168,7 @@ pub fn assert_unlocked(what: &str) {
 /// A field for what belongs to others, such as a table of services: the whole must not be dropped
 /// under a lock, which debug builds assert. Takes no space.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "it holds nothing")]
 pub struct Watched;
 
 #[cfg(debug_assertions)]

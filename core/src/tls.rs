@@ -37,6 +37,7 @@ pub enum TlsReason {
 /// Why there is no TLS connection, in both forms.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
+#[non_exhaustive]
 pub struct TlsFault {
     /// For programs.
     pub reason: TlsReason,

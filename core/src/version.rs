@@ -79,6 +79,7 @@ impl FromIterator<i64> for Offered {
 
 /// The version a plugin serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Choice {
     /// The number for the handshake line.
     pub version: i64,
@@ -137,11 +138,20 @@ pub fn file_unversioned_plugin<S>(sets: &mut BTreeMap<i64, S>, version: i64, set
      program speaks {}; {}",
     list(host), advice(*plugin, host)
 )]
+#[non_exhaustive]
 pub struct IncompatibleVersion {
     /// What the plugin announced.
     pub plugin: i64,
     /// What the host offered, ascending.
     pub host: Vec<i64>,
+}
+
+impl IncompatibleVersion {
+    /// What the plugin announced, and what the host offered, ascending.
+    #[must_use]
+    pub const fn new(plugin: i64, host: Vec<i64>) -> Self {
+        Self { plugin, host }
+    }
 }
 
 fn list(versions: &[i64]) -> String {

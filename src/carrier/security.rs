@@ -65,13 +65,13 @@ impl Security {
                     Either::Left((Ok(io), _)) => Ok(io),
                     Either::Left((Err(error), _)) => Err(fault(&error)),
                     Either::Right(((), _)) => {
-                        let late = Fault {
-                            kind: io::ErrorKind::TimedOut,
-                            message: format!(
+                        let late = Fault::new(
+                            io::ErrorKind::TimedOut,
+                            format_args!(
                                 "the TLS handshake did not end within {HANDSHAKE_WITHIN:?}: the \
                                  other side may not speak TLS"
                             ),
-                        };
+                        );
                         Err(TlsFault::new(TlsReason::TimedOut, late))
                     }
                 }

@@ -23,10 +23,9 @@ impl From<Unreached> for Fault {
     fn from(unreached: Unreached) -> Self {
         match unreached {
             Unreached::Connect(fault) | Unreached::Gone(fault) => fault,
-            Unreached::Tls(TlsFault { fault, .. }) => Self {
-                message: format!("no TLS: {}", fault.message),
-                ..fault
-            },
+            Unreached::Tls(TlsFault { fault, .. }) => {
+                Self::new(fault.kind, format_args!("no TLS: {}", fault.message))
+            }
         }
     }
 }

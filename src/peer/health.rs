@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What the plugin's health service says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Health {
     /// It takes calls.
     Serving,

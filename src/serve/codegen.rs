@@ -54,11 +54,11 @@ where
         let result = context::enter_around(&mut call, async { handler(request).await }).await;
         let answer = call.map_or_else(ResponseMetadata::default, Answering::into_answer);
         match result {
-            Ok(message) => Ok(Reply {
-                message: <C as Codec<Resp>>::encode(&message),
-                headers: answer.headers,
-                trailers: answer.trailers,
-            }),
+            Ok(message) => {
+                let mut reply = Reply::new(<C as Codec<Resp>>::encode(&message));
+                (reply.headers, reply.trailers) = (answer.headers, answer.trailers);
+                Ok(reply)
+            }
             Err(status) => Err(with_trailers(status, &answer.trailers)),
         }
     })
@@ -183,6 +183,7 @@ where
             message,
             headers,
             trailers,
+            ..
         } = reply.await?;
         context::record(headers, trailers);
         Ok(message)

@@ -35,7 +35,7 @@ pub(crate) fn check_names(router: &Router) -> Result<(), DuplicateService> {
         .services()
         .find(|service| own.contains(&service.name))
     {
-        Some(taken) => Err(DuplicateService { name: taken.name }),
+        Some(taken) => Err(DuplicateService::new(taken.name)),
         None => Ok(()),
     }
 }
@@ -50,9 +50,6 @@ mod tests {
         assert_eq!(check_names(&router), Ok(()));
         let [reflection, _] = Reflection::of(Vec::new());
         router.add(Arc::new(reflection)).expect("the only one");
-        assert_eq!(
-            check_names(&router),
-            Err(DuplicateService { name: V1.name })
-        );
+        assert_eq!(check_names(&router), Err(DuplicateService::new(V1.name)));
     }
 }

@@ -11,7 +11,7 @@ pub(crate) fn explained(to: &Endpoint, fault: Fault) -> Fault {
         && fault.kind == std::io::ErrorKind::PermissionDenied
     {
         let message = format!("{}; {}", fault.message, unix::facts(file));
-        return Fault { message, ..fault };
+        return Fault::new(fault.kind, message);
     }
     #[cfg(not(unix))]
     let _there_are_no_files = to;
@@ -179,10 +179,7 @@ mod tests {
             std::fs::set_permissions(path, mode).expect("ours");
         }
         let to = Endpoint::Unix(path.clone());
-        let fault = |kind| Fault {
-            kind,
-            message: "denied".to_owned(),
-        };
+        let fault = |kind| Fault::new(kind, "denied");
         let told = explained(&to, fault(ErrorKind::PermissionDenied)).message;
         let uid = rustix::process::geteuid().as_raw();
         let socket = format!("{} has mode 0640, user {uid}", path.display());

@@ -69,14 +69,8 @@ mod unix {
     /// are for people.
     fn ids(database: &str, file: u32, current: u32) -> Ids {
         let names = std::fs::read(database).unwrap_or_default();
-        let id = |number| Id {
-            number,
-            name: name_of(&names, number),
-        };
-        Ids {
-            file: id(file),
-            current: id(current),
-        }
+        let id = |number| Id::new(number, name_of(&names, number));
+        Ids::new(id(file), id(current))
     }
 }
 

@@ -41,10 +41,7 @@ impl Explain {
             }
         };
         match explained {
-            Some(status) => Fault {
-                message: status.message().to_owned(),
-                ..fault
-            },
+            Some(status) => Fault::new(fault.kind, status.message()),
             None => fault,
         }
     }

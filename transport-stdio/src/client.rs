@@ -122,10 +122,10 @@ fn take_reply(state: &mut State, key: Key) -> Option<Result<Reply<Bytes>, Status
         Err(status) => return Some(Err(status.clone())),
     };
     let message = state.take_single(key, Single::response());
-    Some(message.map(|message| Reply {
-        message,
-        headers: state.mux.take_headers(key),
-        trailers,
+    Some(message.map(|message| {
+        let mut reply = Reply::new(message);
+        (reply.headers, reply.trailers) = (state.mux.take_headers(key), trailers);
+        reply
     }))
 }
 

@@ -119,6 +119,7 @@ impl ServingStream for Stream {
             message,
             headers,
             trailers,
+            ..
         } = &mut reply;
         let _over = self.direction.with(|state, key| {
             state.reply(key, headers, std::mem::take(message), trailers);

@@ -8,6 +8,7 @@ pub const HEADER_BYTES: usize = 4096;
 
 /// The format of a program and what it was built for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Executable {
     /// The format.
     pub format: Format,

@@ -19,6 +19,7 @@ pub use names::name_of;
 ///
 /// Everything but the path may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Notes {
     /// The program.
     pub path: PathBuf,
@@ -44,6 +45,7 @@ pub struct Notes {
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FileKind {
     /// Nothing.
     Missing,
@@ -57,6 +59,7 @@ pub enum FileKind {
 
 /// The owner of a file next to that of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ids {
     /// The file's.
     pub file: Id,
@@ -66,11 +69,28 @@ pub struct Ids {
 
 /// A user or group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Id {
     /// Its number.
     pub number: u32,
     /// Its name, if there is one.
     pub name: Option<String>,
+}
+
+impl Ids {
+    /// The owner of a file, and that of this process.
+    #[must_use]
+    pub const fn new(file: Id, current: Id) -> Self {
+        Self { file, current }
+    }
+}
+
+impl Id {
+    /// A user or group with this number, and with a name if there is one.
+    #[must_use]
+    pub const fn new(number: u32, name: Option<String>) -> Self {
+        Self { number, name }
+    }
 }
 
 impl Notes {

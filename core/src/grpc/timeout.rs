@@ -23,6 +23,7 @@ const UNITS: [(char, u128); 6] = [
 #[error(
     "malformed grpc-timeout {text:?}: expected 1 to 20 digits (8 are the most to send) and one of n, u, m, S, M, H"
 )]
+#[non_exhaustive]
 pub struct TimeoutError {
     /// The beginning of the header's value.
     pub text: String,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How important a record is. `Trace < Error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "hclog has these five")]
 pub enum Level {
     /// `trace`
     Trace,

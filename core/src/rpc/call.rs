@@ -60,6 +60,7 @@ pub type MessageStream = Pin<Box<dyn Stream<Item = Result<OutMessage, Status>> +
 
 /// The answer of a call with exactly one response message.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Reply<M> {
     /// The message.
     pub message: M,
@@ -76,6 +77,15 @@ impl<M> Reply<M> {
             message,
             headers: Metadata::new(),
             trailers: Metadata::new(),
+        }
+    }
+
+    /// The same reply with what `change` makes of its message, for connections around others.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Reply<N> {
+        Reply {
+            message: change(self.message),
+            headers: self.headers,
+            trailers: self.trailers,
         }
     }
 }

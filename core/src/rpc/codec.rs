@@ -32,6 +32,7 @@ pub trait Codec<T>: Copy + Send + Sync + 'static {
 /// 3,000 and 5,000. (x86-64; the time grows with the square of the depth, to a second for the 12,000.)
 /// A message cannot be asked for its depth beforehand.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "it holds nothing")]
 pub struct Prost;
 
 impl<T: prost::Message + Default> Codec<T> for Prost {

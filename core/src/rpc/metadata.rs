@@ -20,6 +20,7 @@ pub struct Metadata {
 
 /// A value of [`Metadata`], text or binary by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "gRPC has these two")]
 pub enum MetadataValue<'a> {
     /// The value of an ordinary name.
     Text(&'a str),

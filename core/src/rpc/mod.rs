@@ -9,21 +9,51 @@
 //! three streaming kinds share one shape: a stream of messages each way.
 
 mod call;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 pub mod calling;
 mod channel;
 mod codec;
 mod explain;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 pub mod guard;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 mod keepalive;
 pub mod limits;
 mod message;
 mod metadata;
 mod pace;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 mod pump;
 mod router;
 mod service;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 pub mod serving;
 mod single;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "what a transport exchanges with the engine of calls"
+)]
 mod size;
 mod spin;
 mod status;

@@ -13,9 +13,18 @@ use crate::lock::Watched;
     "service {name} is offered twice; a server can hold each service once: \
      offer the second one through the broker"
 )]
+#[non_exhaustive]
 pub struct DuplicateService {
     /// The name both have.
     pub name: &'static str,
+}
+
+impl DuplicateService {
+    /// Both have this name.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name }
+    }
 }
 
 /// The services of a server, and the way from a call's path to its handler.

@@ -13,6 +13,7 @@ use crate::rt::BoxFuture;
 
 /// Which side sends how many messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "two by two")]
 pub enum MethodKind {
     /// One request, one response.
     Unary,

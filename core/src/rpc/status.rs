@@ -12,6 +12,10 @@ use super::Metadata;
 /// Source: the gRPC project's `statuscodes` document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "gRPC has these, and takes others for UNKNOWN"
+)]
 pub enum Code {
     /// Not an error.
     Ok = 0,

@@ -172,6 +172,7 @@ impl<M> Untaken<M> {
 
 /// Why [`Connection::try_unary`] gives no reply.
 #[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "it began, or it did not")]
 pub enum CallFailure<M> {
     /// The call ended with this status.
     Ended(Status),

@@ -18,7 +18,7 @@ impl Sockets {
         let carrier = self.parts().carrier.clone();
         let carried = match carrier.dial_live(&endpoint).await {
             Ok(carried) => carried,
-            Err(Unreached::Tls(TlsFault { reason, fault })) => {
+            Err(Unreached::Tls(TlsFault { reason, fault, .. })) => {
                 return Err(BrokerError::Tls { id, reason, fault });
             }
             Err(unreached) => {

@@ -28,7 +28,9 @@ impl Streams {
         let opened = self.answered(id).await?;
         let carried = self.secure(opened).await;
         let carried = carried.map_err(|unreached| match unreached {
-            Unreached::Tls(TlsFault { reason, fault }) => BrokerError::Tls { id, reason, fault },
+            Unreached::Tls(TlsFault { reason, fault, .. }) => {
+                BrokerError::Tls { id, reason, fault }
+            }
             unreached => BrokerError::Stream {
                 id,
                 fault: unreached.into(),

@@ -30,10 +30,7 @@ pub(super) fn samples(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         AttachError::OtherProtocol {
             protocol: Protocol::NetRpc,
         },
-        AttachError::Version(IncompatibleVersion {
-            plugin: 1,
-            host: vec![2],
-        }),
+        AttachError::Version(IncompatibleVersion::new(1, vec![2])),
         AttachError::NoIdentity,
     ];
     put(all, "AttachError", attach);

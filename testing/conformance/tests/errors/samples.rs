@@ -57,10 +57,7 @@ pub(super) fn text(text: impl Display) -> String {
 }
 
 fn misfit() -> Misfit {
-    Misfit {
-        found: "gRPC",
-        expected: "Go's net/rpc",
-    }
+    Misfit::new("gRPC", "Go's net/rpc")
 }
 
 pub(super) fn fault() -> Fault {
@@ -157,10 +154,7 @@ fn handshake_errors() -> Vec<HandshakeError> {
 }
 
 fn incompatible() -> IncompatibleVersion {
-    IncompatibleVersion {
-        plugin: 3,
-        host: vec![1, 2],
-    }
+    IncompatibleVersion::new(3, vec![1, 2])
 }
 
 fn core_broker_errors() -> Vec<CoreBrokerError> {
@@ -209,7 +203,7 @@ fn core(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         "BadBinaryHeader",
         [decode_binary(b"?").expect_err("none")],
     );
-    put(all, "DuplicateService", [DuplicateService { name: "a.B" }]);
+    put(all, "DuplicateService", [DuplicateService::new("a.B")]);
     put(
         all,
         "DecodeError",
@@ -424,7 +418,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     let serve = [
         ServeError::Cookie(CookieError::NotLaunchedByHost),
         ServeError::Claim(io()),
-        ServeError::Duplicate(DuplicateService { name: "a.B" }),
+        ServeError::Duplicate(DuplicateService::new("a.B")),
         ServeError::DuplicateName {
             name: name(),
             version: 1,
@@ -463,7 +457,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
             fault: fault(),
         },
         BrokerError::Channel(Status::unavailable("gone")),
-        BrokerError::Duplicate(DuplicateService { name: "a.B" }),
+        BrokerError::Duplicate(DuplicateService::new("a.B")),
         BrokerError::NetRpc,
         BrokerError::NoCall,
     ];

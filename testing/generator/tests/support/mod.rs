@@ -82,14 +82,7 @@ impl Connection for Memory {
         let answer = route
             .service
             .unary(route.method, context, message.into_bytes());
-        Box::pin(async {
-            let reply = answer.await?;
-            Ok(Reply {
-                message: reply.message.into_bytes(),
-                headers: reply.headers,
-                trailers: reply.trailers,
-            })
-        })
+        Box::pin(async { Ok(answer.await?.map(OutMessage::into_bytes)) })
     }
 
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
