@@ -11,6 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use outboard_core::later::Later;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
+use outboard_core::turn::Turn;
 
 use crate::outbox::{KEPT, Outbox};
 use crate::wait::write_all;
@@ -88,7 +89,10 @@ impl Writes {
             timer: None,
         };
         let mut spare = Vec::new();
+        let mut turn = Turn::new();
         while let Some(mut bytes) = outbox.take(std::mem::take(&mut spare)).await {
+            poll_fn(|cx| turn.poll_step(Turn::MESSAGE, cx)).await;
+            turn.spend_bytes(bytes.len());
             // What has to wait looks at the limit; most of it has not.
             write_all(&bytes, |cx, left| {
                 if outbox.has_failed() {

@@ -8,6 +8,7 @@ use std::task::Poll;
 use outboard_core::fault::Fault;
 use outboard_core::rpc::guard::catch_panic;
 use outboard_core::rt::{BoxByteStream, SharedRuntime, Timer};
+use outboard_core::turn::Turn;
 use outboard_yamux::Incoming;
 
 use super::named::{hang_up, read, write};
@@ -18,7 +19,9 @@ use crate::wire::Boxes;
 
 /// Takes what the other side opens, until the session ends.
 pub(super) async fn take(broker: Weak<Inner>, mut incoming: Incoming) {
+    let mut turn = Turn::new();
     let fault = loop {
+        poll_fn(|cx| turn.poll_step(Turn::EVENT, cx)).await;
         let stream = match poll_fn(|cx| incoming.poll_accept(cx)).await {
             Ok(stream) => stream,
             Err(error) => break Fault::other(error),
