@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -10,9 +10,12 @@ use futures_util::future::join;
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use outboard_core::rt::BoxByteStream;
 use outboard_kit::run;
-use outboard_tls::rustls::client::WebPkiServerVerifier;
+use outboard_tls::rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use outboard_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use outboard_tls::rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use outboard_tls::rustls::sign::CertifiedKey;
+use outboard_tls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, RootCertStore, SignatureScheme,
+};
 use outboard_tls::{Identity, KeyKind, Pinned, Tls, TlsError};
 use rcgen::KeyPair;
 
@@ -169,6 +172,37 @@ fn a_client_without_a_certificate() {
         let (client, server) = attempt(&client, &server, [None; 2]);
         assert!(matches!(server, TlsError::PeerShowedNone), "{server:?}");
         assert!(matches!(client, TlsError::Refused { .. }), "{client:?}");
+    }
+}
+
+/// Has no certificate to show, and keeps how many authorities the server has named.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Option<usize>>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().expect("whole") = Some(authorities.len());
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// A Go client keeps its certificate back where authorities are named that have not issued it.
+#[test]
+fn a_server_names_no_authorities() {
+    for versions in VERSIONS {
+        let (host, plugin, _) = three();
+        let server = Tls::pinned_with(&plugin, &pinned(&host), versions).expect("made");
+        let asked = Arc::new(Asked::default());
+        let mut config = client_config(&plugin, None, versions);
+        config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
+        let (_, server) = attempt(&Tls::client(config), &server, [None; 2]);
+        assert!(matches!(server, TlsError::PeerShowedNone), "{server:?}");
+        let named = *asked.0.lock().expect("whole");
+        assert_eq!(named, Some(0), "it was asked for one, by no name");
     }
 }
 
