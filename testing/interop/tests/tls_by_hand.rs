@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_channel::oneshot;
 use outboard::codegen::{
     Bytes, Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional,
 };
@@ -17,8 +18,8 @@ use outboard::tls::Tls;
 use outboard::tls::rustls::ClientConfig;
 use outboard::{
     Channel, Client as _, Endpoint, Host, Service, StartFailure, StartPhase, Streaming, TlsReason,
-    Tokio,
 };
+use outboard_conformance::axes::RuntimeKind;
 use outboard_core::handshake::{HandshakeError, HandshakeLine, Location, Protocol};
 use outboard_core::rpc::{Call, CallContext, ServiceDescriptor};
 use outboard_core::wire::plugin::{BROKER, ConnInfo};
@@ -26,19 +27,19 @@ use outboard_interop::proto::examples::{
     AddHelper as _, AddHelperClient, AddHelperServer, SumRequest,
 };
 use outboard_interop::proto::probe::{BrokerDialRequest, Nothing, Probe as _, ProbeClient};
-use outboard_interop::rust_host::{Peer, run};
+use outboard_interop::rust_host::Peer;
 use outboard_interop::tls::by_hand::{
     Adder, Launched, PROMPT, Server, adder, adds, broker_stream, call_over, is_late, is_reason,
     refused, right_server, started, wrong_servers,
 };
 use outboard_interop::tls::strangers::{Known, Stranger};
-use outboard_interop::tls::{Certificates, Certified, Shown, any_client};
+use outboard_interop::tls::{Certificates, Certified, Shown, any_client, on};
 use outboard_kit::files::sockets_in;
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_rust-plugin-peer");
 
 /// Announces what is served, and keeps the control stream.
-struct Announcements(Vec<ConnInfo>);
+struct Announcements(SharedRuntime, Vec<ConnInfo>);
 
 impl Service for Announcements {
     fn descriptor(&self) -> &'static ServiceDescriptor {
@@ -50,15 +51,16 @@ impl Service for Announcements {
     }
 
     fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
-        let infos = self.0.clone();
+        let Self(runtime, infos) = self;
+        let (runtime, infos) = (Arc::clone(runtime), infos.clone());
         let answer = move |mut theirs: Streaming<ConnInfo>| async move {
             let (mut sender, outgoing) = Streaming::channel(8);
-            tokio::spawn(async move {
+            runtime.spawn(Box::pin(async move {
                 for info in infos {
                     let _sent = sender.send(info).await;
                 }
                 while let Ok(Some(_)) = theirs.message().await {}
-            });
+            }));
             Ok(outgoing)
         };
         serve_bidirectional(Prost, context, call, answer)
@@ -74,13 +76,23 @@ fn info(service_id: u32, path: &Path) -> ConnInfo {
     }
 }
 
-fn runtime() -> SharedRuntime {
-    Tokio::current().into()
+/// Runs a scenario once on each runtime.
+fn on_each<F: Future<Output = ()>>(scenario: impl Fn(RuntimeKind, SharedRuntime) -> F) {
+    for kind in [RuntimeKind::Tokio, RuntimeKind::Smol] {
+        on(kind, |runtime| scenario(kind, runtime));
+    }
+}
+
+/// What a thread of its own comes to.
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || sender.send(work()).ok());
+    receiver.await.expect("the work does not panic")
 }
 
 /// Serves these at `path`, with TLS or without.
-fn serve(path: &Path, tls: Option<Tls>, services: Vec<Arc<dyn Service>>) {
-    Server::new(tls, services).listen(&runtime(), path);
+fn serve(runtime: &SharedRuntime, path: &Path, tls: Option<Tls>, services: Vec<Arc<dyn Service>>) {
+    Server::new(tls, services).listen(runtime, path);
 }
 
 fn line(path: &Path, certificate: Option<&Certified>) -> String {
@@ -103,12 +115,12 @@ fn host_of(line: &str) -> Host {
 /// comes.
 #[test]
 fn a_host_wants_a_certificate() {
-    run(async {
+    on_each(async |_, runtime| {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("plugin1");
         let socket = UnixListener::bind(&path).expect("a socket");
         socket.set_nonblocking(true).expect("set");
-        let error = refused(host_of(&line(&path, None)), &runtime()).await;
+        let error = refused(host_of(&line(&path, None)), &runtime).await;
         assert_eq!(
             error.failure,
             StartFailure::Handshake(HandshakeError::CertificateMissing)
@@ -121,7 +133,7 @@ fn a_host_wants_a_certificate() {
 /// One that has the outline of a certificate and is none is found out before anybody connects.
 #[test]
 fn a_host_wants_a_certificate_that_can_be_read() {
-    run(async {
+    on_each(async |_, runtime| {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("plugin1");
         let socket = UnixListener::bind(&path).expect("a socket");
@@ -133,7 +145,7 @@ fn a_host_wants_a_certificate_that_can_be_read() {
         let location = Location::Endpoint(Endpoint::Unix(path));
         let line = HandshakeLine::new(1, location, Protocol::Grpc).with_certificate(der);
         let line = String::from_utf8(line.to_bytes()).expect("text");
-        let error = refused(host_of(&line), &runtime()).await;
+        let error = refused(host_of(&line), &runtime).await;
         assert!(
             matches!(
                 error.failure,
@@ -151,14 +163,19 @@ fn a_host_wants_a_certificate_that_can_be_read() {
 
 #[test]
 fn a_host_uses_no_wrong_plugin() {
-    run(async {
+    on_each(async |_, runtime| {
         let certificates = Certificates::new();
         let announced = certificates.alone("announced");
         let dir = tempfile::tempdir().expect("a directory");
         let right = dir.path().join("right");
         let services = vec![adder()];
-        serve(&right, Some(right_server(&announced)), services.clone());
-        let plugin = started(host_of(&line(&right, Some(&announced))), &runtime()).await;
+        serve(
+            &runtime,
+            &right,
+            Some(right_server(&announced)),
+            services.clone(),
+        );
+        let plugin = started(host_of(&line(&right, Some(&announced))), &runtime).await;
         adds(plugin.channel()).await;
         let _killed = plugin.kill().await;
         for (n, (name, tls, word)) in wrong_servers(&certificates, &announced)
@@ -166,9 +183,9 @@ fn a_host_uses_no_wrong_plugin() {
             .enumerate()
         {
             let path = dir.path().join(format!("wrong{n}"));
-            serve(&path, tls, services.clone());
+            serve(&runtime, &path, tls, services.clone());
             let began = Instant::now();
-            let error = refused(host_of(&line(&path, Some(&announced))), &runtime()).await;
+            let error = refused(host_of(&line(&path, Some(&announced))), &runtime).await;
             let took = began.elapsed();
             let text = error.to_string();
             let StartFailure::Tls { reason, .. } = error.failure else {
@@ -187,20 +204,20 @@ fn a_host_uses_no_wrong_plugin() {
 /// One that takes the connection and says nothing is given up, also where a start may take longer.
 #[test]
 fn a_host_does_not_wait_for_a_mute_plugin() {
-    run(async {
+    on_each(async |_, runtime| {
         let certificates = Certificates::new();
         let announced = certificates.alone("announced");
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("mute");
         let _socket = UnixListener::bind(&path).expect("a socket");
         let began = Instant::now();
-        let error = refused(host_of(&line(&path, Some(&announced))), &runtime()).await;
+        let error = refused(host_of(&line(&path, Some(&announced))), &runtime).await;
         let took = began.elapsed();
         assert!(is_late(&error.failure), "{error:?}");
         assert!(error.to_string().contains("TLS"), "{error}");
         assert!(took < Duration::from_secs(20), "{took:?}");
         let host = host_of(&line(&path, Some(&announced)));
-        let error = refused(host.start_timeout(Duration::from_secs(2)), &runtime()).await;
+        let error = refused(host.start_timeout(Duration::from_secs(2)), &runtime).await;
         let StartFailure::TimedOut { phase, .. } = error.failure else {
             panic!("{error:?}");
         };
@@ -211,7 +228,7 @@ fn a_host_does_not_wait_for_a_mute_plugin() {
 /// What a plugin has announced through the broker, and what its host serves there.
 #[test]
 fn a_host_on_the_brokers_sockets() {
-    run(async {
+    on_each(async |_, runtime| {
         let certificates = Certificates::new();
         let announced = certificates.alone("announced");
         let dir = tempfile::tempdir().expect("a directory");
@@ -220,7 +237,7 @@ fn a_host_on_the_brokers_sockets() {
         let mut serve_next = |tls| {
             let id = u32::try_from(infos.len()).expect("few") + 1;
             let path = dir.path().join(format!("brokered{id}"));
-            serve(&path, tls, vec![Arc::clone(&adder)]);
+            serve(&runtime, &path, tls, vec![Arc::clone(&adder)]);
             infos.push(info(id, &path));
             id
         };
@@ -230,11 +247,16 @@ fn a_host_on_the_brokers_sockets() {
             .map(|(name, tls, word)| (name, serve_next(tls), word))
             .collect();
         let main = dir.path().join("plugin");
-        let broker: Arc<dyn Service> = Arc::new(Announcements(infos));
-        serve(&main, Some(right_server(&announced)), vec![adder, broker]);
+        let broker: Arc<dyn Service> = Arc::new(Announcements(Arc::clone(&runtime), infos));
+        serve(
+            &runtime,
+            &main,
+            Some(right_server(&announced)),
+            vec![adder, broker],
+        );
         let sockets = tempfile::tempdir().expect("a directory");
         let host = host_of(&line(&main, Some(&announced)));
-        let plugin = started(host.socket_dir(sockets.path()), &runtime()).await;
+        let plugin = started(host.socket_dir(sockets.path()), &runtime).await;
         adds(plugin.broker().dial_channel(right).await.expect("a dial")).await;
         for (name, id, word) in wrong {
             let began = Instant::now();
@@ -260,54 +282,58 @@ fn a_host_on_the_brokers_sockets() {
         let [socket] = &sockets[..] else {
             panic!("one socket, not {sockets:?}")
         };
-        knock(certificates, announced, socket.clone()).await;
+        knock(&runtime, certificates, announced, socket.clone()).await;
         drop(served);
         let _killed = plugin.kill().await;
     });
 }
 
 /// All strangers are refused, and the right one is not.
-async fn knock(certificates: Certificates, known: Certified, socket: PathBuf) {
+async fn knock(
+    runtime: &SharedRuntime,
+    certificates: Certificates,
+    known: Certified,
+    socket: PathBuf,
+) {
     let right = any_client(&Shown::of(&known), &["h2"], None);
-    adds(connect(&socket, right).await).await;
-    let knocking = tokio::task::spawn_blocking(move || {
+    adds(connect(runtime, &socket, right).await).await;
+    elsewhere(move || {
         for stranger in Stranger::all(&certificates, &Known::WithKey(&known)) {
             let answer = stranger.knock(&socket);
             assert!(answer.is_err(), "{stranger:?}: {answer:?}");
         }
-    });
-    knocking.await.expect("all are refused");
+    })
+    .await;
 }
 
-async fn connect(socket: &Path, tls: ClientConfig) -> Channel {
-    let runtime = runtime();
+async fn connect(runtime: &SharedRuntime, socket: &Path, tls: ClientConfig) -> Channel {
     let endpoint = Endpoint::Unix(socket.to_owned());
     let io = runtime.connect(&endpoint).await.expect("a connection");
-    call_over(&runtime, io, tls).await
+    call_over(runtime, io, tls).await
 }
 
 #[test]
 fn a_plugin_serves_no_wrong_host() {
-    run(async {
+    on_each(async |kind, runtime| {
         let certificates = Certificates::new();
         let host = certificates.alone("host");
-        let plugin = Launched::for_host(PLUGIN, &host, &[]);
+        let plugin = Launched::for_host(PLUGIN, &host, &[("INTEROP_RUNTIME", &kind.to_string())]);
         let right = || any_client(&Shown::of(&host), &["h2"], None);
-        let probe = ProbeClient::from_channel(connect(&plugin.socket, right()).await);
+        let probe = ProbeClient::from_channel(connect(&runtime, &plugin.socket, right()).await);
         probe.observe(Nothing {}).await.expect("an answer");
         let socket = plugin.socket.clone();
-        let host = tokio::task::spawn_blocking(move || {
+        let host = elsewhere(move || {
             for stranger in Stranger::all(&certificates, &Known::WithKey(&host)) {
                 let answer = stranger.knock(&socket);
                 assert!(answer.is_err(), "{stranger:?}: {answer:?}");
             }
             host
-        });
-        let host = host.await.expect("all are refused");
+        })
+        .await;
         // Those have harmed nobody.
         probe.observe(Nothing {}).await.expect("an answer");
         let right = any_client(&Shown::of(&host), &["h2"], None);
-        let again = ProbeClient::from_channel(connect(&plugin.socket, right).await);
+        let again = ProbeClient::from_channel(connect(&runtime, &plugin.socket, right).await);
         again.observe(Nothing {}).await.expect("an answer");
     });
 }
@@ -315,12 +341,12 @@ fn a_plugin_serves_no_wrong_host() {
 /// What a host has announced through the broker, and what its plugin serves there.
 #[test]
 fn a_plugin_on_the_brokers_sockets() {
-    run(async {
+    on_each(async |kind, runtime| {
         let certificates = Certificates::new();
         let host = certificates.alone("host");
-        let plugin = Launched::for_host(PLUGIN, &host, &[]);
+        let plugin = Launched::for_host(PLUGIN, &host, &[("INTEROP_RUNTIME", &kind.to_string())]);
         let right = any_client(&Shown::of(&host), &["h2"], None);
-        let channel = connect(&plugin.socket, right).await;
+        let channel = connect(&runtime, &plugin.socket, right).await;
         let (mut announcing, mut announced) = broker_stream(&channel);
         let probe = ProbeClient::from_channel(channel);
         let dir = tempfile::tempdir().expect("a directory");
@@ -328,7 +354,7 @@ fn a_plugin_on_the_brokers_sockets() {
         let wrong = wrong_servers(&certificates, &host);
         for (id, (name, tls, word)) in (1..).zip(servers.into_iter().chain(wrong)) {
             let path = dir.path().join(format!("brokered{id}"));
-            serve(&path, tls, vec![adder()]);
+            serve(&runtime, &path, tls, vec![adder()]);
             announcing.send(info(id, &path)).await.expect("it is read");
             let began = Instant::now();
             let dialled = probe
@@ -350,6 +376,6 @@ fn a_plugin_on_the_brokers_sockets() {
         let id = probe.broker_accept(Nothing {}).await.expect("it serves").id;
         let served = announced.message().await.expect("an answer").expect("one");
         assert_eq!(served.service_id, id);
-        knock(certificates, host, served.address.into()).await;
+        knock(&runtime, certificates, host, served.address.into()).await;
     });
 }

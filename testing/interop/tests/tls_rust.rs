@@ -76,6 +76,35 @@ fn own_tls() {
     }
 }
 
+/// The same where every connection is a stream of one, secured by itself.
+fn own_tls_in_streams(peer: &Peer, host_on: RuntimeKind, plugin_on: RuntimeKind) {
+    let sides = Sides::default();
+    let mut command = peer
+        .command(&["all"])
+        .env("INTEROP_RUNTIME", plugin_on.to_string());
+    for (name, value) in sides.plugin(Kind::Own) {
+        command = command.env(name, value);
+    }
+    let host = Host::new(HANDSHAKE).command(command).multiplex(true);
+    let host = sides.host(Kind::Own, host, None);
+    on(host_on, async |runtime| use_all(host, &runtime).await);
+}
+
+#[test]
+fn own_tls_in_streams_of_rust_and_rust() {
+    for (host_on, plugin_on) in pairs_of_runtimes() {
+        own_tls_in_streams(&Peer::rust(PLUGIN), host_on, plugin_on);
+    }
+}
+
+#[test]
+fn own_tls_in_streams_of_rust_and_go() {
+    let Some(peers) = go() else { return };
+    for host_on in RUNTIMES {
+        own_tls_in_streams(&Peer::go(peers), host_on, RuntimeKind::Tokio);
+    }
+}
+
 #[test]
 fn nine_pairs() {
     let sides = Sides::default();

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,10 +265,21 @@ impl Launched {
     /// If it prints no line with a certificate of its own.
     #[must_use]
     pub fn for_host(program: &str, host: &Certified, variables: &[(&str, &str)]) -> Self {
+        let certificate = [("PLUGIN_CLIENT_CERT", &*host.pem)];
+        let (plugin, line) = Self::new(program, "all", &[&certificate, variables].concat());
+        assert!(line.certificate().is_some(), "{line}");
+        plugin
+    }
+
+    /// Launches this program with an argument and variables, and gives the line that it prints.
+    ///
+    /// # Panics
+    /// If it prints none.
+    #[must_use]
+    pub fn new(program: &str, mode: &str, variables: &[(&str, &str)]) -> (Self, HandshakeLine) {
         let mut child = Command::new(program)
-            .arg("all")
+            .arg(mode)
             .env("BASIC_PLUGIN", "hello")
-            .env("PLUGIN_CLIENT_CERT", &host.pem)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -280,10 +291,17 @@ impl Launched {
         // Its end would be taken for the host's.
         child.stdout = Some(stdout.into_inner());
         let line = HandshakeLine::parse(text.trim_end()).expect("a line");
-        assert!(line.certificate().is_some(), "{text}");
         let endpoint = line.location().endpoint().expect("an address");
         let socket = endpoint.socket_file().expect("a file").to_owned();
-        Self { child, socket }
+        (Self { child, socket }, line)
+    }
+
+    /// Waits until its process has ended.
+    ///
+    /// # Panics
+    /// If that cannot be waited for.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it is a child")
     }
 
     /// Its process.

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use outboard::rt::SharedRuntime;
 use outboard::{
     CallOptions, Client as _, Host, HostError, RunningPlugin, StartError, StartFailure, Status,
+    TlsReason,
 };
 use outboard_conformance::axes::RuntimeKind;
+use outboard_core::handshake::HandshakeError;
 
 use super::{Certificates, Certified, on, own};
 use crate::proto::examples::{
@@ -35,6 +37,27 @@ impl Kind {
     pub fn pairs() -> impl Iterator<Item = (Self, Self)> {
         let with_all = |host| Self::ALL.map(|plugin| (host, plugin));
         Self::ALL.into_iter().flat_map(with_all)
+    }
+
+    /// Whether a host of this kind is told what is wrong with a plugin that does not suit.
+    fn is_told(self, failure: &StartFailure) -> bool {
+        match self {
+            // The plugin speaks TLS.
+            Self::None => matches!(failure, StartFailure::Tls { .. }),
+            // It does not, or hangs up on who does.
+            Self::Own => matches!(
+                failure,
+                StartFailure::Tls {
+                    reason: TlsReason::NotTls | TlsReason::Ended,
+                    ..
+                }
+            ),
+            // It has announced none.
+            Self::Auto => matches!(
+                failure,
+                StartFailure::Handshake(HandshakeError::CertificateMissing)
+            ),
+        }
     }
 
     /// Whether a host of this kind and such a plugin can talk.
@@ -210,11 +233,7 @@ impl Sides {
         let took = began.elapsed();
         let text = match tried.expect_err(&pair) {
             Refusal::Start(error) => {
-                let told = matches!(
-                    error.failure,
-                    StartFailure::Tls { .. } | StartFailure::Handshake(_)
-                );
-                assert!(told, "{pair}: {error:?}");
+                assert!(host.is_told(&error.failure), "{pair}: {error:?}");
                 error.to_string()
             }
             // A host without TLS has sent its first call when it finds out.
