@@ -179,7 +179,9 @@ mod tests {
         let told = |status: Status, wanted| {
             let levels = Levels::default();
             let subscriber = tracing_subscriber::registry().with(levels.clone());
-            tracing::subscriber::with_default(subscriber, || note_end("it", &status, wanted));
+            let listening = outboard_kit::events::listen(subscriber);
+            note_end("it", &status, wanted);
+            drop(listening);
             std::mem::take(&mut *levels.0.lock().expect("no panic"))
         };
         for wanted in [false, true] {

@@ -292,7 +292,9 @@ fn a_subscriber_of_logs_may_use_the_session() {
             far.flush().await.expect("there is room");
         });
         let chatty = Chatty(Arc::clone(&connection));
-        tracing::subscriber::with_default(chatty, || while tasks.try_tick() {});
+        let listening = outboard_kit::events::listen(chatty);
+        while tasks.try_tick() {}
+        drop(listening);
         let status = run(connection.closed());
         assert!(
             status.message().contains("broke the stdio protocol"),

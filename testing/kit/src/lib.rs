@@ -6,6 +6,7 @@
 pub mod axes;
 pub mod dropping;
 pub mod echo;
+pub mod events;
 #[cfg(unix)]
 pub mod files;
 pub mod h2_frames;

@@ -123,7 +123,7 @@ pub fn few_streams_warning(peer: &Peer) {
     let warnings = Recorder::new();
     let subscriber = tracing_subscriber::registry().with(Warnings(warnings.clone()));
     // For this thread, on which the whole scenario runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = outboard_kit::events::listen(subscriber);
     let told = || {
         let limits = |text: &String| text.contains("SETTINGS_MAX_CONCURRENT_STREAMS");
         warnings
@@ -159,7 +159,7 @@ pub fn few_streams_one_connection(peer: &Peer) {
     let told = Recorder::new();
     let subscriber = tracing_subscriber::registry().with(Warnings(told.clone()));
     // For this thread, on which the whole scenario runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = outboard_kit::events::listen(subscriber);
     run(async {
         let (runtime, scissors) = Cuttable::around(Tokio::current().into());
         scissors.close_after(1);

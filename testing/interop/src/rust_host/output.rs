@@ -166,7 +166,7 @@ pub fn default_name(peer: &Peer) {
     let events = Recorder::new();
     let subscriber = tracing_subscriber::registry().with(Events(events.clone()));
     // For this thread, on which the whole scenario runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = outboard_kit::events::listen(subscriber);
     run(async {
         let (plugin, probe) = started(peer.host(&["probe"])).await;
         let log = LogRequest {
@@ -197,7 +197,7 @@ pub fn logs(peer: &Peer) {
     let events = Recorder::new();
     let subscriber = tracing_subscriber::registry().with(Events(events.clone()));
     // For this thread, on which the whole scenario runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = outboard_kit::events::listen(subscriber);
     run(async {
         let (host, records) = recording(peer.host(&["probe"]).name("under-test"));
         let (plugin, probe) = started(host).await;
