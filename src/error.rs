@@ -2,6 +2,7 @@
 //! crate, beside what returns them.
 
 pub use outboard_core::broker::BrokerError as BrokerFailure;
+pub use outboard_core::checksum::{FileDigestError, Mismatch, Mistake, TextEncoding};
 pub use outboard_core::diagnose::{Executable, FileKind, Format, Id, Ids, Notes};
 pub use outboard_core::env::{CookieError, PortError, Ports};
 pub use outboard_core::fault::Fault;

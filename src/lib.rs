@@ -134,6 +134,7 @@
 //! - `h2` (default): gRPC over HTTP/2, go-plugin's own transport.
 //! - `tls` (default): TLS and go-plugin's AutoMTLS, see `Host::auto_mtls`.
 //! - `multiplex` (default): everything over one connection, see `Host::multiplex`.
+//! - `checksum`: SHA-256, and other hashes, for [`Checksum`]: programs that are checked before they run.
 //! - `netrpc`: Go's net/rpc, which go-plugin's older plugins and hosts speak, see `netrpc`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `serde`: [`ReattachConfig`] as part of documents of your own.
@@ -178,6 +179,7 @@ pub mod tls;
 pub mod transport;
 mod transports;
 
+pub use outboard_core::checksum::{ChecksumError, Execute, FileDigest};
 pub use outboard_core::endpoint::{Endpoint, EndpointError};
 pub use outboard_core::exit::Exit;
 pub use outboard_core::handshake::{Handshake, MisconfiguredHandshake, Protocol, UnknownProtocol};
@@ -194,8 +196,9 @@ pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::command::Command;
 pub use self::host::{
-    AttachError, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host, HostError,
-    LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin, ShutdownError,
+    AttachError, Checksum, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host,
+    HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
+    ShutdownError,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};

@@ -10,6 +10,8 @@
 //! [`SharedRuntime`], so that no client or server has a type parameter for it. A runner is given to
 //! [`Host::runner`](crate::Host::runner).
 
+#[cfg(unix)]
+pub use outboard_core::rt::OpenProgram;
 pub use outboard_core::rt::{
     AddressTranslator, BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream, Child,
     Descriptors, Joined, Launch, Listener, OsSocket, Process, Runner, Runtime, SharedRunner,

@@ -74,6 +74,7 @@
 //! | [`rpc`] | calls, channels and transports, as every transport offers them |
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
+//! | [`checksum`] | whether a program is the expected one |
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
 //! | [`reattach`] | the record of a plugin that runs, for other hosts |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
@@ -102,6 +103,7 @@ pub mod acceptor;
     reason = "what a driver exchanges with a machine"
 )]
 pub mod broker;
+pub mod checksum;
 pub mod diagnose;
 pub mod endpoint;
 pub mod env;

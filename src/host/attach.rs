@@ -52,8 +52,8 @@ impl Host {
     /// How it ended only its parent learns ([`Exit::Unknown`](crate::Exit::Unknown)), and a host of
     /// another process learns it by an event where the system has pidfds, else within a second.
     ///
-    /// It excludes a [`command`](Self::command) and [`multiplex`](Self::multiplex): a plugin that
-    /// multiplexes takes one connection ever.
+    /// It excludes a [`command`](Self::command), a [`checksum`](Self::checksum) and
+    /// [`multiplex`](Self::multiplex): a plugin that multiplexes takes one connection ever.
     pub fn attach(mut self, record: ReattachConfig) -> Self {
         self.attach = Some(record);
         self
@@ -69,6 +69,9 @@ impl Host {
         }
         if self.multiplex {
             return Err(ConfigError::MultiplexAndAttach.into());
+        }
+        if self.checksum.is_some() {
+            return Err(ConfigError::ChecksumAndAttach.into());
         }
         let group = self.group()?;
         let (_, expectation) = self.contract(false)?;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use outboard_core::checksum::ChecksumError;
 use outboard_core::handshake::MisconfiguredHandshake;
 use outboard_core::host::StartError;
 use outboard_core::rpc::Status;
@@ -24,6 +25,13 @@ use crate::peer::Health;
 pub enum HostError {
     /// The host itself is not set up right; nothing was launched.
     Config(ConfigError),
+    /// The program's checksum is not the expected one, or could not be had; nothing was launched.
+    Checksum {
+        /// The plugin's name.
+        name: String,
+        /// Why, with the file and both digests.
+        error: Box<ChecksumError>,
+    },
     /// The plugin did not start, and its process, if there was one, is gone.
     Start {
         /// The plugin's name.
@@ -49,6 +57,7 @@ impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
+            Self::Checksum { name, error } => write!(f, "plugin {name}: {error}"),
             Self::Start { name, error } => write!(f, "plugin {name}: {error}"),
             Self::Attach { name, error } => write!(f, "plugin {name}: {error}"),
             Self::RuntimeGone { name } => write!(
@@ -63,7 +72,8 @@ impl Error for HostError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
-            // The line holds the failure already.
+            // The line holds it already.
+            Self::Checksum { error, .. } => error.source(),
             Self::Start { error, .. } => error.source(),
             Self::Attach { error, .. } => error.source(),
             Self::RuntimeGone { .. } => None,
@@ -104,6 +114,12 @@ pub enum ConfigError {
          multiplexes takes one connection. Keep Host::multiplex or Host::attach"
     )]
     MultiplexAndAttach,
+    /// The host is to check a program, and to attach to what runs already.
+    #[error(
+        "the host is to check the checksum of a program and to attach to a plugin that runs, whose program \
+         nobody has checked: keep Host::checksum or Host::attach"
+    )]
+    ChecksumAndAttach,
     /// The handshake has no cookie.
     #[error(transparent)]
     Handshake(#[from] MisconfiguredHandshake),

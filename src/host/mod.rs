@@ -2,6 +2,7 @@
 
 mod attach;
 mod begin;
+mod checksum;
 mod contract;
 mod diagnosis;
 mod driver;
@@ -47,6 +48,7 @@ use crate::command::Command;
 use crate::time;
 
 pub use self::attach::AttachError;
+pub use self::checksum::Checksum;
 pub use self::error::{ConfigError, DispenseError, HostError, PingError, ShutdownError};
 pub use self::logs::LOG_TARGET;
 pub use self::managed::{Managed, ManagedGuard};
@@ -110,6 +112,7 @@ pub struct Host {
     transports: Vec<Arc<dyn Transport>>,
     runner: SharedRunner,
     managed: Option<Managed>,
+    checksum: Option<Checksum>,
     security: security::Wanted,
     sync_stdout: Option<MakeWriter>,
     sync_stderr: Option<MakeWriter>,
@@ -160,6 +163,7 @@ impl Host {
             transports: Vec::new(),
             runner: crate::runner::local(),
             managed: None,
+            checksum: None,
             security: security::Wanted::default(),
             sync_stdout: None,
             sync_stderr: None,
@@ -383,6 +387,10 @@ impl Host {
         let group = self.group()?;
         let feed = command.stdin_bytes.clone();
         let contract = self.contract(feed.is_some())?;
+        let here = self.runner.shares_files();
+        let mut launch = Launch::new(command.program(here));
+        launch.dir.clone_from(&command.dir);
+        self.check(&mut launch, &name).await?;
         let (secure, (mut env, expectation)) = self.security.begin(self.has_sockets(), contract)?;
         let offers_stdio = self.transports.iter().any(|t| !t.protocol().has_socket());
         let (own_env, host_env) = command.environment(std::env::vars_os());
@@ -403,14 +411,11 @@ impl Host {
                 self.socket_dir = Some(dir.path().to_owned());
             }
         }
-        let here = self.runner.shares_files();
-        let mut launch = Launch::new(command.program(here));
         launch.args = command.args;
         launch.own_env = env.merge(own_env.clone(), [], true);
         launch.env = env.merge(own_env, host_env, !self.inherit_env);
         launch.socket_dir = dir.as_ref().map(|dir| dir.path().to_owned());
         launch.socket_group = self.socket_group.clone();
-        launch.dir = command.dir;
         // The pipes of a plugin that will not use them for calls cost nothing.
         launch.stdin = if offers_stdio || feed.is_some() {
             Stdin::Pipe

@@ -289,6 +289,17 @@ async fn records_that_do_not_fit_are_refused() {
         both,
         Err(HostError::Config(ConfigError::TwoWaysToStart))
     ));
+    #[cfg(feature = "checksum")]
+    {
+        let checksum = crate::Checksum::sha256([0; 32]);
+        let both = host
+            .clone()
+            .checksum(checksum)
+            .start(Tokio::current())
+            .await;
+        let expected = ConfigError::ChecksumAndAttach;
+        assert!(matches!(both, Err(HostError::Config(error)) if error == expected));
+    }
     #[cfg(feature = "multiplex")]
     {
         let both = host.multiplex(true).start(Tokio::current()).await;

@@ -13,6 +13,7 @@ pub(crate) mod files;
 pub(crate) mod group;
 #[cfg(unix)]
 mod host_death;
+pub(crate) mod image;
 pub(crate) mod interrupt;
 #[cfg(unix)]
 pub(crate) mod last_words;

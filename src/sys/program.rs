@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+#[cfg(unix)]
+pub(crate) use self::unix::EFFECTIVE;
+
 use outboard_core::diagnose::{Executable, FileKind, HEADER_BYTES, Notes, go_arch, interpreter};
 
 /// What can be found out about `program`, which was to run in `dir`. Whatever cannot is left out.
@@ -47,9 +50,9 @@ mod unix {
     /// As the system asks when it executes: for the effective user. Android knows the real one only,
     /// which is the same for its programs.
     #[cfg(not(target_os = "android"))]
-    const EFFECTIVE: AtFlags = AtFlags::EACCESS;
+    pub(crate) const EFFECTIVE: AtFlags = AtFlags::EACCESS;
     #[cfg(target_os = "android")]
-    const EFFECTIVE: AtFlags = AtFlags::empty();
+    pub(crate) const EFFECTIVE: AtFlags = AtFlags::empty();
 
     pub(super) fn add(notes: &mut Notes, program: &Path, header: &[u8]) {
         let named = interpreter(header).map(|path| Path::new(OsStr::from_bytes(path)).to_owned());

@@ -16,12 +16,16 @@
 //! direction is enough.
 
 mod descriptors;
+#[cfg(unix)]
+mod image;
 mod joined;
 mod runner;
 mod runtime;
 mod stream;
 
 pub use self::descriptors::Descriptors;
+#[cfg(unix)]
+pub use self::image::OpenProgram;
 pub use self::joined::Joined;
 pub use self::runner::{AddressTranslator, Child, Launch, Process, Runner, SharedRunner, Stdin};
 pub use self::runtime::{Listener, OsSocket, Runtime, SharedRuntime, Timer};

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(unix)]
+use super::OpenProgram;
 use super::{BoxFuture, BoxReader, BoxWriter, SharedRuntime};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
@@ -43,6 +45,12 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     fn shares_files(&self) -> bool {
         true
     }
+
+    /// Whether it executes [`Launch::open`] where that is given. It does not unless it says so; what
+    /// the host's checksum promises is less then, see `Host::checksum` of the crate `outboard`.
+    fn executes_open(&self) -> bool {
+        false
+    }
 }
 
 /// What a child's standard input is.
@@ -64,6 +72,11 @@ pub enum Stdin {
 pub struct Launch {
     /// The program: a path, or a name to be looked up in `PATH`.
     pub program: OsString,
+    /// The open file that is to be executed in place of what stands at the path by then. Given only to
+    /// a runner that [executes it](Runner::executes_open); `program` is still what the process is told
+    /// as its name.
+    #[cfg(unix)]
+    pub open: Option<OpenProgram>,
     /// Its arguments, without the program's name.
     pub args: Vec<OsString>,
     /// Its whole environment; nothing is inherited beside this. Names occur once.
@@ -94,6 +107,8 @@ impl Launch {
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
+            #[cfg(unix)]
+            open: None,
             args: Vec::new(),
             env: Vec::new(),
             own_env: Vec::new(),

@@ -4,22 +4,33 @@
 
 use std::ffi::{CString, c_char};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use outboard_core::rt::OpenProgram;
+
 /// Has the child begin with an empty signal mask and the default action for every signal, but for a
 /// SIGHUP that is ignored (`nohup`); and, unless `outlive_parent`, be killed with its parent. Its
-/// environment is what was set on the command, and nothing else.
-pub(crate) fn prepare(command: &mut Command, outlive_parent: bool) {
+/// environment is what was set on the command, and nothing else. With `open` that is executed, under
+/// the name of the command's program.
+pub(crate) fn prepare(command: &mut Command, outlive_parent: bool, open: Option<OpenProgram>) {
     let parent = rustix::process::getpid();
-    let image = Image::of(command);
+    let image = Image::of(command, open.is_some());
     let prepare = move || {
         reset_signals()?;
         if !outlive_parent {
             die_with(parent)?;
         }
-        image.as_ref().map_or(Ok(()), Image::execute)
+        match (&image, &open) {
+            (Some(image), Some(open)) => image.execute_open(open),
+            (Some(image), None) => image.execute(),
+            (None, None) => Ok(()),
+            // The standard library would execute what stands at the path.
+            (None, Some(_)) => Err(io::ErrorKind::InvalidInput.into()),
+        }
     };
     // SAFETY: the closure makes system calls alone: it neither allocates nor takes a lock.
     unsafe { command.pre_exec(prepare) };
@@ -44,11 +55,11 @@ unsafe impl Send for Image {}
 unsafe impl Sync for Image {}
 
 impl Image {
-    /// `None` for what is left to the standard library: a name without a slash, and strings with a
-    /// NUL, which it refuses.
-    fn of(command: &Command) -> Option<Self> {
+    /// `None` for what is left to the standard library: a name without a slash that is not open, and
+    /// strings with a NUL, which it refuses.
+    fn of(command: &Command, is_open: bool) -> Option<Self> {
         let program = CString::new(command.get_program().as_bytes()).ok()?;
-        if !program.as_bytes().contains(&b'/') {
+        if !is_open && !program.as_bytes().contains(&b'/') {
             return None;
         }
         let args = command.get_args().map(|arg| arg.as_bytes().to_vec());
@@ -81,6 +92,54 @@ impl Image {
         // as this. `execve` is async-signal-safe.
         unsafe { libc::execve(self.program.as_ptr(), self.args.as_ptr(), self.env.as_ptr()) };
         Err(io::Error::last_os_error())
+    }
+
+    /// Executes an open file under this name. Does not return but with the error.
+    #[cfg(target_os = "linux")]
+    fn execute_open(&self, open: &OpenProgram) -> io::Result<()> {
+        let file = open.as_fd().as_raw_fd();
+        let (args, env) = (self.args.as_ptr(), self.env.as_ptr());
+        if open.is_kept_open() {
+            let path = FdPath::new(file);
+            // SAFETY: both are async-signal-safe; the path ends with a NUL and lies on this stack
+            // frame, the lists are as in `execute`. The descriptor is this process's copy.
+            unsafe {
+                libc::fcntl(file, libc::F_SETFD, 0);
+                libc::execve(path.0.as_ptr().cast(), args, env);
+            }
+        } else {
+            let (none, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+            // SAFETY: a system call and nothing else, with strings and lists as in `execute`.
+            unsafe { libc::syscall(libc::SYS_execveat, file, none, args, env, flags) };
+        }
+        Err(io::Error::last_os_error())
+    }
+
+    /// Nobody gives one here, see [`Runner::executes_open`](outboard_core::rt::Runner::executes_open).
+    #[cfg(not(target_os = "linux"))]
+    fn execute_open(&self, _: &OpenProgram) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Where a descriptor of this process is found, without memory of the heap.
+#[cfg(target_os = "linux")]
+struct FdPath([u8; Self::PREFIX.len() + 11]);
+
+#[cfg(target_os = "linux")]
+impl FdPath {
+    const PREFIX: &[u8] = b"/proc/self/fd/";
+
+    fn new(file: i32) -> Self {
+        let mut path = [0; Self::PREFIX.len() + 11];
+        path[..Self::PREFIX.len()].copy_from_slice(Self::PREFIX);
+        let mut rest = file.unsigned_abs();
+        let digits = rest.checked_ilog10().map_or(1, |log| log as usize + 1);
+        for digit in path[Self::PREFIX.len()..][..digits].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Self(path)
     }
 }
 
@@ -132,4 +191,18 @@ fn die_with(parent: rustix::process::Pid) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn die_with(_: rustix::process::Pid) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_have_their_path() {
+        for file in [0, 3, 9, 10, 907, i32::MAX] {
+            let path = FdPath::new(file);
+            let text = std::ffi::CStr::from_bytes_until_nul(&path.0).expect("it ends");
+            assert_eq!(text.to_str(), Ok(&*format!("/proc/self/fd/{file}")));
+        }
+    }
 }

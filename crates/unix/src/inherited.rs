@@ -23,7 +23,7 @@ fn what_the_host_blocks_and_ignores_is_not_inherited() {
         let mut command = Command::new("/bin/cat");
         command.arg("/proc/self/status");
         command.stdout(std::process::Stdio::piped());
-        forked::prepare(&mut command, outlive_parent);
+        forked::prepare(&mut command, outlive_parent, None);
         let (child, mut pipes) = spawned(command).into_child();
         let mut status = String::new();
         let mut stdout = pipes.stdout.take().expect("a pipe");
@@ -48,7 +48,7 @@ fn a_launch_that_is_given_up_leaves_nothing() {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "read line", &mark]);
         command.stdin(std::process::Stdio::piped());
-        forked::prepare(&mut command, false);
+        forked::prepare(&mut command, false, None);
         let mut launch = Box::pin(launcher::spawn(command, false));
         let _begun = launch
             .as_mut()
@@ -57,7 +57,7 @@ fn a_launch_that_is_given_up_leaves_nothing() {
     }
     // Jobs are worked off in their order: behind this one none is left.
     let mut last = Command::new("/bin/true");
-    forked::prepare(&mut last, false);
+    forked::prepare(&mut last, false, None);
     drop(spawned(last));
     let processes = std::fs::read_dir("/proc").expect("a list");
     let left = processes.flatten().filter(|process| {

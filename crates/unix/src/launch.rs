@@ -23,6 +23,9 @@ use crate::{forked, wait};
 /// ([`Launch::outlive_parent`]) is sent when the thread ends that forked; no other thread waits for
 /// that.
 ///
+/// On Linux a program that is [open](Launch::open) is executed from its descriptor, also where there is
+/// no `/proc`; only one that is kept open for its interpreter needs that.
+///
 /// The runtime has to take over [descriptors](outboard_core::rt::Descriptors).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ForkExec;
@@ -39,6 +42,10 @@ impl Runner for ForkExec {
             let child = spawn(&runtime, command(launch)?, spare_descendants).await?;
             registered(&runtime, child)
         })
+    }
+
+    fn executes_open(&self) -> bool {
+        cfg!(target_os = "linux")
     }
 }
 
@@ -63,7 +70,7 @@ fn command(launch: Launch) -> io::Result<Command> {
     if let Some(dir) = launch.dir {
         command.current_dir(dir);
     }
-    forked::prepare(&mut command, launch.outlive_parent);
+    forked::prepare(&mut command, launch.outlive_parent, launch.open);
     Ok(command)
 }
 

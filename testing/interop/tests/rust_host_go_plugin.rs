@@ -3,7 +3,9 @@
 
 use outboard_interop::{
     go,
-    rust_host::{Peer, calls, few_streams, life, output, reconnect, refused, services, wrapped},
+    rust_host::{
+        Peer, calls, checksum, few_streams, life, output, reconnect, refused, services, wrapped,
+    },
 };
 
 /// One test per scenario.
@@ -19,6 +21,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    checksum: checksum;
     services: kv negotiated version_zero incompatible_version counter broker brokered_age broker_timeout streamer
         streamer_broken;
     calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use outboard_interop::rust_host::{
-    Peer, calls, life, output, reconnect, refused, services, wrapped,
+    Peer, calls, checksum, life, output, reconnect, refused, services, wrapped,
 };
 
 /// One test per scenario.
@@ -16,6 +16,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    checksum: checksum;
     services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer;
     calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
         sequential parallel streams unknown_method health;

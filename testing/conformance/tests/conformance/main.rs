@@ -15,6 +15,7 @@ mod again;
 mod attached;
 mod broker;
 mod calls;
+mod checksums;
 mod contained;
 mod crash;
 mod deadlines;
@@ -384,6 +385,17 @@ macro_rules! hosts {
                 addresses_where_nobody_is,
                 a_connection_that_is_never_taken_times_out_by_name,
                 a_socket_that_nobody_was_told_of_goes_with_its_plugin,
+            ]
+        );
+        group!(checksums:
+            the_right_checksum_lets_a_plugin_start,
+            what_does_not_fit_launches_nothing,
+            what_cannot_be_hashed_launches_nothing,
+            a_file_that_may_not_be_executed_is_told_as_ever;
+            $on:
+            [H2:
+                a_swap_between_hash_and_launch_never_wins,
+                without_the_means_the_path_is_executed,
             ]
         );
         group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod attaching;
+mod checksums;
 mod discovery;
 mod samples;
 mod wire;

@@ -357,6 +357,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::TwoKindsOfTls,
         ConfigError::TwoWaysToStart,
         ConfigError::MultiplexAndAttach,
+        ConfigError::ChecksumAndAttach,
         ConfigError::GroupOver,
         ConfigError::StdinTaken,
         ConfigError::Tls {
@@ -485,5 +486,6 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     ];
     put(all, "ListenError", listen);
     super::attaching::samples(all);
+    super::checksums::samples(all);
     super::discovery::samples(all);
 }

@@ -14,6 +14,7 @@ use crate::proto::probe::{Observed, Probe as _, ProbeClient};
 use crate::{GoPeers, PythonStdioPeer, is_alive};
 
 pub mod calls;
+pub mod checksum;
 pub mod few_streams;
 pub mod life;
 pub mod output;
