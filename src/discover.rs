@@ -25,6 +25,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Who may run can be a matter of a file of checksums, as a release has one. What is not in it is not
+//! launched, nor is what has changed:
+//!
+//! ```no_run
+//! # #[cfg(feature = "checksum")]
+//! # fn example(handshake: outboard::Handshake) -> Result<(), Box<dyn std::error::Error>> {
+//! use outboard::discover::Search;
+//! use outboard::{Checksum, ChecksumList, Command, Host};
+//!
+//! let list = std::fs::read_to_string("/etc/acme/SHA256SUMS")?;
+//! let list = ChecksumList::parse(&list)?;
+//! for program in Search::new("/usr/lib/acme/plugins").find()?.programs {
+//!     let name = program.file_name().unwrap_or_default().to_string_lossy();
+//!     let checksum = Checksum::sha256(list.digest(&name)?.clone());
+//!     let host = Host::new(handshake).command(Command::new(&program)).checksum(checksum);
+//!     // ...
+//! #   drop(host);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod enumerate;
 mod pattern;

@@ -179,7 +179,9 @@ pub mod tls;
 pub mod transport;
 mod transports;
 
-pub use outboard_core::checksum::{ChecksumError, Execute, FileDigest};
+pub use outboard_core::checksum::{
+    ChecksumError, ChecksumList, ChecksumListError, Execute, FileDigest,
+};
 pub use outboard_core::endpoint::{Endpoint, EndpointError};
 pub use outboard_core::exit::Exit;
 pub use outboard_core::handshake::{Handshake, MisconfiguredHandshake, Protocol, UnknownProtocol};

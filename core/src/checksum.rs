@@ -4,6 +4,8 @@
 //! what is expected is looked at once more when it does not fit: many a checksum was written down in
 //! another encoding, or taken of a download that had failed.
 
+mod list;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +15,8 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::fault::Fault;
+
+pub use list::{ChecksumList, ChecksumListError};
 
 /// The digest of a file, of any length. Shown and parsed in hex, as `sha256sum` prints it.
 ///

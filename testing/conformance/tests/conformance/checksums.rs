@@ -1,15 +1,18 @@
 //! Programs that are launched only if they have the right checksum.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use outboard::discover::Search;
 use outboard::error::{Mistake, TextEncoding};
 use outboard::rt::{BoxFuture, Launch, Process, Runner, SharedRuntime};
 use outboard::{
-    Checksum, ChecksumError, Command, Execute, Exit, FileDigest, ForkExec, HostError, StartFailure,
+    Checksum, ChecksumError, ChecksumList, Command, Execute, Exit, FileDigest, ForkExec, HostError,
+    StartFailure,
 };
 use outboard_conformance::proto::Probe as _;
 use rustix::fs::{CWD, Mode, mkfifoat};
@@ -209,6 +212,55 @@ pub async fn what_cannot_be_hashed_launches_nothing(h: Harness) {
     fs::remove_dir(file("dir")).expect("it is empty");
     for made in ["pipe", "large"] {
         fs::remove_file(file(made)).expect("it was made");
+    }
+}
+
+/// Of the programs of a directory those run that are listed and have not changed.
+pub async fn a_list_tells_which_programs_may_run(h: Harness) {
+    let program = fs::read(PLUGIN).expect("it was built");
+    let digest = sha256(&program);
+    let changed = [&program[..], b"and more"].concat();
+    let files = [
+        ("changed", &changed),
+        ("listed", &program),
+        ("new", &program),
+    ];
+    for (name, content) in files {
+        executable(&h.dir().join(name), content);
+    }
+    let list = format!("{digest}  ./changed\nSHA256 (listed) = {digest}\n");
+    let list = ChecksumList::parse(&list).expect("a list");
+    let found = Search::new(h.dir()).find().expect("it is there");
+    assert_eq!(found.programs.len(), files.len(), "{found:?}");
+    let mut outcomes = Vec::new();
+    for file in &found.programs {
+        let name = file.file_name().and_then(OsStr::to_str).expect("text");
+        let expected = match list.digest(name) {
+            Ok(expected) => expected.clone(),
+            Err(error) => {
+                outcomes.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let (on, command) = (h.on, Command::new(file));
+        let command = command.args([on.plugin.to_string(), on.transport.to_string()]);
+        let host = h.host_of(command).checksum(Checksum::sha256(expected));
+        outcomes.push(match host.start(h.runtime.clone()).await {
+            Ok(plugin) => {
+                plugin.shutdown().await.expect("it ends");
+                format!("{name} runs")
+            }
+            Err(error) => format!("{name}: {error}"),
+        });
+    }
+    for (outcome, part) in outcomes
+        .iter()
+        .zip(["does not match", "listed runs", "none of the 2"])
+    {
+        assert!(outcome.contains(part), "{part}: {outcomes:?}");
+    }
+    for (name, _) in files {
+        fs::remove_file(h.dir().join(name)).expect("it was made");
     }
 }
 

@@ -391,6 +391,7 @@ macro_rules! hosts {
             the_right_checksum_lets_a_plugin_start,
             what_does_not_fit_launches_nothing,
             what_cannot_be_hashed_launches_nothing,
+            a_list_tells_which_programs_may_run,
             a_file_that_may_not_be_executed_is_told_as_ever;
             $on:
             [H2:

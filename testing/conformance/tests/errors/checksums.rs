@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use outboard::HostError;
-use outboard_core::checksum::{ChecksumError, Execute, FileDigest, Mismatch};
+use outboard_core::checksum::{ChecksumError, ChecksumList, Execute, FileDigest, Mismatch};
 
 use super::samples::{Sample, fault, put, text};
 
@@ -17,6 +17,11 @@ fn mismatch(expected: &[u8]) -> Mismatch {
 pub(super) fn samples(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     let digest = ["xy", "123"].map(|text| text.parse::<FileDigest>().expect_err("no digest"));
     put(all, "FileDigestError", digest);
+    let list = |text| ChecksumList::parse(text).expect_err("no list");
+    let texts = ["nonsense", "xy  a", "00  a\n01  a\n"];
+    put(all, "ChecksumListError", texts.map(list));
+    let none = ChecksumList::default().digest("a").cloned();
+    put(all, "ChecksumListError", none.err());
     let path = || PathBuf::from("/opt/plugin");
     let with = |mismatch| ChecksumError::Mismatch {
         path: path(),
