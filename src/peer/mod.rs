@@ -71,5 +71,5 @@ pub(crate) fn of(protocol: Protocol) -> &'static dyn Peer {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "log"))]
 pub(crate) use self::grpc::printed;
