@@ -23,24 +23,32 @@ thread_local! {
     static WAITING: Arc<AtomicUsize> = Arc::default();
 }
 
+/// Also of a thread that ends, whose destructors may have come to what drops or wakes here.
 fn is_zero(count: &'static Count) -> bool {
-    count.with(|count| count.load(Ordering::Relaxed) == 0)
+    count
+        .try_with(|count| count.load(Ordering::Relaxed))
+        .unwrap_or(0)
+        == 0
 }
 
-/// One that counts until it is dropped.
-struct Counted(Arc<AtomicUsize>);
+/// One that counts until it is dropped, unless the thread is about to end.
+struct Counted(Option<Arc<AtomicUsize>>);
 
 impl Counted {
     fn new(count: &'static Count) -> Self {
-        let count = count.with(Arc::clone);
-        count.fetch_add(1, Ordering::Relaxed);
+        let count = count.try_with(Arc::clone).ok();
+        if let Some(count) = &count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         Self(count)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
