@@ -11,11 +11,13 @@ use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Code, Status};
 use outboard_core::rt::SharedRuntime;
 
-use crate::host::{Health, Host, HostError, RunningPlugin};
+#[cfg(doc)]
+use crate::host::RunningPlugin;
+use crate::host::{Health, Host, HostError};
 use crate::time;
 
-/// How long a plugin that has started may take to say how it is. (A choice.)
-const HEALTH_WITHIN: Duration = Duration::from_secs(10);
+/// How long a plugin that has started may take for each answer. (A choice.)
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A plugin that was tried.
 #[non_exhaustive]
@@ -45,13 +47,15 @@ pub struct Described {
     pub protocol: Protocol,
     /// What its health service answered.
     pub health: Result<Health, Status>,
+    /// What it has for its hosts; see [`RunningPlugin::interfaces`].
+    pub interfaces: Result<Vec<String>, Status>,
 }
 
 /// Starts each of these, has it say what it is, and ends it in good order; no more than `at_once` of them
 /// at a time, and one if that is 0. What came of each is told in the order of the hosts, and one that
 /// fails takes nothing from the others.
 ///
-/// [`Host::start_timeout`] is what bounds each; for its health it has 10 s. If the future is dropped, what runs is killed.
+/// [`Host::start_timeout`] is what bounds each; for each of its answers it has 10 s. If the future is dropped, what runs is killed.
 pub async fn enumerate<R: Into<SharedRuntime>>(
     runtime: R,
     hosts: impl IntoIterator<Item = Host>,
@@ -73,7 +77,8 @@ async fn try_out(runtime: SharedRuntime, host: Host) -> Candidate {
             let described = Described {
                 version: plugin.negotiated_version(),
                 protocol: plugin.protocol(),
-                health: health(&runtime, &plugin).await,
+                health: within(&runtime, "how it is", plugin.health()).await,
+                interfaces: within(&runtime, "what it has", plugin.interfaces()).await,
             };
             // How it ends changes nothing of what it said; it is gone in any case.
             let _ended = plugin.shutdown().await;
@@ -84,13 +89,17 @@ async fn try_out(runtime: SharedRuntime, host: Host) -> Candidate {
     Candidate { name, outcome }
 }
 
-async fn health(runtime: &SharedRuntime, plugin: &RunningPlugin) -> Result<Health, Status> {
-    let limit = time::sleep(runtime, HEALTH_WITHIN);
-    match select(pin!(plugin.health()), limit).await {
-        Either::Left((health, _)) => health,
+async fn within<T>(
+    runtime: &SharedRuntime,
+    what: &str,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let limit = time::sleep(runtime, ANSWERS_WITHIN);
+    match select(pin!(answer), limit).await {
+        Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Status::new(
             Code::DeadlineExceeded,
-            format!("it did not say how it is within {HEALTH_WITHIN:?}"),
+            format!("it did not say {what} within {ANSWERS_WITHIN:?}"),
         )),
     }
 }

@@ -224,6 +224,16 @@ impl RunningPlugin {
         self.link.peer.health(&self.channel()).await
     }
 
+    /// The names of the services that the plugin says it has, sorted, without those of gRPC and of
+    /// go-plugin itself: by its reflection service, which plugins on outboard and on go-plugin have.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The status of the call: `UNIMPLEMENTED` over net/rpc, and where a plugin has no reflection.
+    pub async fn interfaces(&self) -> Result<Vec<String>, Status> {
+        self.link.peer.interfaces(&self.channel()).await
+    }
+
     /// Checks that the plugin takes calls: its health service answers SERVING. Cancel-safe.
     ///
     /// go-plugin's ping is content with any answer; this one is not.

@@ -44,6 +44,11 @@ impl Peer for Grpc {
         })
     }
 
+    fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>> {
+        let channel = on.clone();
+        Box::pin(async move { super::reflected::interfaces(&channel).await })
+    }
+
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked> {
         let channel = on.clone();
         Box::pin(async move {

@@ -5,6 +5,7 @@ mod grpc;
 mod health;
 #[cfg(feature = "netrpc")]
 mod netrpc;
+mod reflected;
 
 use std::fmt;
 use std::pin::Pin;
@@ -41,6 +42,9 @@ pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
 
     /// Whether the plugin takes calls.
     fn health(&self, on: &Channel) -> BoxFuture<'static, Result<Health, Status>>;
+
+    /// The names of what the plugin says it provides, beside what all plugins have, sorted.
+    fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>>;
 
     /// Asks the plugin to end. It does not wait for a stream that calls hold.
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked>;

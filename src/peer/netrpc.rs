@@ -65,6 +65,12 @@ impl Peer for NetRpc {
         })
     }
 
+    fn interfaces(&self, _on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>> {
+        Box::pin(std::future::ready(Err(Status::unimplemented(
+            "Go's net/rpc has no way to ask what a plugin provides: dispense what you expect",
+        ))))
+    }
+
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked> {
         let connection = Arc::clone(on.connection());
         Box::pin(async move {

@@ -19,7 +19,7 @@ scenarios! {
     checksum: checksum;
     services: kv negotiated version_zero incompatible_version counter broker broker_timeout streamer;
     calls: large_message limit_of_the_plugin limit_of_the_host status long_status deadline cancel metadata
-        sequential parallel streams unknown_method health;
+        sequential parallel streams unknown_method health interfaces;
     output: stdio last_words unwanted_output logs default_name raw_stderr odd_log_lines panic_lines long_lines unparsed flood
         stray_stdout;
     life: crash crash_by_panic shutdown shutdown_is_never_forced shutdown_ignored shutdown_in_call shutdown_waits

@@ -105,6 +105,11 @@ pub async fn candidates_are_tried_side_by_side(h: Harness) {
         let described = tried.outcome.as_ref().expect("it is a plugin");
         assert_eq!(described.version, 1);
         assert_eq!(described.health, Ok(Health::Serving));
+        let interfaces = described.interfaces.as_ref().expect("it says so");
+        assert_eq!(
+            interfaces,
+            &["outboard.suite.Probe", "outboard.suite.Process"]
+        );
     }
     for tried in [&tried[1], &tried[3]] {
         let failed = matches!(tried.outcome, Err(HostError::Start { .. }));

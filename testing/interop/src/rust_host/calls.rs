@@ -342,6 +342,17 @@ pub fn unknown_method(peer: &Peer) {
     });
 }
 
+/// The plugin says which services it has, and is asked for those that are its own.
+pub fn interfaces(peer: &Peer) {
+    run(async {
+        let (plugin, probe) = peer.probe().await;
+        let interfaces = plugin.interfaces().await.expect("it has reflection");
+        assert_eq!(interfaces, ["outboard.interop.Probe"]);
+        works(&probe).await;
+        end(plugin).await;
+    });
+}
+
 /// The plugin says that it takes calls, as long as it runs.
 pub fn health(peer: &Peer) {
     run(async {
