@@ -95,7 +95,8 @@ impl<T: Unpin> Attempt<T> {
                         unreachable!("it was just looked at");
                     };
                     return Poll::Ready(if connection.is_retiring() {
-                        let fault = "the connection ended before anything came over it";
+                        let fault = "the connection ended before anything came over it; if the other side \
+                                     expects TLS, this one needs the same (Host::tls)";
                         Outcome::Failed(Unreached::Connect(Fault::other(fault)))
                     } else {
                         Outcome::Connected(inside)

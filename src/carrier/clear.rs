@@ -54,8 +54,25 @@ impl Clear {
         let mut start = [0; 2];
         match Pin::new(&mut self.io).poll_read(cx, &mut start) {
             Poll::Ready(Ok(read)) => self.look(read, start).err().unwrap_or(error),
-            Poll::Ready(Err(_)) | Poll::Pending => error,
+            Poll::Ready(Err(_)) | Poll::Pending => cut_off(error),
         }
+    }
+}
+
+/// What an error may mean that comes before anything has.
+fn cut_off(error: io::Error) -> io::Error {
+    let kind = error.kind();
+    match kind {
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted => {
+            let text = format!(
+                "the plugin hung up before it sent anything ({error}); if it expects TLS, give the host \
+                 the same (Host::tls)"
+            );
+            io::Error::new(kind, text)
+        }
+        _ => error,
     }
 }
 
@@ -65,7 +82,8 @@ impl AsyncRead for Clear {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
+        let read = read.map_err(|error| if self.heard { error } else { cut_off(error) })?;
         if self.heard || buf.is_empty() {
             return Poll::Ready(Ok(read));
         }
@@ -131,8 +149,8 @@ mod tests {
         read.expect("it never waits").map(|_| all)
     }
 
-    /// Nothing can be written to it any more, and it has said this.
-    struct Broken(Cursor<Vec<u8>>);
+    /// Nothing can be written to it any more, and it has said this, or what it said is lost.
+    struct Broken(Option<Cursor<Vec<u8>>>);
 
     impl AsyncRead for Broken {
         fn poll_read(
@@ -140,7 +158,10 @@ mod tests {
             cx: &mut Context<'_>,
             buf: &mut [u8],
         ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_read(cx, buf)
+            match &mut self.0 {
+                Some(said) => Pin::new(said).poll_read(cx, buf),
+                None => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            }
         }
     }
 
@@ -165,11 +186,13 @@ mod tests {
     #[test]
     fn a_write_that_fails_says_what_the_other_side_has_said() {
         for (said, word) in [
-            (&[ALERT, VERSION, 3, 0, 2, 2, 40][..], "TLS: "),
-            (b"", "expects TLS"),
-            (b"HTTP", "broken pipe"),
+            (Some(&[ALERT, VERSION, 3, 0, 2, 2, 40][..]), "TLS: "),
+            (Some(b""), "expects TLS"),
+            (Some(b"HTTP"), "broken pipe"),
+            (None, "expects TLS"),
         ] {
-            let broken = || Clear::over(Box::new(Broken(Cursor::new(said.to_vec()))));
+            let said = || said.map(|said| Cursor::new(said.to_vec()));
+            let broken = || Clear::over(Box::new(Broken(said())));
             let written = broken().write(b"hello").now_or_never();
             let flushed = broken().flush().now_or_never();
             let errors = [
@@ -181,6 +204,12 @@ mod tests {
                 assert!(error.contains(word), "{word}: {error}");
             }
         }
+        let read = Clear::over(Box::new(Broken(None)))
+            .read(&mut [0])
+            .now_or_never();
+        let error = read.expect("it never waits").expect_err("a reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(error.to_string().contains("expects TLS"), "{error}");
     }
 
     #[test]

@@ -81,6 +81,8 @@ func rejected(_ context.Context, h *host) (findings, error) {
 	if err == nil {
 		return nil, fmt.Errorf("the plugin was accepted")
 	}
+	// Waits until go-plugin has read all of stderr.
+	h.client.Kill()
 	return findings{"start_error": err.Error(), "stderr": string(h.raw.bytes())}, nil
 }
 
