@@ -209,3 +209,13 @@ impl Types {
         Arc::new(defs)
     }
 }
+
+impl Shape {
+    /// The shape of a Rust type.
+    #[must_use]
+    pub fn of<T: Describe + ?Sized>() -> Self {
+        let mut types = Types::new();
+        let id = T::describe(&mut types);
+        Self::new(&types.into_defs(), id)
+    }
+}

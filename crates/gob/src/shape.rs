@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::def::{Def, WireId};
-use crate::describe::{Describe, Types};
 use crate::error::brief;
 use crate::table::Defs;
 
@@ -58,15 +57,6 @@ pub enum Kind {
 impl Shape {
     pub(crate) fn new(defs: &Arc<Defs>, id: WireId) -> Self {
         let defs = Arc::clone(defs);
-        Self { defs, id }
-    }
-
-    /// The shape of a Rust type.
-    #[must_use]
-    pub fn of<T: Describe + ?Sized>() -> Self {
-        let mut types = Types::new();
-        let id = T::describe(&mut types);
-        let defs = types.into_defs();
         Self { defs, id }
     }
 
