@@ -6,11 +6,7 @@ mod hint;
 mod linking;
 mod starting;
 mod tail;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod types;
 
 use std::collections::VecDeque;

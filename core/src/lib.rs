@@ -87,21 +87,13 @@
         reason = "a test's first instant has to come from somewhere"
     )
 )]
-// What users see can grow. What machines ask of a driver cannot: one that does not know an action would
-// not do it.
+// What users see can grow. Modules that are allowed not to hold what a driver exchanges with a machine, or a
+// transport with the engine of calls, or what was generated: one that does not know an action would not do it.
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod acceptor;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod broker;
 pub mod checksum;
 pub mod diagnose;
@@ -110,28 +102,16 @@ pub mod env;
 pub mod exit;
 pub mod fault;
 pub mod grpc;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod handshake;
 pub mod hclog;
 pub mod host;
 pub mod later;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod link;
 pub mod lock;
 pub mod memory;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod plugin;
 pub mod queue;
 pub mod reattach;
@@ -144,9 +124,5 @@ pub mod tls;
 pub mod told;
 pub mod turn;
 pub mod version;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "generated"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod wire;

@@ -1,6 +1,6 @@
 //! What a server says it serves, by gRPC's reflection.
 
-use outboard_core::rpc::{Channel, Code, Status, Streaming};
+use outboard_core::rpc::{Channel, Code, Status, Streaming, is_common};
 use outboard_core::wire::reflection::server_reflection_request::MessageRequest;
 use outboard_core::wire::reflection::server_reflection_response::MessageResponse;
 use outboard_core::wire::reflection::{
@@ -26,11 +26,6 @@ pub(super) async fn interfaces(channel: &Channel) -> Result<Vec<String>, Status>
     names.sort_unstable();
     names.dedup();
     Ok(names)
-}
-
-/// Whether it is there in every plugin, or in many, and is none of what they are for.
-fn is_common(name: &str) -> bool {
-    name.starts_with("grpc.") || name.starts_with("plugin.GRPC")
 }
 
 async fn list(channel: &Channel, path: &'static str) -> Result<Vec<String>, Status> {

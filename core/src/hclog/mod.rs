@@ -6,28 +6,16 @@
 //!
 //! Whatever the bytes, reading never fails: what is not a log line is shown as text.
 
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod assembler;
 mod level;
 mod panic;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod print;
 mod rate;
 mod reader;
 mod record;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a driver exchanges with a machine"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod timestamp;
 
 pub use assembler::{DEFAULT_BUFFER, LineAssembler, MIN_BUFFER, Piece};

@@ -9,51 +9,27 @@
 //! three streaming kinds share one shape: a stream of messages each way.
 
 mod call;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod calling;
 mod channel;
 mod codec;
 mod explain;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod guard;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod keepalive;
 pub mod limits;
 mod message;
 mod metadata;
 mod pace;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod pump;
 mod router;
 mod service;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod serving;
 mod single;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "what a transport exchanges with the engine of calls"
-)]
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod size;
 mod spin;
 mod status;
@@ -69,7 +45,7 @@ pub use self::message::OutMessage;
 pub use self::metadata::{Metadata, MetadataError, MetadataValue};
 pub use self::pace::Pace;
 pub use self::pump::{Gone, Outlet, Pump, Pumped};
-pub use self::router::{DuplicateService, Route, Router};
+pub use self::router::{DuplicateService, Route, Router, is_common};
 pub use self::service::{
     CallContext, Extensions, MethodDescriptor, MethodKind, Service, ServiceDescriptor, StreamReply,
 };

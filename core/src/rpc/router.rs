@@ -180,8 +180,10 @@ impl Router {
     }
 }
 
-/// Whether servers of all plugins have this service, so that its name tells nobody anything.
-fn is_common(service: &str) -> bool {
+/// Whether servers of all plugins have this service, gRPC's own and go-plugin's, so that its name tells nobody
+/// anything.
+#[must_use]
+pub fn is_common(service: &str) -> bool {
     service.starts_with("grpc.") || service.starts_with("plugin.GRPC")
 }
 
