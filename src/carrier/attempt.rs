@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use outboard_core::fault::Fault;
 use outboard_core::rpc::Connection;
 use outboard_core::rt::BoxFuture;
@@ -94,13 +95,17 @@ impl<T: Unpin> Attempt<T> {
                     else {
                         unreachable!("it was just looked at");
                     };
-                    return Poll::Ready(if connection.is_retiring() {
-                        let fault = "the connection ended before anything came over it; if the other side \
-                                     expects TLS, this one needs the same (Host::tls)";
-                        Outcome::Failed(Unreached::Connect(Fault::other(fault)))
-                    } else {
-                        Outcome::Connected(inside)
-                    });
+                    let fault = match connection.closed().now_or_never() {
+                        Some(status) => format!(
+                            "the connection ended before anything came over it: {}",
+                            status.message()
+                        ),
+                        None if connection.is_retiring() => {
+                            "the other side takes no calls on its new connection".to_owned()
+                        }
+                        None => return Poll::Ready(Outcome::Connected(inside)),
+                    };
+                    return Poll::Ready(Outcome::Failed(Unreached::Connect(Fault::other(fault))));
                 }
             }
         }

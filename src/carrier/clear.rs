@@ -36,11 +36,7 @@ impl Clear {
             ));
         }
         if read == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the plugin hung up before it sent anything; if it expects TLS, give the host the \
-                 same (Host::tls)",
-            ));
+            return Err(hung_up(io::ErrorKind::UnexpectedEof));
         }
         Ok(read)
     }
@@ -61,19 +57,20 @@ impl Clear {
 
 /// What an error may mean that comes before anything has.
 fn cut_off(error: io::Error) -> io::Error {
-    let kind = error.kind();
-    match kind {
-        io::ErrorKind::BrokenPipe
+    match error.kind() {
+        kind @ (io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted => {
-            let text = format!(
-                "the plugin hung up before it sent anything ({error}); if it expects TLS, give the host \
-                 the same (Host::tls)"
-            );
-            io::Error::new(kind, text)
-        }
+        | io::ErrorKind::ConnectionAborted) => hung_up(kind),
         _ => error,
     }
+}
+
+fn hung_up(kind: io::ErrorKind) -> io::Error {
+    let text = format!(
+        "the plugin hung up before it sent anything ({kind}); if it expects TLS, give the host the same \
+         (Host::tls)"
+    );
+    io::Error::new(kind, text)
 }
 
 impl AsyncRead for Clear {

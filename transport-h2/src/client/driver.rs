@@ -123,10 +123,11 @@ impl Driver {
         };
         // The sender's drop takes h2's locks; it has no business under ours.
         drop(before);
+        // First, for those who wait for one of the others and then want to know why.
+        closed.tell(status);
         shared.retiring.tell(());
         shared.heard.tell(());
         shared.greeted.tell(());
-        closed.tell(status);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {

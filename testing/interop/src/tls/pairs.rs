@@ -226,6 +226,9 @@ impl Sides {
         if host.suits(plugin) {
             return on(runtime, async |runtime| use_all(of_kind, &runtime).await);
         }
+        // A plugin that hangs up and lives is tried again for as long as its host says: that comes to the
+        // same error, where the first call is later than the first end.
+        let of_kind = of_kind.reconnect_within(Duration::from_secs(2));
         let began = Instant::now();
         let tried = on(runtime, async |runtime| {
             try_out(of_kind, &runtime).await.map(drop)
