@@ -29,6 +29,8 @@ mod aborting;
 mod go;
 mod host_run;
 #[cfg(unix)]
+mod launched;
+#[cfg(unix)]
 pub mod netrpc;
 mod node;
 #[cfg(unix)]
@@ -45,6 +47,8 @@ mod toolchain;
 pub use aborting::{aborting_plugin, plugin_without_tls};
 pub use go::{GENERATOR, GoExamples, GoPeers, go, go_examples};
 pub use host_run::{HostRun, Report};
+#[cfg(unix)]
+pub use launched::Launched;
 pub use node::{NodePeer, node};
 pub use process::{Wait, is_alive, kill, wait_until_gone};
 pub use python::{PythonPeer, PythonStdioPeer, python, python_stdio};

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
 use outboard::codegen::{
     Bytes, Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional,
 };
@@ -23,17 +22,19 @@ use outboard_conformance::axes::RuntimeKind;
 use outboard_core::handshake::{HandshakeError, HandshakeLine, Location, Protocol};
 use outboard_core::rpc::{Call, CallContext, ServiceDescriptor};
 use outboard_core::wire::plugin::{BROKER, ConnInfo};
+use outboard_interop::Launched;
 use outboard_interop::proto::examples::{
     AddHelper as _, AddHelperClient, AddHelperServer, SumRequest,
 };
 use outboard_interop::proto::probe::{BrokerDialRequest, Nothing, Probe as _, ProbeClient};
 use outboard_interop::rust_host::Peer;
 use outboard_interop::tls::by_hand::{
-    Adder, Launched, PROMPT, Server, adder, adds, broker_stream, call_over, is_late, is_reason,
-    refused, right_server, started, wrong_servers,
+    Adder, PROMPT, Server, adder, adds, broker_stream, call_over, is_late, is_reason, refused,
+    right_server, started, wrong_servers,
 };
 use outboard_interop::tls::strangers::{Known, Stranger};
 use outboard_interop::tls::{Certificates, Certified, Shown, any_client, on};
+use outboard_kit::elsewhere;
 use outboard_kit::files::sockets_in;
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_rust-plugin-peer");
@@ -81,13 +82,6 @@ fn on_each<F: Future<Output = ()>>(scenario: impl Fn(RuntimeKind, SharedRuntime)
     for kind in [RuntimeKind::Tokio, RuntimeKind::Smol] {
         on(kind, |runtime| scenario(kind, runtime));
     }
-}
-
-/// What a thread of its own comes to.
-async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || sender.send(work()).ok());
-    receiver.await.expect("the work does not panic")
 }
 
 /// Serves these at `path`, with TLS or without.

@@ -22,12 +22,13 @@ use outboard_core::handshake::{HandshakeLine, Location, Protocol};
 use outboard_core::rpc::{Call, CallContext, ServiceDescriptor};
 use outboard_core::rt::BoxByteStream;
 use outboard_core::wire::plugin::{BROKER, ConnInfo, conn_info::Knock};
+use outboard_interop::Launched;
 use outboard_interop::proto::examples::{AddHelperClient, AddHelperServer};
 use outboard_interop::proto::probe::{BrokerDialRequest, Nothing, Probe as _, ProbeClient};
 use outboard_interop::rust_host::{HANDSHAKE, Peer, run};
 use outboard_interop::tls::by_hand::{
-    Adder, Launched, PROMPT, Server, adder, adds, broker_stream, call_over, each_at, is_late,
-    is_reason, refused, right_server, started, wrong_servers,
+    Adder, PROMPT, Server, adder, adds, broker_stream, call_over, each_at, is_late, is_reason,
+    refused, right_server, started, wrong_servers,
 };
 use outboard_interop::tls::pairs::{brokered, try_out};
 use outboard_interop::tls::strangers::{Known, Stranger};

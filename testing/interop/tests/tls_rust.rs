@@ -204,9 +204,7 @@ fn a_third_is_refused(peer: &Peer, host_on: RuntimeKind, plugin_on: RuntimeKind)
         std::fs::write(known.path(), told.expect("it was told")).expect("written");
         let mut third = std::process::Command::new(PLUGIN);
         third.arg("knock").arg(known.path()).args(sockets);
-        let (done, ended) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || done.send(run_to_end(&mut third, 4 * PROMPT)));
-        let ended = ended.await.expect("it ends");
+        let ended = outboard_kit::elsewhere(move || run_to_end(&mut third, 4 * PROMPT)).await;
         let told = String::from_utf8_lossy(&ended.stderr);
         assert!(ended.status.success(), "{told}");
         assert_eq!(sum().await.expect("a sum").r, 2);

@@ -28,6 +28,16 @@ pub use self::runtime::{TestRuntime, run_with, settle};
 /// Only a watchdog: no test waits for it when all is well.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
+/// What a thread of its own comes to, so that whoever waits for it holds nobody up.
+///
+/// # Panics
+/// If the work does.
+pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = futures_channel::oneshot::channel();
+    std::thread::spawn(move || sender.send(work()).ok());
+    receiver.await.expect("the work does not panic")
+}
+
 /// Runs a test to its end on this thread.
 ///
 /// # Panics

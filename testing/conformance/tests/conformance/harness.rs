@@ -225,9 +225,7 @@ impl Harness {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        let (sender, receiver) = futures_channel::oneshot::channel();
-        thread::spawn(move || sender.send(work()).ok());
-        receiver.await.expect("the work does not panic")
+        outboard_kit::elsewhere(work).await
     }
 
     /// A case of the suite's host program, with the plugin of this combination and the case's

@@ -1,11 +1,9 @@
 //! Sides of a connection that a test makes by hand: servers that are to be called and servers that are
-//! not, clients that show what a test wants them to show, and a plugin launched for no host.
+//! not, clients that show what a test wants them to show.
 
 use std::future::poll_fn;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +14,13 @@ use outboard::{
     Channel, Client as _, Endpoint, H2, Host, HostError, RunningPlugin, Service, StartError,
     StartFailure, StartPhase, Status, StreamSender, Streaming, TlsReason, Transport as _,
 };
-use outboard_core::handshake::HandshakeLine;
 use outboard_core::rpc::{CallHead, ConnectionConfig, Router, ServerConfig};
 use outboard_core::rt::BoxByteStream;
 use outboard_core::wire::plugin::{BROKER, ConnInfo};
 use rustls::ClientConfig;
 
 use super::{Certificates, Certified, Shown, Wanted, any_server};
+use crate::Launched;
 use crate::proto::examples::{
     AddHelper, AddHelperClient, AddHelperServer, SumRequest, SumResponse,
 };
@@ -250,14 +248,6 @@ pub fn broker_stream(channel: &Channel) -> (StreamSender<ConnInfo>, Streaming<Co
     (sender, channel.streaming(Prost, head, requests))
 }
 
-/// A plugin launched by hand, which ends with this.
-#[derive(Debug)]
-pub struct Launched {
-    child: Child,
-    /// Where it listens.
-    pub socket: PathBuf,
-}
-
 impl Launched {
     /// Launches this program for a host with this certificate.
     ///
@@ -269,51 +259,5 @@ impl Launched {
         let (plugin, line) = Self::new(program, "all", &[&certificate, variables].concat());
         assert!(line.certificate().is_some(), "{line}");
         plugin
-    }
-
-    /// Launches this program with an argument and variables, and gives the line that it prints.
-    ///
-    /// # Panics
-    /// If it prints none.
-    #[must_use]
-    pub fn new(program: &str, mode: &str, variables: &[(&str, &str)]) -> (Self, HandshakeLine) {
-        let mut child = Command::new(program)
-            .arg(mode)
-            .env("BASIC_PLUGIN", "hello")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a plugin");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut text = String::new();
-        let _ = stdout.read_line(&mut text).expect("a line");
-        // Its end would be taken for the host's.
-        child.stdout = Some(stdout.into_inner());
-        let line = HandshakeLine::parse(text.trim_end()).expect("a line");
-        let endpoint = line.location().endpoint().expect("an address");
-        let socket = endpoint.socket_file().expect("a file").to_owned();
-        (Self { child, socket }, line)
-    }
-
-    /// Waits until its process has ended.
-    ///
-    /// # Panics
-    /// If that cannot be waited for.
-    pub fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("it is a child")
-    }
-
-    /// Its process.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Launched {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
