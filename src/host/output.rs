@@ -176,12 +176,12 @@ mod tests {
 
     #[test]
     fn only_an_unexpected_end_of_stdio_is_an_error() {
+        // With one subscriber alone, tracing asks the first thread that meets an event, for all of them.
+        let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
         let told = |status: Status, wanted| {
             let levels = Levels::default();
             let subscriber = tracing_subscriber::registry().with(levels.clone());
-            let listening = outboard_kit::events::listen(subscriber);
-            note_end("it", &status, wanted);
-            drop(listening);
+            tracing::subscriber::with_default(subscriber, || note_end("it", &status, wanted));
             std::mem::take(&mut *levels.0.lock().expect("no panic"))
         };
         for wanted in [false, true] {
