@@ -127,6 +127,20 @@
 //! with the features `macros` and `rt`. The repository's `examples` are whole programs, with live
 //! interfaces passed in both directions, streams and several versions.
 //!
+//! # Guides
+//!
+//! - [Write a plugin][plugin]: from nothing, with state, with calls back to the host, in several versions.
+//! - [Write a host][host]: start plugins, look at what becomes of them, find, ask and check them.
+//! - [Test a plugin][test]: with a double, in memory, and as the program that it is.
+//! - [Security model][security]: who can connect, what is checked by whom, what is not promised.
+//! - [Coming from go-plugin][go]: what each of its parts is called here.
+//!
+//! [plugin]: https://github.com/outboard-rs/outboard/blob/main/docs/write-a-plugin.md
+//! [host]: https://github.com/outboard-rs/outboard/blob/main/docs/write-a-host.md
+//! [test]: https://github.com/outboard-rs/outboard/blob/main/docs/test-a-plugin.md
+//! [security]: https://github.com/outboard-rs/outboard/blob/main/docs/security-model.md
+//! [go]: https://github.com/outboard-rs/outboard/blob/main/docs/from-go-plugin.md
+//!
 //! # Features
 //!
 //! - `tokio` (default): the adapter [`Tokio`].
