@@ -3,7 +3,9 @@
 
 pub use outboard_core::broker::BrokerError as BrokerFailure;
 pub use outboard_core::checksum::{FileDigestError, Mismatch, Mistake, TextEncoding};
-pub use outboard_core::diagnose::{Executable, FileKind, Format, Id, Ids, Notes};
+pub use outboard_core::diagnose::{
+    ClosedDir, Contents, Executable, FileKind, Foreign, Format, Id, Ids, Notes, Script,
+};
 pub use outboard_core::env::{CookieError, PortError, Ports};
 pub use outboard_core::fault::Fault;
 pub use outboard_core::handshake::{

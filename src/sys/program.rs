@@ -5,17 +5,21 @@ use std::path::Path;
 #[cfg(unix)]
 pub(crate) use self::unix::EFFECTIVE;
 
-use outboard_core::diagnose::{Executable, FileKind, HEADER_BYTES, Notes, go_arch, interpreter};
+use outboard_core::diagnose::{Contents, FileKind, HEADER_BYTES, Notes, go_arch, interpreter};
 
 /// What can be found out about `program`, which was to run in `dir`. Whatever cannot is left out.
 pub(crate) fn notes(program: &Path, dir: Option<&Path>) -> Notes {
     let mut notes = Notes::new(program, go_arch(std::env::consts::ARCH));
     notes.missing_dir = dir.filter(|dir| !dir.is_dir()).map(Path::to_owned);
     notes.kind = kind(program);
-    let header = header(program).unwrap_or_default();
-    notes.executable = Executable::detect(&header);
+    let file = open(program);
+    let header = file.as_ref().and_then(header);
+    notes.contents = header.as_deref().map(Contents::detect);
     #[cfg(unix)]
-    unix::add(&mut notes, program, &header);
+    {
+        notes.libraries = file.as_ref().map(unix::libraries).unwrap_or_default();
+        unix::add(&mut notes, program, &header.unwrap_or_default());
+    }
     #[cfg(not(unix))]
     let _unix_only = interpreter;
     notes
@@ -39,10 +43,12 @@ fn kind(program: &Path) -> Option<FileKind> {
 mod unix {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    use std::path::PathBuf;
 
-    use outboard_core::diagnose::{Id, Ids, name_of};
+    use outboard_core::diagnose::{ClosedDir, Id, Ids, Mount, name_of, needed_libraries};
     use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
     use rustix::process::{getegid, geteuid};
 
     use super::*;
@@ -57,6 +63,8 @@ mod unix {
     pub(super) fn add(notes: &mut Notes, program: &Path, header: &[u8]) {
         let named = interpreter(header).map(|path| Path::new(OsStr::from_bytes(path)).to_owned());
         notes.missing_interpreter = named.filter(|path| kind(path) == Some(FileKind::Missing));
+        notes.closed_dir = closed_dir(program);
+        notes.noexec_mount = noexec_mount(program);
         let Ok(meta) = std::fs::metadata(program) else {
             return;
         };
@@ -68,6 +76,37 @@ mod unix {
         (notes.user, notes.group) = (Some(users), Some(groups));
     }
 
+    /// The outermost directory on the way that may not be searched: of what is in it nothing is known.
+    fn closed_dir(program: &Path) -> Option<ClosedDir> {
+        let ways: Vec<&Path> = program.ancestors().skip(1).collect();
+        ways.into_iter().rev().find_map(|dir| {
+            let denied = accessat(CWD, dir, Access::EXEC_OK, EFFECTIVE) == Err(Errno::ACCESS);
+            let meta = std::fs::metadata(dir).ok().filter(|_| denied)?;
+            let user = ids("/etc/passwd", meta.uid(), geteuid().as_raw());
+            Some(ClosedDir::new(dir, meta.mode(), user))
+        })
+    }
+
+    /// Where the file is mounted, if nothing may be executed there. Linux tells.
+    fn noexec_mount(program: &Path) -> Option<PathBuf> {
+        let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
+        let path = std::fs::canonicalize(program).ok()?;
+        let mount = Mount::of(path.as_os_str().as_bytes(), &mounts)?;
+        let point = || Path::new(OsStr::from_bytes(&mount.point)).to_owned();
+        mount.noexec.then(point)
+    }
+
+    /// The shared libraries that a program names.
+    pub(super) fn libraries(file: &std::fs::File) -> Vec<String> {
+        let needed = needed_libraries(|offset, len| {
+            let mut bytes = vec![0; len];
+            let read = file.read_at(&mut bytes, offset).ok()?;
+            bytes.truncate(read);
+            Some(bytes)
+        });
+        needed.unwrap_or_default()
+    }
+
     /// The numbers are what the kernel decides by; the names, where this machine itself knows them,
     /// are for people.
     fn ids(database: &str, file: u32, current: u32) -> Ids {
@@ -77,14 +116,17 @@ mod unix {
     }
 }
 
-fn header(program: &Path) -> Option<Vec<u8>> {
-    use std::io::Read as _;
-
+fn open(program: &Path) -> Option<std::fs::File> {
     // A device or pipe could block, be it only in the opening; a program is a file.
     if kind(program) != Some(FileKind::File) {
         return None;
     }
-    let file = std::fs::File::open(program).ok()?;
+    std::fs::File::open(program).ok()
+}
+
+fn header(file: &std::fs::File) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+
     let mut header = Vec::new();
     file.take(HEADER_BYTES as u64)
         .read_to_end(&mut header)
@@ -107,11 +149,17 @@ mod tests {
         let text = found.to_string();
         assert!(text.contains(go_arch(std::env::consts::ARCH)), "{text}");
         assert!(text.contains(&*test.to_string_lossy()), "{text}");
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        assert!(
+            found.libraries.iter().any(|name| name == "libc.so.6"),
+            "{:?}",
+            found.libraries
+        );
         let missing = notes(
             Path::new("/no/such/program"),
             Some(Path::new("/no/such/dir")),
         );
-        assert_eq!((missing.mode, missing.executable), (None, None));
+        assert_eq!((missing.mode, missing.contents), (None, None));
         assert_eq!(missing.kind, Some(FileKind::Missing));
         assert_eq!(
             missing.missing_dir.as_deref(),

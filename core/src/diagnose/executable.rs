@@ -29,6 +29,27 @@ pub enum Format {
     Pe,
 }
 
+impl Format {
+    /// The format of this system's own programs.
+    pub const OWN: Self = if cfg!(windows) {
+        Self::Pe
+    } else if cfg!(target_vendor = "apple") {
+        Self::MachO
+    } else {
+        Self::Elf
+    };
+
+    /// The systems that have it.
+    #[must_use]
+    pub const fn systems(self) -> &'static str {
+        match self {
+            Self::Elf => "Linux, Android and the BSDs",
+            Self::MachO => "macOS",
+            Self::Pe => "Windows",
+        }
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -62,14 +83,7 @@ impl Executable {
     /// Systems that run the programs of others as well are not taken into account.
     #[must_use]
     pub fn runs_on(&self, arch: &str) -> bool {
-        let own = if cfg!(windows) {
-            Format::Pe
-        } else if cfg!(target_vendor = "apple") {
-            Format::MachO
-        } else {
-            Format::Elf
-        };
-        self.format == own && self.arch.split(", ").any(|built_for| built_for == arch)
+        self.format == Format::OWN && self.arch.split(", ").any(|built_for| built_for == arch)
     }
 }
 

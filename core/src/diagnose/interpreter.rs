@@ -1,18 +1,15 @@
 //! What an executable needs to be run by: a script's interpreter, a program's loader. If that is
 //! missing, the system says that there is no such file, and means another than one thinks.
 
+use super::script;
+
 /// The absolute path of the interpreter that the first bytes of a script name after `#!`, or of the
 /// loader that an ELF program asks for. `None` if there is none, or it does not stand in the bytes
 /// given; [`HEADER_BYTES`](super::HEADER_BYTES) are enough for programs of usual linkers.
 #[must_use]
 pub fn interpreter(header: &[u8]) -> Option<&[u8]> {
     let path = match header {
-        [b'#', b'!', line @ ..] => {
-            let line = line.split(|&byte| byte == b'\n').next()?;
-            let line = line.trim_ascii();
-            let end = line.iter().position(u8::is_ascii_whitespace);
-            &line[..end.unwrap_or(line.len())]
-        }
+        [b'#', b'!', ..] => script::words(header)?.0,
         [0x7f, b'E', b'L', b'F', ..] => loader(header)?,
         _ => return None,
     };
@@ -68,6 +65,8 @@ mod tests {
             of("#! /usr/bin/env python3\r\n"),
             Some(&b"/usr/bin/env"[..])
         );
+        // The system takes no other white space for the end of the name.
+        assert_eq!(of("#!/bin/sh\r\n"), Some(&b"/bin/sh\r"[..]));
         for none in ["#!", "#!\n/bin/sh", "#!sh", "/bin/sh", ""] {
             assert_eq!(of(none), None, "{none:?}");
         }

@@ -4,16 +4,26 @@
 //! header is read, and the text made of it all. A fact that could not be found is left out or
 //! shown as `?`, and nothing here fails.
 
+mod contents;
 mod executable;
+mod foreign;
 mod interpreter;
+mod libraries;
+mod mounts;
 mod names;
+mod script;
 
 use std::fmt;
 use std::path::PathBuf;
 
+pub use contents::Contents;
 pub use executable::{Executable, Format, HEADER_BYTES, go_arch};
+pub use foreign::Foreign;
 pub use interpreter::interpreter;
+pub use libraries::{LoaderComplaint, needed_libraries};
+pub use mounts::Mount;
 pub use names::name_of;
+pub use script::Script;
 
 /// What was found out about a plugin's program. Prints as several lines without a closing LF.
 ///
@@ -31,16 +41,47 @@ pub struct Notes {
     pub missing_interpreter: Option<PathBuf>,
     /// The working directory that the plugin was to get, if that is no directory.
     pub missing_dir: Option<PathBuf>,
+    /// The first directory on the way to the program that this process's user may not search.
+    pub closed_dir: Option<ClosedDir>,
+    /// Where the file system is mounted that holds it, if nothing on that may be executed.
+    pub noexec_mount: Option<PathBuf>,
     /// Its unix mode bits, with or without those for the type of file.
     pub mode: Option<u32>,
     /// Who owns it, and who runs this process.
     pub user: Option<Ids>,
     /// The same of groups.
     pub group: Option<Ids>,
-    /// What its first bytes say. `None` for scripts, and if they could not be read.
-    pub executable: Option<Executable>,
+    /// What its first bytes say. `None` if they could not be read.
+    pub contents: Option<Contents>,
+    /// The shared libraries that it says it needs. None for what is linked statically, for scripts, and
+    /// where that could not be read.
+    pub libraries: Vec<String>,
     /// The architecture this process was built for, as Go names it: see [`go_arch`].
     pub host_arch: String,
+}
+
+/// A directory that may not be searched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClosedDir {
+    /// The directory.
+    pub path: PathBuf,
+    /// Its unix mode bits.
+    pub mode: u32,
+    /// Who owns it, and who runs this process.
+    pub user: Ids,
+}
+
+impl ClosedDir {
+    /// A directory with this mode and owner.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, mode: u32, user: Ids) -> Self {
+        Self {
+            path: path.into(),
+            mode,
+            user,
+        }
+    }
 }
 
 /// What a path leads to.
@@ -103,12 +144,21 @@ impl Notes {
             may_execute: None,
             missing_interpreter: None,
             missing_dir: None,
+            closed_dir: None,
+            noexec_mount: None,
             mode: None,
             user: None,
             group: None,
-            executable: None,
+            contents: None,
+            libraries: Vec::new(),
             host_arch: host_arch.into(),
         }
+    }
+
+    /// What its first bytes say, if it is a program in machine code.
+    #[must_use]
+    pub fn executable(&self) -> Option<&Executable> {
+        self.contents.as_ref().and_then(Contents::executable)
     }
 }
 
@@ -127,12 +177,20 @@ impl fmt::Display for Notes {
         if let Some(ids) = &self.group {
             write!(f, "\n  Group: {ids}")?;
         }
-        if let Some(executable) = &self.executable {
-            write!(
+        match &self.contents {
+            Some(Contents::Executable(executable)) => write!(
                 f,
                 "\n  {executable} (current architecture: {})",
                 self.host_arch
-            )?;
+            )?,
+            Some(contents) => write!(f, "\n  Contents: {contents}")?,
+            None => {}
+        }
+        if !self.libraries.is_empty() {
+            write!(f, "\n  Libraries: {}", self.libraries.join(", "))?;
+        }
+        if let Some(mount) = &self.noexec_mount {
+            write!(f, "\n  Mounted \"noexec\": {}", mount.display())?;
         }
         Ok(())
     }
@@ -191,7 +249,10 @@ mod tests {
             file: id(7, Some("staff")),
             current: id(7, Some("staff")),
         });
-        notes.executable = Executable::detect(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
+        let arm = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0";
+        notes.contents = Some(Contents::detect(arm));
+        notes.libraries = vec!["libc.so.6".to_owned(), "libm.so.6".to_owned()];
+        notes.noexec_mount = Some("/opt".into());
         let text = notes.to_string();
         assert_eq!(
             text,
@@ -200,8 +261,13 @@ mod tests {
              \x20 Mode: -rwxr-xr-x (0755)\n\
              \x20 Owner: 0 [root] (current: 1000)\n\
              \x20 Group: 7 [staff] (current: 7 [staff])\n\
-             \x20 ELF architecture: arm64 (current architecture: amd64)"
+             \x20 ELF architecture: arm64 (current architecture: amd64)\n\
+             \x20 Libraries: libc.so.6, libm.so.6\n\
+             \x20 Mounted \"noexec\": /opt"
         );
+        notes.contents = Some(Contents::detect(b"#!/bin/sh"));
+        let text = notes.to_string();
+        assert!(text.contains("Contents: a script for /bin/sh"), "{text}");
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub struct Evidence {
     /// Its last lines on stderr, oldest first; before them how its last panic began, if the stack
     /// behind that would have pushed it out.
     pub stderr: Vec<String>,
-    /// What may have been the mistake.
+    /// What the mistake was, as far as can be told.
     pub hint: Option<Hint>,
     /// What the driver found out about the program's file, where that may explain the failure; see
     /// [`StartError::explain`]. The machine leaves it empty.
@@ -211,7 +211,7 @@ impl fmt::Display for Evidence {
         }
         match &self.notes {
             // Nothing but the path, which the line above has.
-            Some(notes) if notes.mode.is_some() || notes.executable.is_some() => {
+            Some(notes) if notes.mode.is_some() || notes.contents.is_some() => {
                 write!(f, "\n{notes}")?;
             }
             Some(_) | None => {}

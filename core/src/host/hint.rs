@@ -1,18 +1,37 @@
-//! What may have been the mistake when a plugin did not start.
+//! What the mistake was when a plugin did not start: one variant for each cause.
 
-use std::fmt;
-use std::io::ErrorKind;
+mod choice;
+mod text;
+
 use std::path::PathBuf;
 
-use super::{Evidence, StartFailure, StartPhase};
-use crate::diagnose::{FileKind, Notes};
+use crate::diagnose::{Contents, Executable, Foreign, Format, Ids};
 use crate::exit::Exit;
-use crate::handshake::HandshakeError;
+use crate::handshake::{MultiplexingRefusal, Protocol};
+use crate::tls::TlsReason;
 
-/// What may have been the mistake when a plugin did not start, and what to do about it.
+/// What the mistake was when a plugin did not start, and what to do about it.
 ///
-/// The `Display` form is the advice; [`summary`](Self::summary) is the fact, for the first line of
-/// an error.
+/// Programs read the variants, whose fields are the evidence, or [`code`](Self::code); people read
+/// [`summary`](Self::summary), which is the fact, for the first line of an error, and the `Display` form,
+/// which is the next step.
+///
+/// There is none for a failure that says all by itself, such as
+/// [`StartFailure::TimedOut`](super::StartFailure::TimedOut), and for one that nothing is known of.
+///
+/// ```
+/// use outboard_core::host::{Hint, StartError};
+///
+/// fn install_again(error: &StartError) -> bool {
+///     match &error.evidence.hint {
+///         Some(Hint::OtherArchitecture { executable, .. }) => executable.arch != "arm64",
+///         Some(Hint::NoSuchFile { .. }) => true,
+///         _ => false,
+///     }
+/// }
+/// # assert_eq!(Hint::CookieRefused.code(), "cookie-refused");
+/// # let _ = install_again;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
@@ -33,284 +52,161 @@ pub enum Hint {
         /// The directory.
         dir: PathBuf,
     },
+    /// A directory on the way to the program may not be searched by this user.
+    ClosedDirectory {
+        /// The directory.
+        dir: PathBuf,
+        /// Its unix mode bits.
+        mode: u32,
+        /// Its owner, and this process's user.
+        user: Ids,
+    },
     /// The program's file may not be executed by this user.
     NotExecutable {
         /// The program.
         path: PathBuf,
+        /// Its unix mode bits.
+        mode: Option<u32>,
+        /// Its owner, and this process's user.
+        user: Option<Ids>,
         /// Whether some other user may.
         others_may: bool,
+    },
+    /// Nothing may be executed where the program lies.
+    NoExecMount {
+        /// The program.
+        path: PathBuf,
+        /// Where the file system is mounted, with the option `noexec`.
+        mount: PathBuf,
     },
     /// The program's file is fine, and may not be executed all the same.
     Forbidden {
         /// The program.
         path: PathBuf,
     },
-    /// What the program names as its interpreter or loader does not exist.
+    /// The interpreter that a script names does not exist.
     NoInterpreter {
-        /// The interpreter or loader.
+        /// The interpreter.
         interpreter: PathBuf,
-        /// Whether the program is a script.
-        script: bool,
     },
-    /// The program was built for another machine.
+    /// The command that a script has `env` look up is not in the plugin's `PATH`.
+    NoCommand {
+        /// The command.
+        command: String,
+    },
+    /// The first line of a script ends as on Windows, and the system looks for an interpreter, or `env`
+    /// for a command, with a CR in its name.
+    CarriageReturn {
+        /// The script.
+        path: PathBuf,
+        /// The line, without `#!` and CR.
+        line: String,
+    },
+    /// The loader that a program asks for does not exist.
+    NoLoader {
+        /// The loader.
+        loader: PathBuf,
+    },
+    /// The program is one of another system.
+    OtherSystem {
+        /// Its format and what it was built for.
+        executable: Executable,
+        /// The format of this system's programs.
+        this: Format,
+    },
+    /// The program was built for another architecture.
     OtherArchitecture {
-        /// What it was built for.
-        built_for: String,
-        /// What this is.
+        /// Its format and what it was built for.
+        executable: Executable,
+        /// The architecture of this process, as Go names it.
         this: String,
     },
     /// The file is of no kind that this system can execute.
     NotAProgram {
         /// The program.
         path: PathBuf,
+        /// What it is.
+        contents: Contents,
+    },
+    /// The program ended since a shared library is missing.
+    NoLibrary {
+        /// The library's name.
+        library: String,
+        /// Whether the program's own file names it, in place of another library. `None` if that could
+        /// not be read.
+        by_program: Option<bool>,
+    },
+    /// The program ended since a shared library of the system is too old for it.
+    OldLibrary {
+        /// The library.
+        library: String,
+        /// The version that it does not have.
+        version: String,
     },
     /// The program said that it is a plugin and that it was not launched by its host.
     CookieRefused,
-    /// The program ended by itself before it served.
-    EndedEarly {
+    /// The program panicked before it served.
+    Panicked {
+        /// What the panic said, one line.
+        message: String,
         /// How it ended.
         exit: Exit,
-        /// Whether it panicked, so that the exit status says no more.
-        panicked: bool,
+    },
+    /// The program ended by itself before it served.
+    Exited {
+        /// Its exit status.
+        status: i32,
+    },
+    /// The program was ended by a signal before it served.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+        /// Whether the system wrote a core file.
+        core_dumped: bool,
+    },
+    /// The program printed something else on stdout than a handshake line, and lived on.
+    Noise {
+        /// The line that was no handshake, shortened.
+        line: String,
+    },
+    /// The program printed what belongs to another protocol.
+    ForeignProtocol {
+        /// Which.
+        protocol: Foreign,
+        /// The line that says so, shortened.
+        line: String,
+    },
+    /// The plugin's handshake is of another version than this host's, which no library of today has.
+    OtherCoreVersion {
+        /// The plugin's.
+        plugin: i64,
+        /// This host's.
+        this: i64,
+    },
+    /// The plugin's calls go by a protocol that this host was not given: an older one, or another.
+    OtherProtocol {
+        /// What the plugin speaks, as its line names it, shortened.
+        found: String,
+        /// What this host speaks; `None` where the failure does not tell.
+        allowed: Option<Vec<Protocol>>,
+    },
+    /// The plugin needs another version of the application's protocol.
+    OtherVersion {
+        /// The version that the plugin has.
+        plugin: i64,
+        /// The versions that this host offers, ascending.
+        offered: Vec<i64>,
+    },
+    /// The host asked for AutoMTLS, and the plugin did not answer with a certificate.
+    NoAutoMtls,
+    /// Host and plugin do not agree on TLS.
+    OtherTls {
+        /// What did not fit.
+        reason: TlsReason,
+    },
+    /// The host asked for one connection for everything, and the plugin does not do that.
+    NoMultiplexing {
+        /// How it says so.
+        refusal: MultiplexingRefusal,
     },
 }
-
-/// What programs say that are plugins and find no cookie of theirs: go-plugin's and outboard's.
-const COOKIE_TEXTS: [&str; 2] = ["This binary is a plugin", "This program is a plugin"];
-
-impl Hint {
-    /// What fits a failure and what was seen; `None` if the failure says all there is.
-    #[must_use]
-    pub fn of(failure: &StartFailure, evidence: &Evidence) -> Option<Self> {
-        match failure {
-            StartFailure::Launch(fault) => Self::of_launch(fault.kind, evidence.notes.as_deref()?),
-            StartFailure::Exited {
-                phase: StartPhase::Launch | StartPhase::Handshake,
-            }
-            | StartFailure::Handshake(
-                HandshakeError::NoLine
-                | HandshakeError::Unrecognised { .. }
-                | HandshakeError::OnlyStrayLines { .. },
-            ) => Self::of_end(evidence),
-            StartFailure::Exited {
-                phase: StartPhase::Connect | StartPhase::Tls,
-            }
-            | StartFailure::Handshake(_)
-            | StartFailure::Refused(_)
-            | StartFailure::TimedOut { .. }
-            | StartFailure::Connect { .. }
-            | StartFailure::Tls { .. }
-            | StartFailure::Cancelled => None,
-        }
-    }
-
-    fn of_launch(kind: ErrorKind, notes: &Notes) -> Option<Self> {
-        let path = || notes.path.clone();
-        match (kind, notes.kind?) {
-            // The system gives the same error for a program and for a directory that is not there.
-            (ErrorKind::NotFound | ErrorKind::NotADirectory, _) if notes.missing_dir.is_some() => {
-                let dir = notes.missing_dir.clone()?;
-                Some(Self::NoWorkingDirectory { dir })
-            }
-            (ErrorKind::NotFound | ErrorKind::NotADirectory, FileKind::Missing) => {
-                let searched = notes.path.components().count() == 1;
-                let path = path();
-                Some(Self::NoSuchFile { path, searched })
-            }
-            (_, FileKind::Directory) => Some(Self::Directory { path: path() }),
-            (ErrorKind::NotFound, FileKind::File | FileKind::Other) => {
-                let interpreter = notes.missing_interpreter.clone()?;
-                let script = notes.executable.is_none();
-                Some(Self::NoInterpreter {
-                    interpreter,
-                    script,
-                })
-            }
-            (ErrorKind::PermissionDenied, FileKind::File | FileKind::Other) => {
-                if notes.may_execute != Some(false) {
-                    return Some(Self::Forbidden { path: path() });
-                }
-                let others_may = notes.mode.is_some_and(|mode| mode & 0o111 != 0);
-                let path = path();
-                Some(Self::NotExecutable { path, others_may })
-            }
-            // "Exec format error" has no kind of its own.
-            (kind, FileKind::File) if kind != ErrorKind::NotFound && !is_common(kind) => {
-                match &notes.executable {
-                    Some(executable) if !executable.runs_on(&notes.host_arch) => {
-                        Some(Self::OtherArchitecture {
-                            built_for: executable.to_string(),
-                            this: notes.host_arch.clone(),
-                        })
-                    }
-                    Some(_) => None,
-                    None => Some(Self::NotAProgram { path: path() }),
-                }
-            }
-            (_, FileKind::Missing | FileKind::File | FileKind::Other) => None,
-        }
-    }
-
-    fn of_end(evidence: &Evidence) -> Option<Self> {
-        let is_refusal = |line: &String| COOKIE_TEXTS.iter().any(|text| line.contains(text));
-        if evidence.stderr.iter().any(is_refusal) {
-            return Some(Self::CookieRefused);
-        }
-        let exit = evidence.exit.filter(|_| !evidence.killed)?;
-        let panicked = evidence.panic.is_some();
-        Some(Self::EndedEarly { exit, panicked })
-    }
-
-    /// The fact in a few words, to complete "the plugin could not be started: …"; `None` if the
-    /// failure itself says it.
-    #[must_use]
-    pub fn summary(&self) -> Option<String> {
-        Some(match self {
-            Self::NoSuchFile { path, searched } if *searched => {
-                format!("there is no program {} in PATH", path.display())
-            }
-            Self::NoSuchFile { path, .. } => format!("there is no file {}", path.display()),
-            Self::Directory { path } => format!("{} is a directory", path.display()),
-            Self::NoWorkingDirectory { dir } => {
-                format!("its working directory {} does not exist", dir.display())
-            }
-            Self::NotExecutable { path, .. } => {
-                format!("{} is not executable by this user", path.display())
-            }
-            Self::Forbidden { path } => format!("{} may not be executed", path.display()),
-            Self::NoInterpreter {
-                interpreter,
-                script,
-            } => {
-                let role = if *script { "interpreter" } else { "loader" };
-                format!("its {role} {} does not exist", interpreter.display())
-            }
-            Self::OtherArchitecture { built_for, this } => {
-                format!(
-                    "it was built for another machine or system ({built_for}; this one: {this})"
-                )
-            }
-            Self::NotAProgram { path } => {
-                format!("{} is not a program for this system", path.display())
-            }
-            Self::CookieRefused => "it refused this host's magic cookie".to_owned(),
-            Self::EndedEarly { .. } => return None,
-        })
-    }
-}
-
-/// Kinds that tell of something else than the file's format.
-fn is_common(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::OutOfMemory
-            | ErrorKind::WouldBlock
-            | ErrorKind::ExecutableFileBusy
-            | ErrorKind::ArgumentListTooLong
-            | ErrorKind::InvalidInput
-            | ErrorKind::Interrupted
-    )
-}
-
-/// What to do about it.
-impl fmt::Display for Hint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchFile { searched: true, .. } => f.write_str(
-                "Add the program's directory to the host's PATH, or name the program by its path.",
-            ),
-            Self::NoSuchFile { path, .. } if path.is_relative() => f.write_str(
-                "Check the path: a relative one begins at the host's own working directory.",
-            ),
-            Self::NoSuchFile { .. } => f.write_str("Check the path, or install the plugin there."),
-            Self::Directory { .. } => f.write_str("Name the program in it."),
-            Self::NoWorkingDirectory { .. } => {
-                f.write_str("Make the directory, or give the command another one.")
-            }
-            Self::NotExecutable {
-                path,
-                others_may: false,
-            } => write!(
-                f,
-                "Make it executable, if it is a program: chmod +x {}",
-                path.display()
-            ),
-            Self::NotExecutable { path, .. } => write!(
-                f,
-                "Its owner or group may execute it, and the host runs as neither; if others may \
-                 too: chmod +x {}",
-                path.display()
-            ),
-            Self::Forbidden { .. } => f.write_str(
-                "The file itself is executable by this user, so the system's reason is another: a \
-                 directory on the way that this user may not search, a file system mounted \
-                 \"noexec\", an interpreter that may not be executed, or a security policy.",
-            ),
-            Self::NoInterpreter { script: true, .. } => {
-                f.write_str("Install it, or name another in the script's first line.")
-            }
-            Self::NoInterpreter { .. } => f.write_str(
-                "The program was built for another system or C library: build it for this one, or \
-                 link it statically.",
-            ),
-            Self::OtherArchitecture { .. } => {
-                f.write_str("Install a build of the plugin for this machine.")
-            }
-            Self::NotAProgram { .. } => f.write_str(
-                "It is neither an executable of this system nor a script that begins with #! and \
-                 an interpreter.",
-            ),
-            Self::CookieRefused => f.write_str(
-                "Is it a plugin of another program? The key and the value of the magic cookie in \
-                 the host's handshake must be those that the plugin was built with.",
-            ),
-            Self::EndedEarly { exit, panicked } => {
-                if *panicked {
-                    return f.write_str(
-                        "It panicked before it served: a mistake in the plugin or in what it was \
-                         given (its arguments, environment and files).",
-                    );
-                }
-                f.write_str(early_end(*exit))
-            }
-        }
-    }
-}
-
-fn early_end(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Code(0) => {
-            "It ended by itself, content, before it served: it is no plugin, it was given \
-             arguments that have it do something else (such as --help), or its main returns \
-             without serving."
-        }
-        Exit::Code(126) => {
-            "A shell ends with this status if a command that it was told to run may not be \
-             executed."
-        }
-        Exit::Code(127) => {
-            "A shell ends with this status if a command that it was told to run does not exist, \
-             and the system's loader if a shared library of the program is missing."
-        }
-        Exit::Code(_) => {
-            "It ended by itself before it served: it is no plugin, it does not know the arguments \
-             it was given, or it failed at its own start (a missing setting or file, a host that \
-             asks for what it does not have). A plugin says why on its stderr."
-        }
-        Exit::Signal { signal: 4, .. } => {
-            "It was built for a processor with instructions that this one does not have, or it \
-             ended itself at an error."
-        }
-        Exit::Signal { signal: 9, .. } => {
-            "Somebody killed it before it served: a person, or the system for want of memory."
-        }
-        Exit::Signal { .. } => {
-            "It was ended by a signal before it served: it crashed, or somebody ended it."
-        }
-        Exit::Unknown => "It ended before it served.",
-    }
-}
-
-#[cfg(test)]
-#[path = "hint_tests.rs"]
-mod tests;

@@ -165,8 +165,8 @@ impl Host {
         };
         if self.state != State::Handshaking {
             self.fail(failure);
-        } else if matches!(failure, StartFailure::Refused(_)) {
-            // It ends by itself, and how it does belongs to the evidence.
+        } else if ends_by_itself(&failure) {
+            // How it does belongs to the evidence.
             self.explain(now, failure, self.config.evidence_wait);
         } else if self.stdout == Pipe::Closed {
             // Most likely the process is ending, and its exit tells why.
@@ -295,4 +295,13 @@ impl Host {
         self.reader = None;
         self.failure.get_or_insert(failure);
     }
+}
+
+/// Whether a plugin most likely is about to end that has said what led to this failure: that it cannot
+/// serve, or something to people, as how it is used.
+fn ends_by_itself(failure: &StartFailure) -> bool {
+    matches!(
+        failure,
+        StartFailure::Refused(_) | StartFailure::Handshake(HandshakeError::Unrecognised { .. })
+    )
 }

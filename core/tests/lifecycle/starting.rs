@@ -80,8 +80,17 @@ fn failures() -> Vec<Failing> {
             ends_with("usage: foo", Exit::Code(2)),
             &["usage: foo", "exited with status 2"],
         )),
-        failing("S8", printing("hello\n"), &["hello"]),
-        failing("S8, empty line", printing("\n"), &["unrecognised"]),
+        // It may be about to end, which would tell more.
+        quiet(failing(
+            "S8, a line",
+            ends_with("usage: foo\n", Exit::Code(2)),
+            &["usage: foo", "exited with status 2"],
+        )),
+        slow(failing("S8", printing("hello\n"), &["hello"]), 200 * MS),
+        slow(
+            failing("S8, empty line", printing("\n"), &["unrecognised"]),
+            200 * MS,
+        ),
         failing("S9", printing("x|1|unix|/tmp/p|grpc\n"), &["core", "x"]),
         failing("S10", printing("2|1|unix|/tmp/p|grpc\n"), &["2"]),
         failing("S11", printing("1|x|unix|/tmp/p|grpc\n"), &["x"]),

@@ -19,6 +19,7 @@ mod checksums;
 mod contained;
 mod crash;
 mod deadlines;
+mod diagnosed;
 mod events;
 mod floods;
 mod harness;
@@ -386,6 +387,17 @@ macro_rules! hosts {
                 a_connection_that_is_never_taken_times_out_by_name,
                 a_socket_that_nobody_was_told_of_goes_with_its_plugin,
             ]
+        );
+        group!(diagnosed:
+            each_kind_of_file_is_told_by_its_own_cause,
+            who_may_not_execute_or_search_is_told_by_mode_and_owner,
+            a_file_system_without_execution_is_told,
+            a_library_or_loader_that_is_missing_is_told,
+            a_command_that_env_does_not_find_is_told,
+            what_comes_in_place_of_a_handshake_is_told,
+            the_end_of_a_program_is_told_by_its_own_cause;
+            $on:
+            [H2: what_a_plugin_needs_is_told]
         );
         group!(checksums:
             the_right_checksum_lets_a_plugin_start,

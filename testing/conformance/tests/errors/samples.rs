@@ -304,9 +304,9 @@ fn start_errors() -> Vec<StartError> {
         None,
         Some(Hint::CookieRefused),
         Some(Hint::Directory { path: path() }),
-        Some(Hint::EndedEarly {
+        Some(Hint::Panicked {
+            message: text("boom"),
             exit: Exit::Code(3),
-            panicked: true,
         }),
     ];
     let with = |failure: StartFailure, hint: Option<Hint>| {
