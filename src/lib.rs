@@ -133,12 +133,14 @@
 //! - [Write a host][host]: start plugins, look at what becomes of them, find, ask and check them.
 //! - [Test a plugin][test]: with a double, in memory, and as the program that it is.
 //! - [Security model][security]: who can connect, what is checked by whom, what is not promised.
+//! - [Other languages][others]: plugins and hosts in Go, Python and Node.
 //! - [Coming from go-plugin][go]: what each of its parts is called here.
 //!
 //! [plugin]: https://github.com/outboard-rs/outboard/blob/main/docs/write-a-plugin.md
 //! [host]: https://github.com/outboard-rs/outboard/blob/main/docs/write-a-host.md
 //! [test]: https://github.com/outboard-rs/outboard/blob/main/docs/test-a-plugin.md
 //! [security]: https://github.com/outboard-rs/outboard/blob/main/docs/security-model.md
+//! [others]: https://github.com/outboard-rs/outboard/blob/main/docs/other-languages.md
 //! [go]: https://github.com/outboard-rs/outboard/blob/main/docs/from-go-plugin.md
 //!
 //! # Features

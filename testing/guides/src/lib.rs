@@ -4,8 +4,6 @@
 //!
 //! - A file: its first line is a comment with its path in the reader's package, `// src/lib.rs` or
 //!   `# Cargo.toml`. With `, continued` behind the path it is put at the end of that file.
-//! - A part of a file of this repository: the first line is `// from PATH`, and the rest stands there word
-//!   for word. A line `// …` leaves something out.
 //! - Commands: `sh`. They succeed, or, with `sh fails`, do not.
 //! - What the commands before it print: `text`. Each line is found in the output, in any order, since a plugin's
 //!   log and its prints come each on their own way; `…` stands for anything.
@@ -54,13 +52,6 @@ pub enum Step<'a> {
         /// Whether it is put at the end of the file.
         continued: bool,
         /// The whole block, as a reader copies it.
-        text: &'a str,
-    },
-    /// Finds it in a file of the repository.
-    Quote {
-        /// Its path in the repository.
-        path: &'a str,
-        /// What is quoted.
         text: &'a str,
     },
     /// Runs commands.
@@ -115,13 +106,10 @@ fn step<'a>(info: &str, text: &'a str) -> Option<Step<'a>> {
         "text" => return Some(Step::See { text }),
         _ => {}
     }
-    let (first, rest) = text.split_once('\n')?;
+    let (first, _) = text.split_once('\n')?;
     let comment = ["// ", "# "]
         .iter()
         .find_map(|mark| first.strip_prefix(mark))?;
-    if let Some(path) = comment.strip_prefix("from ") {
-        return Some(Step::Quote { path, text: rest });
-    }
     let (path, continued) = match comment.strip_suffix(", continued") {
         Some(path) => (path, true),
         None => (comment, false),
@@ -131,33 +119,6 @@ fn step<'a>(info: &str, text: &'a str) -> Option<Step<'a>> {
         path,
         continued,
         text,
-    })
-}
-
-/// Whether what is quoted stands in a file: each part between lines that leave something out, in order.
-#[must_use]
-pub fn is_quoted(quote: &str, file: &str) -> bool {
-    let mut parts = vec![String::new()];
-    for line in quote.lines() {
-        match (line.trim(), parts.last_mut()) {
-            ("// …" | "# …", _) => parts.push(String::new()),
-            (_, Some(part)) => {
-                part.push_str(line);
-                part.push('\n');
-            }
-            (_, None) => {}
-        }
-    }
-    let mut rest = file;
-    parts.iter().all(|part| {
-        let part = part.trim_matches('\n');
-        match rest.find(part) {
-            Some(at) => {
-                rest = &rest[at + part.len()..];
-                !part.is_empty()
-            }
-            None => false,
-        }
     })
 }
 
@@ -202,10 +163,10 @@ mod tests {
     #[test]
     fn blocks_are_told_apart() {
         let text = "Words.\n\n```rust\n// src/lib.rs\nfn a() {}\n```\n\n```rust\n// src/lib.rs, continued\nfn b() {}\n\
-                    ```\n\n```go\n// from a/b.go\nx\n```\n```sh fails\nfalse\n```\n\n```text\nno\n```\n";
+                    ```\n\n```sh fails\nfalse\n```\n\n```text\nno\n```\n";
         let found = blocks("guide.md", text);
         let lines: Vec<_> = found.iter().map(|block| block.place.line).collect();
-        assert_eq!(lines, [3, 8, 13, 17, 21]);
+        assert_eq!(lines, [3, 8, 13, 17]);
         let steps: Vec<_> = found.into_iter().map(|block| block.step).collect();
         let path = "src/lib.rs";
         let expected = [
@@ -218,10 +179,6 @@ mod tests {
                 path,
                 continued: true,
                 text: "// src/lib.rs, continued\nfn b() {}\n",
-            },
-            Step::Quote {
-                path: "a/b.go",
-                text: "x\n",
             },
             Step::Run {
                 script: "false\n",
@@ -241,17 +198,6 @@ mod tests {
         ] {
             let outcome = std::panic::catch_unwind(|| blocks("guide.md", block).len());
             assert!(outcome.is_err(), "{block}");
-        }
-    }
-
-    #[test]
-    fn quotes_stand_in_their_file_in_order() {
-        let file = "a\nb\nc\nd\n";
-        for quote in ["b\nc\n", "a\n// …\nd\n", "a\n\n# …\n\nc\n"] {
-            assert!(is_quoted(quote, file), "{quote}");
-        }
-        for quote in ["a\nc\n", "c\n// …\na\n", "", "a\n// …\n"] {
-            assert!(!is_quoted(quote, file), "{quote}");
         }
     }
 

@@ -113,7 +113,7 @@ fn what_the_front_page_says_of_the_repository_is_there() {
         .filter_map(|rest| rest.split([')', '>', '\n']).next())
         .map(|link| format!("{PUBLISHED}{link}"))
         .collect();
-    assert!(links.len() > 4, "{links:?}");
+    assert!(links.len() > 5, "{links:?}");
     for link in links {
         assert_eq!(fault(&file, &link), None, "{link}");
     }

@@ -4,12 +4,14 @@
 //! it. Nothing of this repository is compiled for it a second time where the tests have it already.
 #![cfg(target_os = "linux")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use outboard_guides::{Block, Step, blocks, is_quoted, missing, root};
+use outboard_guides::{Block, Step, blocks, missing, root};
+use outboard_interop::{go, node, python};
 
 /// In the order in which they go on from each other.
 const GUIDES: [&str; 4] = [
@@ -19,13 +21,17 @@ const GUIDES: [&str; 4] = [
     "security-model.md",
 ];
 
+/// The last one, which needs Go, Python and Node.
+const OTHERS: &str = "other-languages.md";
+
 /// What a reader has beside the package: a checkout.
 const CHECKOUT: &str = "../outboard";
 
 struct Reader {
     package: PathBuf,
     checkout: String,
-    path: std::ffi::OsString,
+    /// What is set for each command.
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Reader {
@@ -51,7 +57,7 @@ impl Reader {
         command
             .args(["-e", "-c", &script])
             .current_dir(&self.package)
-            .env("PATH", &self.path)
+            .envs(self.environment.iter().cloned())
             // All that a build needs is in the lock file and on this machine.
             .env("CARGO_NET_OFFLINE", "true")
             .env_remove("CARGO_TARGET_DIR")
@@ -78,23 +84,45 @@ fn reader(package: &Path) -> Reader {
     let this = std::env::current_exe().expect("this test");
     let target = this.ancestors().nth(3).expect("a directory for targets");
     std::os::unix::fs::symlink(target, package.join("target")).expect("linked");
-    let cargo = PathBuf::from(env!("CARGO"));
-    let mut dirs = vec![cargo.parent().expect("its directory").to_owned()];
-    dirs.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
     Reader {
         package: package.to_owned(),
         checkout: root.to_str().expect("a path in UTF-8").to_owned(),
-        path: std::env::join_paths(dirs).expect("no separators in them"),
+        environment: vec![("PATH", path_behind([Path::new(env!("CARGO"))]))],
     }
 }
 
-#[test]
-fn everything_in_the_guides_works() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let reader = reader(dir.path());
-    for name in GUIDES {
+/// The search path behind the directories of these programs.
+fn path_behind<'a>(programs: impl IntoIterator<Item = &'a Path>) -> OsString {
+    let dirs = programs.into_iter().filter_map(Path::parent);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = dirs.map(Path::to_owned).chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("no separators in them")
+}
+
+impl Reader {
+    /// Gives a reader what the other languages need, in the versions that the suite of `interop` has brought
+    /// here. False if something is missing, which has been said.
+    fn learn_others(&mut self) -> bool {
+        let (Some(_), Some(python), Some(node)) = (go(), python(), node()) else {
+            return false;
+        };
+        let sums = self.package.join("go");
+        fs::create_dir_all(&sums).expect("made");
+        let pinned = root().join("testing/interop/go/go.sum");
+        fs::copy(pinned, sums.join("go.sum")).expect("copied");
+        let path = path_behind([Path::new(env!("CARGO")), python.interpreter()]);
+        self.environment = vec![
+            ("PATH", path),
+            ("NODE_PATH", node.modules().into()),
+            ("GOPROXY", "off".into()),
+            ("GOTOOLCHAIN", "local".into()),
+            ("GOWORK", "off".into()),
+            ("CGO_ENABLED", "0".into()),
+        ];
+        true
+    }
+
+    fn follow(&self, name: &str) {
         let text = fs::read_to_string(root().join("docs").join(name)).expect("a guide");
         let blocks = blocks(name, &text);
         assert!(blocks.len() > 2, "{name} has {} blocks", blocks.len());
@@ -105,15 +133,10 @@ fn everything_in_the_guides_works() {
                     path,
                     continued,
                     text,
-                } => reader.write(path, continued, text),
-                Step::Quote { path, text } => {
-                    let file = fs::read_to_string(root().join(path));
-                    let file = file.unwrap_or_else(|error| panic!("{place}: {path}: {error}"));
-                    assert!(is_quoted(text, &file), "{place}: {path} is another");
-                }
+                } => self.write(path, continued, text),
                 Step::Run { script, succeeds } => {
                     eprintln!("{place}: {}", script.trim_end());
-                    let (success, output) = reader.run(script);
+                    let (success, output) = self.run(script);
                     assert_eq!(success, succeeds, "{place}: {output}");
                     printed = Some(output);
                 }
@@ -125,5 +148,17 @@ fn everything_in_the_guides_works() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn everything_in_the_guides_works() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut reader = reader(dir.path());
+    for name in GUIDES {
+        reader.follow(name);
+    }
+    if reader.learn_others() {
+        reader.follow(OTHERS);
     }
 }

@@ -1,6 +1,11 @@
 //! Making the host on Node runnable.
 
-use std::{ffi::OsString, path::PathBuf, process::Command, sync::OnceLock};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use crate::toolchain::{build_once, fingerprint, loud_skip, sources, step, target, version_of};
 
@@ -12,6 +17,12 @@ pub struct NodePeer {
 }
 
 impl NodePeer {
+    /// The directory of its packages, for `NODE_PATH`.
+    #[must_use]
+    pub fn modules(&self) -> &Path {
+        &self.modules
+    }
+
     /// The command of the host, which launches this plugin. It prints `well` when everything was
     /// as it should be.
     #[must_use]

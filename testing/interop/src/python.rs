@@ -1,6 +1,11 @@
 //! Making the Python plugins runnable.
 
-use std::{ffi::OsString, path::PathBuf, process::Command, sync::OnceLock};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use crate::toolchain::{build_once, fingerprint, loud_skip, sources, step, target, version_of};
 
@@ -39,6 +44,12 @@ impl PythonPeer {
         ];
         command.extend(flags.iter().map(OsString::from));
         command
+    }
+
+    /// The interpreter of the environment, beside which its other programs are.
+    #[must_use]
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
     }
 
     /// The command of the `protoc` that comes with the environment, at a
