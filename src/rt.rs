@@ -10,10 +10,11 @@
 //! [`SharedRuntime`], so that no client or server has a type parameter for it. A runner is given to
 //! [`Host::runner`](crate::Host::runner).
 
+pub use outboard_core::admission::Credentials;
 #[cfg(unix)]
 pub use outboard_core::rt::OpenProgram;
 pub use outboard_core::rt::{
-    AddressTranslator, BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream, Child,
+    Accepted, AddressTranslator, BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream, Child,
     Descriptors, Joined, Launch, Listener, OsSocket, Process, Runner, Runtime, SharedRunner,
     SharedRuntime, Stdin, Timer,
 };

@@ -75,6 +75,7 @@
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
 //! | [`checksum`] | whether a program is the expected one |
+//! | [`admission`] | who may connect to a unix socket |
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
 //! | [`reattach`] | the record of a plugin that runs, for other hosts |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
@@ -93,6 +94,7 @@
 
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod acceptor;
+pub mod admission;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod broker;
 pub mod checksum;

@@ -11,7 +11,7 @@ use std::thread;
 use async_io::Async;
 use futures_channel::oneshot;
 use outboard_core::endpoint::Endpoint;
-use outboard_core::rt::{BoxByteStream, Listener};
+use outboard_core::rt::{Accepted, BoxByteStream, Listener};
 
 use crate::direction::Interest;
 use crate::fd::{Fd, Home};
@@ -109,9 +109,9 @@ impl Listener for TcpSocket {
         &self.local
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted>> {
         let (socket, _) = ready!(self.socket.poll_take(cx, TcpListener::accept))?;
-        Poll::Ready(tcp(&self.home, socket))
+        Poll::Ready(tcp(&self.home, socket).map(Accepted::new))
     }
 }
 
@@ -126,9 +126,10 @@ impl Listener for UnixSocket {
         &self.local
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted>> {
         let (socket, _) = ready!(self.socket.poll_take(cx, UnixListener::accept))?;
-        Poll::Ready(stream(&self.home, socket))
+        let peer = outboard_unix::peer(&socket)?;
+        Poll::Ready(stream(&self.home, socket).map(|io| Accepted::new(io).by(peer)))
     }
 }
 

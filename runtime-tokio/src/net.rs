@@ -4,7 +4,7 @@ use std::io::Result;
 use std::task::{Context, Poll, ready};
 
 use outboard_core::endpoint::Endpoint;
-use outboard_core::rt::{BoxByteStream, Listener, OsSocket};
+use outboard_core::rt::{Accepted, BoxByteStream, Listener, OsSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
@@ -74,15 +74,19 @@ impl Listener for TokioListener {
         &self.local
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<BoxByteStream>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted>> {
         let _context = self.handle.enter();
         let handle = self.handle.clone();
         Poll::Ready(match &self.socket {
-            Socket::Tcp(socket) => tcp(handle, ready!(socket.poll_accept(cx))?.0),
+            Socket::Tcp(socket) => {
+                let stream = ready!(socket.poll_accept(cx))?.0;
+                tcp(handle, stream).map(Accepted::new)
+            }
             #[cfg(unix)]
             Socket::Unix(socket) => {
-                let stream = ready!(socket.poll_accept(cx))?.0;
-                crate::socket::stream(handle, stream.into_std()?)
+                let stream = ready!(socket.poll_accept(cx))?.0.into_std()?;
+                let peer = outboard_unix::peer(&stream)?;
+                crate::socket::stream(handle, stream).map(|io| Accepted::new(io).by(peer))
             }
         })
     }

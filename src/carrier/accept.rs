@@ -11,10 +11,12 @@ use futures_core::Stream as _;
 use futures_util::future::{AbortHandle, Abortable, Aborted};
 use futures_util::stream::FuturesUnordered;
 use outboard_core::acceptor::{self as machine, AcceptorAction, AcceptorConfig, AcceptorInput};
-use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime};
+use outboard_core::admission::Stranger;
+use outboard_core::rt::{Accepted, BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_core::turn::Turn;
 
-use crate::sys::files::SocketFile;
+use super::Opened;
+use crate::sys::access;
 use crate::sys::reserve::{self, Reserve};
 use crate::time::Alarm;
 
@@ -31,14 +33,16 @@ pub(crate) trait Prepare: Send + Sync + fmt::Debug + 'static {
 /// How many connections are prepared at once, and for how long, is decided by
 /// [`outboard_core::acceptor`]. One that is slow holds up no other.
 ///
+/// Who has connected to a unix socket is looked at before anything is read: a stranger is hung up on, see
+/// [`outboard_core::admission`].
+///
 /// Without a descriptor the system accepts nobody, and leaves who has connected waiting for ever. So
 /// one is held in reserve: whoever comes then is hung up on, and this side's log says why.
 pub(crate) struct Acceptor {
     runtime: SharedRuntime,
     /// What it takes connections to, for what is logged.
     what: &'static str,
-    listener: Box<dyn Listener>,
-    _file: Option<SocketFile>,
+    opened: Opened,
     reserve: Reserve,
     machine: machine::Acceptor,
     alarm: Alarm,
@@ -54,6 +58,8 @@ pub(crate) struct Acceptor {
     hung_up: u64,
     /// Connections that were closed because they could not be prepared.
     unprepared: u64,
+    /// Connections that were closed because nobody has let in who made them.
+    strangers: u64,
 }
 
 /// A connection being prepared, with its number.
@@ -63,14 +69,13 @@ impl Acceptor {
     pub(crate) fn new(
         runtime: &SharedRuntime,
         what: &'static str,
-        (listener, file): (Box<dyn Listener>, Option<SocketFile>),
+        opened: Opened,
         prepare: Option<Arc<dyn Prepare>>,
     ) -> Self {
         Self {
             runtime: Arc::clone(runtime),
             what,
-            listener,
-            _file: file,
+            opened,
             reserve: Reserve::keep(),
             machine: machine::Acceptor::new(AcceptorConfig::default()),
             alarm: Alarm::default(),
@@ -81,6 +86,7 @@ impl Acceptor {
             turn: Turn::new(),
             hung_up: 0,
             unprepared: 0,
+            strangers: 0,
         }
     }
 
@@ -159,15 +165,15 @@ impl Acceptor {
     /// again.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<BoxByteStream>> {
         let Self {
-            listener,
+            opened,
             turn,
             runtime,
             ..
         } = self;
-        let accept = |cx: &mut Context<'_>| listener.poll_accept(cx);
+        let accept = |cx: &mut Context<'_>| opened.listener.poll_accept(cx);
         let accepted = turn.poll_next(Turn::ROUND, cx, || runtime.stopwatch(), accept);
         let error = match ready!(accepted) {
-            Ok(io) => return Poll::Ready(Some(io)),
+            Ok(accepted) => return Poll::Ready(self.admit(accepted)),
             // It was gone before it was accepted.
             Err(error) if concerns_one(&error) => return Poll::Ready(None),
             Err(error) => error,
@@ -188,13 +194,27 @@ impl Acceptor {
         Poll::Ready(None)
     }
 
+    /// The connection, unless it is a stranger's.
+    fn admit(&mut self, accepted: Accepted) -> Option<BoxByteStream> {
+        let Accepted { io, peer, .. } = accepted;
+        if let Some(admission) = &self.opened.admission
+            && let Some(peer) = &peer
+            && let Some(own) = access::own_user()
+            && let Err(stranger) = admission.check(own, peer)
+        {
+            self.note_stranger(&stranger);
+            return None;
+        }
+        Some(io)
+    }
+
     /// Closes the connection that waits longest.
     fn hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self {
-            listener, reserve, ..
+            opened, reserve, ..
         } = self;
         // The connection is closed before the reserve is taken back.
-        reserve.lend(|| listener.poll_accept(cx).map_ok(drop))
+        reserve.lend(|| opened.listener.poll_accept(cx).map_ok(drop))
     }
 }
 
@@ -223,6 +243,21 @@ impl Acceptor {
                 error = %why,
                 so_far = self.unprepared,
                 "a connection to {} was closed before it could carry calls",
+                self.what
+            );
+        }
+    }
+
+    fn note_stranger(&mut self, stranger: &Stranger) {
+        self.strangers += 1;
+        if self.strangers.is_power_of_two() {
+            tracing::warn!(
+                target: "outboard",
+                error = %stranger,
+                user = stranger.user,
+                pid = stranger.pid,
+                so_far = self.strangers,
+                "a connection to {} was closed: it is a stranger's",
                 self.what
             );
         }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_channel::mpsc;
 use futures_core::Stream as _;
 use outboard_core::endpoint::Endpoint;
-use outboard_core::rt::{BoxByteStream, Listener};
+use outboard_core::rt::{Accepted, BoxByteStream, Listener};
 
 /// Hands streams over. How many may wait is bounded by whoever has them: a session has only so many.
 #[derive(Clone)]
@@ -36,9 +36,9 @@ impl Listener for Handed {
         &self.local
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         match Pin::new(&mut self.streams).poll_next(cx) {
-            Poll::Ready(Some(io)) => Poll::Ready(Ok(io)),
+            Poll::Ready(Some(io)) => Poll::Ready(Ok(Accepted::new(io))),
             // Nothing comes any more, as nothing does from a socket that nobody connects to.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }

@@ -12,6 +12,7 @@ mod dial;
 #[cfg(feature = "multiplex")]
 mod handed;
 mod layers;
+mod opened;
 mod security;
 #[cfg(feature = "multiplex")]
 mod session;
@@ -24,6 +25,7 @@ pub(crate) use self::dial::Carrier;
 #[cfg(feature = "multiplex")]
 pub(crate) use self::handed::{Hand, handed};
 pub(crate) use self::layers::Layers;
+pub(crate) use self::opened::Opened;
 pub(crate) use self::security::Security;
 #[cfg(feature = "tls")]
 pub(crate) use self::security::fault;

@@ -49,6 +49,7 @@ pub(super) fn share(
         dir,
         group,
         ports: None,
+        allowed: settings.listen.allowed,
     };
     Arc::new(Shared::new(name, settings, sync))
 }

@@ -22,6 +22,7 @@ mod report;
 mod running;
 mod security;
 mod shared;
+mod sockets;
 mod standing;
 mod sync;
 #[cfg(all(test, unix, feature = "tokio", feature = "h2"))]

@@ -75,7 +75,7 @@ async fn a_plugin_without_a_process_is_used_and_left_running() {
 
     let (shared, verbs, started) = attach(&runtime, endpoint, WhenDropped::Release);
     let accepted = poll_fn(|cx| listener.poll_accept(cx)).await;
-    let (io, config) = (accepted.expect("it connects"), ServerConfig::default());
+    let (io, config) = (accepted.expect("it connects").io, ServerConfig::default());
     let serving = H2::new().serve(&runtime, io, Arc::new(Router::new()), config);
     let started = started.await.expect("it is up").map_err(|e| e.to_string());
     let started = started.expect("it is up");
@@ -122,7 +122,7 @@ impl Listening {
 
     async fn serve(&mut self) -> Arc<dyn outboard_core::rpc::Serving> {
         let io = poll_fn(|cx| self.listener.poll_accept(cx)).await;
-        let (io, config) = (io.expect("it connects"), ServerConfig::default());
+        let (io, config) = (io.expect("it connects").io, ServerConfig::default());
         H2::new().serve(&self.runtime, io, Arc::new(Router::new()), config)
     }
 

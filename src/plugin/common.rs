@@ -125,7 +125,7 @@ mod with_streams {
     use outboard_core::rt::{BoxByteStream, SharedRuntime};
     use outboard_core::told::Told;
 
-    use crate::carrier::{Acceptor, Carrier, Prepare, Role, Session, handed};
+    use crate::carrier::{Acceptor, Carrier, Opened, Prepare, Role, Session, handed};
 
     /// A connection with streams.
     pub(in super::super) struct Connection {
@@ -146,7 +146,8 @@ mod with_streams {
         ) -> Self {
             let (main, listener) = handed(endpoint.clone());
             let session = Session::begin(runtime, io, Role::Server, endpoint, Some(main));
-            let acceptor = Acceptor::new(runtime, "this plugin", (listener, None), prepare);
+            let opened = Opened::private(listener);
+            let acceptor = Acceptor::new(runtime, "this plugin", opened, prepare);
             Self {
                 over: Some(session.over()),
                 session,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use futures_channel::mpsc;
 use futures_core::Stream as _;
 use futures_io::AsyncRead as _;
+use outboard_core::admission::Allowed;
 use outboard_core::env::PluginEnv;
 use outboard_core::fault::Fault;
 use outboard_core::plugin::{
@@ -55,6 +56,8 @@ pub(super) struct DriverParts {
     pub(super) in_flight: Arc<InFlight>,
     /// How connections are secured, those of brokers among them.
     pub(super) security: Security,
+    /// Who may connect to its sockets beside those who may anyway.
+    pub(super) allowed: Allowed,
     pub(super) max_message_size: usize,
     pub(super) asked: mpsc::UnboundedSender<Asked>,
     pub(super) shutdown_calls: mpsc::UnboundedReceiver<Asked>,
@@ -269,7 +272,11 @@ impl Driver {
             carrier,
             transport: Arc::clone(transport),
             config: ConnectionConfig::new(self.parts.max_message_size),
-            listen: ListenPolicy::of_plugin(&self.parts.env, self.parts.config.socket),
+            listen: ListenPolicy::of_plugin(
+                &self.parts.env,
+                self.parts.config.socket,
+                &self.parts.allowed,
+            ),
             calls: Some(Arc::clone(&self.parts.in_flight)),
             servers: Arc::clone(&self.brokered),
         });

@@ -9,6 +9,7 @@ mod netrpc;
 mod provide;
 mod security;
 mod sets;
+mod sockets;
 #[cfg(all(test, unix))]
 mod without_process;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::mpsc;
+use outboard_core::admission::Allowed;
 use outboard_core::env::{CookieError, PluginEnv};
 use outboard_core::handshake::{Handshake, Protocol, Refusal};
 use outboard_core::plugin::{self as machine, PluginConfig, SocketKind, StopReason};
@@ -87,6 +89,7 @@ pub struct Plugin {
     tcp: bool,
     multiplex: bool,
     security: security::Wanted,
+    allowed: Allowed,
     logging: bool,
 }
 
@@ -131,6 +134,7 @@ impl Plugin {
             tcp: false,
             multiplex: cfg!(feature = "multiplex"),
             security: security::Wanted::default(),
+            allowed: Allowed::default(),
             logging: true,
         }
     }
@@ -417,6 +421,7 @@ impl Plugin {
             health: self.health,
             in_flight,
             security,
+            allowed: self.allowed,
             max_message_size: self.max_message_size,
             asked,
             shutdown_calls,

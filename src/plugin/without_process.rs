@@ -11,6 +11,7 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::FutureExt as _;
 use futures_util::io::Cursor;
 use futures_util::task::AtomicWaker;
+use outboard_core::admission::Allowed;
 use outboard_core::env::PluginEnv;
 use outboard_core::handshake::Protocol;
 use outboard_core::plugin::{PluginConfig, StopReason};
@@ -130,6 +131,7 @@ impl Served {
             health: HealthService::new(),
             in_flight: Arc::clone(&calls),
             security: Security::default(),
+            allowed: Allowed::default(),
             max_message_size: 1024,
             asked: asked.clone(),
             shutdown_calls,

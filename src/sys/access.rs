@@ -1,8 +1,32 @@
-//! Why a socket may not be connected to: modes and owners on the way to it, and what the numbers mean
+//! Who may connect to a socket, and why not: modes and owners on the way to it, and what the numbers mean
 //! where users are mapped.
+
+use std::path::Path;
 
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
+
+/// The effective user of this process, where there are such numbers.
+pub(crate) fn own_user() -> Option<u32> {
+    #[cfg(unix)]
+    return Some(rustix::process::geteuid().as_raw());
+    #[cfg(not(unix))]
+    None
+}
+
+/// To whom a directory belongs, if it is there.
+pub(crate) fn owner(dir: &Path) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(dir).ok().map(|meta| meta.uid())
+    }
+    #[cfg(not(unix))]
+    {
+        let _nobody_by_number = dir;
+        None
+    }
+}
 
 /// Adds to a connection that was refused for want of permission what the file system says of it.
 pub(crate) fn explained(to: &Endpoint, fault: Fault) -> Fault {

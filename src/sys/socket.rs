@@ -16,6 +16,8 @@ pub(crate) struct Bound {
     pub(crate) socket: OsSocket,
     pub(crate) endpoint: Endpoint,
     pub(crate) file: Option<SocketFile>,
+    /// The group that the socket was given to.
+    pub(crate) group: Option<u32>,
 }
 
 /// Why no socket could be made.
@@ -89,13 +91,13 @@ pub(crate) fn listen_unix(dir: &Path, group: Option<&str>) -> Result<Bound, List
         let endpoint = Endpoint::unix(&path)?;
         match bind_unix(&path, |socket| rustix::net::listen(socket, BACKLOG)) {
             Ok((socket, file)) => {
-                if let Some(group) = group {
-                    give_to_group(&path, group)?;
-                }
+                let group = group.map(|group| give_to_group(&path, group));
+                let group = group.transpose()?;
                 return Ok(Bound {
                     socket,
                     endpoint,
                     file: Some(file),
+                    group,
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < NAMES => {
@@ -166,15 +168,16 @@ pub(super) fn new_socket(
     }
 }
 
+/// The number of the group.
 #[cfg(unix)]
-fn give_to_group(path: &Path, group: &str) -> Result<(), ListenError> {
+fn give_to_group(path: &Path, group: &str) -> Result<u32, ListenError> {
     use rustix::fs::{Gid, Mode, chmod, chown};
 
-    let give = || -> io::Result<()> {
-        let gid = Gid::from_raw(super::group::resolve(group)?);
-        chown(path, None, Some(gid))?;
+    let give = || -> io::Result<u32> {
+        let number = super::group::resolve(group)?;
+        chown(path, None, Some(Gid::from_raw(number)))?;
         chmod(path, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
-        Ok(())
+        Ok(number)
     };
     give().map_err(|source| ListenError::Group {
         group: group.to_owned(),
@@ -199,6 +202,7 @@ pub(crate) fn listen_tcp(ports: Ports) -> Result<Bound, ListenError> {
                     socket: listener.into(),
                     endpoint,
                     file: None,
+                    group: None,
                 });
             }
             Err(error) => last = error,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::{BoxByteStream, BoxFuture, Descriptors};
+use crate::admission::Credentials;
 use crate::endpoint::Endpoint;
 
 /// A runtime, cheap to clone, as the driver and the transports hold it.
@@ -103,10 +104,43 @@ pub trait Listener: Send {
     /// The address given when it was made.
     fn local(&self) -> &Endpoint;
 
-    /// The next connection.
+    /// The next connection, and who has made it.
     ///
     /// # Errors
     /// An error concerns one attempt (a connection reset while it waited, no descriptors left); the
     /// listener stays usable, and the caller decides whether to go on.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
+}
+
+/// A connection that a [`Listener`] gives.
+#[non_exhaustive]
+pub struct Accepted {
+    /// The connection.
+    pub io: BoxByteStream,
+    /// Who has made it. Present for unix sockets where the system tells it, and then a driver hangs up
+    /// on strangers; without it there is nothing to check.
+    pub peer: Option<Credentials>,
+}
+
+impl Accepted {
+    /// A connection of nobody knows whom.
+    #[must_use]
+    pub fn new(io: BoxByteStream) -> Self {
+        Self { io, peer: None }
+    }
+
+    /// The same, made by these.
+    #[must_use]
+    pub fn by(mut self, peer: Option<Credentials>) -> Self {
+        self.peer = peer;
+        self
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
 }

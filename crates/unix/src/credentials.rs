@@ -1,7 +1,102 @@
-//! Whose a unix socket is, as the system tells whoever connects to it.
+//! Who is at the other end of a unix socket, as the system tells both who connects and who accepts.
 #![allow(unsafe_code)]
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::Path;
+
+use outboard_core::admission::Credentials;
+
+/// Who has connected to a unix socket, as of that moment; `None` on systems of which it is not known
+/// here how they tell.
+///
+/// Linux and Android tell user, groups and process (`SO_PEERCRED`, and `SO_PEERGROUPS` from 4.13 on),
+/// macOS and the BSDs user and group (`getpeereid`).
+///
+/// # Errors
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the system, asked for it, does not tell:
+/// who has connected is gone already.
+pub fn peer(socket: impl AsFd) -> io::Result<Option<Credentials>> {
+    told(socket).map_err(|error| {
+        let text = format!("the system does not tell who has connected: {error}");
+        io::Error::new(io::ErrorKind::ConnectionAborted, text)
+    })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn told(socket: impl AsFd) -> io::Result<Option<Credentials>> {
+    let socket = socket.as_fd();
+    let told = peer_credentials(&socket)?;
+    let mut credentials = Credentials::new(told.uid, told.gid);
+    credentials.pid = u32::try_from(told.pid).ok().filter(|pid| *pid != 0);
+    credentials.groups = peer_groups(&socket);
+    Ok(Some(credentials))
+}
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+fn told(socket: impl AsFd) -> io::Result<Option<Credentials>> {
+    let (mut user, mut group) = (0, 0);
+    // SAFETY: the descriptor is borrowed for the call, and both pointers are to locals that live
+    // through it.
+    let told =
+        unsafe { libc::getpeereid(socket.as_fd().as_raw_fd(), &raw mut user, &raw mut group) };
+    match told {
+        0 => Ok(Some(Credentials::new(user, group))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
+fn told(_: impl AsFd) -> io::Result<Option<Credentials>> {
+    Ok(None)
+}
+
+/// The groups of a peer beside its first; `None` if the kernel does not know the question.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn peer_groups(socket: &impl AsFd) -> Option<Vec<u32>> {
+    /// As many as a process can have.
+    const MOST: usize = 65_536;
+    let mut groups = vec![0_u32; 32];
+    loop {
+        let mut length = libc::socklen_t::try_from(size_of_val(&*groups)).ok()?;
+        // SAFETY: the descriptor is borrowed for the call, the list and its length are locals that
+        // live through it, `length` is the list's size in bytes, and every bit pattern is a number.
+        let told = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        let count = usize::try_from(length).ok()? / size_of::<u32>();
+        if told == 0 {
+            groups.truncate(count);
+            return Some(groups);
+        }
+        // It says how many there are.
+        let is_short = io::Error::last_os_error().raw_os_error() == Some(libc::ERANGE);
+        if !is_short || count <= groups.len() || count > MOST {
+            return None;
+        }
+        groups.resize(count, 0);
+    }
+}
 
 /// The process that listens at a unix socket, by a connection that is closed at once; `None` if nobody
 /// does, the system does not tell, or the process is in no view of this one. Never blocks.
@@ -16,7 +111,8 @@ pub fn listener_pid(path: &Path) -> Option<u32> {
         let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
         rustix::net::connect(&socket, &address).ok()?;
-        peer_pid(&socket)
+        let told = peer_credentials(&socket).ok()?;
+        u32::try_from(told.pid).ok().filter(|pid| *pid != 0)
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -25,9 +121,9 @@ pub fn listener_pid(path: &Path) -> Option<u32> {
     }
 }
 
-/// Read as a plain number: it is 0 for a process that is not in this one's view.
+/// Read as plain numbers: that of the process is 0 for one that is not in this one's view.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn peer_pid(socket: &impl std::os::fd::AsRawFd) -> Option<u32> {
+fn peer_credentials(socket: &impl AsFd) -> io::Result<libc::ucred> {
     let mut credentials = libc::ucred {
         pid: 0,
         uid: 0,
@@ -38,22 +134,49 @@ fn peer_pid(socket: &impl std::os::fd::AsRawFd) -> Option<u32> {
     // first, all of whose bit patterns are values.
     let told = unsafe {
         libc::getsockopt(
-            socket.as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_PEERCRED,
             (&raw mut credentials).cast(),
             &raw mut length,
         )
     };
-    let pid = u32::try_from(credentials.pid).ok()?;
-    (told == 0 && pid != 0).then_some(pid)
+    match told {
+        0 => Ok(credentials),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
+
+    #[test]
+    fn who_has_connected_is_told() {
+        let (near, _far) = UnixStream::pair().expect("a pair");
+        let peer = peer(&near).expect("told").expect("Linux tells");
+        assert_eq!(peer.user, rustix::process::geteuid().as_raw());
+        assert_eq!(peer.group, rustix::process::getegid().as_raw());
+        assert_eq!(peer.pid, Some(std::process::id()));
+        let mut own: Vec<u32> = rustix::process::getgroups()
+            .expect("told")
+            .into_iter()
+            .map(rustix::process::Gid::as_raw)
+            .collect();
+        own.sort_unstable();
+        let mut groups = peer.groups.expect("this kernel tells");
+        groups.sort_unstable();
+        assert_eq!(groups, own);
+    }
+
+    #[test]
+    fn what_is_no_unix_socket_tells_nothing() {
+        let (near, _far) = io::pipe().expect("a pipe");
+        let error = peer(&near).expect_err("a pipe has no peer");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    }
 
     #[test]
     fn the_process_behind_a_socket_is_told() {

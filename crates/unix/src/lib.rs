@@ -26,6 +26,6 @@ mod tree;
 mod wait;
 
 pub use attached::{Attached, Missing, started};
-pub use credentials::listener_pid;
+pub use credentials::{listener_pid, peer};
 pub use launch::ForkExec;
 pub use sigpipe::{is_broken, send, send_vectored, without_sigpipe};

@@ -79,7 +79,7 @@ async fn sockets(runtime: &SharedRuntime) -> (BoxByteStream, BoxByteStream) {
     let mut listener = listener.expect("listens");
     let accepted = poll_fn(|cx| listener.poll_accept(cx));
     let (near, far) = join(runtime.connect(&local), accepted).await;
-    (near.expect("connects"), far.expect("comes"))
+    (near.expect("connects"), far.expect("comes").io)
 }
 
 type Side = (Opener, Incoming);

@@ -1,6 +1,9 @@
 //! Ending what was accepted on brokered sockets.
 
+use outboard_core::rt::Accepted;
+
 use super::*;
+use crate::carrier::Opened;
 
 /// A connection that only an abort ends.
 #[derive(Debug, Default)]
@@ -89,12 +92,13 @@ impl Listener for Few {
         &self.0
     }
 
-    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         if self.1 == 0 {
             return Poll::Pending;
         }
         self.1 -= 1;
-        Poll::Ready(Ok(Box::new(futures_util::io::Cursor::new(Vec::new()))))
+        let io = futures_util::io::Cursor::new(Vec::new());
+        Poll::Ready(Ok(Accepted::new(Box::new(io))))
     }
 }
 
@@ -108,7 +112,7 @@ fn what_is_called_on_a_brokered_socket_ends_with_what_counts_it() {
         Server::new(
             Arc::clone(&runtime),
             Arc::clone(&transport) as Arc<dyn Transport>,
-            (Box::new(listener), None),
+            Opened::private(Box::new(listener)),
             None,
             Arc::new(Router::new()),
             ServerConfig::default(),

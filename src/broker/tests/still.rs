@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use outboard_core::rt::Accepted;
+
 use super::*;
 
 /// Keeps its tasks until it is told to poll them.
@@ -110,7 +112,7 @@ impl Listener for Deaf {
         &self.0
     }
 
-    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         Poll::Pending
     }
 }

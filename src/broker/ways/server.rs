@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 use outboard_core::rpc::{Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxFuture, Listener, SharedRuntime};
+use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
-use crate::carrier::{Acceptor, Connections, Prepare};
+use crate::carrier::{Acceptor, Connections, Opened, Prepare};
 use crate::serve::tracked::Guard;
-use crate::sys::files::SocketFile;
 
 /// A listener at work. Dropping this ends it: calls in flight are finished, no new ones are taken.
 pub(in crate::broker) struct Server {
@@ -23,7 +22,7 @@ impl Server {
     pub(in crate::broker) fn new(
         runtime: SharedRuntime,
         transport: Arc<dyn Transport>,
-        listener: (Box<dyn Listener>, Option<SocketFile>),
+        opened: Opened,
         prepare: Option<Arc<dyn Prepare>>,
         router: Arc<Router>,
         config: ServerConfig,
@@ -31,7 +30,7 @@ impl Server {
     ) -> (Self, BoxFuture<'static, ()>) {
         let (stop, stopped) = oneshot::channel();
         let task = Accepting {
-            acceptor: Acceptor::new(&runtime, "a brokered service", listener, prepare),
+            acceptor: Acceptor::new(&runtime, "a brokered service", opened, prepare),
             stopped,
             connections: Connections::default(),
             counted,

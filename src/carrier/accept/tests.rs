@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_io::AsyncRead as _;
 use futures_util::io::Cursor;
+use outboard_core::admission::{Admission, Allowed, Credentials};
 use outboard_core::endpoint::Endpoint;
+use outboard_core::rt::Listener;
 
 use super::*;
 use crate::broker::tests::Still;
@@ -28,6 +30,8 @@ const IN_A_ROW: u32 = 16;
 struct Scripted {
     first: VecDeque<io::Result<()>>,
     asked: Arc<AtomicUsize>,
+    /// Who makes the first of them.
+    peers: VecDeque<Credentials>,
 }
 
 impl Listener for Scripted {
@@ -35,10 +39,12 @@ impl Listener for Scripted {
         unreachable!("nobody asks")
     }
 
-    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<BoxByteStream>> {
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let next = self.first.pop_front().unwrap_or(Ok(()));
-        Poll::Ready(next.map(|()| -> BoxByteStream { Box::new(Cursor::new(Vec::new())) }))
+        let peer = self.peers.pop_front();
+        let accepted = || Accepted::new(Box::new(Cursor::new(Vec::new())));
+        Poll::Ready(next.map(|()| accepted().by(peer)))
     }
 }
 
@@ -54,9 +60,15 @@ fn of(
     let listener = Scripted {
         first: first.into(),
         asked: Arc::clone(&asked),
+        peers: VecDeque::new(),
     };
     let runtime: SharedRuntime = Arc::new(Still::default());
-    let acceptor = Acceptor::new(&runtime, "a test", (Box::new(listener), None), prepare);
+    let acceptor = Acceptor::new(
+        &runtime,
+        "a test",
+        Opened::private(Box::new(listener)),
+        prepare,
+    );
     (acceptor, asked)
 }
 
@@ -78,6 +90,41 @@ fn connections_without_end_let_others_have_their_turn() {
             turn,
             "it goes on by itself"
         );
+    }
+}
+
+/// By these, then by nobody knows whom.
+fn made_by(peers: Vec<Credentials>, admission: Option<Admission>) -> Acceptor {
+    let listener = Scripted {
+        first: VecDeque::new(),
+        asked: Arc::default(),
+        peers: peers.into(),
+    };
+    let mut opened = Opened::private(Box::new(listener));
+    opened.admission = admission;
+    let runtime: SharedRuntime = Arc::new(Still::default());
+    Acceptor::new(&runtime, "a test", opened, None)
+}
+
+#[test]
+fn strangers_are_hung_up_on_and_others_come_through() {
+    let own = rustix::process::geteuid().as_raw();
+    let peer = |user| Credentials::new(user, 4_000_000);
+    let stranger = || peer(own + 4_000_000);
+    let peers = || vec![stranger(), peer(own), stranger(), stranger(), peer(0)];
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut acceptor = made_by(peers(), Some(Admission::new(Allowed::default())));
+    for strangers in [1, 3] {
+        assert!(acceptor.poll(&mut cx).is_ready());
+        assert_eq!(acceptor.strangers, strangers);
+    }
+    assert!(acceptor.machine.takes_more(), "it goes on at once");
+    let mut allowed = Allowed::default();
+    allowed.users.insert(own + 4_000_000);
+    for admission in [Some(Admission::new(allowed)), None] {
+        let mut acceptor = made_by(peers(), admission);
+        assert!(acceptor.poll(&mut cx).is_ready());
+        assert_eq!(acceptor.strangers, 0);
     }
 }
 

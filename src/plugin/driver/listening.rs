@@ -6,8 +6,8 @@ use outboard_core::handshake::Location;
 use outboard_core::plugin::ListenSpec;
 
 use super::Driver;
-use crate::carrier::{Acceptor, Layers};
-use crate::sys::socket::{self, Bound, ListenError};
+use crate::carrier::{Acceptor, Layers, Opened};
+use crate::sys::socket::{self, ListenError};
 use crate::sys::stdio;
 
 impl Driver {
@@ -30,17 +30,12 @@ impl Driver {
                 return Ok(Location::Stdio);
             }
         };
-        let Bound {
-            socket,
-            endpoint,
-            file,
-        } = bound;
-        let listener = self.parts.runtime.listener(socket, endpoint.clone());
-        let listener = listener.map_err(ListenError::Register)?;
+        let endpoint = bound.endpoint.clone();
+        let opened = Opened::new(&self.parts.runtime, bound, &self.parts.allowed)?;
         self.acceptor = Some(Acceptor::new(
             &self.parts.runtime,
             "this plugin",
-            (listener, file),
+            opened,
             self.parts.security.of_connections(self.layers()),
         ));
         Ok(Location::Endpoint(endpoint))

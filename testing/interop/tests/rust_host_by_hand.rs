@@ -67,7 +67,8 @@ fn serve(path: &Path, router: Router) {
     let router = Arc::new(router);
     tokio::spawn(async move {
         let mut connections = Vec::new();
-        while let Ok(io) = poll_fn(|cx| listener.poll_accept(cx)).await {
+        while let Ok(accepted) = poll_fn(|cx| listener.poll_accept(cx)).await {
+            let io = accepted.io;
             let router = Arc::clone(&router);
             connections.push(H2::default().serve(&runtime, io, router, ServerConfig::default()));
         }

@@ -302,7 +302,8 @@ async fn soak(role: Role, runtime: SharedRuntime, program: &std::path::Path) {
         .expect("the peer starts");
     let io = poll_fn(|cx| listener.poll_accept(cx))
         .await
-        .expect("it connects");
+        .expect("it connects")
+        .io;
     let began = Instant::now();
     let (opener, incoming, driver) = session(&runtime, io, Config::new(role));
     runtime.spawn(Box::pin(driver));

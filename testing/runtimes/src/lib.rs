@@ -90,6 +90,7 @@ macro_rules! conformance {
             net {
                 unix_echo,
                 tcp_echo,
+                who_connects_is_told,
                 tcp_by_name_and_without_host,
                 abstract_echo,
                 errors_are_the_systems,

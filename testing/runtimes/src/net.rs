@@ -63,6 +63,24 @@ pub fn tcp_echo(run: Run) {
     });
 }
 
+/// Who has connected is told of unix sockets, where the system does so, and of no others.
+pub fn who_connects_is_told(run: Run) {
+    run.case(|runtime| async move {
+        let (_dir, mut by_unix) = unix(&runtime);
+        let (_, mut by_tcp) = tcp(&runtime);
+        for (listener, told) in [(&mut by_unix, true), (&mut by_tcp, false)] {
+            let to = listener.local().clone();
+            let accept = poll_fn(|cx| listener.poll_accept(cx));
+            let (near, far) = join(runtime.connect(&to), accept).await;
+            let _near = near.expect("it listens");
+            let peer = far.expect("somebody connects").peer;
+            let user = peer.map(|peer| peer.user);
+            let own = rustix::process::geteuid().as_raw();
+            assert_eq!(user, told.then_some(own), "{to}");
+        }
+    });
+}
+
 /// The runtime resolves names; no host is this machine, as in Go.
 pub fn tcp_by_name_and_without_host(run: Run) {
     run.case(|runtime| async move {

@@ -99,7 +99,8 @@ pub(crate) async fn expired(timer: &mut std::pin::Pin<Box<dyn Timer>>) {
 
 /// Waits for a connection.
 pub(crate) async fn accept(listener: &mut Box<dyn Listener>) -> std::io::Result<BoxByteStream> {
-    poll_fn(|cx| listener.poll_accept(cx)).await
+    let accepted = poll_fn(|cx| listener.poll_accept(cx)).await?;
+    Ok(accepted.io)
 }
 
 /// Waits for a child.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
 use outboard_core::rpc::{Router, ServerConfig};
-use outboard_core::rt::{BoxFuture, Listener};
+use outboard_core::rt::BoxFuture;
 
 use super::{Controlled, Kind};
 use crate::broker::BrokerError;
 use crate::broker::ways::server::Server;
-use crate::sys::files::SocketFile;
+use crate::carrier::Opened;
 
 /// What serves an id, with its work.
 pub(in crate::broker::ways) struct Offer<S> {
@@ -49,11 +49,11 @@ impl<K: Kind> Controlled<K> {
         Ok(())
     }
 
-    /// A server of what `listener` brings, with its work.
+    /// A server of what comes to a listener, with its work.
     pub(in crate::broker::ways) fn server(
         &self,
         router: Arc<Router>,
-        listener: (Box<dyn Listener>, Option<SocketFile>),
+        opened: Opened,
     ) -> Result<(Server, BoxFuture<'static, ()>), Fault> {
         let parts = &self.0.parts;
         let prepare = parts.carrier.prepare()?;
@@ -61,7 +61,7 @@ impl<K: Kind> Controlled<K> {
         Ok(Server::new(
             Arc::clone(&parts.runtime),
             Arc::clone(&parts.transport),
-            listener,
+            opened,
             prepare,
             router,
             config,

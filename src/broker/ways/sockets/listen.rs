@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use outboard_core::admission::Allowed;
 use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::lock::assert_unlocked;
 use outboard_core::plugin::SocketKind;
@@ -15,11 +16,13 @@ pub(crate) struct ListenPolicy {
     pub(crate) group: Option<String>,
     /// TCP on these ports instead of unix sockets.
     pub(crate) ports: Option<Ports>,
+    /// Who may connect beside those who may anyway.
+    pub(crate) allowed: Allowed,
 }
 
 impl ListenPolicy {
     /// The same rules as for the plugin's main listener.
-    pub(crate) fn of_plugin(env: &PluginEnv, kind: SocketKind) -> Self {
+    pub(crate) fn of_plugin(env: &PluginEnv, kind: SocketKind, allowed: &Allowed) -> Self {
         Self {
             dir: env.socket_dir().map(std::path::Path::to_path_buf),
             group: env.socket_group().map(ToString::to_string),
@@ -28,6 +31,7 @@ impl ListenPolicy {
                 SocketKind::Tcp => Some(env.ports().unwrap_or(Ports::Any)),
                 _ => None,
             },
+            allowed: allowed.clone(),
         }
     }
 

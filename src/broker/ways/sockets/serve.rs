@@ -8,7 +8,7 @@ use outboard_core::rpc::Router;
 use super::Sockets;
 use crate::broker::ways::controlled::Offer;
 use crate::broker::ways::server::Server;
-use crate::sys::socket::ListenError;
+use crate::carrier::Opened;
 
 impl Sockets {
     /// A server with its work, and where the other side reaches it.
@@ -16,10 +16,8 @@ impl Sockets {
         let parts = self.parts();
         let bound = parts.listen.listen().map_err(Fault::other)?;
         let announced = parts.carrier.announced(&bound.endpoint)?;
-        let listener = parts.runtime.listener(bound.socket, bound.endpoint);
-        let listener = listener.map_err(ListenError::Register);
-        let listener = listener.map_err(Fault::other)?;
-        let (server, work) = self.server(router, (listener, bound.file))?;
+        let opened = Opened::new(&parts.runtime, bound, &parts.listen.allowed);
+        let (server, work) = self.server(router, opened.map_err(Fault::other)?)?;
         Ok(Offer {
             server,
             work,

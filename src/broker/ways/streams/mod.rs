@@ -16,7 +16,7 @@ use outboard_core::rt::BoxByteStream;
 use super::controlled::{AfterUnlock, Controlled, Inner, Kind, Offer, State};
 use super::server::Server;
 use crate::broker::BrokerError;
-use crate::carrier::{Hand, Session, Unreached, handed};
+use crate::carrier::{Hand, Opened, Session, Unreached, handed};
 
 use self::dial::Opening;
 
@@ -122,7 +122,7 @@ impl Streams {
         let gone = || Fault::other("the connection has yet to begin");
         let endpoint = self.session().ok_or_else(gone)?.endpoint().clone();
         let (hand, listener) = handed(endpoint);
-        let (server, work) = self.server(router, (listener, None))?;
+        let (server, work) = self.server(router, Opened::private(listener))?;
         Ok(Offer {
             server: Served {
                 hand,

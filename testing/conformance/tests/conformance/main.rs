@@ -36,6 +36,7 @@ mod redial;
 mod runners;
 mod shutdown;
 mod starts;
+mod strangers;
 mod streams;
 mod wrapped;
 
@@ -326,6 +327,13 @@ macro_rules! pairs {
                 a_second_host_may_come_beside_the_first,
                 who_cannot_be_accepted_for_want_of_descriptors_is_told,
                 junk_on_the_real_stdout_is_drained,
+            ]
+        );
+        group!(strangers: ;
+            $on:
+            [H2:
+                strangers_at_the_sockets_are_turned_away,
+                who_is_allowed_may_connect,
             ]
         );
         group!(reconnect: ;

@@ -6,6 +6,7 @@ mod attaching;
 mod checksums;
 mod discovery;
 mod samples;
+mod sockets;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

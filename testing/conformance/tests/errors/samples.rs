@@ -35,6 +35,7 @@ pub(super) type Sample = Box<dyn Error>;
 pub(super) fn samples() -> BTreeMap<&'static str, Vec<Sample>> {
     let mut all = BTreeMap::new();
     core(&mut all);
+    super::sockets::sockets(&mut all);
     starts(&mut all);
     facade(&mut all);
     super::wire::stdio(&mut all);

@@ -97,5 +97,5 @@ async fn host(runtime: &SharedRuntime, dir: &Path) -> BoxByteStream {
     println!("{line}");
     std::io::stdout().flush().expect("flushes");
     let io = poll_fn(|cx| Pin::new(&mut listener).poll_accept(cx)).await;
-    io.expect("a host")
+    io.expect("a host").io
 }

@@ -118,8 +118,8 @@ pub fn each_at(
     let listener = runtime.listener(socket.into(), endpoint);
     let mut listener = listener.expect("a listener");
     runtime.spawn(Box::pin(async move {
-        while let Ok(io) = poll_fn(|cx| listener.poll_accept(cx)).await {
-            take(io);
+        while let Ok(accepted) = poll_fn(|cx| listener.poll_accept(cx)).await {
+            take(accepted.io);
         }
     }));
 }

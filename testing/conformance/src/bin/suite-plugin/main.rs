@@ -6,6 +6,8 @@
 //! --versions 2,3     serves these application versions
 //! --twice            gives the probe's name to another interface, too; ends with status 4 for that
 //! --tcp              listens on TCP
+//! --allow-user USER  lets this user connect, too
+//! --allow-any-user   lets everybody connect
 //! --outlive          outlives its host
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
@@ -115,6 +117,8 @@ mod unix {
                 }
                 "--twice" => twice = true,
                 "--tcp" => plugin = plugin.tcp(true),
+                "--allow-user" => plugin = plugin.allow_users([value()?.parse()?]),
+                "--allow-any-user" => plugin = plugin.allow_any_user(true),
                 "--outlive" => plugin = plugin.outlive_host(true),
                 "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
                 "--drain" => {
