@@ -76,6 +76,7 @@
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
 //! | [`checksum`] | whether a program is the expected one |
 //! | [`admission`] | who may connect to a unix socket |
+//! | [`leftover`] | what killed hosts have left behind, and what of it may be removed |
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
 //! | [`reattach`] | the record of a plugin that runs, for other hosts |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
@@ -109,6 +110,7 @@ pub mod handshake;
 pub mod hclog;
 pub mod host;
 pub mod later;
+pub mod leftover;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod link;
 pub mod lock;

@@ -1,7 +1,9 @@
 //! What a launch has of its own in the file system.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(unix)]
+use std::time::SystemTime;
 
 use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
@@ -11,6 +13,8 @@ use super::{ConfigError, Host};
 use crate::command::Command;
 use crate::sys::direct;
 use crate::sys::private::PrivateDir;
+#[cfg(unix)]
+use crate::sys::sweep::{self, Swept};
 
 impl Host {
     pub(super) fn has_sockets(&self) -> bool {
@@ -59,26 +63,59 @@ impl Host {
             .ok()
     }
 
+    /// Removes what hosts and plugins that were killed have left there.
+    fn sweep_up(&self, base: &Path) {
+        #[cfg(unix)]
+        if self.sweep {
+            let swept = sweep::sweep(base, SystemTime::now());
+            let dir = base.display();
+            match swept {
+                Ok(Swept {
+                    directories: 0,
+                    sockets: 0,
+                }) => {}
+                Ok(swept) => tracing::debug!(
+                    target: "outboard",
+                    %dir,
+                    directories = swept.directories,
+                    sockets = swept.sockets,
+                    "removed what others have left that were killed"
+                ),
+                Err(error) => tracing::debug!(
+                    target: "outboard",
+                    %dir, %error,
+                    "it cannot be looked for what others have left that were killed"
+                ),
+            }
+        }
+        #[cfg(not(unix))]
+        let _no_sockets = base;
+    }
+
     /// The directory for the sockets and pipes of this launch, where there is to be one.
     pub(super) fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
+        let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         if cfg!(not(unix)) || !self.private_socket_dir {
+            self.sweep_up(&base);
             return None;
         }
-        let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         // Shorter ones, for where the sockets would have too long a path. Wherever it is, it is its
         // user's alone.
         let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         let shorter = own.map(PathBuf::from).into_iter().chain(["/tmp".into()]);
         let bases = std::iter::once(base.clone()).chain(shorter);
-        PrivateDir::in_first_that_fits(bases, self.socket_group.as_deref())
-            .inspect_err(|error| {
-                let base = base.display();
-                tracing::debug!(
-                    target: "outboard",
-                    plugin, %base, %error,
-                    "no directory of its own for the plugin's sockets"
-                );
-            })
-            .ok()
+        let dir = PrivateDir::in_first_that_fits(bases, self.socket_group.as_deref());
+        // Where that was made others have been, too.
+        let made = dir.as_ref().ok().and_then(|dir| dir.path().parent());
+        self.sweep_up(made.unwrap_or(&base));
+        dir.inspect_err(|error| {
+            let base = base.display();
+            tracing::debug!(
+                target: "outboard",
+                plugin, %base, %error,
+                "no directory of its own for the plugin's sockets"
+            );
+        })
+        .ok()
     }
 }

@@ -27,6 +27,30 @@ impl Host {
         self
     }
 
+    /// Whether a launch removes what hosts and plugins that were killed (SIGKILL, a crash) have left where
+    /// this one makes its own: directories of launches and sockets without a directory. It does unless
+    /// this is called with `false`.
+    ///
+    /// What is removed is this user's, has one of the names that outboard and go-plugin give, was not
+    /// changed for a minute, and is held by nobody: the kernel says of a socket whether any process has it,
+    /// and of a directory whether its host lives, by a lock on it (`flock`). Numbers of processes
+    /// play no part. A directory in which a plugin still has a socket stays, as one does that Go
+    /// hosts have made. Where other machines may see the directory as well (NFS and the like), nothing
+    /// is removed.
+    ///
+    /// A launch looks at 4096 entries at most and at 64 of them closely, and what is left then at
+    /// another time. What it has removed is logged at debug.
+    ///
+    /// ```no_run
+    /// # use outboard::{Command, Handshake, Host};
+    /// # const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+    /// let host = Host::new(HANDSHAKE).command(Command::new("./greeter")).sweep(false);
+    /// ```
+    pub fn sweep(mut self, sweep: bool) -> Self {
+        self.sweep = sweep;
+        self
+    }
+
     /// Whether everybody may connect to the unix sockets of the host's broker whom the modes of their
     /// files let in. They may not unless this is called; see [`allow_users`](Self::allow_users).
     pub fn allow_any_user(mut self, allow: bool) -> Self {

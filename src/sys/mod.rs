@@ -39,6 +39,8 @@ pub(crate) mod stdio;
 #[path = "stdio_other.rs"]
 pub(crate) mod stdio;
 #[cfg(unix)]
+pub(crate) mod sweep;
+#[cfg(unix)]
 mod threaded;
 #[cfg(unix)]
 mod watcher;

@@ -4,11 +4,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::EmptyDir;
+use outboard_core::leftover;
+#[cfg(unix)]
+use outboard_core::leftover::Candidate;
 
-/// What the name begins with; a number follows, as in the directories that go-plugin makes for
-/// custom runners.
-const PREFIX: &str = "plugin-dir";
+use super::files::EmptyDir;
+#[cfg(unix)]
+use super::sweep::{self, Hold};
 
 /// The longest name of a socket in it, ours or go-plugin's: `plugin` and a number of 64 bits.
 #[cfg(unix)]
@@ -27,6 +29,9 @@ pub(crate) struct PrivateDir {
     identity: (u64, u64),
     /// The process that made it; one that forked leaves it alone.
     maker: u32,
+    /// Tells others that it is in use, where the file system can.
+    #[cfg(unix)]
+    hold: Option<Hold>,
     /// Where the process ends before this is dropped. Not by force then: a plugin may live on.
     _at_exit: EmptyDir,
 }
@@ -46,7 +51,9 @@ impl PrivateDir {
         let base = std::path::absolute(base)?;
         let mut attempt = 1;
         let path = loop {
-            let path = base.join(format!("{PREFIX}{}", super::random::number() >> 32));
+            // As in the directories that go-plugin makes for custom runners.
+            let number = (super::random::number() >> 32) as u32;
+            let path = base.join(Candidate::directory(number));
             let length = path.as_os_str().len() + 1 + LONGEST_SOCKET;
             if length > MAX_UNIX_PATH {
                 return Err(io::Error::new(
@@ -67,6 +74,7 @@ impl PrivateDir {
             }
         };
         let made = EmptyDir::new(path.clone());
+        let hold = sweep::hold(&path).ok();
         let meta = std::fs::symlink_metadata(&path)?;
         if let Some(group) = group {
             use std::os::unix::fs::PermissionsExt as _;
@@ -77,6 +85,7 @@ impl PrivateDir {
             path,
             identity: (meta.dev(), meta.ino()),
             maker: std::process::id(),
+            hold,
             _at_exit: made,
         })
     }
@@ -141,7 +150,9 @@ impl PrivateDir {
 
 impl PrivateDir {
     /// Leaves it to whoever uses it.
-    pub(crate) fn leave(self) {
+    pub(crate) fn leave(mut self) {
+        #[cfg(unix)]
+        drop(self.hold.take());
         std::mem::forget(self);
     }
 }
@@ -160,8 +171,7 @@ pub(crate) fn given(dir: &Path) -> Option<EmptyDir> {
 
 fn is_private(dir: &Path) -> bool {
     let name = dir.file_name().and_then(|name| name.to_str());
-    let number = name.and_then(|name| name.strip_prefix(PREFIX));
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    name.is_some_and(leftover::is_directory)
 }
 
 #[cfg(all(test, unix))]
@@ -198,6 +208,7 @@ mod tests {
             identity: (0, 0),
             path: dir.path().to_owned(),
             maker: dir.maker,
+            hold: None,
             _at_exit: EmptyDir::new(dir.path().to_owned()),
         };
         drop(taken);

@@ -25,7 +25,7 @@ pub(crate) fn remove_stale_socket(path: &Path) {
 /// The question is asked with the wrong kind of socket: then a holder that does not listen, or not
 /// yet, is told apart from none ("wrong type" from "refused"), and nobody gets a connection.
 #[cfg(unix)]
-fn is_dead(path: &Path) -> bool {
+pub(super) fn is_dead(path: &Path) -> bool {
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect};
 

@@ -49,6 +49,20 @@ pub fn stop(pid: u32) {
     assert!(stopped.is_some_and(|status| status.stopped()));
 }
 
+/// Stops a process that is not this one's child, until somebody kills it, and waits until all its threads
+/// have stopped.
+pub fn freeze(pid: u32) {
+    kill_process(pid_of(pid).expect("a pid"), Signal::STOP).expect("it runs");
+    let stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        state == Some(b'T')
+    };
+    while !stopped() {
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until the process has nothing to do: all its threads sleep, look after look.
 pub fn until_idle(pid: u32) {
     let mut looks = 0;

@@ -38,6 +38,7 @@ mod shutdown;
 mod starts;
 mod strangers;
 mod streams;
+mod swept;
 mod wrapped;
 
 /// Makes a module of tests of a module of cases. After a semicolon stand the transport in use and,
@@ -334,6 +335,15 @@ macro_rules! pairs {
             [H2:
                 strangers_at_the_sockets_are_turned_away,
                 who_is_allowed_may_connect,
+            ]
+        );
+        group!(swept:
+            what_killed_hosts_have_left_goes_with_the_next_launch,
+            what_is_alive_is_not_swept;
+            $on:
+            [H2:
+                a_plugin_that_outlives_its_host_keeps_its_directory,
+                sockets_without_a_directory_are_swept,
             ]
         );
         group!(reconnect: ;
