@@ -56,6 +56,7 @@ named! {
     FileDigest::as_bytes;
     H2::keepalive;
     Handshake::new;
+    Host::allow_users => (any(), [1000]);
     Host::attach;
     Host::auto_mtls;
     Host::checksum;
@@ -91,6 +92,7 @@ named! {
     MuxBroker::next_id;
     MuxBroker::offer;
     MuxBroker::serve => (any(), 1, |_| ());
+    Plugin::allow_users => (any(), [1000]);
     Plugin::install_logging;
     Plugin::is_launched;
     Plugin::max_message_size;
