@@ -164,6 +164,8 @@
 #[macro_use]
 mod passing;
 
+#[cfg(unix)]
+pub mod activation;
 mod broker;
 mod carrier;
 mod client;
@@ -222,6 +224,7 @@ pub use self::plugin::{Plugin, Provide, Provided, ServeError};
 pub use self::serve::{codegen, context};
 pub use self::services::health::{HealthReporter, HealthService};
 pub use self::services::reflection::Reflection;
+pub use self::sys::given::UnfitListener;
 pub use self::sys::socket::ListenError;
 
 #[cfg(all(unix, feature = "smol"))]

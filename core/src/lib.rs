@@ -75,6 +75,7 @@
 //! | [`rt`] | what a driver needs of an async runtime |
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
 //! | [`checksum`] | whether a program is the expected one |
+//! | [`activation`] | sockets that a program is given by whoever starts it |
 //! | [`admission`] | who may connect to a unix socket |
 //! | [`leftover`] | what killed hosts have left behind, and what of it may be removed |
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
@@ -95,6 +96,7 @@
 
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod acceptor;
+pub mod activation;
 pub mod admission;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod broker;

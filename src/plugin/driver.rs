@@ -16,7 +16,7 @@ use outboard_core::admission::Allowed;
 use outboard_core::env::PluginEnv;
 use outboard_core::fault::Fault;
 use outboard_core::plugin::{
-    self as machine, PluginAction, PluginConfig, PluginEvent, PluginInput, StopReason,
+    self as machine, PluginAction, PluginConfig, PluginEvent, PluginInput, SocketKind, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime};
@@ -33,7 +33,9 @@ use crate::serve::tracked::InFlight;
 use crate::services::health::HealthService;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::EmptyDir;
+use crate::sys::given::UnfitListener;
 use crate::sys::interrupt::Interrupts;
+use crate::sys::socket::Bound;
 use crate::sys::stdio::{Claim, FLUSH_PATIENCE};
 use crate::time::Alarm;
 
@@ -49,6 +51,10 @@ pub(super) struct DriverParts {
     /// needs no socket.
     pub(super) pipes: Option<BoxByteStream>,
     pub(super) dir: Option<EmptyDir>,
+    /// What it was given to listen on.
+    pub(super) given: Option<Result<Bound, UnfitListener>>,
+    /// Of which kind the sockets of its brokers are.
+    pub(super) brokered: SocketKind,
     pub(super) events: Arc<PluginEvents>,
     pub(super) routers: BTreeMap<i64, Router>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
@@ -274,7 +280,7 @@ impl Driver {
             config: ConnectionConfig::new(self.parts.max_message_size),
             listen: ListenPolicy::of_plugin(
                 &self.parts.env,
-                self.parts.config.socket,
+                self.parts.brokered,
                 &self.parts.allowed,
             ),
             calls: Some(Arc::clone(&self.parts.in_flight)),

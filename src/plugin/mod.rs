@@ -90,6 +90,7 @@ pub struct Plugin {
     multiplex: bool,
     security: security::Wanted,
     allowed: Allowed,
+    given: sockets::Given,
     logging: bool,
 }
 
@@ -135,6 +136,7 @@ impl Plugin {
             multiplex: cfg!(feature = "multiplex"),
             security: security::Wanted::default(),
             allowed: Allowed::default(),
+            given: sockets::Given::default(),
             logging: true,
         }
     }
@@ -392,6 +394,12 @@ impl Plugin {
         if self.tcp {
             config.socket = SocketKind::Tcp;
         }
+        let mut brokered = config.socket;
+        let given = self.given.take();
+        if let Some(given) = &given {
+            brokered = sockets::of_the_same_kind(given, brokered);
+            config.socket = SocketKind::Given;
+        }
         if let Some(timeout) = self.drain_timeout {
             config.drain_timeout = timeout;
         }
@@ -415,6 +423,8 @@ impl Plugin {
             claim: Some(claim),
             pipes: None,
             dir: self.dir,
+            given,
+            brokered,
             events: self.events,
             routers,
             transports: self.transports,

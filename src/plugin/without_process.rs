@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use outboard_core::admission::Allowed;
 use outboard_core::env::PluginEnv;
 use outboard_core::handshake::Protocol;
-use outboard_core::plugin::{PluginConfig, StopReason};
+use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
@@ -125,6 +125,8 @@ impl Served {
             claim: None,
             pipes: Some(Box::new(Cursor::new(Vec::new()))),
             dir: None,
+            given: None,
+            brokered: SocketKind::Unix,
             events: Arc::new(PluginEvents::default()),
             routers: BTreeMap::from([(1, Router::new())]),
             transports: vec![Arc::new(wire.clone())],

@@ -6,9 +6,12 @@
 #![cfg_attr(not(unix), allow(dead_code))]
 
 pub(crate) mod access;
+#[cfg(unix)]
+pub(crate) mod activated;
 pub(crate) mod cleanup;
 pub(crate) mod direct;
 pub(crate) mod files;
+pub(crate) mod given;
 #[cfg(unix)]
 pub(crate) mod group;
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use outboard_core::env::Ports;
 use outboard_core::rt::OsSocket;
 
 use super::files::SocketFile;
+use super::given::UnfitListener;
 
 /// A socket that listens, and the charge of its file.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The socket that the plugin was given does not do.
+    #[error("the plugin cannot use the listener that it was given: {0}")]
+    Given(UnfitListener),
     /// The runtime could not take the socket over.
     #[error("the async runtime cannot take over the listening socket: {0}")]
     Register(io::Error),

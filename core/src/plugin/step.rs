@@ -17,16 +17,19 @@ impl Plugin {
         };
         // The host's order counts among what it offered; what every host takes comes after.
         let offered = self.config.env.transports().iter();
+        let given = self.config.socket == SocketKind::Given;
         let protocol = offered
             .copied()
-            .find(|offer| protocols.contains(offer))
+            .find(|offer| protocols.contains(offer) && (offer.has_socket() || !given))
             .or_else(|| protocols.iter().copied().find(|own| own.has_socket()))
             .ok_or(match protocols.as_slice() {
                 [] => PluginError::NothingToServe,
+                [_, ..] if given => PluginError::NoUseForListener { version },
                 [_, ..] => PluginError::NoCommonProtocol { version },
             })?;
         let spec = match (protocol, self.config.socket) {
             (Protocol::Stdio, _) => ListenSpec::Stdio,
+            (Protocol::Grpc | Protocol::NetRpc, SocketKind::Given) => ListenSpec::Given,
             (Protocol::Grpc | Protocol::NetRpc, SocketKind::Unix) => ListenSpec::Unix {
                 dir: self.config.env.socket_dir().map(Into::into),
                 group: self.config.env.socket_group().cloned(),

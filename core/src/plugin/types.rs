@@ -17,6 +17,9 @@ pub enum SocketKind {
     Unix,
     /// TCP on the loopback address: go-plugin's choice on Windows.
     Tcp,
+    /// A socket that the program was given, and listens already. Then only protocols with a socket are
+    /// spoken.
+    Given,
 }
 
 /// How a [`Plugin`](super::Plugin) behaves. Durations of [`Duration::MAX`] mean "no limit".
@@ -103,6 +106,8 @@ pub enum ListenSpec {
         /// The ports to try, in order.
         ports: Ports,
     },
+    /// The socket that the program was given.
+    Given,
     /// No socket: the process's own stdin and stdout, claimed before user code can print.
     Stdio,
 }
@@ -276,6 +281,15 @@ pub enum PluginError {
          which the host did not offer; this program's host is too old, or not outboard"
     )]
     NoCommonProtocol {
+        /// The chosen version.
+        version: i64,
+    },
+    /// It was given a socket to listen on, and has no protocol that uses one.
+    #[error(
+        "version {version} of the plugin can only be served over its stdin and stdout: the listener that \
+         it was given is of no use; give it a transport with sockets, or no listener"
+    )]
+    NoUseForListener {
         /// The chosen version.
         version: i64,
     },

@@ -6,8 +6,8 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
 use outboard_core::handshake::{Location, Protocol};
 use outboard_core::plugin::{
-    Plugin, PluginAction, PluginConfig, PluginError, PluginEvent, PluginInput, SocketKind,
-    StopReason,
+    ListenSpec, Plugin, PluginAction, PluginConfig, PluginError, PluginEvent, PluginInput,
+    SocketKind, StopReason,
 };
 
 use crate::support::{SECOND, epoch, plugin_config};
@@ -98,11 +98,15 @@ fn a_plugin_that_cannot_start_says_why_and_exits_with_an_error() {
     pipes.versions.insert(1, vec![Protocol::Stdio]);
     let mut ports = plugin_config(&[("PLUGIN_MIN_PORT", "x")]);
     ports.socket = SocketKind::Tcp;
+    let mut given = plugin_config(&[("OUTBOARD_TRANSPORTS", "stdio")]);
+    given.versions.insert(1, vec![Protocol::Stdio]);
+    given.socket = SocketKind::Given;
     for (config, expected) in [
         (nothing, "no interfaces"),
         (empty, "no interfaces"),
         (pipes, "did not offer"),
         (ports, "port"),
+        (given, "of no use"),
     ] {
         let (mut plugin, _) = plugin(config);
         let (code, StopReason::Failed(error)) = finish(&mut plugin) else {
@@ -112,6 +116,24 @@ fn a_plugin_that_cannot_start_says_why_and_exits_with_an_error() {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(plugin.is_finished());
     }
+}
+
+#[test]
+fn a_listener_that_it_was_given_is_used_whatever_else_is_offered() {
+    let mut config = plugin_config(&[
+        ("OUTBOARD_TRANSPORTS", "stdio"),
+        // Of no effect where no port is chosen.
+        ("PLUGIN_MIN_PORT", "x"),
+    ]);
+    let both = vec![Protocol::Stdio, Protocol::Grpc];
+    config.versions.insert(1, both);
+    let (mut without, _) = plugin(config.clone());
+    let listen = |spec| Some(PluginAction::Listen(spec));
+    assert_eq!(without.poll_action(), listen(ListenSpec::Stdio));
+    config.socket = SocketKind::Given;
+    let (mut with, _) = plugin(config);
+    assert_eq!(with.poll_action(), listen(ListenSpec::Given));
+    assert_eq!(with.protocol(), Protocol::Grpc);
 }
 
 #[test]

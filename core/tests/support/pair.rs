@@ -286,7 +286,8 @@ impl Pair {
                 let location = match spec {
                     outboard_core::plugin::ListenSpec::Stdio => Location::Stdio,
                     outboard_core::plugin::ListenSpec::Unix { .. }
-                    | outboard_core::plugin::ListenSpec::Tcp { .. } => {
+                    | outboard_core::plugin::ListenSpec::Tcp { .. }
+                    | outboard_core::plugin::ListenSpec::Given => {
                         Location::Endpoint(Endpoint::Unix("/tmp/plugin1".into()))
                     }
                 };

@@ -7,6 +7,7 @@ use outboard_core::plugin::ListenSpec;
 
 use super::Driver;
 use crate::carrier::{Acceptor, Layers, Opened};
+use crate::sys::given::UnfitListener;
 use crate::sys::socket::{self, ListenError};
 use crate::sys::stdio;
 
@@ -19,6 +20,10 @@ impl Driver {
                 socket::listen_unix(&dir, group.as_deref())?
             }
             ListenSpec::Tcp { ports } => socket::listen_tcp(ports)?,
+            ListenSpec::Given => match self.parts.given.take() {
+                Some(given) => given.map_err(ListenError::Given)?,
+                None => return Err(ListenError::Given(UnfitListener::NotListening)),
+            },
             ListenSpec::Stdio => {
                 if self.parts.pipes.is_none() {
                     let pipes = match &self.parts.claim {

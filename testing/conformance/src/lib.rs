@@ -2,6 +2,7 @@
 //! they poke each other with. The cases are in `tests/conformance`.
 #![cfg(unix)]
 
+pub mod activate;
 pub mod axes;
 pub mod cut;
 pub mod fork;

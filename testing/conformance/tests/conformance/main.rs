@@ -22,6 +22,7 @@ mod deadlines;
 mod diagnosed;
 mod events;
 mod floods;
+mod given;
 mod harness;
 mod hostile;
 mod inherited;
@@ -337,6 +338,16 @@ macro_rules! pairs {
                 who_is_allowed_may_connect,
             ]
         );
+        group!(given: ;
+            $on:
+            [H2:
+                a_listener_of_the_programs_own_is_served,
+                a_listener_on_all_addresses_is_reached_on_this_machines,
+                a_socket_that_it_was_started_with_is_served,
+                a_listener_that_does_not_do_is_told,
+            ]
+            [Stdio: a_listener_that_nothing_speaks_over_is_told]
+        );
         group!(swept:
             what_killed_hosts_have_left_goes_with_the_next_launch,
             what_is_alive_is_not_swept;
@@ -455,6 +466,7 @@ macro_rules! plugins {
                 the_line_has_six_fields_unless_the_plugin_multiplexes,
                 an_interrupt_ends_a_plugin_that_nobody_holds,
                 the_socket_is_where_and_whose_it_should_be,
+                a_given_sockets_file_is_its_givers,
                 what_it_cannot_do_ends_it_with_a_reason,
                 tcp_ports_are_of_the_range,
             ]

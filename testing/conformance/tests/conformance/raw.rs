@@ -433,6 +433,25 @@ pub async fn an_interrupt_ends_a_plugin_that_nobody_holds(h: Harness) {
     std::fs::remove_file(line).expect("there");
 }
 
+pub async fn a_given_sockets_file_is_its_givers(h: Harness) {
+    let path = h.dir().join("given");
+    let at = path.to_str().expect("text");
+    for (options, stays) in [
+        (&["--listen-on", at][..], true),
+        (&["--activated-at", at], true),
+        (&["--listen-on", at, "--remove-socket"], false),
+    ] {
+        let serving = Serving::start(&mut plugin(&h, options));
+        assert_eq!(serving.fields()[2..4], ["unix", at], "{options:?}");
+        drop(UnixStream::connect(&path).expect("it listens"));
+        serving.end();
+        assert_eq!(path.exists(), stays, "{options:?}");
+        if stays {
+            std::fs::remove_file(&path).expect("it is there");
+        }
+    }
+}
+
 pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
     let mut serving = Serving::start(&mut plugin(&h, &["--print-first", "early"]));
     assert!(serving.line.starts_with("1|1|"), "{}", serving.line);

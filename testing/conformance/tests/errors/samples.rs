@@ -11,7 +11,7 @@ use outboard::tls::TlsError;
 use outboard::{
     BrokerError, ConfigError, DispenseError, Exit, ExitReason, ExitReport, Handshake, Health,
     HostError, ListenError, MetadataError, Misfit, PingError, PluginError, ServeError,
-    ShutdownError, StartError, StartFailure, StartPhase, Status,
+    ShutdownError, StartError, StartFailure, StartPhase, Status, UnfitListener,
 };
 use outboard_core::broker::BrokerError as CoreBrokerError;
 use outboard_core::endpoint::{Endpoint, EndpointError};
@@ -264,6 +264,7 @@ fn core(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     let plugin = [
         PluginError::NothingToServe,
         PluginError::NoCommonProtocol { version: 1 },
+        PluginError::NoUseForListener { version: 1 },
         PluginError::Ports(ports("2", "1")),
         PluginError::Listen(fault()),
         PluginError::UnprintableAddress { address: text("|") },
@@ -475,6 +476,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
             source: io(),
         },
         ListenError::Register(io()),
+        ListenError::Given(UnfitListener::NotAStream),
         ListenError::NoPort {
             ports: PluginEnv::read(&Handshake::new(1, "K", "V"), |name| {
                 (name == "K").then(|| "V".into())

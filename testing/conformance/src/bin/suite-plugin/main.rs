@@ -8,6 +8,10 @@
 //! --tcp              listens on TCP
 //! --allow-user USER  lets this user connect, too
 //! --allow-any-user   lets everybody connect
+//! --listen-on PATH   listens on a unix socket of the program's own there
+//! --listen-on-tcp A  listens on a TCP socket of the program's own at this address
+//! --listen-on-nothing  is given a socket that does not listen
+//! --remove-socket    has the file of that socket removed
 //! --outlive          outlives its host
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
@@ -24,6 +28,7 @@
 //! --stubborn         then sleeps for ever
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
 //!                    PATH gets its pid
+//! --activated-at PATH  first becomes itself again, with a socket that listens there
 //! --no-cookie        instead of all this: serves nothing, with a handshake without a cookie
 //! --hold-streams     instead of all this: sleeps for ever, streams open
 //! ```
@@ -50,6 +55,8 @@ fn main() {}
 #[cfg(unix)]
 mod unix {
     use std::error::Error;
+    use std::net::TcpListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
     use std::process::ExitCode;
     use std::sync::mpsc;
@@ -102,7 +109,21 @@ mod unix {
                 .spawn()?;
             std::fs::write(path, child.id().to_string())?;
         }
+        let mut activated = Vec::new();
+        if arguments.next_if_eq("--activated-at").is_some() {
+            let path = arguments.next().ok_or("a path is missing")?;
+            activated = outboard::activation::take()?;
+            if activated.is_empty() {
+                return Err(outboard_conformance::activate::again(path.as_ref()).into());
+            }
+            let name = activated.first().and_then(|socket| socket.name());
+            assert_eq!(name, Some("suite.socket"));
+            assert!(outboard::activation::take()?.is_empty(), "they are taken");
+        }
         let mut plugin = axes::of_plugin(transport, Plugin::new(HANDSHAKE));
+        for socket in activated {
+            plugin = plugin.listener(socket);
+        }
         let mut versions = vec![1];
         let mut exit_file: Option<PathBuf> = None;
         let mut stubborn = false;
@@ -119,6 +140,10 @@ mod unix {
                 "--tcp" => plugin = plugin.tcp(true),
                 "--allow-user" => plugin = plugin.allow_users([value()?.parse()?]),
                 "--allow-any-user" => plugin = plugin.allow_any_user(true),
+                "--listen-on" => plugin = plugin.listener(UnixListener::bind(value()?)?),
+                "--listen-on-tcp" => plugin = plugin.listener(TcpListener::bind(value()?)?),
+                "--listen-on-nothing" => plugin = plugin.listener(UnixStream::pair()?.0),
+                "--remove-socket" => plugin = plugin.remove_socket(true),
                 "--outlive" => plugin = plugin.outlive_host(true),
                 "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
                 "--drain" => {
