@@ -58,8 +58,6 @@ impl Reader {
             .args(["-e", "-c", &script])
             .current_dir(&self.package)
             .envs(self.environment.iter().cloned())
-            // All that a build needs is in the lock file and on this machine.
-            .env("CARGO_NET_OFFLINE", "true")
             .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null())
             .stdout(writer.try_clone().expect("a second end"))
@@ -114,7 +112,6 @@ impl Reader {
         self.environment = vec![
             ("PATH", path),
             ("NODE_PATH", node.modules().into()),
-            ("GOPROXY", "off".into()),
             ("GOTOOLCHAIN", "local".into()),
             ("GOWORK", "off".into()),
             ("CGO_ENABLED", "0".into()),
