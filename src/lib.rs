@@ -153,6 +153,7 @@
 //! - `checksum`: SHA-256, and other hashes, for [`Checksum`]: programs that are checked before they run.
 //! - `netrpc`: Go's net/rpc, which go-plugin's older plugins and hosts speak, see `netrpc`.
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
+//! - `sandbox`: on Linux, policies for what plugins may do, see `sandbox`.
 //! - `serde`: [`ReattachConfig`] as part of documents of your own.
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
@@ -187,6 +188,8 @@ mod peer;
 mod plugin;
 pub mod rt;
 pub mod runner;
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+pub mod sandbox;
 mod serve;
 mod services;
 mod sys;

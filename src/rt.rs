@@ -18,3 +18,5 @@ pub use outboard_core::rt::{
     Descriptors, Joined, Launch, Listener, OsSocket, Process, Runner, Runtime, SharedRunner,
     SharedRuntime, Stdin, Timer,
 };
+#[cfg(target_os = "linux")]
+pub use outboard_core::rt::{Confinement, FilterStep, Limit};

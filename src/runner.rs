@@ -5,6 +5,7 @@
 //! | [`ForkExec`](crate::ForkExec) | a child of this process: what hosts have unless they are given another |
 //! | [`Wrapper`] | the same behind another command: `nice`, `strace`, `gdbserver`, `bwrap` |
 //! | [`Container`] | a container, by the command line of a tool such as docker or podman |
+//! | `sandbox::Sandbox` (feature `sandbox`, Linux) | a child that may do no more than a policy says |
 //! | your own | whatever implements [`Runner`](crate::rt::Runner) |
 //!
 //! ```no_run

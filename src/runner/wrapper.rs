@@ -84,6 +84,11 @@ impl Runner for Wrapper {
         self.inner.shares_files()
     }
 
+    /// What is started is the command, and what that starts is restricted as it is.
+    fn confines(&self) -> bool {
+        self.inner.confines()
+    }
+
     fn name(&self) -> Option<String> {
         self.inner.name()
     }

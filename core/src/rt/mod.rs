@@ -15,6 +15,8 @@
 //! Reads and writes take `&mut self`, so one task at a time polls an object and one waker per
 //! direction is enough.
 
+#[cfg(target_os = "linux")]
+mod confinement;
 mod descriptors;
 #[cfg(unix)]
 mod image;
@@ -23,6 +25,8 @@ mod runner;
 mod runtime;
 mod stream;
 
+#[cfg(target_os = "linux")]
+pub use self::confinement::{Confinement, FilterStep, Limit};
 pub use self::descriptors::Descriptors;
 #[cfg(unix)]
 pub use self::image::OpenProgram;

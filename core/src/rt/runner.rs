@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(target_os = "linux")]
+use super::Confinement;
 #[cfg(unix)]
 use super::OpenProgram;
 use super::{BoxFuture, BoxReader, BoxWriter, SharedRuntime};
@@ -51,6 +53,13 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     fn executes_open(&self) -> bool {
         false
     }
+
+    /// Whether it carries out what is in `Launch::confinement` (on Linux): the process that it starts, or
+    /// one that this becomes, is the program or its parent and has the restrictions. It does not unless
+    /// it says so.
+    fn confines(&self) -> bool {
+        false
+    }
 }
 
 /// What a child's standard input is.
@@ -77,6 +86,10 @@ pub struct Launch {
     /// as its name.
     #[cfg(unix)]
     pub open: Option<OpenProgram>,
+    /// What the process is no longer to do. Given only to a runner that
+    /// [carries it out](Runner::confines).
+    #[cfg(target_os = "linux")]
+    pub confinement: Option<Confinement>,
     /// Its arguments, without the program's name.
     pub args: Vec<OsString>,
     /// Its whole environment; nothing is inherited beside this. Names occur once.
@@ -109,6 +122,8 @@ impl Launch {
             program: program.into(),
             #[cfg(unix)]
             open: None,
+            #[cfg(target_os = "linux")]
+            confinement: None,
             args: Vec::new(),
             env: Vec::new(),
             own_env: Vec::new(),

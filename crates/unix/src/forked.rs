@@ -12,19 +12,36 @@ use std::process::Command;
 
 use outboard_core::rt::OpenProgram;
 
+#[cfg(target_os = "linux")]
+use crate::confine::Confine;
+
+/// What a child does beside that for which it needs nobody's word.
+#[derive(Default)]
+pub(crate) struct Before {
+    pub(crate) outlive_parent: bool,
+    pub(crate) open: Option<OpenProgram>,
+    #[cfg(target_os = "linux")]
+    pub(crate) confine: Option<Confine>,
+}
+
 /// Has the child begin with an empty signal mask and the default action for every signal, but for a
 /// SIGHUP that is ignored (`nohup`); and, unless `outlive_parent`, be killed with its parent. Its
 /// environment is what was set on the command, and nothing else. With `open` that is executed, under
 /// the name of the command's program.
-pub(crate) fn prepare(command: &mut Command, outlive_parent: bool, open: Option<OpenProgram>) {
+pub(crate) fn prepare(command: &mut Command, before: Before) {
     let parent = rustix::process::getpid();
-    let image = Image::of(command, open.is_some());
+    let image = Image::of(command, before.open.is_some());
     let prepare = move || {
         reset_signals()?;
-        if !outlive_parent {
+        if !before.outlive_parent {
             die_with(parent)?;
         }
-        match (&image, &open) {
+        // Last: what it forbids may be needed before.
+        #[cfg(target_os = "linux")]
+        if let Some(confine) = &before.confine {
+            confine.carry_out()?;
+        }
+        match (&image, &before.open) {
             (Some(image), Some(open)) => image.execute_open(open),
             (Some(image), None) => image.execute(),
             (None, None) => Ok(()),

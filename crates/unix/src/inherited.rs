@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use crate::{forked, launcher, signals};
+use crate::forked::{self, Before};
+use crate::{launcher, signals};
 
 #[test]
 fn what_the_host_blocks_and_ignores_is_not_inherited() {
@@ -23,7 +24,11 @@ fn what_the_host_blocks_and_ignores_is_not_inherited() {
         let mut command = Command::new("/bin/cat");
         command.arg("/proc/self/status");
         command.stdout(std::process::Stdio::piped());
-        forked::prepare(&mut command, outlive_parent, None);
+        let before = Before {
+            outlive_parent,
+            ..Before::default()
+        };
+        forked::prepare(&mut command, before);
         let (child, mut pipes) = spawned(command).into_child();
         let mut status = String::new();
         let mut stdout = pipes.stdout.take().expect("a pipe");
@@ -48,7 +53,7 @@ fn a_launch_that_is_given_up_leaves_nothing() {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "read line", &mark]);
         command.stdin(std::process::Stdio::piped());
-        forked::prepare(&mut command, false, None);
+        forked::prepare(&mut command, Before::default());
         let mut launch = Box::pin(launcher::spawn(command, false));
         let _begun = launch
             .as_mut()
@@ -57,7 +62,7 @@ fn a_launch_that_is_given_up_leaves_nothing() {
     }
     // Jobs are worked off in their order: behind this one none is left.
     let mut last = Command::new("/bin/true");
-    forked::prepare(&mut last, false, None);
+    forked::prepare(&mut last, Before::default());
     drop(spawned(last));
     let processes = std::fs::read_dir("/proc").expect("a list");
     let left = processes.flatten().filter(|process| {

@@ -8,8 +8,11 @@ use std::time::Duration;
 use outboard_core::rt::{BoxFuture, Launch, Process, Runner, SharedRuntime, Stdin};
 
 use crate::child::UnixChild;
+#[cfg(target_os = "linux")]
+use crate::confine::Confine;
+use crate::forked::{self, Before};
 use crate::launcher::{self, Spawned};
-use crate::{forked, wait};
+use crate::wait;
 
 /// Starts programs of this system as children of this process.
 ///
@@ -47,6 +50,10 @@ impl Runner for ForkExec {
     fn executes_open(&self) -> bool {
         cfg!(target_os = "linux")
     }
+
+    fn confines(&self) -> bool {
+        cfg!(target_os = "linux")
+    }
 }
 
 fn command(launch: Launch) -> io::Result<Command> {
@@ -70,7 +77,13 @@ fn command(launch: Launch) -> io::Result<Command> {
     if let Some(dir) = launch.dir {
         command.current_dir(dir);
     }
-    forked::prepare(&mut command, launch.outlive_parent, launch.open);
+    let before = Before {
+        outlive_parent: launch.outlive_parent,
+        open: launch.open,
+        #[cfg(target_os = "linux")]
+        confine: launch.confinement.map(Confine::new).transpose()?,
+    };
+    forked::prepare(&mut command, before);
     Ok(command)
 }
 

@@ -10,6 +10,8 @@
 
 mod attached;
 mod child;
+#[cfg(target_os = "linux")]
+mod confine;
 mod credentials;
 #[cfg(target_os = "linux")]
 mod descendants;

@@ -256,6 +256,7 @@ fn is_common(kind: ErrorKind) -> bool {
             | ErrorKind::ArgumentListTooLong
             | ErrorKind::InvalidInput
             | ErrorKind::Interrupted
+            | ErrorKind::Unsupported
     )
 }
 

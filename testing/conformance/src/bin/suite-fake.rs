@@ -14,6 +14,10 @@
 //! suite-fake log HEX COUNT THEN...          writes the bytes HEX this often to stderr, and then
 //!                                           becomes the program THEN
 //! suite-fake panic TEXT                     panics with TEXT, deep in a stack
+//! suite-fake try WHAT...                    tries each, writes a line to stderr that says whether it
+//!                                           could, and ends with status 3: tcp, udp, raw and unix make a
+//!                                           socket, abstract:NAME and connect:PATH connect to one, ring
+//!                                           makes an io_uring, thread a thread
 //! ```
 
 #[cfg(unix)]
@@ -60,6 +64,10 @@ mod unix {
                 Ok(())
             }
             ["panic", text] => panics(text, 20),
+            ["try", what @ ..] => {
+                what.iter().for_each(|what| attempt(what));
+                std::process::exit(3)
+            }
             ["log", hex, count, program, then @ ..] => {
                 let bytes = bytes(hex)?;
                 for _ in 0..count.parse::<u64>()? {
@@ -177,6 +185,70 @@ mod unix {
         announce(path)?;
         std::thread::sleep(FOREVER);
         Ok(())
+    }
+
+    /// Tries something, and says how that went.
+    fn attempt(what: &str) {
+        let (what, argument) = what.split_once(':').unwrap_or((what, ""));
+        let made = |made: rustix::io::Result<_>| made.map(drop).map_err(io::Error::from);
+        let outcome = match what {
+            "tcp" => std::net::TcpListener::bind("127.0.0.1:0").map(drop),
+            "udp" => std::net::UdpSocket::bind("127.0.0.1:0").map(drop),
+            "raw" => made(rustix::net::socket(
+                AddressFamily::PACKET,
+                SocketType::DGRAM,
+                None,
+            )),
+            "unix" => made(rustix::net::socket(
+                AddressFamily::UNIX,
+                SocketType::STREAM,
+                None,
+            )),
+            "connect" => std::os::unix::net::UnixStream::connect(argument).map(drop),
+            "abstract" => abstract_name(argument),
+            "ring" => ring(),
+            "thread" => std::thread::Builder::new()
+                .spawn(|| ())
+                .and_then(|thread| thread.join().map_err(|_| io::Error::other("it panicked"))),
+            other => Err(io::Error::other(format!("what is {other}?"))),
+        };
+        match outcome {
+            Ok(()) => eprintln!("{what}: done"),
+            Err(error) => eprintln!("{what}: {error}"),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn abstract_name(name: &str) -> io::Result<()> {
+        use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::{SocketAddr, UnixStream};
+
+        let address = SocketAddr::from_abstract_name(name)?;
+        UnixStream::connect_addr(&address).map(drop)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn abstract_name(_: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code)]
+    fn ring() -> io::Result<()> {
+        // More than any kernel's `struct io_uring_params`.
+        let mut parameters = [0_u8; 512];
+        // SAFETY: the kernel reads and writes what it is given, which is large enough and zeroed.
+        let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+        // The descriptor goes with this process.
+        if ring < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn ring() -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {

@@ -35,6 +35,7 @@ mod raw;
 mod reconnect;
 mod redial;
 mod runners;
+mod sandboxed;
 mod shutdown;
 mod starts;
 mod strangers;
@@ -291,6 +292,7 @@ macro_rules! pairs {
                 a_directory_with_too_long_a_path_is_no_obstacle,
             ]
         );
+        group!(sandboxed: a_plugin_works_in_a_sandbox,);
         group!(managed:
             one_call_ends_all_in_parallel,
             a_guard_kills_all_when_it_is_dropped,
@@ -441,6 +443,18 @@ macro_rules! hosts {
             ]
         );
         group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);
+        group!(sandboxed:
+            files_outside_of_the_rules_cannot_be_used,
+            limits_bite,
+            processor_time_runs_out,
+            tasks_of_the_user_are_limited,
+            no_privileges_are_gained,
+            no_network_is_to_be_had,
+            what_the_kernel_lacks_is_an_error_or_told,
+            a_sandbox_that_cannot_be_made_launches_nothing,
+            a_command_in_front_is_restricted_with_its_plugin,
+            what_was_checked_is_what_runs_in_a_sandbox,
+        );
         group!(hostile:
             a_plugin_that_speaks_nonsense_fails_calls_only;
             $on:
