@@ -6,12 +6,13 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use outboard_guides::{Block, Step, blocks, missing, root};
-use outboard_interop::{go, node, python};
+use outboard_interop::{go, kill, node, python, run_to_end};
 
 /// In the order in which they go on from each other.
 const GUIDES: [&str; 4] = [
@@ -26,6 +27,9 @@ const OTHERS: &str = "other-languages.md";
 
 /// What a reader has beside the package: a checkout.
 const CHECKOUT: &str = "../outboard";
+
+/// Reached only by a failure: the longest that any commands take is a first build.
+const LIMIT: Duration = Duration::from_secs(900);
 
 struct Reader {
     package: PathBuf,
@@ -49,29 +53,40 @@ impl Reader {
         file.write_all(text.as_bytes()).expect("written");
     }
 
-    /// Whether they succeed, and what they print.
+    /// Whether they succeed, and what they print, on stdout before what is on stderr.
     fn run(&self, script: &str) -> (bool, String) {
         let script = script.replace(CHECKOUT, &self.checkout);
-        let (mut reader, writer) = std::io::pipe().expect("a pipe");
         let mut command = Command::new("sh");
         command
             .args(["-e", "-c", &script])
             .current_dir(&self.package)
             .envs(self.environment.iter().cloned())
-            .env_remove("CARGO_TARGET_DIR")
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().expect("a second end"))
-            .stderr(writer);
-        let mut child = command.spawn().expect("a shell");
-        // The ends that this process has of the pipe.
-        drop(command);
-        let mut output = Vec::new();
-        reader.read_to_end(&mut output).expect("it ends");
-        let status = child.wait().expect("waited for");
-        (
-            status.success(),
-            String::from_utf8_lossy(&output).into_owned(),
-        )
+            .env_remove("CARGO_TARGET_DIR");
+        let printed = run_to_end(&mut command, LIMIT);
+        let text = [printed.stdout, printed.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (printed.status.success(), text)
+    }
+
+    /// The processes that were started in the package and are still there.
+    fn left(&self) -> Vec<u32> {
+        let package = self.package.canonicalize().ok();
+        let processes = fs::read_dir("/proc").expect("Linux").flatten();
+        let ours = processes.filter(|entry| {
+            let dir = fs::read_link(entry.path().join("cwd"));
+            dir.ok().is_some_and(|dir| Some(dir) == package)
+        });
+        let numbers = ours.map(|entry| entry.file_name().to_string_lossy().parse());
+        numbers.filter_map(Result::ok).collect()
+    }
+}
+
+impl Drop for Reader {
+    /// A plugin that outlives its host outlives a guide that has failed, too.
+    fn drop(&mut self) {
+        for pid in self.left() {
+            kill(pid);
+        }
     }
 }
 
@@ -158,4 +173,5 @@ fn everything_in_the_guides_works() {
     if reader.learn_others() {
         reader.follow(OTHERS);
     }
+    assert_eq!(reader.left(), [0; 0], "a guide leaves processes behind");
 }
