@@ -150,10 +150,16 @@ impl PrivateDir {
 
 impl PrivateDir {
     /// Leaves it to whoever uses it.
-    pub(crate) fn leave(mut self) {
+    pub(crate) fn leave(self) {
         #[cfg(unix)]
-        drop(self.hold.take());
-        std::mem::forget(self);
+        let left = {
+            let mut left = self;
+            drop(left.hold.take());
+            left
+        };
+        #[cfg(not(unix))]
+        let left = self;
+        std::mem::forget(left);
     }
 }
 

@@ -68,6 +68,12 @@ fn told(_: impl AsFd) -> io::Result<Option<Credentials>> {
 /// The groups of a peer beside its first; `None` if the kernel does not know the question.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn peer_groups(socket: &impl AsFd) -> Option<Vec<u32>> {
+    #[cfg(target_os = "linux")]
+    use libc::SO_PEERGROUPS;
+    /// As on all processors that Android has (asm-generic/socket.h); libc does not name it there.
+    #[cfg(target_os = "android")]
+    const SO_PEERGROUPS: libc::c_int = 59;
+
     /// As many as a process can have.
     const MOST: usize = 65_536;
     let mut groups = vec![0_u32; 32];
@@ -79,7 +85,7 @@ fn peer_groups(socket: &impl AsFd) -> Option<Vec<u32>> {
             libc::getsockopt(
                 socket.as_fd().as_raw_fd(),
                 libc::SOL_SOCKET,
-                libc::SO_PEERGROUPS,
+                SO_PEERGROUPS,
                 groups.as_mut_ptr().cast(),
                 &raw mut length,
             )
