@@ -19,6 +19,7 @@ use super::process::Running;
 use super::security::Secure;
 use super::sync::SyncWriters;
 use super::{ConfigError, Host, HostError, RunningPlugin};
+use crate::sys::private::PrivateDir;
 
 impl Host {
     /// Attaches to a plugin that runs already, in place of launching one: the record says where, as
@@ -88,6 +89,14 @@ impl Host {
         let mut config = self.machine(expectation);
         config.when_dropped = WhenDropped::Release;
         config.means = means;
+        // For what its broker serves: the plugin's own are where its first host wanted them.
+        let dir = (record.protocol == Protocol::Grpc)
+            .then(|| self.make_private_dir(&name))
+            .flatten()
+            .map(PrivateDir::of_the_host_alone);
+        if let Some(dir) = &dir {
+            self.socket_dir = Some(dir.path().to_owned());
+        }
         let logs = LogPump::new(name.clone(), self.log, None, self.on_log, self.log_rate);
         let shared = share(
             name.clone(),
@@ -107,7 +116,7 @@ impl Host {
             process,
             attached: Some((version, record)),
             pipes: Pipes::new(None, logs),
-            dir: None,
+            dir,
             transports: self.transports,
             secure,
             shared,

@@ -258,6 +258,8 @@ impl Host {
     /// when the plugin has ended. It has unless this is called with `false`. Only this user may enter it, and the members of the
     /// [`socket_group`](Self::socket_group) if there is one.
     ///
+    /// A host that [attaches](Self::attach) has one for what its broker serves alone; it goes with the host.
+    ///
     /// Without it the plugin's sockets are made in the [`socket_dir`](Self::socket_dir), or where the
     /// plugin itself keeps temporary files, and one that is killed before it has said where it
     /// listens leaves its socket behind. What a plugin prints comes over the connection then, as from

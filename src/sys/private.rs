@@ -32,6 +32,8 @@ pub(crate) struct PrivateDir {
     /// Tells others that it is in use, where the file system can.
     #[cfg(unix)]
     hold: Option<Hold>,
+    /// Whether the plugin has nothing in it.
+    hosts_alone: bool,
     /// Where the process ends before this is dropped. Not by force then: a plugin may live on.
     _at_exit: EmptyDir,
 }
@@ -86,6 +88,7 @@ impl PrivateDir {
             identity: (meta.dev(), meta.ino()),
             maker: std::process::id(),
             hold,
+            hosts_alone: false,
             _at_exit: made,
         })
     }
@@ -149,8 +152,18 @@ impl PrivateDir {
 }
 
 impl PrivateDir {
-    /// Leaves it to whoever uses it.
+    /// Says that the plugin has nothing in it: that one has places of its own.
+    #[must_use]
+    pub(crate) fn of_the_host_alone(mut self) -> Self {
+        self.hosts_alone = true;
+        self
+    }
+
+    /// Leaves it to the plugin, if that has anything in it.
     pub(crate) fn leave(self) {
+        if self.hosts_alone {
+            return;
+        }
         #[cfg(unix)]
         let left = {
             let mut left = self;
@@ -215,6 +228,7 @@ mod tests {
             path: dir.path().to_owned(),
             maker: dir.maker,
             hold: None,
+            hosts_alone: false,
             _at_exit: EmptyDir::new(dir.path().to_owned()),
         };
         drop(taken);

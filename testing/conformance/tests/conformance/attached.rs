@@ -32,9 +32,17 @@ pub async fn what_was_launched_is_used_by_a_second_host_too(h: Harness) {
         assert_eq!(there, Ok(payload("there")));
         let (_, here) = borrow(&second).await;
         assert_eq!(here.echo(payload("here")).await, Ok(payload("here")));
+        // Each host has a directory of its own for them.
+        let dirs = leftovers::files_in(h.dir());
+        assert_eq!(dirs.len(), 2, "{dirs:?}");
         drop((here, lent));
         let report = second.plugin.detach().await;
         assert_eq!(report.reason, ExitReason::Released);
+        assert_eq!(
+            leftovers::files_in(h.dir()).len(),
+            1,
+            "it takes its own along"
+        );
         assert_eq!(first.probe.echo(payload("two")).await, Ok(payload("two")));
     }
     first.shutdown().await;
