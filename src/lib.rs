@@ -223,7 +223,7 @@ pub use self::host::{
     HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
     ShutdownError,
 };
-pub use self::plugin::{Plugin, Provide, Provided, ServeError};
+pub use self::plugin::{Plugin, Provide, Provided, ServeError, TestPlugin};
 pub use self::serve::{codegen, context};
 pub use self::services::health::{HealthReporter, HealthService};
 pub use self::services::reflection::Reflection;

@@ -18,21 +18,25 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Has `runtime` take over a socket, to which those may connect who may anyway and who are `allowed`.
+    /// Has `runtime` take over the socket that `bind` makes, to which those may connect who may anyway and
+    /// who are `allowed`. None is made where the runtime has addresses of its own.
     ///
     /// # Errors
-    /// [`ListenError::Register`].
+    /// Those of `bind`, or [`ListenError::Register`].
     pub(crate) fn new(
         runtime: &SharedRuntime,
-        bound: Bound,
+        bind: impl FnOnce() -> Result<Bound, ListenError>,
         allowed: &Allowed,
     ) -> Result<Self, ListenError> {
+        if let Some(own) = runtime.own_addresses() {
+            return own.listen().map(Self::private).map_err(ListenError::Register);
+        }
         let Bound {
             socket,
             endpoint,
             file,
             group,
-        } = bound;
+        } = bind()?;
         let admission = admission(&endpoint, group, allowed);
         let listener = runtime.listener(socket, endpoint);
         Ok(Self {
@@ -40,6 +44,11 @@ impl Opened {
             _file: file,
             admission,
         })
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.listener.local()
     }
 
     /// A listener of what nobody else can get at.

@@ -50,6 +50,7 @@ pub(super) fn share(
         group,
         ports: None,
         allowed: settings.listen.allowed,
+        leave_signals: false,
     };
     Arc::new(Shared::new(name, settings, sync))
 }

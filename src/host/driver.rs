@@ -297,6 +297,9 @@ impl Driver {
     fn origin(&self) -> Origin {
         let handshake = self.machine.handshake();
         let location = handshake.and_then(|accepted| accepted.line.location().endpoint());
+        if self.runtime.own_addresses().is_some() {
+            return Origin::Memory;
+        }
         Origin::Launched {
             endpoint: location.and_then(|endpoint| self.uplink.here(endpoint)),
             multiplexes: handshake.is_some_and(|accepted| accepted.multiplexing),

@@ -108,6 +108,12 @@ pub enum ConfigError {
          Host::attach"
     )]
     TwoWaysToStart,
+    /// The host is to attach to a plugin, and to start one in memory.
+    #[error(
+        "the host is to attach to a plugin that runs, and to start another in memory: keep Host::attach, \
+         or memory::start with a host that does not attach"
+    )]
+    MemoryAndAttach,
     /// The host is to multiplex and to attach.
     #[error(
         "the host is to attach to a plugin and to multiplex, which go together with no plugin: one that \

@@ -8,6 +8,7 @@ mod diagnosis;
 mod driver;
 mod error;
 mod explain;
+mod in_memory;
 mod link;
 mod logs;
 mod managed;

@@ -21,6 +21,11 @@ pub enum NoRecord {
          it. Start it without Host::multiplex if others are to"
     )]
     Multiplexes,
+    /// It is in its host's own process, in memory.
+    #[error(
+        "the plugin is in this process, and connected in memory, where no other host can reach it"
+    )]
+    Memory,
     /// It has ended.
     #[error("the plugin has ended")]
     Exited,
@@ -32,6 +37,8 @@ outboard_core::debug_as_text!(NoRecord);
 pub(super) enum Origin {
     /// By this record.
     Attached(ReattachConfig),
+    /// It is in this process.
+    Memory,
     /// This host has launched it.
     Launched {
         /// Where it listens, as this side calls it.
@@ -45,6 +52,7 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Attached(_) => "Attached",
+            Self::Memory => "Memory",
             Self::Launched { .. } => "Launched",
         })
     }
@@ -59,6 +67,7 @@ impl Origin {
     ) -> Result<ReattachConfig, NoRecord> {
         let (endpoint, secured) = match self {
             Self::Attached(record) => return Ok(record.clone()),
+            Self::Memory => return Err(NoRecord::Memory),
             Self::Launched {
                 multiplexes: true, ..
             } => return Err(NoRecord::Multiplexes),

@@ -1,6 +1,7 @@
 //! The future that serves: it carries out what the plugin machine of outboard-core asks for and
 //! tells it what happened. It decides nothing itself.
 
+mod around;
 mod listening;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transp
 use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime};
 use outboard_core::turn::Turn;
 
+pub(super) use self::around::Around;
 use super::common::Common;
 #[cfg(feature = "multiplex")]
 use super::common::Connection;
@@ -36,7 +38,7 @@ use crate::sys::files::EmptyDir;
 use crate::sys::given::UnfitListener;
 use crate::sys::interrupt::Interrupts;
 use crate::sys::socket::Bound;
-use crate::sys::stdio::{Claim, FLUSH_PATIENCE};
+use crate::sys::stdio::FLUSH_PATIENCE;
 use crate::time::Alarm;
 
 /// What is needed to make a [`Driver`].
@@ -44,12 +46,7 @@ pub(super) struct DriverParts {
     pub(super) runtime: SharedRuntime,
     pub(super) config: PluginConfig,
     pub(super) env: PluginEnv,
-    /// The process's stdout and stderr. Without them no line is written and nothing printed is sent:
-    /// for a plugin that is served inside another program.
-    pub(super) claim: Option<Claim>,
-    /// What carries the connection in place of the process's stdin and stdout, where the protocol
-    /// needs no socket.
-    pub(super) pipes: Option<BoxByteStream>,
+    pub(super) around: Around,
     pub(super) dir: Option<EmptyDir>,
     /// What it was given to listen on.
     pub(super) given: Option<Result<Bound, UnfitListener>>,
@@ -107,9 +104,18 @@ enum Awaited {
     AllClosed,
 }
 
+impl DriverParts {
+    /// What serves, in these surroundings.
+    pub(super) fn within(mut self, around: Around) -> Driver {
+        self.around = around;
+        Driver::new(self)
+    }
+}
+
 impl Driver {
     pub(super) fn new(mut parts: DriverParts) -> Self {
-        parts.config.announce &= parts.claim.is_some();
+        parts.config.held = parts.around.is_held();
+        parts.config.announce &= parts.around.can_announce();
         parts.config.flush_patience = FLUSH_PATIENCE;
         let machine = machine::Plugin::new(parts.config.clone(), parts.runtime.now());
         Self {
@@ -141,7 +147,7 @@ impl Driver {
             if let Some(action) = self.machine.poll_action() {
                 self.act(action);
             } else if let Some(event) = self.machine.poll_event() {
-                Self::report(&event);
+                self.report(&event);
             } else {
                 return;
             }
@@ -157,29 +163,18 @@ impl Driver {
                     self.input(PluginInput::ListenFailed(fault));
                 }
             },
-            PluginAction::WriteHandshake(line) => {
-                // Before the line, which tells the host that all is set up.
-                if let Some((caught, told)) = Interrupts::catch(self.parts.config.held) {
-                    self.interrupts = Some(caught);
-                    // Without it nobody is told, and they have their effect all the same.
-                    let descriptors = self.parts.runtime.descriptors();
-                    self.interrupted = descriptors.and_then(|with| with.pipe_reader(told)).ok();
-                }
-                let claim = self.parts.claim.as_ref();
-                match claim.map_or(Ok(()), |claim| claim.announce(&line)) {
-                    Ok(()) => self.input(PluginInput::HandshakeWritten),
-                    Err(error) => self.input(PluginInput::HandshakeWriteFailed(error.into())),
-                }
-            }
+            PluginAction::WriteHandshake(line) => self.announce(&line),
             // Stdout was claimed long before, so that no print could precede the line.
             PluginAction::RedirectStdio => {
-                if let Some(claim) = &self.parts.claim {
+                if let Some(claim) = &self.parts.around.claim {
                     claim.capture_stderr();
                 }
             }
             PluginAction::Serve => {
                 self.accepting = true;
-                if let Some(pipes) = self.parts.pipes.take() {
+                if !self.machine.protocol().has_socket()
+                    && let Some(pipes) = self.parts.around.pipes.take()
+                {
                     self.serve(pipes);
                 }
             }
@@ -194,7 +189,7 @@ impl Driver {
                 }
                 self.awaited = Some(Awaited::CallsIdle);
             }
-            PluginAction::ReleaseStreams => match &self.parts.claim {
+            PluginAction::ReleaseStreams => match &self.parts.around.claim {
                 Some(claim) => {
                     claim.release();
                     self.awaited = Some(Awaited::Released);
@@ -202,7 +197,7 @@ impl Driver {
                 None => self.input(PluginInput::Released),
             },
             PluginAction::ForceRelease => {
-                if let Some(claim) = &self.parts.claim {
+                if let Some(claim) = &self.parts.around.claim {
                     claim.release_now();
                 }
             }
@@ -237,7 +232,7 @@ impl Driver {
         }
     }
 
-    fn report(event: &PluginEvent) {
+    fn report(&mut self, event: &PluginEvent) {
         match event {
             PluginEvent::Serving(line) => {
                 tracing::debug!(
@@ -247,6 +242,7 @@ impl Driver {
                     location = %line.location(),
                     "serving"
                 );
+                self.tell_serving(line);
             }
             PluginEvent::Interrupted { count } => {
                 tracing::trace!(target: "outboard", count, "interrupt ignored");
@@ -282,7 +278,8 @@ impl Driver {
                 &self.parts.env,
                 self.parts.brokered,
                 &self.parts.allowed,
-            ),
+            )
+            .leaving_signals(self.parts.around.leaves_signals()),
             calls: Some(Arc::clone(&self.parts.in_flight)),
             servers: Arc::clone(&self.brokered),
         });
@@ -388,7 +385,7 @@ impl Driver {
             self.input(PluginInput::HostGone);
             progress = true;
         }
-        progress | self.poll_interrupted(cx)
+        progress | self.poll_stop(cx) | self.poll_interrupted(cx)
     }
 
     fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> bool {

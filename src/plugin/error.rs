@@ -76,6 +76,16 @@ pub enum ServeError {
     #[cfg(feature = "tls")]
     #[error("the plugin's own TLS cannot be used: {0}")]
     TlsProvider(Box<dyn std::error::Error + Send + Sync>),
+    /// A plugin that [no host has launched](crate::Plugin::serve_in_test) is to be served, and none of its
+    /// transports uses a socket.
+    #[error(
+        "the plugin is to be served without a host, which takes a socket, and its only transport uses \
+         none: call Plugin::transport with H2 or NetRpc, or use memory::start in a test"
+    )]
+    NeedsSocket,
+    /// The runtime dropped its tasks before the plugin served.
+    #[error("the async runtime has shut down before the plugin served")]
+    RuntimeGone,
     /// It could not start serving.
     #[error(transparent)]
     Start(PluginError),

@@ -1,15 +1,18 @@
 //! The plugin's side: serving interfaces to a host.
 
+mod background;
 mod common;
 mod driver;
 mod error;
 mod events;
 #[cfg(feature = "netrpc")]
 mod netrpc;
+mod parts;
 mod provide;
 mod security;
 mod sets;
 mod sockets;
+mod testing;
 #[cfg(all(test, unix))]
 mod without_process;
 
@@ -19,15 +22,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_channel::mpsc;
 use outboard_core::admission::Allowed;
 use outboard_core::env::{CookieError, PluginEnv};
-use outboard_core::handshake::{Handshake, Protocol, Refusal};
-use outboard_core::plugin::{self as machine, PluginConfig, SocketKind, StopReason};
+use outboard_core::handshake::{Handshake, Refusal};
+use outboard_core::plugin::StopReason;
+use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::SharedRuntime;
 
-use crate::carrier::Security;
 use crate::services::health::{HealthReporter, HealthService};
 use crate::sys::files::EmptyDir;
 use crate::sys::stdio::{self, Claim};
@@ -35,10 +37,12 @@ use crate::sys::{last_words, private, sigpipe};
 
 pub use self::error::ServeError;
 pub use self::provide::{Provide, Provided};
+pub use self::testing::TestPlugin;
 
-use self::driver::{Driver, DriverParts};
+pub(crate) use self::background::Background;
+
+use self::driver::Around;
 use self::events::PluginEvents;
-use crate::serve::tracked::InFlight;
 
 /// Interfaces by name.
 type PluginSet = Vec<(String, Provided)>;
@@ -308,12 +312,21 @@ impl Plugin {
     /// [`serve_or_exit`](Self::serve_or_exit).
     ///
     /// # Errors
-    /// [`ServeError`] if the plugin cannot start, or [`ServeError::Cookie`] if no host has launched it.
+    /// [`ServeError`] if the plugin cannot start, or [`ServeError::Cookie`] if no host has launched it and
+    /// nobody wants to [debug](Self::serve_for_debugging) it.
     pub async fn serve(
         mut self,
         runtime: impl Into<SharedRuntime>,
     ) -> Result<StopReason, ServeError> {
         let runtime = runtime.into();
+        if matches!(self.environment, Err(CookieError::NotLaunchedByHost)) && Self::is_debugged() {
+            let told = |record: &ReattachConfig| {
+                let line = record.to_json();
+                // Whoever wants to attach needs it; that they have gone is no reason to end.
+                let _unread = sigpipe::without(|| writeln!(std::io::stdout(), "{line}"));
+            };
+            return self.serve_for_debugging(runtime, told).await;
+        }
         let env = std::mem::replace(&mut self.environment, Err(CookieError::NotLaunchedByHost))?;
         let claim = match self.claim.take() {
             Some(Ok(claim)) => claim,
@@ -330,7 +343,17 @@ impl Plugin {
             #[cfg(feature = "log")]
             crate::log::install();
         }
-        let outcome = self.run(runtime, env, claim).await;
+        let around = Around {
+            claim: Some(claim),
+            ..Around::default()
+        };
+        let outcome = match self.parts(runtime, env) {
+            Ok(parts) => parts.within(around).await,
+            Err(error) => {
+                drop(around);
+                Err(error)
+            }
+        };
         if let Err(error) = &outcome {
             let reason = crate::text::chain(error);
             // Shown by any host at error level.
@@ -361,82 +384,6 @@ impl Plugin {
         };
         let _unread = sigpipe::without(|| std::io::stderr().write_all(text.as_bytes()));
         std::process::exit(CookieError::EXIT_CODE);
-    }
-
-    async fn run(
-        mut self,
-        runtime: SharedRuntime,
-        env: PluginEnv,
-        claim: Claim,
-    ) -> Result<StopReason, ServeError> {
-        if let Some(note) = env.invalid_note() {
-            crate::log::write(outboard_core::hclog::Level::Warn, "outboard", &note);
-        }
-        if self.transports.is_empty() {
-            self.transports = crate::transports::of_plugins();
-        }
-        let protocols: Vec<Protocol> = self.transports.iter().map(|t| t.protocol()).collect();
-        if protocols.is_empty() {
-            return Err(ServeError::NoTransport);
-        }
-        let in_flight = Arc::new(InFlight::default());
-        let mut routers = BTreeMap::new();
-        let mut versions = BTreeMap::new();
-        for (version, set) in std::mem::take(&mut self.sets) {
-            let (router, spoken) = sets::router(version, set, &protocols, &in_flight)?;
-            routers.insert(version, router);
-            versions.insert(version, spoken);
-        }
-        let mut config = PluginConfig::new(env.clone(), versions);
-        config.outlive_host = self.outlive_host;
-        config.held = claim.is_held();
-        config.can_multiplex = self.multiplex;
-        if self.tcp {
-            config.socket = SocketKind::Tcp;
-        }
-        let mut brokered = config.socket;
-        let given = self.given.take();
-        if let Some(given) = &given {
-            brokered = sockets::of_the_same_kind(given, brokered);
-            config.socket = SocketKind::Given;
-        }
-        if let Some(timeout) = self.drain_timeout {
-            config.drain_timeout = timeout;
-        }
-        let protocol = machine::Plugin::new(config.clone(), runtime.now()).protocol();
-        // Pipes are private as they are.
-        let (security, certificate) = if protocol.has_socket() {
-            self.security.answer(&env)?
-        } else {
-            (Security::default(), None)
-        };
-        config.certificate = certificate;
-        #[cfg(feature = "tls")]
-        security
-            .can_accept()
-            .map_err(|fault| ServeError::TlsProvider(fault.into()))?;
-        let (asked, shutdown_calls) = mpsc::unbounded();
-        Driver::new(DriverParts {
-            runtime,
-            config,
-            env,
-            claim: Some(claim),
-            pipes: None,
-            dir: self.dir,
-            given,
-            brokered,
-            events: self.events,
-            routers,
-            transports: self.transports,
-            health: self.health,
-            in_flight,
-            security,
-            allowed: self.allowed,
-            max_message_size: self.max_message_size,
-            asked,
-            shutdown_calls,
-        })
-        .await
     }
 }
 

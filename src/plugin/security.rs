@@ -28,6 +28,21 @@ pub(super) struct Wanted {
 pub(super) type Secured = (Security, Option<Vec<u8>>);
 
 impl Wanted {
+    /// What a record of the plugin says of its connections.
+    pub(super) fn kind(&self, env: &PluginEnv) -> outboard_core::reattach::Secured {
+        use outboard_core::reattach::Secured::{AutoMtls, No};
+
+        #[cfg(feature = "tls")]
+        if self.own.is_some() {
+            return outboard_core::reattach::Secured::Own;
+        }
+        if env.client_cert().is_some() {
+            AutoMtls
+        } else {
+            No
+        }
+    }
+
     /// What is to be done for the host that launched this: its certificate counts unless the plugin has
     /// TLS of its own, as in go-plugin. Where that cannot be read, Go's plugins go on and refuse every
     /// connection; this one does not start.

@@ -18,7 +18,7 @@ use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 
-use super::driver::{Driver, DriverParts};
+use super::driver::{Around, Driver, DriverParts};
 use super::events::PluginEvents;
 use crate::broker::tests::Still;
 use crate::carrier::Security;
@@ -122,8 +122,10 @@ impl Served {
             runtime: Arc::new(Still::default()),
             config,
             env,
-            claim: None,
-            pipes: Some(Box::new(Cursor::new(Vec::new()))),
+            around: Around {
+                pipes: Some(Box::new(Cursor::new(Vec::new()))),
+                ..Around::default()
+            },
             dir: None,
             given: None,
             brokered: SocketKind::Unix,

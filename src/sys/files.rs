@@ -42,7 +42,8 @@ static HOOK: OnceLock<bool> = OnceLock::new();
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    _caught: Caught,
+    /// If a signal that ends the process has it removed.
+    caught: Option<Caught>,
 }
 
 impl SocketFile {
@@ -52,8 +53,15 @@ impl SocketFile {
         MADE.with(|made| made.insert(path.clone(), Entry::new(Kind::File)));
         Self {
             path,
-            _caught: Caught::new(&ENDING),
+            caught: Some(Caught::new(&ENDING)),
         }
+    }
+
+    /// The same, which no signal is caught for: in a program whose signals are its own affair.
+    #[must_use]
+    pub(crate) fn without_signals(mut self) -> Self {
+        self.caught = None;
+        self
     }
 }
 

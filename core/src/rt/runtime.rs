@@ -73,6 +73,13 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// The system's error if the socket cannot be registered with the runtime's reactor.
     fn listener(&self, socket: OsSocket, local: Endpoint) -> io::Result<Box<dyn Listener>>;
 
+    /// Addresses of this runtime's own, for one whose connections are no sockets of the system, but in
+    /// memory, say. No socket is made then for hosts and plugins on it. `None`, as by default, where there
+    /// are only the system's.
+    fn own_addresses(&self) -> Option<&dyn OwnAddresses> {
+        None
+    }
+
     /// What this runtime does with descriptors of the system that others have made: pipes, for one.
     /// None of it by default: a host in memory, or one that reaches plugins over sockets alone, needs
     /// none.
@@ -85,6 +92,15 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
             "this runtime takes over no pipes and watches no processes; the adapters of outboard do",
         ))
     }
+}
+
+/// Addresses that only a runtime of its own kind knows; [`connect`](Runtime::connect) reaches them.
+pub trait OwnAddresses: Send + Sync {
+    /// Listens at an address that nobody else has.
+    ///
+    /// # Errors
+    /// If there can be no further one.
+    fn listen(&self) -> io::Result<Box<dyn Listener>>;
 }
 
 /// A resettable timer.

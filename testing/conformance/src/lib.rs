@@ -5,9 +5,11 @@
 pub mod activate;
 pub mod axes;
 pub mod cut;
+pub mod end;
 pub mod fork;
 
 pub mod probe;
+pub mod process;
 #[allow(missing_docs)]
 pub mod proto;
 pub mod sigpipe;
@@ -17,6 +19,9 @@ use outboard::Handshake;
 
 /// The handshake of all hosts and plugins of the suite.
 pub const HANDSHAKE: Handshake = Handshake::new(1, "SUITE_COOKIE", "a plugin of the suite");
+
+/// Bounds what sleeps on purpose, so that a test that fails to kill it leaves nothing behind for good.
+pub const FOREVER: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The name under which the probe is dispensed.
 pub const PROBE: &str = "probe";

@@ -36,6 +36,12 @@ impl Prober {
         self.0.notes.next().await
     }
 
+    /// How many have it: this, its clones, and what serves one of them.
+    #[must_use]
+    pub fn owners(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Serves so many probes of their own, each of which knows its id.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use outboard_core::endpoint::Endpoint;
 use outboard_core::rpc::Channel;
 use outboard_core::tls::TlsFault;
 
@@ -34,20 +33,19 @@ impl Sockets {
             by: format!("at {endpoint}"),
             on_demand: false,
             dial: Box::new(move || {
-                let (dialling, endpoint) = (carrier.dial_live(&endpoint), endpoint.clone());
-                Box::pin(async move { dialling.await.map_err(|why| gone(&endpoint, why)) })
+                let dialling = carrier.dial_live(&endpoint);
+                Box::pin(async move { dialling.await.map_err(gone) })
             }),
         };
         Ok(Channel::new(self.keep_dialled(id, carried, again)))
     }
 }
 
-/// A socket's file goes when its id is no longer served, and no other one will have its name.
-fn gone(endpoint: &Endpoint, unreached: Unreached) -> Unreached {
+/// The name of a socket goes when its id is no longer served, and no other one will have it. (Ports are
+/// never found missing.)
+fn gone(unreached: Unreached) -> Unreached {
     match unreached {
-        Unreached::Connect(fault)
-            if endpoint.socket_file().is_some() && fault.kind == io::ErrorKind::NotFound =>
-        {
+        Unreached::Connect(fault) if fault.kind == io::ErrorKind::NotFound => {
             Unreached::Gone(fault)
         }
         unreached => unreached,

@@ -7,6 +7,7 @@ use outboard_core::env::{PluginEnv, Ports};
 use outboard_core::lock::assert_unlocked;
 use outboard_core::plugin::SocketKind;
 
+use crate::sys::files::SocketFile;
 use crate::sys::socket::{self, Bound, ListenError};
 
 /// How the sockets of served ids are made.
@@ -18,6 +19,8 @@ pub(crate) struct ListenPolicy {
     pub(crate) ports: Option<Ports>,
     /// Who may connect beside those who may anyway.
     pub(crate) allowed: Allowed,
+    /// Whether signals are left alone, at the price of a file that stays where one ends the process.
+    pub(crate) leave_signals: bool,
 }
 
 impl ListenPolicy {
@@ -32,7 +35,15 @@ impl ListenPolicy {
                 _ => None,
             },
             allowed: allowed.clone(),
+            leave_signals: false,
         }
+    }
+
+    /// The same, with signals left alone or not.
+    #[must_use]
+    pub(crate) fn leaving_signals(mut self, leave: bool) -> Self {
+        self.leave_signals = leave;
+        self
     }
 
     /// Makes one. It may ask the system, and that the network, for a group: under no lock.
@@ -43,7 +54,11 @@ impl ListenPolicy {
             None if cfg!(windows) => socket::listen_tcp(Ports::Any),
             None => {
                 let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-                socket::listen_unix(&dir, self.group.as_deref())
+                let mut bound = socket::listen_unix(&dir, self.group.as_deref())?;
+                if self.leave_signals {
+                    bound.file = bound.file.map(SocketFile::without_signals);
+                }
+                Ok(bound)
             }
         }
     }

@@ -14,10 +14,11 @@ impl Sockets {
     /// A server with its work, and where the other side reaches it.
     pub(super) fn listen(&self, router: Arc<Router>) -> Result<Offer<Server>, Fault> {
         let parts = self.parts();
-        let bound = parts.listen.listen().map_err(Fault::other)?;
-        let announced = parts.carrier.announced(&bound.endpoint)?;
-        let opened = Opened::new(&parts.runtime, bound, &parts.listen.allowed);
-        let (server, work) = self.server(router, opened.map_err(Fault::other)?)?;
+        let bind = || parts.listen.listen();
+        let opened = Opened::new(&parts.runtime, bind, &parts.listen.allowed);
+        let opened = opened.map_err(Fault::other)?;
+        let announced = parts.carrier.announced(opened.endpoint())?;
+        let (server, work) = self.server(router, opened)?;
         Ok(Offer {
             server,
             work,

@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use outboard::rt::SharedRuntime;
-use outboard::{Command, Host, HostError, RunningPlugin, StartError};
+use outboard::{Command, Host, HostError, Plugin, RunningPlugin, StartError, memory};
 use outboard_conformance::axes::{self, RuntimeKind, TransportKind};
-use outboard_conformance::proto::{ProbeClient, ProcessClient};
+use outboard_conformance::probe::Prober;
+use outboard_conformance::process::ThisProcess;
+use outboard_conformance::proto::{ProbeClient, ProbeServer, ProcessClient, ProcessServer};
 use outboard_conformance::{HANDSHAKE, PROBE, PROCESS};
 use tempfile::TempDir;
 
 use crate::leftovers::{self, files_in, processes_of};
+use crate::sealed::Sealed;
 
 /// What a case runs on.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,8 @@ pub enum Output {
     Piped,
     /// Over the connection, as under hosts that make none.
     Sent,
+    /// Not at all: the plugin is in the host's own process, and in memory.
+    None,
 }
 
 macro_rules! output {
@@ -44,6 +49,9 @@ macro_rules! output {
     };
     (sent) => {
         crate::harness::Output::Sent
+    };
+    (memory) => {
+        crate::harness::Output::None
     };
 }
 pub(crate) use output;
@@ -140,7 +148,7 @@ impl Harness {
         // The pipes are in the directory of a launch's own.
         let host = match self.on.output {
             Output::Piped => host,
-            Output::Sent => host.private_socket_dir(false),
+            Output::Sent | Output::None => host.private_socket_dir(false),
         };
         host.socket_dir(&self.dir)
             .inherit_env(false)
@@ -165,20 +173,31 @@ impl Harness {
 
     /// The suite's plugin, started without options.
     pub async fn start(&self) -> Rig {
-        self.start_host(self.host([""; 0])).await
+        let host = self.host([""; 0]);
+        if self.on.output == Output::None {
+            return Rig::of(self.start_in_memory(&host, self.plugin_in_memory()).await).await;
+        }
+        self.start_host(host).await
+    }
+
+    /// What the suite's plugin serves, without its process.
+    pub fn plugin_in_memory(&self) -> Plugin {
+        let plugin = axes::of_plugin(self.on.transport, Plugin::new(HANDSHAKE));
+        let process = ProcessServer::new(ThisProcess::new(plugin.health()));
+        let probe = ProbeServer::new(Prober::default());
+        plugin.provide(PROBE, probe).provide(PROCESS, process)
+    }
+
+    /// This plugin, in memory.
+    pub async fn start_in_memory(&self, host: &Host, plugin: Plugin) -> RunningPlugin {
+        let started = memory::start(host, plugin, Sealed::around(self.runtime.clone())).await;
+        started.expect("the plugin starts")
     }
 
     /// The suite's plugin, started by this host.
     pub async fn start_host(&self, host: Host) -> Rig {
-        let plugin = host
-            .start(self.runtime.clone())
-            .await
-            .expect("the plugin starts");
-        Rig {
-            probe: plugin.dispense(PROBE).await.expect("no names are given"),
-            process: plugin.dispense(PROCESS).await.expect("no names are given"),
-            plugin,
-        }
+        let started = host.start(self.runtime.clone()).await;
+        Rig::of(started.expect("the plugin starts")).await
     }
 
     /// A host of a plugin that runs already and listens here, told by a line as the plugin printed
@@ -243,6 +262,14 @@ impl Harness {
 }
 
 impl Rig {
+    async fn of(plugin: RunningPlugin) -> Self {
+        Self {
+            probe: plugin.dispense(PROBE).await.expect("no names are given"),
+            process: plugin.dispense(PROCESS).await.expect("no names are given"),
+            plugin,
+        }
+    }
+
     /// Ends the plugin in good order.
     pub async fn shutdown(self) {
         let report = self.plugin.shutdown().await.expect("it ends by itself");

@@ -2,7 +2,8 @@
 //! runtime and transport.
 //!
 //! A case is an async function that takes a [`Harness`](harness::Harness). Cases are listed once,
-//! in [`pairs`], [`layered`], [`threads`], [`hosts`] and [`plugins`]; what they run on is listed once, at
+//! in [`pairs`], [`layered`], [`within`], [`threads`], [`hosts`] and
+//! [`plugins`]; what they run on is listed once, at
 //! the end of this file. A further runtime or transport is a value of its enum in
 //! `outboard_conformance::axes` and a line here.
 //!
@@ -25,6 +26,8 @@ mod floods;
 mod given;
 mod harness;
 mod hostile;
+mod in_a_test;
+mod in_memory;
 mod inherited;
 mod last_words;
 mod leftovers;
@@ -36,6 +39,7 @@ mod reconnect;
 mod redial;
 mod runners;
 mod sandboxed;
+mod sealed;
 mod shutdown;
 mod starts;
 mod strangers;
@@ -313,6 +317,15 @@ macro_rules! pairs {
             ]
             [Stdio: a_plugin_on_its_own_pipes_has_no_record]
         );
+        group!(in_a_test: ;
+            $on:
+            [H2:
+                hosts_attach_to_what_a_test_serves,
+                it_ends_with_its_test,
+                what_cannot_be_served_in_a_test_is_told,
+                one_that_is_started_by_hand_waits_for_hosts,
+            ]
+        );
         group!(contained:
             a_contained_plugin_has_paths_and_a_user_of_its_own,
             a_group_lets_host_and_container_use_their_sockets,
@@ -385,6 +398,66 @@ macro_rules! pairs {
             [H2:
                 strangers_that_flood_the_sockets_delay_nobody,
             ]
+        );
+    };
+}
+
+/// The cases of a plugin in memory: all that need no process.
+macro_rules! within {
+    ($on:ident) => {
+        group!(calls:
+            every_kind_of_call,
+            sixty_four_calls_at_once,
+            a_call_that_nobody_polls_holds_up_no_other,
+            unknown_services_and_methods_are_unimplemented,
+            metadata_and_trailers_go_both_ways,
+            statuses_keep_code_text_and_details,
+            a_panic_fails_its_call_only,
+            a_name_that_is_not_provided_is_refused_where_names_travel,
+            reflection_tells_what_is_served,
+        );
+        group!(streams:
+            a_thousand_messages_each_way_in_lock_step,
+            a_panic_in_the_requests_ends_their_call_only,
+            a_reader_that_stops_holds_up_its_stream_only,
+            a_handler_that_does_not_read_holds_up_its_stream_only,
+            dropping_a_stream_ends_it_on_the_other_side,
+            a_failing_request_stream_ends_the_call,
+        );
+        group!(deadlines:
+            the_plugin_sees_the_deadline,
+            a_call_ends_at_its_deadline_on_both_sides,
+            deadlines_cascade_into_brokered_calls,
+            dropping_a_call_cancels_its_handler,
+            dropping_many_calls_leaves_the_connection_usable,
+            cancelling_reaches_through_a_brokered_call,
+        );
+        group!(broker:
+            the_plugin_calls_what_the_host_serves,
+            the_host_calls_what_the_plugin_serves,
+            calls_outlive_the_client_they_were_made_with,
+            several_at_once_in_both_directions,
+            calls_nest_through_the_broker,
+            streams_run_through_the_broker,
+            a_hundred_one_after_another,
+            a_hundred_dials_at_once_on_both_sides,
+            what_is_no_longer_served_cannot_be_used,
+            a_dial_can_be_given_up,
+            an_id_can_be_dialled_once_where_go_plugin_says_so,
+        );
+        group!(shutdown:
+            calls_in_flight_are_finished,
+            brokered_calls_in_flight_are_finished,
+            the_health_that_the_plugin_reports,
+        );
+        group!(in_memory:
+            it_is_a_plugin_like_any_other,
+            the_version_is_agreed_on,
+            a_kill_ends_what_runs_in_it,
+            it_ends_with_its_handle,
+            letting_go_of_it_ends_it,
+            what_does_not_start_is_told,
+            a_start_that_is_given_up_leaves_nothing,
         );
     };
 }
@@ -543,6 +616,12 @@ combinations! {
     layered! {
         tokio_smol_h2_tls_streams: Tokio, Smol, H2TlsStreams;
         smol_threads_h2_tls_streams: Smol, TokioThreads, H2TlsStreams;
+    }
+    within! {
+        tokio_memory_h2: Tokio, Tokio, H2, memory;
+        smol_memory_h2_tls: Smol, Smol, H2Tls, memory;
+        tokio_memory_h2_streams: Tokio, Tokio, H2Streams, memory;
+        threads_memory_stdio: TokioThreads, TokioThreads, Stdio, memory;
     }
     threads! {
         several_threads_h2: Tokio, TokioThreads, H2;

@@ -190,7 +190,7 @@ async fn a_last_mebibyte(h: &Harness, takes: Duration, limit: Duration, kill: bo
     let numbers = match h.on.output {
         Output::Piped => 1 << 17,
         // What a plugin keeps for a host that is busy elsewhere: beyond that it waits for a second.
-        Output::Sent => (1 << 17) / 16 * 15,
+        Output::Sent | Output::None => (1 << 17) / 16 * 15,
     };
     let text: String = (0..numbers).map(|n| format!("{n:07},")).collect();
     print(&rig, How::Handler, false, &text).await;

@@ -79,6 +79,16 @@ func newHost(o *options) *host {
 		}
 		h.config.TLSConfig = config
 	}
+	if o.reattach != "" {
+		reattach, err := peer.Reattach(o.reattach)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "go-host-peer: -reattach:", err)
+			os.Exit(2)
+		}
+		h.config.Cmd, h.config.Reattach = nil, reattach
+		// What go-plugin itself would refuse.
+		h.config.VersionedPlugins, h.config.Plugins = nil, plugins(true)
+	}
 	h.client = plugin.NewClient(h.config)
 	return h
 }

@@ -60,6 +60,7 @@ var scenarios = map[string]scenario{
 	"secured":          secured,
 	"insecurable":      insecurable,
 	"health":           health,
+	"hand-on":          handOn,
 }
 
 func main() {
@@ -133,6 +134,7 @@ type options struct {
 	autoMTLS     bool
 	tls          peer.TLSFiles
 	multiplex    bool
+	reattach     string
 	startTimeout time.Duration
 	timeout      time.Duration
 }
@@ -155,6 +157,7 @@ func parse(arguments []string) (*options, error) {
 	set.StringVar(&o.tls.AsClient, "tls-as-client", "", "show this identity, or none, where we are the client")
 	set.StringVar(&o.tls.Version, "tls-version", "", "allow this version of TLS alone, also with -automtls: 1.2 or 1.3")
 	set.BoolVar(&o.multiplex, "multiplex", false, "ask for broker multiplexing")
+	set.StringVar(&o.reattach, "reattach", "", "attach by this record, and start nothing")
 	set.DurationVar(&o.startTimeout, "start-timeout", 20*time.Second, "how long the plugin may take to start")
 	set.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take")
 	if err := set.Parse(arguments); err != nil {
@@ -162,10 +165,13 @@ func parse(arguments []string) (*options, error) {
 	}
 	rest := set.Args()
 	separator := slices.Index(rest, "--")
-	if separator < 1 || separator+1 == len(rest) {
+	if separator < 1 || (separator+1 == len(rest) && o.reattach == "") {
 		return nil, fmt.Errorf("want: [flags] SCENARIO [NAME=VALUE ...] -- PLUGIN-COMMAND")
 	}
 	o.scenario, o.command = rest[0], rest[separator+1:]
+	if len(o.command) == 0 {
+		o.command = []string{"none"}
+	}
 	for _, param := range rest[1:separator] {
 		name, value, ok := strings.Cut(param, "=")
 		if !ok {

@@ -114,6 +114,7 @@ type options struct {
 	autoMTLS bool
 	tls      peer.TLSFiles
 	versions string
+	reattach string
 	command  []string
 }
 
@@ -151,6 +152,14 @@ func (o *options) launch() *running {
 			os.Exit(2)
 		}
 		config.TLSConfig = tls
+	}
+	if o.reattach != "" {
+		reattach, err := peer.Reattach(o.reattach)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "go-netrpc-peer: -reattach:", err)
+			os.Exit(2)
+		}
+		config.Cmd, config.Reattach = nil, reattach
 	}
 	r.client = plugin.NewClient(config)
 	if o.autoMTLS && o.tls.Version != "" {
@@ -233,15 +242,18 @@ func host(arguments []string) error {
 	set.StringVar(&o.tls.Identity, "tls-identity", "", "have TLS of our own with PATH.pem and PATH.key")
 	set.StringVar(&o.tls.Trust, "tls-trust", "", "trust the certificates in this file")
 	set.StringVar(&o.tls.Version, "tls-version", "", "allow this version of TLS alone: 1.2 or 1.3")
+	set.StringVar(&o.reattach, "reattach", "", "attach by this record, and start nothing")
 	set.StringVar(&o.versions, "versions", "", "versions to offer: 1 is net/rpc, 2 is gRPC")
 	if err := set.Parse(arguments); err != nil {
 		return err
 	}
 	rest := set.Args()
-	if separator := slices.Index(rest, "--"); separator != 1 || len(rest) < 3 {
+	if separator := slices.Index(rest, "--"); separator != 1 || (len(rest) < 3 && o.reattach == "") {
 		return errors.New("want: [flags] SCENARIO -- PLUGIN-COMMAND")
 	}
-	o.command = rest[2:]
+	if o.command = rest[2:]; len(o.command) == 0 {
+		o.command = []string{"none"}
+	}
 	scenario, known := scenarios[rest[0]]
 	if !known {
 		return fmt.Errorf("unknown scenario %q", rest[0])

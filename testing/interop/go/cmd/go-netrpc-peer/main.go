@@ -8,7 +8,8 @@
 // to, with prints it says something on stderr before it serves, and with
 // versions it has version 1 over net/rpc and version 2 over gRPC.
 //
-// The plugin knows the variables INTEROP_TLS_... of go-plugin-peer.
+// The plugin knows the variables INTEROP_TLS_... and INTEROP_TEST_MODE of
+// go-plugin-peer. With -reattach the host has no command.
 //
 // The host prints what came of a scenario as lines of JSON.
 package main
@@ -95,7 +96,7 @@ func main() {
 		fmt.Fprintln(stderr, "go-netrpc-peer: TLS:", err)
 		os.Exit(2)
 	}
-	plugin.Serve(config)
+	peer.ServeOrTest(config)
 	if mode == "linger" {
 		time.Sleep(forever)
 	}

@@ -30,6 +30,8 @@
 //	INTEROP_TLS_AS_CLIENT    with it: another identity where it is a client, or none
 //	INTEROP_TLS_VERSION      with it: 1.2 or 1.3 for that alone
 //	INTEROP_TLS_ANNOUNCE     file of the certificate to put into the line
+//	INTEROP_TEST_MODE        if set: serve as inside a test, print the record for hosts
+//	                         to attach by, and end when stdin does
 //	INTEROP_BROKERED_AGE     milliseconds after which brokered servers end a
 //	                         connection, once its calls are done
 package main
@@ -117,7 +119,7 @@ func run(mode string, arguments []string) error {
 	if err := peer.Secure(config); err != nil {
 		return err
 	}
-	plugin.Serve(config)
+	peer.ServeOrTest(config)
 
 	if path := os.Getenv("INTEROP_EXIT_FILE"); path != "" {
 		if err := os.WriteFile(path, []byte("served to the end\n"), 0o644); err != nil {

@@ -34,16 +34,6 @@
 //! ```
 
 #[cfg(unix)]
-mod end;
-#[cfg(unix)]
-mod process;
-
-/// Bounds what sleeps on purpose, so that a test that fails to kill it leaves nothing behind for
-/// good.
-#[cfg(unix)]
-const FOREVER: std::time::Duration = std::time::Duration::from_secs(600);
-
-#[cfg(unix)]
 fn main() -> std::process::ExitCode {
     unix::main()
 }
@@ -65,11 +55,9 @@ mod unix {
     use outboard::{Handshake, Plugin, ServeError};
     use outboard_conformance::axes::{self, RuntimeKind, TransportKind};
     use outboard_conformance::probe::{self, Prober};
+    use outboard_conformance::process::ThisProcess;
     use outboard_conformance::proto::{ProbeServer, ProcessServer};
-    use outboard_conformance::{HANDSHAKE, PROBE, PROCESS};
-
-    use crate::process::ThisProcess;
-    use crate::{FOREVER, end};
+    use outboard_conformance::{FOREVER, HANDSHAKE, PROBE, PROCESS, end};
 
     pub(super) fn main() -> ExitCode {
         match run() {

@@ -1,10 +1,17 @@
 //! Both sides in one process: for tests, for examples, and to find out what a call costs without a
 //! process.
 //!
-//! [`client`] serves an interface in memory and gives a client of it. Everything is real but the
-//! process: the generated code, the transport with its frames and its flow control, deadlines,
-//! metadata and statuses. There is no handshake, and no broker: what passes live interfaces around
-//! needs a plugin.
+//! | Gives | How | What is real |
+//! | --- | --- | --- |
+//! | a client | [`client`] | the generated code, the transport, deadlines, metadata, statuses |
+//! | a channel | [`channel`] | the same, for several services or a transport of one's choice |
+//! | a [`RunningPlugin`](crate::RunningPlugin) | [`start`] | also the handshake, versions, TLS, the broker, health, the end |
+//!
+//! Where another process, or a host in Go, is to connect, there is
+//! [`Plugin::serve_in_test`](crate::Plugin::serve_in_test).
+//!
+//! [`client`] serves an interface in memory and gives a client of it. There is no handshake, and no broker:
+//! what passes live interfaces around needs a plugin, which [`start`] starts.
 //!
 //! ```
 //! # mod greeter {
@@ -31,6 +38,9 @@
 //! # }
 //! ```
 
+mod launched;
+mod network;
+
 use std::sync::Arc;
 
 use outboard_core::rpc::{Channel, ConnectionConfig, Router, ServerConfig, Service, Transport};
@@ -39,6 +49,7 @@ use outboard_core::rt::SharedRuntime;
 use crate::carrier::Carried;
 use crate::client::Client;
 
+pub use self::launched::start;
 pub use outboard_core::memory::{Duplex, pair, pair_with_capacity};
 
 /// A client of `service`, which is served in this process, over the first transport of this build.

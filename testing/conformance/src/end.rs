@@ -2,13 +2,13 @@
 
 /// Ends without what programs do at their end.
 #[allow(unsafe_code)]
-pub(crate) fn exit_now(code: i32) -> ! {
+pub fn exit_now(code: i32) -> ! {
     // SAFETY: it takes a plain number, touches no memory of ours and does not return.
     unsafe { libc::_exit(code) }
 }
 
 /// Ends by a signal that cannot be caught.
-pub(crate) fn kill() -> ! {
+pub fn kill() -> ! {
     let own = rustix::process::getpid();
     let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
     killed.expect("it may kill itself");
@@ -18,7 +18,7 @@ pub(crate) fn kill() -> ! {
 }
 
 /// Uses the stack up, of which the language tells on stderr.
-pub(crate) fn overflow() -> ! {
+pub fn overflow() -> ! {
     deeper(0);
     unreachable!("no stack is that long")
 }

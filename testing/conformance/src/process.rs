@@ -4,20 +4,20 @@ use std::io::{self, Write as _};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use outboard::HealthReporter;
-use outboard::{Broker, Plugin, Router, Served, Status};
-use outboard_conformance::HANDSHAKE;
-use outboard_conformance::probe::Prober;
-use outboard_conformance::proto::{
+use crate::probe::Prober;
+use crate::proto::{
     BrokerId, CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, ProbeServer,
     Process, ProcessServer, Text, crash_request, print_request::How,
 };
+use outboard::HealthReporter;
+use outboard::{Broker, Plugin, Router, Served, Status};
 use outboard_core::rpc::DuplicateService;
 
-use crate::end;
+use crate::{HANDSHAKE, end};
 
+/// The process service. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct ThisProcess(Arc<State>);
+pub struct ThisProcess(Arc<State>);
 
 struct State {
     health: HealthReporter,
@@ -26,7 +26,9 @@ struct State {
 }
 
 impl ThisProcess {
-    pub(crate) fn new(health: HealthReporter) -> Self {
+    /// With the reporter of its plugin's health.
+    #[must_use]
+    pub fn new(health: HealthReporter) -> Self {
         let served = Mutex::default();
         let hoard = Mutex::default();
         Self(Arc::new(State {
@@ -130,9 +132,7 @@ impl Process for ThisProcess {
     }
 
     async fn set_serving(&self, request: Flag) -> Result<Nothing, Status> {
-        self.0
-            .health
-            .set(outboard_conformance::HEALTH_NAME, request.flag);
+        self.0.health.set(crate::HEALTH_NAME, request.flag);
         Ok(Nothing {})
     }
 
