@@ -54,6 +54,11 @@
 //!
 //! A program without TLS leaves out the feature `tls`, and with it rustls and aws-lc.
 //!
+//! # A host that attaches
+//!
+//! What host and plugin have made for each other is gone with the host, unless that was given an identity
+//! that the next one has, too: [`Host::identity`](crate::Host::identity).
+//!
 //! # Who fits whom
 //!
 //! | host | plugin | |

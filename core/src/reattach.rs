@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::handshake::Protocol;
+use crate::handshake::{Protocol, certificate_of_text, certificate_text};
 use crate::text::excerpt;
 use crate::version::{self, IncompatibleVersion};
 
@@ -53,6 +53,9 @@ pub struct ReattachConfig {
     pub owner: Option<u32>,
     /// How connections to it are secured; `None` if the record does not say.
     pub secured: Option<Secured>,
+    /// The plugin's own certificate, DER, where both sides have made one for each other (AutoMTLS): what
+    /// its line had, which is no secret.
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// How connections to a plugin are secured, as a record says it.
@@ -92,6 +95,7 @@ impl ReattachConfig {
             started: None,
             owner: None,
             secured: None,
+            certificate: None,
         }
     }
 
@@ -167,6 +171,9 @@ impl ReattachConfig {
         if let Some(secured) = self.secured {
             own.insert("Secured".to_owned(), secured.name().into());
         }
+        if let Some(der) = &self.certificate {
+            own.insert("Certificate".to_owned(), certificate_text(der).into());
+        }
         let mut record = Map::new();
         record.insert("Protocol".to_owned(), self.protocol.name().into());
         // Go's readers take what is missing for 0.
@@ -220,6 +227,13 @@ impl ReattachConfig {
                 let expected = "\"no\", \"auto-mtls\" or \"own\"";
                 let secured = secured.ok_or_else(|| unexpected("Outboard.Secured", expected, name));
                 read.secured = Some(secured?);
+            }
+            if let Some(found) = text(own, "Certificate", "Outboard.Certificate")? {
+                let der = certificate_of_text(found).ok_or_else(|| {
+                    let expected = "a certificate, DER in base64 without padding";
+                    unexpected("Outboard.Certificate", expected, found)
+                });
+                read.certificate = Some(der?);
             }
         }
         Ok(read)

@@ -129,6 +129,13 @@ fn each_mistake_is_named() {
             &format!(r#"{{"Outboard":{{"Secured":"so-so"}},{address}}}"#),
             "Outboard.Secured is \"so-so\"",
         ),
+        (
+            &format!(
+                r#"{{"Outboard":{{"Certificate":"{}"}},{address}}}"#,
+                "x".repeat(80)
+            ),
+            "Outboard.Certificate is \"xxxx",
+        ),
     ] {
         let error = ReattachConfig::from_json(text).expect_err(text).to_string();
         assert!(error.contains(expected), "{text}: {error}");

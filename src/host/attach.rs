@@ -53,6 +53,13 @@ impl Host {
     /// How it ended only its parent learns ([`Exit::Unknown`](crate::Exit::Unknown)), and a host of
     /// another process learns it by an event where the system has pidfds, else within a second.
     ///
+    /// Where its first host and it have made certificates for each other (AutoMTLS), this takes the first
+    /// host's [`identity`](Self::identity), which no record has.
+    ///
+    /// A plugin of outboard takes any number of hosts, also at once, each with a broker of its own. One of
+    /// go-plugin has one broker for all: what is served or dialled through it works for its first host, and
+    /// for nobody any more once a connection to the plugin has ended.
+    ///
     /// It excludes a [`command`](Self::command), a [`checksum`](Self::checksum) and
     /// [`multiplex`](Self::multiplex): a plugin that multiplexes takes one connection ever.
     pub fn attach(mut self, record: ReattachConfig) -> Self {
@@ -273,9 +280,17 @@ pub enum AttachError {
     /// The plugin and its first host have certificates of their own, which this host has not.
     #[error(
         "connections to the plugin are secured by the certificates that its first host and it have made \
-         for each other (AutoMTLS), and this host has none of them: hand them over"
+         for each other (AutoMTLS), and this host has not the first one's: give both the same identity \
+         (Host::identity)"
     )]
     NoIdentity,
+    /// The record does not say which certificate the plugin has.
+    #[error(
+        "the record does not have the plugin's certificate, so that a stranger could not be told from it: \
+         expected Outboard.Certificate, as RunningPlugin::reattach_config writes it where host and plugin \
+         have certificates for each other (AutoMTLS)"
+    )]
+    NoCertificate,
 }
 
 outboard_core::debug_as_text!(AttachError);
@@ -299,8 +314,12 @@ impl super::security::Wanted {
                 }
                 return Ok(Ok(Secure::Own(own.clone())));
             }
-            if self.auto_mtls {
-                return Ok(Err(AttachError::NoIdentity));
+            if self.auto_mtls || record.secured == Some(Secured::AutoMtls) {
+                return Ok(match &self.identity {
+                    Some(_) if record.certificate.is_none() => Err(AttachError::NoCertificate),
+                    Some(identity) => Ok(Secure::AutoMtls(Arc::new(identity.clone()))),
+                    None => Err(AttachError::NoIdentity),
+                });
             }
         }
         Ok(match record.secured {

@@ -136,7 +136,10 @@ impl Driver {
             if accepted.is_some_and(|accepted| accepted.multiplexing) {
                 self.uplink.multiplex();
             }
-            let certificate = accepted.and_then(|accepted| accepted.line.certificate());
+            let recorded = self.attached.as_ref();
+            let recorded = recorded.and_then(|(_, record)| record.certificate.as_deref());
+            let told = accepted.and_then(|accepted| accepted.line.certificate());
+            let certificate = told.or(recorded);
             let security = self.secure.with(certificate)?;
             self.uplink.secure(security);
             self.secure = Secure::Clear;
@@ -304,6 +307,10 @@ impl Driver {
             endpoint: location.and_then(|endpoint| self.uplink.here(endpoint)),
             multiplexes: handshake.is_some_and(|accepted| accepted.multiplexing),
             secured: self.secured,
+            certificate: handshake
+                .and_then(|accepted| accepted.line.certificate())
+                .filter(|_| self.secured == Secured::AutoMtls)
+                .map(<[u8]>::to_vec),
         }
     }
 

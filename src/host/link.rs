@@ -15,7 +15,7 @@ use outboard_core::told::Teller;
 use super::explain::{explain, of_inside};
 use super::origin::Origin;
 use super::output;
-use super::report::ExitReport;
+use super::report::{ExitReason, ExitReport};
 use super::shared::{AtEnd, Shared};
 use super::standing::{Standing, StandingParts};
 use crate::broker::{Broker, BrokerParts, Control};
@@ -208,10 +208,14 @@ impl Link {
             stable.settle_with(status.clone());
         }
         let ended = AtEnd(Arc::clone(shared), Shared::set_link_ended);
+        // The output of a plugin that runs on has no end to wait for, only a moment of silence.
+        let waits = report.reason != ExitReason::Released || shared.sync.wanted().contains(&true);
         let carrier = carrier.clone();
         let tasks = Arc::clone(carrier.runtime());
         tasks.spawn(Box::pin(async move {
-            output::take_last(carrier.runtime(), &ended.0).await;
+            if waits {
+                output::take_last(carrier.runtime(), &ended.0).await;
+            }
             connection.abort(status.clone());
             carrier.close(status.message());
             drop(ended);

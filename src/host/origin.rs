@@ -45,6 +45,8 @@ pub(super) enum Origin {
         endpoint: Option<Endpoint>,
         multiplexes: bool,
         secured: Secured,
+        /// The one of its line.
+        certificate: Option<Vec<u8>>,
     },
 }
 
@@ -65,7 +67,7 @@ impl Origin {
         version: i64,
         pid: Option<u32>,
     ) -> Result<ReattachConfig, NoRecord> {
-        let (endpoint, secured) = match self {
+        let (endpoint, secured, certificate) = match self {
             Self::Attached(record) => return Ok(record.clone()),
             Self::Memory => return Err(NoRecord::Memory),
             Self::Launched {
@@ -75,14 +77,16 @@ impl Origin {
             Self::Launched {
                 endpoint: Some(endpoint),
                 secured,
+                certificate,
                 ..
-            } => (endpoint.clone(), *secured),
+            } => (endpoint.clone(), *secured, certificate.clone()),
         };
         let mut record = ReattachConfig::new(protocol, endpoint);
         record.version = Some(version);
         record.pid = pid;
         record.owner = owner(&record.endpoint);
         record.secured = Some(secured);
+        record.certificate = certificate;
         #[cfg(unix)]
         {
             record.started = pid.and_then(outboard_unix::started);

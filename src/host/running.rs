@@ -270,7 +270,8 @@ impl RunningPlugin {
     }
 
     /// Lets go of the plugin, which runs on, and waits until the connection to it is given up: also of one
-    /// that this host has launched. Clients that were dispensed fail from then on. If the future is dropped
+    /// that this host has launched. Clients that were dispensed fail from then on. A host with writers for
+    /// what the plugin prints gets what is on its way first, until nothing has come for 100 ms. If the future is dropped
     /// before it is polled, that is as dropping the handle.
     pub async fn detach(self) -> ExitReport {
         self.end(Verb::Detach).await

@@ -23,6 +23,9 @@ pub(super) struct Wanted {
     pub(super) auto_mtls: bool,
     #[cfg(feature = "tls")]
     pub(super) key: KeyKind,
+    /// For AutoMTLS, in place of one that is made for the launch.
+    #[cfg(feature = "tls")]
+    pub(super) identity: Option<Identity>,
     #[cfg(feature = "tls")]
     pub(super) own: Option<Tls>,
 }
@@ -67,6 +70,37 @@ impl Host {
         self
     }
 
+    /// [`auto_mtls`](Self::auto_mtls) with this identity in place of one that nobody else will ever have:
+    /// where another host is to attach to the plugin later, which takes the same. The record of the plugin
+    /// has the certificate of the plugin, and never a key of anybody's: how the identity gets to that host
+    /// is up to the application.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::SystemTime;
+    ///
+    /// use outboard::tls::{Identity, KeyKind};
+    /// use outboard::{Command, Handshake, Host, Tokio};
+    ///
+    /// const HANDSHAKE: Handshake = Handshake::new(1, "BASIC_PLUGIN", "hello");
+    ///
+    /// // A secret: whoever has it can be this host.
+    /// let secret = Identity::generate_pem(KeyKind::P256, SystemTime::now())?;
+    /// let first = Host::new(HANDSHAKE).command(Command::new("./greeter"));
+    /// let first = first.identity(Identity::from_pem(&secret)?).start(Tokio::current()).await?;
+    /// let record = first.reattach_config()?;
+    ///
+    /// let second = Host::new(HANDSHAKE).attach(record).identity(Identity::from_pem(&secret)?);
+    /// let second = second.start(Tokio::current()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.security.auto_mtls = true;
+        self.security.identity = Some(identity);
+        self
+    }
+
     /// TLS of the application's own, for plugins that have the same, in place of
     /// [`auto_mtls`](Self::auto_mtls). The client's part connects; without a server's part the host
     /// cannot serve through its broker.
@@ -93,7 +127,10 @@ impl Wanted {
             }),
             Some(own) => Ok((Secure::Own(own.clone()), (env, expected))),
             None if self.auto_mtls && sockets => {
-                let identity = Identity::generate(self.key, SystemTime::now());
+                let identity = match &self.identity {
+                    Some(identity) => Ok(identity.clone()),
+                    None => Identity::generate(self.key, SystemTime::now()),
+                };
                 let identity = identity.map_err(|error| ConfigError::Tls {
                     cause: crate::text::chain(&error),
                 })?;

@@ -225,6 +225,7 @@ impl Plugin {
         record.pid = Some(pid);
         record.test = true;
         record.secured = Some(secured);
+        record.certificate = line.certificate().map(<[u8]>::to_vec);
         #[cfg(unix)]
         {
             record.started = outboard_unix::started(pid);

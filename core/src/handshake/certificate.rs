@@ -52,7 +52,12 @@ pub(super) fn read(field: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
     Ok(Some(der))
 }
 
-pub(super) fn print(der: &[u8]) -> String {
+/// The same of a text that has nothing else.
+pub(crate) fn certificate_of_text(text: &str) -> Option<Vec<u8>> {
+    read(text.as_bytes()).ok().flatten()
+}
+
+pub(crate) fn print(der: &[u8]) -> String {
     BASE64.encode(der)
 }
 

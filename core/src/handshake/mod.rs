@@ -14,6 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use certificate::CertificateError;
+pub(crate) use certificate::{certificate_of_text, print as certificate_text};
 pub use error::{HandshakeError, MultiplexingRefusal, StrayEnd};
 pub use expect::{Accepted, HostExpectation};
 pub use line::{HandshakeLine, Location};

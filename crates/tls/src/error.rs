@@ -21,6 +21,15 @@ pub enum TlsError {
         /// What it is instead.
         found: String,
     },
+    /// What was to be a private key is none, or not that of the certificate.
+    #[error(
+        "expected the private key of the certificate, found {found}; the two belong together, as \
+         Identity::generate_pem writes them"
+    )]
+    NotAKey {
+        /// What it is instead. Nothing of a key.
+        found: String,
+    },
     /// The other side showed a certificate that is not the pinned one.
     #[error(
         "expected the certificate that the other side announced, found another: whoever answers here \

@@ -337,4 +337,36 @@ mod tests {
         known.kill().expect("it has ended");
         child.wait().expect("it is ours");
     }
+
+    /// The kit's runtime watches no descriptors, so that there is no event.
+    #[test]
+    fn without_an_event_a_process_is_looked_at_once_a_second() {
+        use std::process::{Command, Stdio};
+        use std::task::Waker;
+
+        use outboard_kit::runtime::TestRuntime;
+
+        let (runtime, _tasks, clock) = TestRuntime::with_clock();
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "read line"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let mut attached = Attached::find(&runtime, child.id(), None).expect("it runs");
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            assert!(attached.poll_wait(&mut cx).is_pending());
+            clock.advance(LOOK_EVERY);
+        }
+        assert!(attached.poll_wait(&mut cx).is_pending(), "it runs");
+        drop(child.stdin.take());
+        child.wait().expect("it is ours");
+        clock.advance(LOOK_EVERY - Duration::from_millis(1));
+        assert!(attached.poll_wait(&mut cx).is_pending(), "nobody looked");
+        clock.advance(Duration::from_millis(1));
+        for _ in 0..2 {
+            let ended = attached.poll_wait(&mut cx);
+            assert!(matches!(ended, Poll::Ready(Ok(Exit::Unknown))), "{ended:?}");
+        }
+    }
 }

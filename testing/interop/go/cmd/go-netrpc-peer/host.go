@@ -221,6 +221,7 @@ func (r *running) exit() string {
 }
 
 var scenarios = map[string]func(o *options, r *running) error{
+	"calls":       calls,
 	"talk":        talk,
 	"nil-unknown": nilUnknown,
 	"broker":      brokered,

@@ -14,7 +14,7 @@ import (
 
 // talk has two instances at once, the second of which is at work while the
 // first is used and closed.
-func talk(_ *options, r *running) error {
+func calls(_ *options, r *running) error {
 	protocol, err := r.client.Client()
 	if err != nil {
 		return err
@@ -42,6 +42,14 @@ func talk(_ *options, r *running) error {
 	<-waiting.Done
 	say("second", text, waiting.Error)
 	second.all()
+	return nil
+}
+
+// talk is calls, and what they had the plugin print.
+func talk(o *options, r *running) error {
+	if err := calls(o, r); err != nil {
+		return err
+	}
 	for _, from := range []*grows{r.stdout, r.stderr} {
 		printed, err := from.until(func(text string) bool { return strings.Count(text, "\n") == 2 })
 		say("printed", printed, err)
