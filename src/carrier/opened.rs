@@ -29,7 +29,10 @@ impl Opened {
         allowed: &Allowed,
     ) -> Result<Self, ListenError> {
         if let Some(own) = runtime.own_addresses() {
-            return own.listen().map(Self::private).map_err(ListenError::Register);
+            return own
+                .listen()
+                .map(Self::private)
+                .map_err(ListenError::Register);
         }
         let Bound {
             socket,

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::AsyncWrite as _;
 use outboard_core::exit::Exit;
+use outboard_core::lock::{Mutex, Rank};
 use outboard_core::memory::{Duplex, pair};
 use outboard_core::rt::{BoxFuture, Child, Joined, Launch, Process, Runner, SharedRuntime};
 
@@ -68,7 +69,7 @@ pub async fn start(
     plugin: Plugin,
     runtime: impl Into<SharedRuntime>,
 ) -> Result<RunningPlugin, HostError> {
-    let program = Program(Arc::new(Mutex::new(Some(plugin))));
+    let program = Program(Arc::new(Mutex::new(Rank::Driver, Some(plugin))));
     let host = host.in_memory(Arc::new(program))?;
     host.start(InMemory::around(runtime.into())).await
 }
@@ -89,7 +90,7 @@ impl Runner for Program {
         runtime: &SharedRuntime,
         launch: Launch,
     ) -> BoxFuture<'static, io::Result<Process>> {
-        let plugin = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let plugin = self.0.lock().take();
         let launched = match plugin {
             Some(plugin) => Ok(serve(plugin, runtime, &launch)),
             None => Err(io::Error::other("this plugin has been started before")),

@@ -1,6 +1,6 @@
 //! Addresses in memory: a runtime whose listeners are no sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use futures_channel::mpsc;
-use futures_core::Stream as _;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::memory::{Duplex, pair};
@@ -38,7 +36,14 @@ struct Network(Arc<Mutex<Listeners>>);
 #[derive(Default)]
 struct Listeners {
     last: u64,
-    open: BTreeMap<String, mpsc::Sender<Duplex>>,
+    open: BTreeMap<String, Backlog>,
+}
+
+/// Connections that nobody has accepted yet, and who is to be told of them.
+#[derive(Default)]
+struct Backlog {
+    connections: VecDeque<Duplex>,
+    waker: Option<Waker>,
 }
 
 impl InMemory {
@@ -62,37 +67,42 @@ impl OwnAddresses for Network {
 
 impl Network {
     fn open(&self) -> Accepting {
-        let (sender, incoming) = mpsc::channel(BACKLOG);
         let mut listeners = self.0.lock();
         listeners.last += 1;
         let name = format!("memory-{}{PORT}", listeners.last);
-        listeners.open.insert(name.clone(), sender);
+        listeners.open.insert(name.clone(), Backlog::default());
         drop(listeners);
         Accepting {
             network: self.clone(),
             local: Endpoint::Tcp(name),
-            incoming,
         }
     }
 
     /// A connection to `to`; `None` if that is no address of these.
     fn connect(&self, to: &Endpoint) -> Option<io::Result<Duplex>> {
-        let Endpoint::Tcp(name) = to else {
-            return None;
+        let name = name(to)?;
+        let mut listeners = self.0.lock();
+        let Some(backlog) = listeners.open.get_mut(name) else {
+            // A name is never used again, as little as that of a socket's file.
+            return Some(Err(io::ErrorKind::NotFound.into()));
         };
-        if !(name.starts_with("memory-") && name.ends_with(PORT)) {
-            return None;
+        if backlog.connections.len() == BACKLOG {
+            return Some(Err(io::ErrorKind::ConnectionRefused.into()));
         }
-        let sender = self.0.lock().open.get(name).cloned();
-        // A name is never used again, as little as that of a socket's file.
-        let missing = || io::ErrorKind::NotFound.into();
-        Some(sender.ok_or_else(missing).and_then(|mut sender| {
-            let (near, far) = pair();
-            // The one who would accept it is woken under no lock.
-            let sent = sender.try_send(far);
-            sent.map_err(|_| io::ErrorKind::ConnectionRefused)?;
-            Ok(near)
-        }))
+        let (near, far) = pair();
+        backlog.connections.push_back(far);
+        let waker = backlog.waker.take();
+        drop(listeners);
+        waker.into_iter().for_each(Waker::wake);
+        Some(Ok(near))
+    }
+}
+
+/// What an address in memory is known by; `None` for those of the system.
+fn name(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint {
+        Endpoint::Tcp(name) if name.starts_with("memory-") && name.ends_with(PORT) => Some(name),
+        _ => None,
     }
 }
 
@@ -100,7 +110,6 @@ impl Network {
 struct Accepting {
     network: Network,
     local: Endpoint,
-    incoming: mpsc::Receiver<Duplex>,
 }
 
 impl Listener for Accepting {
@@ -109,21 +118,31 @@ impl Listener for Accepting {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        match Pin::new(&mut self.incoming).poll_next(cx) {
-            Poll::Ready(Some(io)) => Poll::Ready(Ok(Accepted::new(Box::new(io)))),
-            // The network keeps the other end for as long as this lives.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
+        let mut listeners = self.network.0.lock();
+        let backlog = name(&self.local).and_then(|name| listeners.open.get_mut(name));
+        // It is there for as long as this lives.
+        let Some(backlog) = backlog else {
+            return Poll::Pending;
+        };
+        let earlier = match backlog.connections.pop_front() {
+            Some(io) => {
+                drop(listeners);
+                return Poll::Ready(Ok(Accepted::new(Box::new(io))));
+            }
+            None => backlog.waker.replace(cx.waker().clone()),
+        };
+        drop(listeners);
+        // It may be the last of a task.
+        drop(earlier);
+        Poll::Pending
     }
 }
 
 impl Drop for Accepting {
     fn drop(&mut self) {
-        let sender = match &self.local {
-            Endpoint::Tcp(name) => self.network.0.lock().open.remove(name),
-            _ => None,
-        };
-        drop(sender);
+        let backlog = name(&self.local).and_then(|name| self.network.0.lock().open.remove(name));
+        // Whoever waits at the other ends is woken under no lock.
+        drop(backlog);
     }
 }
 
@@ -203,10 +222,12 @@ mod tests {
     fn who_connects_without_end_is_refused() {
         let network = network();
         let listener = network.open();
-        let connect = || network.connect(listener.local()).expect("one of these");
-        // The channel has a place for each sender beside its own.
-        let taken = (0..10 * BACKLOG).filter(|_| connect().is_ok()).count();
-        assert!((BACKLOG..3 * BACKLOG).contains(&taken), "{taken}");
+        for waiting in 0..2 * BACKLOG {
+            let connected = network.connect(listener.local()).expect("one of these");
+            let refused = connected.err().map(|error| error.kind());
+            let expected = (waiting >= BACKLOG).then_some(io::ErrorKind::ConnectionRefused);
+            assert_eq!(refused, expected, "with {waiting} waiting");
+        }
     }
 
     #[test]

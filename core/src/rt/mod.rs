@@ -32,5 +32,7 @@ pub use self::descriptors::Descriptors;
 pub use self::image::OpenProgram;
 pub use self::joined::Joined;
 pub use self::runner::{AddressTranslator, Child, Launch, Process, Runner, SharedRunner, Stdin};
-pub use self::runtime::{Accepted, Listener, OsSocket, OwnAddresses, Runtime, SharedRuntime, Timer};
+pub use self::runtime::{
+    Accepted, Listener, OsSocket, OwnAddresses, Runtime, SharedRuntime, Timer,
+};
 pub use self::stream::{BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream};

@@ -14,7 +14,7 @@ fn process() -> Vec<String> {
         let file = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         file.expect("it is open").display().to_string()
     });
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux has it");
     let signals = status.lines().filter(|line| {
         ["SigBlk", "SigIgn", "SigCgt"]
             .iter()

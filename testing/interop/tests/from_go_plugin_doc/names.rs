@@ -100,6 +100,8 @@ named! {
     Plugin::provide => (any(), "greeter", any::<Arc<dyn Service>>());
     Plugin::provide_version => (any(), 1, "greeter", any::<Arc<dyn Service>>());
     Plugin::serve => (any(), any::<SharedRuntime>());
+    Plugin::serve_for_debugging => (any(), any::<SharedRuntime>(), any::<fn(&ReattachConfig)>());
+    Plugin::serve_in_test => (any(), any::<SharedRuntime>());
     Plugin::serve_or_exit => (any(), any::<SharedRuntime>());
     Plugin::tls_provider => (any(), any::<fn() -> Result<Tls, TlsError>>());
     Plugin::transport => (any(), any::<H2>());
@@ -126,5 +128,6 @@ named! {
     Search::find;
     Served::id;
     enumerate => (any::<Tokio>(), [any::<Host>()], 4);
+    memory::start => (any(), any(), any::<SharedRuntime>());
     memory::client::<KvClient> => (any::<Tokio>(), any::<Arc<dyn Service>>());
 }
