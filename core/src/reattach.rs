@@ -42,6 +42,8 @@ pub struct ReattachConfig {
     pub version: Option<i64>,
     /// The number of its process, if it has one on this system.
     pub pid: Option<u32>,
+    /// What its runner calls it, where it is no process of this system: the name of a container, for one.
+    pub id: Option<String>,
     /// Whether it is served inside a test, which ends it: hosts neither ask it to end nor kill it.
     pub test: bool,
     /// Where it listens.
@@ -90,6 +92,7 @@ impl ReattachConfig {
             protocol,
             version: None,
             pid: None,
+            id: None,
             test: false,
             endpoint,
             started: None,
@@ -165,6 +168,9 @@ impl ReattachConfig {
         if let Some(started) = &self.started {
             own.insert("Started".to_owned(), started.clone().into());
         }
+        if let Some(id) = &self.id {
+            own.insert("Id".to_owned(), id.clone().into());
+        }
         if let Some(owner) = self.owner {
             own.insert("Owner".to_owned(), owner.into());
         }
@@ -219,6 +225,7 @@ impl ReattachConfig {
         if let Some(own) = known(record, "Outboard") {
             let own = object("Outboard", own)?;
             read.started = text(own, "Started", "Outboard.Started")?.map(str::to_owned);
+            read.id = text(own, "Id", "Outboard.Id")?.map(str::to_owned);
             read.owner = number(own, "Owner", "Outboard.Owner")?;
             if let Some(name) = text(own, "Secured", "Outboard.Secured")? {
                 let secured = Secured::ALL

@@ -168,12 +168,13 @@ proptest! {
         test: bool,
         path in "/[ -~]{1,40}",
         started: Option<String>,
+        id: Option<String>,
         owner: Option<u32>,
     ) {
         let protocol = if grpc { Protocol::Grpc } else { Protocol::NetRpc };
         let mut record = ReattachConfig::new(protocol, Endpoint::Unix(path.into()));
         (record.version, record.pid, record.test) = (version, pid, test);
-        (record.started, record.owner) = (started, owner);
+        (record.started, record.id, record.owner) = (started, id, owner);
         prop_assert_eq!(ReattachConfig::from_json(&record.to_json()), Ok(record));
     }
 }

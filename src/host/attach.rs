@@ -7,7 +7,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::handshake::Protocol;
 use outboard_core::host::{self as machine, Means, StartError, StartFailure, WhenDropped};
 use outboard_core::reattach::{ReattachConfig, Secured};
-use outboard_core::rt::SharedRuntime;
+use outboard_core::rt::{AddressTranslator, SharedRuntime};
 use outboard_core::version::IncompatibleVersion;
 
 use super::begin::{drive, share};
@@ -60,6 +60,8 @@ impl Host {
     /// go-plugin has one broker for all: what is served or dialled through it works for its first host, and
     /// for nobody any more once a connection to the plugin has ended.
     ///
+    /// A plugin that a [`runner`](Self::runner) of its own has started is found by the same one.
+    ///
     /// It excludes a [`command`](Self::command), a [`checksum`](Self::checksum) and
     /// [`multiplex`](Self::multiplex): a plugin that multiplexes takes one connection ever.
     pub fn attach(mut self, record: ReattachConfig) -> Self {
@@ -91,7 +93,17 @@ impl Host {
         let version = self.agree(&record).map_err(failed)?;
         let secure = self.security.attached(&record)?.map_err(failed)?;
         check_owner(&record).map_err(failed)?;
-        let (process, means) = find(&runtime, &record).map_err(failed)?;
+        let Found {
+            process,
+            means,
+            addresses,
+        } = self.find(&runtime, &record).await.map_err(failed)?;
+        // A record has the host's word for where it is.
+        let endpoint = match &addresses {
+            None => Ok(record.endpoint.clone()),
+            Some(addresses) => addresses.host_to_plugin(&record.endpoint),
+        };
+        let endpoint = endpoint.map_err(|error| failed(AttachError::Runner(error.into())))?;
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
         let mut config = self.machine(expectation);
         config.when_dropped = WhenDropped::Release;
@@ -115,13 +127,14 @@ impl Host {
         shared.set_printed_ended();
         shared.set_process(process.names());
         let id = process.id().map(str::to_owned);
-        let (endpoint, protocol) = (record.endpoint.clone(), record.protocol);
+        let protocol = record.protocol;
         let parts = DriverParts {
             runtime: Arc::clone(&runtime),
             machine: machine::Host::attach(config, runtime.now(), id, endpoint, protocol),
             program: None,
             process,
             attached: Some((version, record)),
+            addresses,
             pipes: Pipes::new(None, logs),
             dir,
             transports: self.transports,
@@ -132,6 +145,28 @@ impl Host {
             Ok(plugin) => Ok(plugin),
             Err(error) => Err(not_attached(name, error)),
         }
+    }
+
+    /// The process of the record, by the host's runner or by its number.
+    async fn find(
+        &self,
+        runtime: &SharedRuntime,
+        record: &ReattachConfig,
+    ) -> Result<Found, AttachError> {
+        let Some(attaching) = self.runner.attach(runtime, record) else {
+            return find(runtime, record).map(|(process, means)| Found {
+                process,
+                means,
+                addresses: None,
+            });
+        };
+        let process = attaching.await;
+        let process = process.map_err(|error| AttachError::Runner(error.into()))?;
+        Ok(Found {
+            process: Running::attached(process.child),
+            means: means(record, true),
+            addresses: process.addresses,
+        })
     }
 
     /// Whether this host can use what the record describes; the version that both have.
@@ -145,6 +180,15 @@ impl Host {
         let versions = self.settings.plugins.keys().copied().collect();
         record.version_for(&versions).map_err(AttachError::Version)
     }
+}
+
+/// A process to attach to.
+struct Found {
+    process: Running,
+    /// By which it may be ended.
+    means: Means,
+    /// How its addresses are translated, if it sees others than the host does.
+    addresses: Option<Arc<dyn AddressTranslator>>,
 }
 
 /// What people call a plugin of which nothing else is known.
@@ -249,6 +293,12 @@ pub enum AttachError {
         /// When the process began that has the number.
         found: String,
     },
+    /// The host's runner has no such process.
+    #[error(
+        "the host's runner cannot attach to the plugin of the record: {0}; it may have ended, and its record \
+         be stale"
+    )]
+    Runner(outboard_core::fault::Fault),
     /// Nobody listens where the record says.
     #[error("nobody listens where the plugin is to be: {0}; it has ended, and its record is stale")]
     NobodyListens(outboard_core::fault::Fault),

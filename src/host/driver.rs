@@ -18,7 +18,7 @@ use outboard_core::handshake::Protocol;
 use outboard_core::host::{self as machine, HostAction, HostEvent, HostInput, StartError};
 use outboard_core::reattach::{ReattachConfig, Secured};
 use outboard_core::rpc::{Status, Transport};
-use outboard_core::rt::{Joined, SharedRuntime};
+use outboard_core::rt::{AddressTranslator, Joined, SharedRuntime};
 use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
@@ -44,6 +44,8 @@ pub(super) struct DriverParts {
     pub(super) process: Running,
     /// What was agreed on with a plugin that runs already, which says no line any more.
     pub(super) attached: Option<(i64, ReattachConfig)>,
+    /// How the addresses of such a one are translated.
+    pub(super) addresses: Option<Arc<dyn AddressTranslator>>,
     pub(super) pipes: Pipes,
     /// What was launched and where, for explanations.
     pub(super) program: Option<(PathBuf, Option<PathBuf>)>,
@@ -84,8 +86,12 @@ impl Driver {
         verbs: mpsc::UnboundedReceiver<Verb>,
         ready: oneshot::Sender<Result<Started, StartError>>,
     ) -> Self {
+        let mut uplink = Uplink::new(&parts.runtime, Arc::clone(&parts.shared));
+        if let Some(addresses) = parts.addresses {
+            uplink.translate(addresses);
+        }
         Self {
-            uplink: Uplink::new(&parts.runtime, Arc::clone(&parts.shared)),
+            uplink,
             runtime: parts.runtime,
             machine: parts.machine,
             process: parts.process,

@@ -450,6 +450,7 @@ impl Host {
             program: here.then(|| (PathBuf::from(&launch.program), launch.dir.clone())),
             process: Running::to_be_launched(self.runner, launch).fed(feed),
             attached: None,
+            addresses: None,
             pipes: Pipes::new(printed, logs),
             dir,
             transports: self.transports,

@@ -65,7 +65,7 @@ impl Origin {
         &self,
         protocol: Protocol,
         version: i64,
-        pid: Option<u32>,
+        process: Option<(String, Option<u32>)>,
     ) -> Result<ReattachConfig, NoRecord> {
         let (endpoint, secured, certificate) = match self {
             Self::Attached(record) => return Ok(record.clone()),
@@ -83,7 +83,10 @@ impl Origin {
         };
         let mut record = ReattachConfig::new(protocol, endpoint);
         record.version = Some(version);
+        let (id, pid) = process.unzip();
+        let pid = pid.flatten();
         record.pid = pid;
+        record.id = id.filter(|_| pid.is_none());
         record.owner = owner(&record.endpoint);
         record.secured = Some(secured);
         record.certificate = certificate;

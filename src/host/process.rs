@@ -69,7 +69,6 @@ impl Running {
     }
 
     /// One that somebody else has launched.
-    #[cfg(unix)]
     pub(super) fn attached(child: Box<dyn Child>) -> Self {
         Self {
             child: Some(child),

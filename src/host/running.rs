@@ -183,7 +183,7 @@ impl RunningPlugin {
             return Err(NoRecord::Exited);
         }
         let (protocol, version) = (self.protocol, self.version);
-        self.origin.record(protocol, version, self.pid())
+        self.origin.record(protocol, version, self.shared.process())
     }
 
     /// Whether the process has ended.

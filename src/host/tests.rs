@@ -51,6 +51,7 @@ fn attach(
         machine: machine::Host::attach(config, now, None, endpoint, Protocol::Grpc),
         process: Running::default(),
         attached: Some((1, record)),
+        addresses: None,
         pipes: Pipes::new(None, logs),
         program: None,
         dir: None,

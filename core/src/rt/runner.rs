@@ -14,6 +14,7 @@ use super::OpenProgram;
 use super::{BoxFuture, BoxReader, BoxWriter, SharedRuntime};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
+use crate::reattach::ReattachConfig;
 
 /// A runner, cheap to clone, as hosts hold it.
 pub type SharedRunner = Arc<dyn Runner>;
@@ -34,6 +35,25 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
         runtime: &SharedRuntime,
         launch: Launch,
     ) -> BoxFuture<'static, io::Result<Process>>;
+
+    /// A process that this runner has started before, perhaps in another program, for a host that attaches
+    /// to it: by the record, whose `id` is [`Child::id`] where the process is none of this system. With the
+    /// process come its [addresses](Process::addresses), and nothing else of it counts. go-plugin's
+    /// `ReattachFunc`.
+    ///
+    /// `None`, as by default, has the host look for the number of the record among the processes of this
+    /// system.
+    ///
+    /// # Errors
+    /// If there is no such process any more.
+    fn attach(
+        &self,
+        runtime: &SharedRuntime,
+        record: &ReattachConfig,
+    ) -> Option<BoxFuture<'static, io::Result<Process>>> {
+        let _by_its_number = (runtime, record);
+        None
+    }
 
     /// What people call its programs where a host has neither a name nor a command: that of an image,
     /// for one. Nothing unless a runner says otherwise.

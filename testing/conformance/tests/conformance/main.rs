@@ -150,8 +150,8 @@ macro_rules! brokers {
     };
 }
 
-/// The cases that depend on what is around each stream and on who ends what first, for a transport whose
-/// parts have all the cases.
+/// The cases that depend on what is around each stream and on who ends what first, for a combination whose
+/// parts, its runtimes and the layers of its transport, have all the cases in others.
 macro_rules! layered {
     ($on:ident) => {
         group!(calls:
@@ -292,6 +292,7 @@ macro_rules! pairs {
             $on:
             [H2:
                 an_address_that_cannot_be_translated_is_told,
+                what_is_elsewhere_is_attached_to_by_its_runner,
                 a_runner_is_told_of_the_directory_for_sockets,
                 a_directory_with_too_long_a_path_is_no_obstacle,
             ]
@@ -599,23 +600,23 @@ combinations! {
         tokio_smol_h2: Tokio, Smol, H2;
         smol_tokio_h2: Smol, Tokio, H2;
         smol_smol_h2: Smol, Smol, H2;
-        threads_threads_h2: TokioThreads, TokioThreads, H2;
         tokio_tokio_stdio: Tokio, Tokio, Stdio;
         tokio_smol_stdio: Tokio, Smol, Stdio;
         smol_tokio_stdio: Smol, Tokio, Stdio;
         smol_smol_stdio: Smol, Smol, Stdio;
-        threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
-        smol_threads_h2_spin: Smol, TokioThreads, H2Spin;
-        tokio_smol_stdio_spin: Tokio, Smol, StdioSpin;
         tokio_smol_h2_tls: Tokio, Smol, H2Tls;
-        smol_threads_h2_tls: Smol, TokioThreads, H2Tls;
-        tokio_smol_h2_streams: Tokio, Smol, H2Streams;
         smol_tokio_h2_streams: Smol, Tokio, H2Streams;
-        threads_threads_h2_streams: TokioThreads, TokioThreads, H2Streams;
     }
     layered! {
         tokio_smol_h2_tls_streams: Tokio, Smol, H2TlsStreams;
         smol_threads_h2_tls_streams: Smol, TokioThreads, H2TlsStreams;
+        threads_threads_h2: TokioThreads, TokioThreads, H2;
+        threads_threads_stdio: TokioThreads, TokioThreads, Stdio;
+        smol_threads_h2_spin: Smol, TokioThreads, H2Spin;
+        tokio_smol_stdio_spin: Tokio, Smol, StdioSpin;
+        smol_threads_h2_tls: Smol, TokioThreads, H2Tls;
+        tokio_smol_h2_streams: Tokio, Smol, H2Streams;
+        threads_threads_h2_streams: TokioThreads, TokioThreads, H2Streams;
     }
     within! {
         tokio_memory_h2: Tokio, Tokio, H2, memory;

@@ -10,8 +10,12 @@ use std::time::Duration;
 use outboard::Endpoint;
 use outboard::rt::{AddressTranslator, BoxFuture, Child, Launch, Process, Runner, SharedRuntime};
 use outboard::runner::Wrapper;
-use outboard::{Exit, ExitReason, ForkExec, Host, HostError, StartFailure, StartPhase};
+use outboard::{
+    AttachError, Exit, ExitReason, ForkExec, Host, HostError, ReattachConfig, StartFailure,
+    StartPhase,
+};
 use outboard_conformance::proto::{Nothing, Probe as _, Process as _};
+use outboard_conformance::{HANDSHAKE, axes};
 
 use crate::broker::{borrow, lend, relay};
 use crate::calls::payload;
@@ -77,6 +81,41 @@ impl Runner for Elsewhere {
     }
 }
 
+/// Finds what it has started by the name that this has there.
+#[derive(Debug)]
+struct Finder {
+    elsewhere: Elsewhere,
+    pid: u32,
+}
+
+impl Runner for Finder {
+    fn launch(&self, _: &SharedRuntime, _: Launch) -> BoxFuture<'static, io::Result<Process>> {
+        unreachable!("it is to find something")
+    }
+
+    fn attach(
+        &self,
+        runtime: &SharedRuntime,
+        record: &ReattachConfig,
+    ) -> Option<BoxFuture<'static, io::Result<Process>>> {
+        assert_eq!(record.pid, None);
+        let found = match record.id.as_deref() {
+            Some("box-1") => {
+                let child = outboard_unix::Attached::find(runtime, self.pid, None);
+                let child = child.expect("it runs").trusted(true);
+                let mut process = Process::new(Box::new(Boxed(Box::new(child))));
+                process.addresses = Some(Arc::new(Names {
+                    dir: self.elsewhere.dir.clone(),
+                    lost: false,
+                }));
+                Ok(process)
+            }
+            _ => Err(io::Error::other("there is no such box")),
+        };
+        Some(Box::pin(std::future::ready(found)))
+    }
+}
+
 #[derive(Debug)]
 struct Names {
     dir: PathBuf,
@@ -133,6 +172,48 @@ impl Child for Boxed {
     fn release(self: Box<Self>) {
         self.0.release();
     }
+}
+
+pub async fn what_is_elsewhere_is_attached_to_by_its_runner(h: Harness) {
+    let first = h
+        .start_host(h.host([""; 0]).runner(Elsewhere::new(&h)))
+        .await;
+    let record = first.plugin.reattach_config().expect("it listens");
+    let record = ReattachConfig::from_json(&record.to_json()).expect("it was just written");
+    let pid = first
+        .process
+        .facts(Nothing {})
+        .await
+        .expect("it answers")
+        .pid;
+    let finder = || Finder {
+        elsewhere: Elsewhere::new(&h),
+        pid,
+    };
+    let host = |record| {
+        let host = axes::of_host(h.on.transport, Host::new(HANDSHAKE)).socket_dir(h.dir());
+        host.attach(record).runner(finder())
+    };
+    let second = h.start_host(host(record.clone())).await;
+    assert_eq!(
+        (second.plugin.id().as_deref(), second.plugin.pid()),
+        (Some("box-1"), None)
+    );
+    assert_eq!(second.probe.echo(payload("x")).await, Ok(payload("x")));
+    let (_, borrowed) = borrow(&second).await;
+    assert_eq!(borrowed.echo(payload("y")).await, Ok(payload("y")));
+    let mut other = record.clone();
+    other.id = Some("box-2".to_owned());
+    match host(other).start(h.runtime.clone()).await {
+        Err(HostError::Attach { error, .. }) => {
+            assert!(matches!(*error, AttachError::Runner(_)), "{error:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let report = second.plugin.kill().await;
+    assert_eq!(report.reason, ExitReason::Killed, "{report}");
+    let report = h.promptly(first.plugin.exited()).await;
+    assert_eq!(report.exit.signal(), Some(9), "{report}");
 }
 
 pub async fn a_plugin_elsewhere_has_its_own_names_for_everything(h: Harness) {
@@ -290,7 +371,7 @@ impl Runner for Knowing {
 
 pub async fn what_a_runner_finds_out_is_told(h: Harness) {
     // Of a program that the runner itself knows, and by the name that it has for it.
-    let host = Host::new(outboard_conformance::HANDSHAKE).socket_dir(h.dir());
+    let host = Host::new(HANDSHAKE).socket_dir(h.dir());
     let started = host.runner(Knowing).start(h.runtime.clone());
     let Err(HostError::Start { name, error }) = h.promptly(started).await else {
         panic!("it does not start");

@@ -109,6 +109,7 @@ named! {
     ReattachConfig::map_from_json;
     ReattachConfig::new;
     ReattachConfig::to_json;
+    Runner::attach => (&ForkExec, any(), any());
     Runner::launch => (&ForkExec, any(), any());
     Runner::name => (&ForkExec);
     RunningPlugin::channel;
