@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use outboard_core::endpoint::{Endpoint, EndpointError};
 use outboard_core::rt::OsSocket;
 
+use super::bound::Bound;
 #[cfg(unix)]
 use super::files::SocketFile;
-use super::socket::Bound;
 
 /// Why a socket that a plugin was given does not do for its host to connect to.
 #[derive(thiserror::Error)]

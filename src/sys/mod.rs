@@ -8,6 +8,7 @@
 pub(crate) mod access;
 #[cfg(unix)]
 pub(crate) mod activated;
+mod bound;
 pub(crate) mod cleanup;
 pub(crate) mod direct;
 pub(crate) mod files;

@@ -11,15 +11,7 @@ use outboard_core::rt::OsSocket;
 use super::files::SocketFile;
 use super::given::UnfitListener;
 
-/// A socket that listens, and the charge of its file.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    pub(crate) socket: OsSocket,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) file: Option<SocketFile>,
-    /// The group that the socket was given to.
-    pub(crate) group: Option<u32>,
-}
+pub(crate) use super::bound::Bound;
 
 /// Why no socket could be made.
 #[derive(thiserror::Error)]
