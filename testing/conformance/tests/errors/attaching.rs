@@ -32,11 +32,18 @@ pub(super) fn samples(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
         AttachError::Version(IncompatibleVersion::new(1, vec![2])),
         AttachError::NoIdentity,
+        AttachError::NoCertificate,
+        AttachError::Runner(fault()),
     ];
     put(all, "AttachError", attach);
     put(
         all,
         "NoRecord",
-        [NoRecord::Pipes, NoRecord::Multiplexes, NoRecord::Exited],
+        [
+            NoRecord::Pipes,
+            NoRecord::Multiplexes,
+            NoRecord::Memory,
+            NoRecord::Exited,
+        ],
     );
 }

@@ -360,6 +360,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::TwoKindsOfTls,
         ConfigError::TwoWaysToStart,
         ConfigError::MultiplexAndAttach,
+        ConfigError::MemoryAndAttach,
         ConfigError::ChecksumAndAttach,
         ConfigError::GroupOver,
         ConfigError::StdinTaken,
@@ -437,6 +438,8 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ServeError::HostCertificate(TlsError::OtherCertificate),
         ServeError::Tls(TlsError::PeerShowedNone),
         ServeError::TlsProvider("no key file".into()),
+        ServeError::NeedsSocket,
+        ServeError::RuntimeGone,
         ServeError::Start(PluginError::NothingToServe),
     ];
     put(all, "ServeError", serve);
