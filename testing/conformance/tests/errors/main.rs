@@ -6,6 +6,7 @@ mod attaching;
 mod checksums;
 mod discovery;
 mod samples;
+mod sandboxed;
 mod sockets;
 mod wire;
 

@@ -7,7 +7,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use outboard::sandbox::{Lack, SandboxError};
 use outboard::tls::TlsError;
 use outboard::{
     BrokerError, ConfigError, DispenseError, Exit, ExitReason, ExitReport, Handshake, Health,
@@ -492,16 +491,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         },
     ];
     put(all, "ListenError", listen);
-    let sandbox = [
-        SandboxError::Lacking(vec![Lack::Files, Lack::Filter]),
-        SandboxError::Path {
-            path: "/x".into(),
-            cause: text("x"),
-        },
-        SandboxError::Refused { cause: text("x") },
-        SandboxError::Runner,
-    ];
-    put(all, "SandboxError", sandbox);
+    super::sandboxed::samples(all);
     super::attaching::samples(all);
     super::checksums::samples(all);
     super::discovery::samples(all);
