@@ -131,7 +131,7 @@
 //!
 //! - [Write a plugin][plugin]: from nothing, with state, with calls back to the host, in several versions.
 //! - [Write a host][host]: start plugins, look at what becomes of them, find, ask and check them.
-//! - [Test a plugin][test]: with a double, in memory, and as the program that it is.
+//! - [Test a plugin][test]: with a double, in memory, over a socket, and as the program that it is.
 //! - [Security model][security]: who can connect, what is checked by whom, what is not promised.
 //! - [Other languages][others]: plugins and hosts in Go, Python and Node.
 //! - [Coming from go-plugin][go]: what each of its parts is called here.
