@@ -109,10 +109,9 @@ impl Host {
         config.when_dropped = WhenDropped::Release;
         config.means = means;
         // For what its broker serves: the plugin's own are where its first host wanted them.
-        let dir = (record.protocol == Protocol::Grpc)
-            .then(|| self.make_private_dir(&name))
-            .flatten()
-            .map(PrivateDir::of_the_host_alone);
+        let made = (record.protocol == Protocol::Grpc).then(|| self.make_private_dir(&name));
+        let (dir, swept) = made.unzip();
+        let dir = dir.flatten().map(PrivateDir::of_the_host_alone);
         if let Some(dir) = &dir {
             self.socket_dir = Some(dir.path().to_owned());
         }
@@ -141,7 +140,11 @@ impl Host {
             secure,
             shared,
         };
-        match drive(parts, group).await? {
+        let driven = drive(parts, group).await;
+        if let Some(swept) = swept {
+            let _done = swept.await;
+        }
+        match driven? {
             Ok(plugin) => Ok(plugin),
             Err(error) => Err(not_attached(name, error)),
         }

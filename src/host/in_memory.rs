@@ -13,7 +13,7 @@ impl Host {
         if self.attach.is_some() {
             return Err(ConfigError::MemoryAndAttach);
         }
-        let mut host = self.clone().private_socket_dir(false);
+        let mut host = self.clone().private_socket_dir(false).sweep(false);
         host.runner = runner;
         // Nothing is executed.
         host.command = None;

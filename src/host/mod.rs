@@ -403,7 +403,7 @@ impl Host {
         // Code of the user's: before there is anything to be left behind.
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
         let log_sink = self.log_sink.as_ref().map(|make| make());
-        let dir = self.make_private_dir(&name);
+        let (dir, swept) = self.make_private_dir(&name);
         let mut printed = None;
         if let Some(dir) = &dir {
             printed = self.make_output_pipes(&runtime, dir, &name);
@@ -457,7 +457,10 @@ impl Host {
             secure,
             shared: Arc::clone(&shared),
         };
-        match drive(parts, group).await? {
+        let driven = drive(parts, group).await;
+        // Long done, as a rule. Whoever has started a plugin need not wonder what is still at work.
+        let _done = swept.await;
+        match driven? {
             Ok(plugin) => Ok(plugin),
             Err(error) => {
                 let limit = time::sleep(&runtime, shared.settings().last_output_within);

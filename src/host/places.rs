@@ -1,10 +1,15 @@
 //! What a launch has of its own in the file system.
 
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(unix)]
+use std::thread;
 #[cfg(unix)]
 use std::time::SystemTime;
 
+use futures_channel::oneshot;
 use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
 
@@ -63,41 +68,34 @@ impl Host {
             .ok()
     }
 
-    /// Removes what hosts and plugins that were killed have left there.
-    fn sweep_up(&self, base: &Path) {
+    /// Removes what hosts and plugins that were killed have left there, on a thread of its own: it waits for
+    /// the file system, and the launch goes on beside it. Resolves when it is done.
+    fn sweep_up(&self, base: PathBuf) -> oneshot::Receiver<()> {
+        let (done, swept) = oneshot::channel();
         #[cfg(unix)]
         if self.sweep {
-            let swept = sweep::sweep(base, SystemTime::now());
-            let dir = base.display();
-            match swept {
-                Ok(Swept {
-                    directories: 0,
-                    sockets: 0,
-                }) => {}
-                Ok(swept) => tracing::debug!(
-                    target: "outboard",
-                    %dir,
-                    directories = swept.directories,
-                    sockets = swept.sockets,
-                    "removed what others have left that were killed"
-                ),
-                Err(error) => tracing::debug!(
-                    target: "outboard",
-                    %dir, %error,
-                    "it cannot be looked for what others have left that were killed"
-                ),
-            }
+            // Without a thread it is left to another launch.
+            let _handle = thread::Builder::new()
+                .name("outboard-sweep".to_owned())
+                .spawn(move || {
+                    sweep(&base);
+                    drop(done);
+                });
         }
         #[cfg(not(unix))]
-        let _no_sockets = base;
+        let _no_sockets = (base, done);
+        swept
     }
 
     /// The directory for the sockets and pipes of this launch, where there is to be one.
-    pub(super) fn make_private_dir(&self, plugin: &str) -> Option<PrivateDir> {
+    /// With it comes what resolves when the place is [swept](Self::sweep), which nothing else waits for.
+    pub(super) fn make_private_dir(
+        &self,
+        plugin: &str,
+    ) -> (Option<PrivateDir>, oneshot::Receiver<()>) {
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         if cfg!(not(unix)) || !self.private_socket_dir {
-            self.sweep_up(&base);
-            return None;
+            return (None, self.sweep_up(base));
         }
         // Shorter ones, for where the sockets would have too long a path. Wherever it is, it is its
         // user's alone.
@@ -107,15 +105,39 @@ impl Host {
         let dir = PrivateDir::in_first_that_fits(bases, self.socket_group.as_deref());
         // Where that was made others have been, too.
         let made = dir.as_ref().ok().and_then(|dir| dir.path().parent());
-        self.sweep_up(made.unwrap_or(&base));
-        dir.inspect_err(|error| {
+        let swept = self.sweep_up(made.unwrap_or(&base).to_owned());
+        let dir = dir.inspect_err(|error| {
             let base = base.display();
             tracing::debug!(
                 target: "outboard",
                 plugin, %base, %error,
                 "no directory of its own for the plugin's sockets"
             );
-        })
-        .ok()
+        });
+        (dir.ok(), swept)
+    }
+}
+
+#[cfg(unix)]
+fn sweep(base: &Path) {
+    let swept = sweep::sweep(base, SystemTime::now());
+    let dir = base.display();
+    match swept {
+        Ok(Swept {
+            directories: 0,
+            sockets: 0,
+        }) => {}
+        Ok(swept) => tracing::debug!(
+            target: "outboard",
+            %dir,
+            directories = swept.directories,
+            sockets = swept.sockets,
+            "removed what others have left that were killed"
+        ),
+        Err(error) => tracing::debug!(
+            target: "outboard",
+            %dir, %error,
+            "it cannot be looked for what others have left that were killed"
+        ),
     }
 }

@@ -379,9 +379,11 @@ fn a_host_attaches_to_what_is_secured_by_the_first_ones_identity() {
     for (peer, is_rust) in [(Peer::rust(PLUGIN), true), (Peer::go(peers), false)] {
         for kind in [RuntimeKind::Tokio, RuntimeKind::Smol] {
             let (secret, other) = (identity(), identity());
+            let dir = tempfile::tempdir().expect("a directory");
             let known = |text: &str| Identity::from_pem(text).expect("it was just written");
             on(kind, async |runtime| {
-                let host = peer.host(&["all"]).identity(known(&secret));
+                let command = peer.command(&["all"]).current_dir(dir.path());
+                let host = peer.host(&[]).command(command).identity(known(&secret));
                 let first = host.start(runtime.clone()).await.expect("it starts");
                 let record = first.reattach_config().expect("it listens");
                 let text = record.to_json();
