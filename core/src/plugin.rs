@@ -31,7 +31,7 @@ pub use types::{
 ///      │ HandshakeWritten                                   ▼
 ///      │                                                 Finished
 ///      ▼                                                    ▲
-///   Serving ── HostGone, nobody connected, kill() ──┐       │ AllClosed, or time is over
+///   Serving ── HostGone, nobody there, kill() ──────┐       │ AllClosed, or time is over
 ///      │ ShutdownCalled, shutdown(),                ▼       │
 ///      │ Interrupted (not held)                  Aborting ──┘
 ///      ▼                                            ▲
@@ -64,6 +64,8 @@ pub struct Plugin {
     /// Whether there is, or may soon be, a listener to close.
     listening: bool,
     connections: usize,
+    /// Whether there is no host that launched it any more, or never was.
+    unlaunched: bool,
     interrupts: u64,
     reason: Option<StopReason>,
 }
@@ -105,6 +107,7 @@ impl Plugin {
         let own = config.versions.keys().copied();
         let choice = choose(own, config.env.offered(), 0);
         let mut plugin = Self {
+            unlaunched: !config.announce,
             config,
             state: State::Listening,
             choice,
@@ -150,7 +153,7 @@ impl Plugin {
                     self.finish(StopReason::Failed(PluginError::Handshake(fault)));
                 }
             }
-            PluginInput::Accepted => self.on_accepted(),
+            PluginInput::Accepted => self.on_accepted(now),
             PluginInput::ConnectionClosed => self.on_connection_closed(now),
             PluginInput::ShutdownCalled => self.on_shutdown_called(now),
             PluginInput::HostGone => self.on_host_gone(now),

@@ -55,7 +55,6 @@ impl Opened {
     }
 
     /// A listener of what nobody else can get at.
-    #[cfg(any(test, feature = "multiplex"))]
     pub(crate) fn private(listener: Box<dyn Listener>) -> Self {
         Self {
             listener,

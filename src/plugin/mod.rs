@@ -90,6 +90,7 @@ pub struct Plugin {
     max_message_size: usize,
     drain_timeout: Option<Duration>,
     outlive_host: bool,
+    alone_limit: Option<Duration>,
     tcp: bool,
     multiplex: bool,
     security: security::Wanted,
@@ -136,6 +137,7 @@ impl Plugin {
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             drain_timeout: None,
             outlive_host: false,
+            alone_limit: None,
             tcp: false,
             multiplex: cfg!(feature = "multiplex"),
             security: security::Wanted::default(),
@@ -213,6 +215,16 @@ impl Plugin {
     pub fn outlive_host(mut self, outlive: bool) -> Self {
         self.outlive_host = outlive;
         self.events.set_outlive_host(outlive);
+        self
+    }
+
+    /// How long a plugin that [outlives its host](Self::outlive_host) goes on without one: it ends by itself
+    /// ([`StopReason::Alone`]) when no host has been connected for so long. No limit unless this is called.
+    ///
+    /// It counts for one that no host has launched as well ([`serve_in_test`](Self::serve_in_test),
+    /// [`serve_for_debugging`](Self::serve_for_debugging)), from the start.
+    pub fn alone_limit(mut self, limit: Duration) -> Self {
+        self.alone_limit = Some(limit);
         self
     }
 

@@ -51,6 +51,9 @@ impl Plugin {
             brokered = sockets::of_the_same_kind(given, brokered);
             config.socket = SocketKind::Given;
         }
+        if let Some(limit) = self.alone_limit {
+            config.alone_limit = limit;
+        }
         if let Some(timeout) = self.drain_timeout {
             config.drain_timeout = timeout;
         }

@@ -6,7 +6,7 @@ use super::{Plugin, PluginAction, PluginEvent, PluginTimer, Stage, State, StopRe
 
 /// While it serves.
 impl Plugin {
-    pub(super) fn on_accepted(&mut self) {
+    pub(super) fn on_accepted(&mut self, now: Instant) {
         match self.state {
             State::Serving => {
                 self.connections = self.connections.saturating_add(1);
@@ -14,6 +14,7 @@ impl Plugin {
                 if self.multiplexing() {
                     self.stop_listening();
                 }
+                self.count_hosts(now);
             }
             // Accepted before the listener was closed; its closing will be told as well.
             State::Ending(_) => self.connections = self.connections.saturating_add(1),
@@ -32,7 +33,7 @@ impl Plugin {
             }
             State::Serving if self.multiplexing() => self.abort(now, StopReason::Disconnected),
             // Another connection may come, also from another host.
-            State::Serving => {}
+            State::Serving => self.count_hosts(now),
             // Nobody is left who waits for an answer.
             State::Ending(_) => self.abort(now, StopReason::Shutdown),
             State::Listening | State::Announcing | State::Aborting | State::Finished => {}
@@ -46,7 +47,22 @@ impl Plugin {
             State::Listening | State::Announcing | State::Aborting | State::Finished => false,
         };
         if !(self.config.outlive_host && reachable) {
-            self.abort(now, StopReason::HostGone);
+            return self.abort(now, StopReason::HostGone);
+        }
+        self.unlaunched = true;
+        self.count_hosts(now);
+    }
+
+    /// Begins to count how long no host is there, or stops to.
+    pub(super) fn count_hosts(&mut self, now: Instant) {
+        if self.state != State::Serving {
+            return;
+        }
+        if self.unlaunched && self.connections == 0 {
+            let limit = self.config.alone_limit;
+            self.timers.arm(PluginTimer::Alone, now, limit);
+        } else {
+            self.timers.disarm(PluginTimer::Alone);
         }
     }
 
@@ -136,6 +152,7 @@ impl Plugin {
     pub(super) fn on_timer(&mut self, now: Instant, kind: PluginTimer) {
         match kind {
             PluginTimer::FirstConnection => self.abort(now, StopReason::NobodyConnected),
+            PluginTimer::Alone => self.stop(now, StopReason::Alone),
             PluginTimer::Drain => self.abort(now, StopReason::Shutdown),
             PluginTimer::Flush => {
                 if self.state == State::Ending(Stage::Release) {

@@ -82,5 +82,6 @@ impl Plugin {
             let wait = self.config.first_connection;
             self.timers.arm(PluginTimer::FirstConnection, now, wait);
         }
+        self.count_hosts(now);
     }
 }

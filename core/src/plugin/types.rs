@@ -57,6 +57,9 @@ pub struct PluginConfig {
     /// Whether to go on serving when the host has died, as go-plugin's plugins do. A plugin that
     /// serves its own stdin and stdout cannot.
     pub outlive_host: bool,
+    /// How long a plugin that goes on without the host that launched it, or that none has launched, serves
+    /// while no host is connected; then it ends by itself. No limit ([`Duration::MAX`]), as go-plugin's.
+    pub alone_limit: Duration,
     /// Whether a host holds the plugin: it has the other ends of the plugin's pipes, gets the same
     /// interrupts (a Ctrl-C reaches both) and decides. A plugin that somebody started by hand is
     /// ended by an interrupt instead, in good order, and by a second one at once.
@@ -85,6 +88,7 @@ impl PluginConfig {
             abort_patience: Duration::from_millis(200),
             first_connection: Duration::from_secs(5),
             outlive_host: false,
+            alone_limit: Duration::MAX,
             held: true,
             can_multiplex: true,
         }
@@ -196,6 +200,8 @@ pub enum PluginAction {
 pub enum PluginTimer {
     /// The host must have connected.
     FirstConnection,
+    /// Some host must have connected.
+    Alone,
     /// The end in good order must be over.
     Drain,
     /// What the program's runtime holds of its output must have been written.
@@ -209,6 +215,7 @@ impl fmt::Display for PluginTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FirstConnection => "the host to connect",
+            Self::Alone => "another host to connect",
             Self::Drain => "calls in flight to finish",
             Self::Flush => "printed text to be written",
             Self::Abort => "aborted calls to be gone",
@@ -228,6 +235,8 @@ pub enum StopReason {
     Disconnected,
     /// A multiplexing plugin was not connected to in time.
     NobodyConnected,
+    /// No host was connected for as long as it serves without one.
+    Alone,
     /// An interrupt came before the plugin was announced, or to one that no host holds.
     Interrupted,
     /// The program itself wanted it.
@@ -246,6 +255,7 @@ impl StopReason {
             | Self::HostGone
             | Self::Disconnected
             | Self::NobodyConnected
+            | Self::Alone
             | Self::Requested => 0,
             Self::Interrupted => 130,
             Self::Failed(_) => 1,

@@ -7,7 +7,7 @@ use outboard_core::fault::Fault;
 use outboard_core::handshake::{Location, Protocol};
 use outboard_core::plugin::{
     ListenSpec, Plugin, PluginAction, PluginConfig, PluginError, PluginEvent, PluginInput,
-    SocketKind, StopReason,
+    PluginTimer, SocketKind, StopReason,
 };
 
 use crate::support::{SECOND, epoch, plugin_config};
@@ -245,6 +245,39 @@ fn a_plugin_ends_with_its_host_unless_told_to_outlive_it() {
     plugin.handle(now, PluginInput::ShutdownCalled);
     plugin.handle(now, PluginInput::ConnectionClosed);
     assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
+}
+
+#[test]
+fn a_plugin_without_hosts_ends_when_its_time_is_over() {
+    let mut config = plugin_config(&[]);
+    (config.outlive_host, config.alone_limit) = (true, 10 * SECOND);
+    let (mut plugin, now) = serving(config.clone());
+    // Its own host may take its time.
+    plugin.handle_timeout(now + 100 * SECOND);
+    plugin.handle(now, PluginInput::Accepted);
+    plugin.handle(now, PluginInput::ConnectionClosed);
+    assert_eq!(plugin.poll_timeout(), None);
+    plugin.handle(now, PluginInput::Accepted);
+    plugin.handle(now, PluginInput::HostGone);
+    assert_eq!(plugin.poll_timeout(), None, "somebody is connected");
+    plugin.handle(now, PluginInput::ConnectionClosed);
+    let due = Some((now + 10 * SECOND, PluginTimer::Alone));
+    assert_eq!(plugin.poll_timeout(), due);
+    // Another host in between begins it anew.
+    plugin.handle(now + 9 * SECOND, PluginInput::Accepted);
+    assert_eq!(plugin.poll_timeout(), None);
+    let left = now + 20 * SECOND;
+    plugin.handle(left, PluginInput::ConnectionClosed);
+    plugin.handle_timeout(left + 9 * SECOND);
+    assert!(!plugin.is_finished());
+    plugin.handle_timeout(left + 10 * SECOND);
+    assert_eq!(finish(&mut plugin), (0, StopReason::Alone));
+
+    // One that no host has launched waits from the start.
+    config.announce = false;
+    let (mut plugin, now) = serving(config);
+    plugin.handle_timeout(now + 10 * SECOND);
+    assert_eq!(finish(&mut plugin), (0, StopReason::Alone));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub fn plugin(seed: u8, ops: &[Op]) {
         config.first_connection = Duration::ZERO;
         config.flush_patience = Duration::ZERO;
         config.abort_patience = Duration::ZERO;
+        config.alone_limit = Duration::ZERO;
     }
     let mut plugin = Plugin::new(config, now);
     let mut record = Vec::new();

@@ -13,6 +13,7 @@
 //! --listen-on-nothing  is given a socket that does not listen
 //! --remove-socket    has the file of that socket removed
 //! --outlive          outlives its host
+//! --alone MILLIS     how long it goes on without a host
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
 //! --sigpipe          has SIGPIPE at its default
@@ -133,6 +134,9 @@ mod unix {
                 "--listen-on-nothing" => plugin = plugin.listener(UnixStream::pair()?.0),
                 "--remove-socket" => plugin = plugin.remove_socket(true),
                 "--outlive" => plugin = plugin.outlive_host(true),
+                "--alone" => {
+                    plugin = plugin.alone_limit(Duration::from_millis(value()?.parse()?));
+                }
                 "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
                 "--drain" => {
                     plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));

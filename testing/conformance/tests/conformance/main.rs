@@ -269,7 +269,9 @@ macro_rules! pairs {
             a_handler_that_blocks_does_not_keep_an_orphan,
             a_plugin_may_outlive_its_host,
             many_plugins_at_once,
-            the_defaults_of_directory_and_environment,
+            the_defaults_of_directory_and_environment;
+            $on:
+            [H2: one_that_outlives_its_host_ends_when_nobody_comes]
         );
         group!(again:
             a_host_is_started_again_and_again,

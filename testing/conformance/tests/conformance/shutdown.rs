@@ -417,6 +417,29 @@ pub async fn a_plugin_may_outlive_its_host(h: Harness) {
     std::fs::remove_dir_all(dir).expect("the socket of a killed plugin");
 }
 
+pub async fn one_that_outlives_its_host_ends_when_nobody_comes(h: Harness) {
+    let mut host = h.suite_host(&["wait"]);
+    // Long enough for the second host of this case to come.
+    host.args(["--outlive", "--alone", "6000"]);
+    let (host, plugin) = host_and_plugin(&h, host).await;
+    kill_host(host);
+    let socket = sockets_in(h.dir()).remove(0);
+    let second = h.second_host(&socket).await;
+    let probe: ProbeClient = second.dispense(PROBE).await.expect("no names are given");
+    assert_eq!(probe.echo(payload("second")).await, Ok(payload("second")));
+    drop(probe);
+    second.kill().await;
+    let limit = Duration::from_secs(40);
+    assert!(
+        h.elsewhere(move || leftovers::gone_within(plugin, limit))
+            .await
+    );
+    assert!(!socket.exists());
+    // The directory was the first host's, which could not remove it.
+    let dir = socket.parent().expect("a directory of its own");
+    std::fs::remove_dir_all(dir).expect("the directory of a killed host");
+}
+
 pub async fn many_plugins_at_once(h: Harness) {
     let rigs = join_all((0..8).map(|_| h.start())).await;
     let calls = rigs
