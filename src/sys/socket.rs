@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use outboard_core::endpoint::{Endpoint, EndpointError};
 use outboard_core::env::Ports;
+#[cfg(unix)]
 use outboard_core::rt::OsSocket;
 
+#[cfg(unix)]
 use super::files::SocketFile;
 use super::given::UnfitListener;
 
