@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Crates that generated code needs or whose types users make, functions, attributes, and the modules of this
 /// crate's own.
-const NO_TYPES: [&str; 12] = [
+const NO_TYPES: [&str; 13] = [
     "bytes",
     "prost",
     "prost_types",
@@ -17,6 +17,7 @@ const NO_TYPES: [&str; 12] = [
     "self::serve::codegen",
     "self::serve::context",
     "self::enumerate::enumerate",
+    "self::launched::start",
     "self::trust::trusted",
 ];
 
