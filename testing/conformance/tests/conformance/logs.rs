@@ -86,7 +86,7 @@ pub async fn records_keep_level_message_and_fields(h: Harness) {
         assert!(
             record
                 .module()
-                .is_some_and(|module| module.starts_with("suite_plugin"))
+                .is_some_and(|module| module.starts_with("outboard_conformance"))
         );
         assert!(record.timestamp.is_some());
     }
