@@ -141,7 +141,12 @@ async fn with_a_go_plugin(runtime: SharedRuntime) {
         .await;
     let lost = lost.expect_err("it cannot be sent");
     assert!(matches!(lost, CallError::Lost { .. }), "{lost}");
-    host.quit(SOON).await.expect("it answers");
+    // Go's plugins may end before all of their answer is out.
+    let quit = host.quit(SOON).await;
+    assert!(
+        matches!(quit, Ok(()) | Err(CallError::Lost { .. })),
+        "{quit:?}"
+    );
     drop(host);
     let status = tokio::task::spawn_blocking(move || process.0.wait().expect("it ends"));
     assert!(status.await.expect("no panic").success());
