@@ -176,7 +176,10 @@ pub async fn calls_fail_within_milliseconds(h: Harness) {
     // for the exit, a tenth for the last of the log. The best of some, since the machine is shared.
     const LIMIT: Duration = Duration::from_millis(50);
     let mut best = [Duration::MAX; 2];
-    for _ in 0..10 {
+    for _ in 0..50 {
+        if best.iter().all(|best| *best < LIMIT) {
+            return;
+        }
         // It ends by itself, with last words and a reason.
         let rig = h.start().await;
         let crashing = rig.process.crash(crash(How::Exit, 3, "out of cheese"));
@@ -198,7 +201,7 @@ pub async fn calls_fail_within_milliseconds(h: Harness) {
         let took = failed - killed;
         best[1] = best[1].min(took);
     }
-    assert!(best.iter().all(|best| *best < LIMIT), "{best:?}");
+    panic!("at best {best:?}, where {LIMIT:?} are allowed");
 }
 
 /// As programs for the command line have it: what is written to a plugin that is gone ends in an

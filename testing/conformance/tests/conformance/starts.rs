@@ -273,7 +273,8 @@ pub async fn a_panic_at_the_start_is_told_by_its_message(h: Harness) {
 }
 
 pub async fn a_line_that_never_comes_times_out_by_name(h: Harness) {
-    let limit = Duration::from_millis(200);
+    // Processes are made in that time, also on a busy machine.
+    let limit = Duration::from_secs(2);
     // Nothing at all, half a line, and a flood of stderr meanwhile.
     for script in [
         "exec sleep 600",
@@ -288,7 +289,7 @@ pub async fn a_line_that_never_comes_times_out_by_name(h: Harness) {
         assert_eq!(error.failure, timed_out);
         let text = text(&error);
         assert!(text.contains("printed no handshake line"), "{text}");
-        assert!(text.contains("200ms"), "{text}");
+        assert!(text.contains("2s"), "{text}");
     }
 }
 
