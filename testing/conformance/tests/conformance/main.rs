@@ -103,6 +103,20 @@ macro_rules! only {
     ($only:ident $on:ident $module:ident $case:ident) => {};
 }
 
+/// Deadlines and cancelling.
+macro_rules! deadlines {
+    () => {
+        group!(deadlines:
+            the_plugin_sees_the_deadline,
+            a_call_ends_at_its_deadline_on_both_sides,
+            deadlines_cascade_into_brokered_calls,
+            dropping_a_call_cancels_its_handler,
+            dropping_many_calls_leaves_the_connection_usable,
+            cancelling_reaches_through_a_brokered_call,
+        );
+    };
+}
+
 /// What plugins print. A plugin that has no pipes of its host's for that sends it over the connection.
 macro_rules! outputs {
     ($on:ident) => {
@@ -205,14 +219,7 @@ macro_rules! pairs {
             dropping_a_stream_ends_it_on_the_other_side,
             a_failing_request_stream_ends_the_call,
         );
-        group!(deadlines:
-            the_plugin_sees_the_deadline,
-            a_call_ends_at_its_deadline_on_both_sides,
-            deadlines_cascade_into_brokered_calls,
-            dropping_a_call_cancels_its_handler,
-            dropping_many_calls_leaves_the_connection_usable,
-            cancelling_reaches_through_a_brokered_call,
-        );
+        deadlines!();
         brokers!($on);
         outputs!($on);
         group!(logs:
@@ -427,14 +434,7 @@ macro_rules! within {
             dropping_a_stream_ends_it_on_the_other_side,
             a_failing_request_stream_ends_the_call,
         );
-        group!(deadlines:
-            the_plugin_sees_the_deadline,
-            a_call_ends_at_its_deadline_on_both_sides,
-            deadlines_cascade_into_brokered_calls,
-            dropping_a_call_cancels_its_handler,
-            dropping_many_calls_leaves_the_connection_usable,
-            cancelling_reaches_through_a_brokered_call,
-        );
+        deadlines!();
         group!(broker:
             the_plugin_calls_what_the_host_serves,
             the_host_calls_what_the_plugin_serves,

@@ -281,7 +281,7 @@ pub async fn twenty_times_leave_no_descriptor(h: Harness) {
 }
 
 /// Starts a host of its own process, and waits until it has printed the pid of its plugin.
-async fn host_and_plugin(h: &Harness, mut host: Command) -> (Child, u32) {
+pub async fn host_and_plugin(h: &Harness, mut host: Command) -> (Child, u32) {
     h.elsewhere(move || {
         let mut host = host.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();

@@ -1,9 +1,8 @@
 //! What hosts and plugins that were killed have left, and the launches after them.
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use outboard::Host;
@@ -14,18 +13,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use crate::calls::payload;
 use crate::harness::Harness;
 use crate::leftovers::{self, files_in};
-
-/// A host of its own process, whose plugin has this number.
-async fn host_and_plugin(h: &Harness, mut host: Command) -> (Child, u32) {
-    h.elsewhere(move || {
-        let mut host = host.stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(host.stdout.take().expect("piped"));
-        stdout.read_line(&mut line).expect("it prints");
-        (host, line.trim().parse().expect("a pid"))
-    })
-    .await
-}
+use crate::shutdown::host_and_plugin;
 
 /// Kills both, so that neither can clean up.
 async fn kill(h: &Harness, (mut host, plugin): (Child, u32)) {
