@@ -329,38 +329,40 @@ fn rounds_of_attaching_leave_a_plugin_as_it_was() {
             let kib: usize = resident.expect("a size").parse().expect("a number");
             (count("fd"), count("task"), kib)
         };
-        on(kind, async |runtime| {
-            let round = async || {
-                let attached = attach(&runtime, &plugin.record, plugin.dir.path()).await;
-                let probe: ProbeClient = attached.dispense("probe").await.expect("it is there");
-                let data = b"round".to_vec();
-                let echoed = probe.echo(Payload { data: data.clone() }).await;
-                assert_eq!(echoed.expect("an answer").data, data);
-                use_broker(&attached).await.expect("it has one of its own");
-                assert_eq!(attached.detach().await.reason, ExitReason::Released);
-            };
-            // What is made once is made by then.
-            for _ in 0..100 {
-                round().await;
-            }
-            let (descriptors, threads, before) = seen();
-            for _ in 0..rounds {
-                round().await;
-            }
-            // The last connection may be about to be closed.
-            let settled = async {
-                while seen().0 > descriptors || seen().1 > threads {
+        // Each batch has a runtime of its own, and the time that a scenario has.
+        let batch = |rounds: u32, until: &dyn Fn() -> bool| {
+            on(kind, async |runtime| {
+                let round = async || {
+                    let attached = attach(&runtime, &plugin.record, plugin.dir.path()).await;
+                    let probe: ProbeClient = attached.dispense("probe").await.expect("it is there");
+                    let data = b"round".to_vec();
+                    let echoed = probe.echo(Payload { data: data.clone() }).await;
+                    assert_eq!(echoed.expect("an answer").data, data);
+                    use_broker(&attached).await.expect("it has one of its own");
+                    assert_eq!(attached.detach().await.reason, ExitReason::Released);
+                };
+                for _ in 0..rounds {
                     round().await;
                 }
-            };
-            settled.await;
-            let (_, _, after) = seen();
-            println!("{kind}: {rounds} rounds, {before} KiB before, {after} KiB after");
-            assert!(
-                after < before + 4096,
-                "{before} KiB before, {after} KiB after"
-            );
-        });
+                while !until() {
+                    round().await;
+                }
+            });
+        };
+        // What is made once is made by then.
+        batch(100, &|| true);
+        let (descriptors, threads, before) = seen();
+        for done in (0..rounds).step_by(300) {
+            batch((rounds - done).min(300), &|| true);
+        }
+        // The last connection may be about to be closed.
+        batch(0, &|| seen().0 <= descriptors && seen().1 <= threads);
+        let (_, _, after) = seen();
+        println!("{kind}: {rounds} rounds, {before} KiB before, {after} KiB after");
+        assert!(
+            after < before + 4096,
+            "{before} KiB before, {after} KiB after"
+        );
         let left = std::fs::read_dir(plugin.dir.path()).expect("it").count();
         // Its socket, and the file of the counter.
         assert!(left <= 2, "{left}");
