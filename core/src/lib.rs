@@ -9,8 +9,8 @@
 //!
 //! [`host::Host`] launches a plugin and sees to its end, [`plugin::Plugin`] is its counterpart in
 //! the plugin's process, [`broker::Broker`] runs on both sides once they are connected,
-//! [`link::Link`] decides when a lost connection is made again, and [`acceptor::Acceptor`] which ones
-//! a listener takes. They have the same shape:
+//! [`link::Link`] decides when a lost connection is made again, [`supervisor::Supervisor`] when a plugin
+//! is started again, and [`acceptor::Acceptor`] which connections a listener takes. They have the same shape:
 //!
 //! | Method | Direction |
 //! | --- | --- |
@@ -124,6 +124,8 @@ pub mod reattach;
 pub mod report;
 pub mod rpc;
 pub mod rt;
+#[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+pub mod supervisor;
 mod text;
 pub mod timer;
 pub mod tls;

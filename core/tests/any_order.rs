@@ -27,4 +27,9 @@ proptest! {
     fn a_broker_never_panics_and_ends_every_dial(seed: u8, list in vec(any::<ops::Op>(), 0..60)) {
         ops::broker(seed, &list);
     }
+
+    #[test]
+    fn a_supervisor_never_panics_and_ends_in_order(seed: u8, list in vec(any::<ops::Op>(), 0..80)) {
+        ops::supervisor(seed, &list);
+    }
 }

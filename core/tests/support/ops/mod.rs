@@ -15,8 +15,10 @@ mod broker;
 mod host;
 mod plugin;
 mod steps;
+mod supervisor;
 
 pub use self::broker::broker;
 pub use self::host::host;
 pub use self::plugin::plugin;
 pub use self::steps::Op;
+pub use self::supervisor::supervisor;

@@ -1,0 +1,357 @@
+//! What a supervisor is told, what it asks for, and what it reports.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::exit::Exit;
+
+/// What happened to the process of a generation; see [`Supervisor::handle`](super::Supervisor::handle).
+/// News of another generation than the present one are ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SupervisorInput {
+    /// It has a place among those that start at once.
+    Placed {
+        /// Which.
+        generation: u64,
+    },
+    /// It is up: calls can be made.
+    Started {
+        /// Which.
+        generation: u64,
+        /// What the process is called where it runs.
+        id: Option<String>,
+        /// Its number, if it is one of this system.
+        pid: Option<u32>,
+    },
+    /// It did not start, and nothing of it runs any more.
+    StartFailed {
+        /// Which.
+        generation: u64,
+        /// Why, for people.
+        text: Arc<str>,
+        /// Whether it never will, as it is set up.
+        lasting: bool,
+    },
+    /// Its process has ended, whether it was up before or not.
+    Exited {
+        /// Which.
+        generation: u64,
+        /// How.
+        cause: Cause,
+        /// The same for people, with what the process has said last.
+        text: Arc<str>,
+    },
+    /// It told by itself whether it takes calls.
+    Told {
+        /// Which.
+        generation: u64,
+        /// Whether it does.
+        serving: bool,
+    },
+    /// It was pinged, and this came of it.
+    Probed {
+        /// Which.
+        generation: u64,
+        /// The number of the ping.
+        probe: u64,
+        /// Whether it takes calls.
+        serving: bool,
+    },
+    /// Calls are held, as [`SupervisorAction::Rest`] asked for.
+    Rested {
+        /// Which.
+        generation: u64,
+    },
+    /// They are not, since there are or were some.
+    InUse {
+        /// Which.
+        generation: u64,
+        /// When the last one ended; `None` while one is in flight.
+        since: Option<Instant>,
+    },
+    /// A call waits for a process. Matters only while the supervisor
+    /// [rests](super::Supervisor::is_resting).
+    Wanted,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SupervisorAction {
+    /// Ask for a place among those that start at once, and answer with [`SupervisorInput::Placed`].
+    AskPlace {
+        /// For which.
+        generation: u64,
+    },
+    /// Give the place back, or up.
+    LeavePlace {
+        /// Whose.
+        generation: u64,
+    },
+    /// Start a process, and answer with [`SupervisorInput::Started`] or [`SupervisorInput::StartFailed`].
+    Start {
+        /// Which.
+        generation: u64,
+    },
+    /// End its process, also one that is being started, and answer with [`SupervisorInput::Exited`] or
+    /// [`SupervisorInput::StartFailed`] once nothing of it runs any more.
+    Stop {
+        /// Which.
+        generation: u64,
+        /// In which way.
+        how: Stop,
+    },
+    /// New calls wait from now on. Those in flight go on.
+    Hold,
+    /// Calls go to this one from now on, those that wait too.
+    Admit {
+        /// Which.
+        generation: u64,
+    },
+    /// Calls that wait, and all that come, fail with this. Those in flight go on.
+    Refuse(Refusal),
+    /// If no call is in flight and none was since `unused_since`, hold calls as with
+    /// [`Hold`](Self::Hold), and answer with [`SupervisorInput::Rested`]; else with
+    /// [`SupervisorInput::InUse`].
+    Rest {
+        /// Which.
+        generation: u64,
+        /// Since when there must have been none.
+        unused_since: Instant,
+    },
+    /// Have it tell whether it takes calls, if it can, and pass that on with [`SupervisorInput::Told`], until it
+    /// is stopped or ends.
+    Watch {
+        /// Which.
+        generation: u64,
+    },
+    /// Ping it, in place of an earlier ping that has no answer, and answer with
+    /// [`SupervisorInput::Probed`].
+    Probe {
+        /// Which.
+        generation: u64,
+        /// The number of the ping.
+        probe: u64,
+    },
+}
+
+/// How a process is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// It is asked to, and killed after its grace period.
+    Ask,
+    /// At once.
+    Kill,
+}
+
+/// Why calls fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The plugin has ended and is to be started again, and calls do not wait for that.
+    Restarting,
+    /// It was restarted too often.
+    CrashLoop,
+    /// It is not started again.
+    Over(Cause),
+}
+
+/// How it came that a process ended, or is being ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It did not start.
+    NotStarted,
+    /// It ended by itself, so.
+    Exited(Exit),
+    /// Its connection was lost and could not be made again.
+    Unreachable,
+    /// It did not answer too often, or said that it takes no calls.
+    Unhealthy,
+    /// There were no calls.
+    Idle,
+    /// The user ended it.
+    Shutdown,
+    /// The user let go of it.
+    Dropped,
+    /// It was ended by others of this program: by its group of plugins, or with the async runtime.
+    Ended,
+}
+
+impl Cause {
+    /// Whether it is a failure of the plugin's.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::NotStarted | Self::Unreachable | Self::Unhealthy => true,
+            Self::Exited(exit) => !exit.success(),
+            Self::Idle | Self::Shutdown | Self::Dropped | Self::Ended => false,
+        }
+    }
+
+    /// Whether it ends the supervision as well.
+    pub(super) fn is_final(self) -> bool {
+        match self {
+            Self::Shutdown | Self::Dropped | Self::Ended => true,
+            Self::NotStarted
+            | Self::Exited(_)
+            | Self::Unreachable
+            | Self::Unhealthy
+            | Self::Idle => false,
+        }
+    }
+}
+
+/// A phrase that completes "the plugin …".
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted => f.write_str("did not start"),
+            Self::Exited(exit) => exit.fmt(f),
+            Self::Unreachable => f.write_str("could not be reached any more"),
+            Self::Unhealthy => f.write_str("was not well"),
+            Self::Idle => f.write_str("had no calls"),
+            Self::Shutdown => f.write_str("was shut down by its host"),
+            Self::Dropped => f.write_str("was dropped by its host"),
+            Self::Ended => f.write_str("was ended with others by its host"),
+        }
+    }
+}
+
+/// How a process has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct End {
+    /// Which process, counted from 1.
+    pub generation: u64,
+    /// What the process was called where it ran, if it was up.
+    pub id: Option<String>,
+    /// Its number, if it was up and one of this system.
+    pub pid: Option<u32>,
+    /// How it ended.
+    pub cause: Cause,
+    /// The same for people, with what the process has said last.
+    pub text: Arc<str>,
+    /// When that was known.
+    pub at: Instant,
+    /// How long it was up.
+    pub lived: Duration,
+}
+
+/// `the plugin …`, as a line, and what the process has said last behind it.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a supervised plugin is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SupervisorState {
+    /// What it is doing.
+    pub phase: SupervisorPhase,
+    /// Which process is the present one, or was the last; they are counted from 1, and 0 is none yet.
+    pub generation: u64,
+    /// What the process is called where it runs, while it is up.
+    pub id: Option<String>,
+    /// Its number, while it is up, if it is one of this system.
+    pub pid: Option<u32>,
+    /// How many times it was restarted after it had ended by itself.
+    pub restarts: u64,
+    /// The last failures, the latest last; as many as the policy keeps.
+    pub failures: Arc<[End]>,
+}
+
+/// What a supervised plugin is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SupervisorPhase {
+    /// There is no process, and the next call starts one.
+    Resting,
+    /// It waits for a place among those that start at once.
+    Queued,
+    /// Its process is being started.
+    Starting,
+    /// Calls can be made.
+    Up,
+    /// Its process is being ended, for this reason.
+    Stopping(Cause),
+    /// Its process has ended and is started again at this time.
+    Pausing(Instant),
+    /// It was restarted too often. Nothing happens until it is told to start again.
+    CrashLoop,
+    /// It has ended, for this reason, and is not started again.
+    Over(Cause),
+}
+
+impl SupervisorPhase {
+    /// Whether nothing happens by itself any more: over, or in a crash loop.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::CrashLoop | Self::Over(_))
+    }
+}
+
+/// Something that happened to a supervised plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SupervisorEvent {
+    /// To which process.
+    pub generation: u64,
+    /// What the process is called where it runs, if it is or was up.
+    pub id: Option<String>,
+    /// Its number, if it is or was up and is one of this system.
+    pub pid: Option<u32>,
+    /// What happened.
+    pub change: Change,
+    /// When it is started again, if it is by itself.
+    pub next_attempt: Option<Instant>,
+}
+
+/// What happened; the reasons are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A process is being started.
+    Starting,
+    /// It is up.
+    Up,
+    /// It did not answer in time, failed to, or said that it takes no calls: so often in a row.
+    Missed(u32),
+    /// It is being ended.
+    Stopping(Cause),
+    /// It has ended, or did not start.
+    Ended(End),
+    /// It was restarted too often. This many restarts there were within the budget's time.
+    CrashLoop(u32),
+    /// Nothing is started any more. The last event, unless it is started again after a crash loop.
+    Over(Cause),
+}
+
+/// What a supervisor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SupervisorTimer {
+    /// The pause before the next start is over.
+    Restart,
+    /// A ping must have been answered.
+    Answer,
+    /// It is to be pinged.
+    Probe,
+    /// There may have been no call for long enough.
+    Idle,
+}
+
+/// A phrase that completes "waiting for …".
+impl fmt::Display for SupervisorTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restart => "the next start of the plugin",
+            Self::Probe => "the next ping",
+            Self::Answer => "the answer to a ping",
+            Self::Idle => "the time without calls",
+        })
+    }
+}
