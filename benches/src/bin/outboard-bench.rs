@@ -22,7 +22,7 @@ multiplex, netrpc. Writes report.md and plots to target/outboard-bench, or to DI
 --rounds     how often all is repeated
 --only       some of dispense, unary, throughput, broker, callers, plugins, memory, codec
 --subjects   only those whose name holds one of these texts, such as h2/tokio
---alone      measure memory and binary sizes with programs of one runtime and transport each
+--alone      measure with programs of one runtime and one transport each, as authors build them
 --publish    also put the report into a page of the documentation, docs/performance.md";
 
 fn main() -> Result<(), Failure> {

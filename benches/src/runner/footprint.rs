@@ -74,7 +74,11 @@ impl Plan {
 
     /// The programs of a subject, with nothing in them but its runtime and its transport if that was
     /// asked for.
-    fn programs_alone(&self, subject: Subject, profile: &str) -> Result<Programs, Failure> {
+    pub(super) fn programs_alone(
+        &self,
+        subject: Subject,
+        profile: &str,
+    ) -> Result<Programs, Failure> {
         let (runtime, spoken) = match subject {
             Subject::Outboard { runtime, transport } if self.alone => {
                 (runtime, runtimes::features(transport))
@@ -159,8 +163,13 @@ fn build_alone(features: &str, profile: &str, scratch: &Path, dir: &Path) -> Res
         return Err(format!("programs with {features} cannot be built: {status}").into());
     }
     std::fs::create_dir_all(dir)?;
+    // Where programs are built for a target that is named, cargo has a directory for it.
+    let built = match std::env::var_os("CARGO_BUILD_TARGET") {
+        Some(named) => target.join(named).join(profile),
+        None => target.join(profile),
+    };
     for program in ["bench-host", "bench-plugin"] {
-        std::fs::copy(target.join(profile).join(program), dir.join(program))?;
+        std::fs::copy(built.join(program), dir.join(program))?;
     }
     Ok(())
 }

@@ -96,8 +96,8 @@ pub struct Plan {
     pub counters: Counters,
     /// For files in between.
     pub scratch: PathBuf,
-    /// Whether to measure memory with programs that have nothing in them but one runtime and one
-    /// transport, which are built for that.
+    /// Whether to measure programs of ours that have nothing in them but one runtime and one transport,
+    /// which are built for that.
     pub alone: bool,
     /// Says what is going on.
     pub progress: fn(&str),
@@ -204,6 +204,7 @@ impl Plan {
         subject: Subject,
         placement: Placement,
     ) -> Result<Session, Failure> {
-        Session::start(subject, &self.programs, placement)
+        let programs = self.programs_alone(subject, "release")?;
+        Session::start(subject, &programs, placement)
     }
 }
