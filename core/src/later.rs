@@ -75,6 +75,13 @@ impl Later {
         });
     }
 
+    /// Whether nobody is to be woken.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those who are to be woken, by whom it is passed to.
     #[inline]
     #[must_use = "they wait to be woken"]

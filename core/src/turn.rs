@@ -102,22 +102,26 @@ impl Turn {
     }
 
     /// Work of this many units was done. One piece of work may be larger than what was left.
+    #[inline]
     pub fn spend(&mut self, units: usize) {
         self.units = self.units.saturating_sub(units);
     }
 
     /// This many bytes were moved.
+    #[inline]
     pub fn spend_bytes(&mut self, bytes: usize) {
         self.spend(bytes.div_ceil(Self::BYTES_PER_UNIT));
     }
 
     /// Begins to count time now, or goes on with it after something that does not count.
+    #[inline]
     pub fn resume(&mut self, now: Instant) {
         self.counted = Some(now);
     }
 
     /// Counts the time since this or [`resume`](Self::resume) was called last, and tells it. Of the
     /// first call nothing is known before, so nothing counts.
+    #[inline]
     pub fn lap(&mut self, now: Instant) -> Duration {
         let before = self.counted.replace(now).unwrap_or(now);
         let time = now.saturating_duration_since(before);
@@ -127,6 +131,7 @@ impl Turn {
 
     /// A piece of work of this many units was done, one of those whose time counts. Whether it was the
     /// last of this turn. The time of the first piece is not counted.
+    #[inline]
     pub fn step(&mut self, units: usize, now: impl FnOnce() -> Instant) -> bool {
         self.spend(units);
         if self.units > 0 {
@@ -137,17 +142,20 @@ impl Turn {
 
     /// Whether it is somebody else's turn.
     #[must_use]
+    #[inline]
     pub const fn is_over(&self) -> bool {
         self.units == 0 || !self.has_time()
     }
 
     /// Whether there is time left, whatever the number of pieces was.
     #[must_use]
+    #[inline]
     pub const fn has_time(&self) -> bool {
         !self.time.is_zero()
     }
 
     /// The task has given its thread back, or is about to: the next turn is a whole one.
+    #[inline]
     pub fn renew(&mut self) {
         *self = Self::of(self.limit.units, self.limit.time);
     }

@@ -42,19 +42,23 @@ const MAX_SLICES: usize = 8;
 ///
 /// `h2` also reads until there is nothing to read. So reading stops here when a turn of the task has
 /// read enough for its [`ReadLimit`]; the flusher begins the next turn.
-pub(crate) struct Io(Arc<Mutex<Inner>>);
+pub(crate) struct Io(Arc<Mutex<Kept>>);
 
 /// What the connection's task uses to send what [`Io`] holds back.
-pub(crate) struct Flusher(Arc<Mutex<Inner>>);
+pub(crate) struct Flusher(Arc<Mutex<Kept>>);
+
+struct Kept {
+    /// Whom the stream wakes while it is used. `h2` has locks of its own meanwhile, so they wait until
+    /// it has been polled.
+    later: Later,
+    inner: Inner,
+}
 
 /// A peer that closes may have answered first, and its answers wait to be read when a write
 /// fails. So a failed write is told through the flusher only: `h2` goes on reading, and what it
 /// writes is dropped.
 struct Inner {
     stream: BoxByteStream,
-    /// Whom the stream wakes while it is used. `h2` has locks of its own meanwhile, so they wait until
-    /// it has been polled.
-    later: Later,
     runtime: SharedRuntime,
     limit: ReadLimit,
     /// What a server reads goes through this.
@@ -105,26 +109,24 @@ pub(crate) fn adapt(
         None => Hearing::Listens(Greeting::default()),
         Some(_) => Hearing::Over,
     };
-    let inner = Arc::new(Mutex::new(
-        Rank::Bytes,
-        Inner {
-            stream,
-            later: Later::default(),
-            runtime: Arc::clone(runtime),
-            limit: ReadLimit::new(),
-            filter,
-            held: BytesMut::new(),
-            unflushed: false,
-            writing: Writing::Works,
-            announce: Some(max_header_list),
-            ended: false,
-            has_read: false,
-            has_heard: false,
-            alive: false,
-            greeting,
-        },
-    ));
-    (Io(Arc::clone(&inner)), Flusher(inner))
+    let inner = Inner {
+        stream,
+        runtime: Arc::clone(runtime),
+        limit: ReadLimit::new(),
+        filter,
+        held: BytesMut::new(),
+        unflushed: false,
+        writing: Writing::Works,
+        announce: Some(max_header_list),
+        ended: false,
+        has_read: false,
+        has_heard: false,
+        alive: false,
+        greeting,
+    };
+    let later = Later::default();
+    let kept = Arc::new(Mutex::new(Rank::Bytes, Kept { later, inner }));
+    (Io(Arc::clone(&kept)), Flusher(kept))
 }
 
 impl Flusher {
@@ -133,7 +135,7 @@ impl Flusher {
         if !spin.is_on() {
             return;
         }
-        if std::mem::take(&mut lock(&self.0).has_read) {
+        if std::mem::take(&mut lock(&self.0).inner.has_read) {
             spin.handle_bytes();
         }
         if spin.handle_idle(runtime.now()) {
@@ -144,17 +146,17 @@ impl Flusher {
     /// Whether the peer has closed its direction: `h2` tells that by the same result as its own
     /// orderly end.
     pub(crate) fn peer_has_ended(&self) -> bool {
-        lock(&self.0).ended
+        lock(&self.0).inner.ended
     }
 
     /// Whether anything has come from the peer.
     pub(crate) fn has_heard(&self) -> bool {
-        lock(&self.0).has_heard
+        lock(&self.0).inner.has_heard
     }
 
     /// What the server began with, once, as soon as it is there.
     pub(crate) fn take_greeted(&self) -> Option<Greeted> {
-        let mut inner = lock(&self.0);
+        let inner = &mut lock(&self.0).inner;
         let Hearing::Heard(greeted) = inner.greeting else {
             return None;
         };
@@ -164,7 +166,7 @@ impl Flusher {
 
     /// Whether bytes have come since that was asked last.
     pub(crate) fn take_alive(&self) -> bool {
-        std::mem::take(&mut lock(&self.0).alive)
+        std::mem::take(&mut lock(&self.0).inner.alive)
     }
 
     /// Wakes whom the stream was to wake while `h2` was polled, where no flush does that.
@@ -175,46 +177,52 @@ impl Flusher {
 
     /// Ends a turn: sends what is held back. Gives the first error of any write, once.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(runtime) = lock(&self.0).end_turn() {
+        let mut kept = lock(&self.0);
+        let more = kept.inner.end_turn();
+        let pending = kept.use_stream(|inner| inner.poll_flush(cx).is_pending());
+        let later = (!kept.later.is_empty()).then(|| std::mem::take(&mut kept.later));
+        let failed = kept.inner.take_failure();
+        drop(kept);
+        drop(later);
+        if let Some(runtime) = more {
             // Later, so that whatever has become ready meanwhile comes first.
             runtime.wake_after_io(cx.waker());
         }
-        let mut inner = lock(&self.0);
-        let pending = inner.use_stream(|inner| inner.poll_flush(cx).is_pending());
-        let later = std::mem::take(&mut inner.later);
-        let flushed = match std::mem::replace(&mut inner.writing, Writing::Over) {
-            Writing::Failed(error) => Poll::Ready(Err(error)),
-            writing @ (Writing::Works | Writing::Over) => {
-                inner.writing = writing;
-                if pending {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(Ok(()))
-                }
-            }
-        };
-        drop(inner);
-        drop(later);
-        flushed
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if pending => Poll::Pending,
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
-fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     // One task at a time uses it; a stream that panicked has ended that task.
-    inner.lock()
+    kept.lock()
+}
+
+impl Kept {
+    /// Whoever uses the stream does it in here.
+    fn use_stream<T>(&mut self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        let Self { later, inner } = self;
+        later.keep(|| work(inner))
+    }
 }
 
 impl Inner {
-    /// Whoever uses the stream does it in here.
-    fn use_stream<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let mut later = std::mem::take(&mut self.later);
-        let value = later.keep(|| work(self));
-        self.later = later;
-        value
-    }
-
     fn works(&self) -> bool {
         matches!(self.writing, Writing::Works)
+    }
+
+    /// The error that nobody was told of yet.
+    fn take_failure(&mut self) -> Option<io::Error> {
+        match &self.writing {
+            Writing::Works | Writing::Over => None,
+            Writing::Failed(_) => match std::mem::replace(&mut self.writing, Writing::Over) {
+                Writing::Failed(error) => Some(error),
+                Writing::Works | Writing::Over => None,
+            },
+        }
     }
 
     fn fail(&mut self, error: io::Error) {
@@ -357,14 +365,14 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut inner = lock(&self.0);
-        let Some(step) = inner.next_read() else {
+        let mut kept = lock(&self.0);
+        let Some(step) = kept.inner.next_read() else {
             // The flusher sees to it that this is polled again.
             return Poll::Pending;
         };
         let step = buffer.remaining().min(step);
         let target = buffer.initialize_unfilled_to(step);
-        let read = ready!(inner.use_stream(|inner| inner.poll_read(cx, target)))?;
+        let read = ready!(kept.use_stream(|inner| inner.poll_read(cx, target)))?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -384,18 +392,19 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut inner = lock(&self.0);
+        let mut kept = lock(&self.0);
+        let inner = &mut kept.inner;
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
         if !inner.works() {
             return Poll::Ready(Ok(length));
         }
         let direct = length > COPY_MAX || inner.held.len() + length > HOLD_MAX;
         if direct && inner.announce.is_none() {
-            let written = inner.use_stream(|inner| inner.poll_write_through(cx, slices));
+            let written = kept.use_stream(|inner| inner.poll_write_through(cx, slices));
             return Poll::Ready(Ok(match ready!(written) {
                 Ok(written) => written,
                 Err(error) => {
-                    inner.fail(error);
+                    kept.inner.fail(error);
                     length
                 }
             }));

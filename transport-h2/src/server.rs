@@ -163,6 +163,7 @@ async fn run(
                 orders,
                 server,
                 batch: Vec::new(),
+                alone: true,
                 draining: false,
                 spin,
             };
@@ -180,6 +181,8 @@ struct Accepting {
     orders: Arc<Orders>,
     server: Arc<Server>,
     batch: Vec<Accepted>,
+    /// The last turn found no second call.
+    alone: bool,
     draining: bool,
     spin: Spin,
 }
@@ -226,10 +229,13 @@ impl Accepting {
     /// Takes up and starts the calls that are there. False if the connection is closed.
     fn accept(&mut self, cx: &mut Context<'_>) -> bool {
         let mut turn = Turn::new();
+        let mut found = 0;
         while !turn.is_over() {
-            // Each accept also reads. Taking all calls that came together before any is answered
-            // spares looking for more after each.
-            while self.batch.len() < BATCH {
+            // Each accept also reads and writes. Taking all calls that came together before any is
+            // answered spares looking for more after each. But a call that comes alone is answered before
+            // anybody looks for a second one: its answer has to be looked after anyway.
+            let most = if self.alone { 1 } else { BATCH };
+            while self.batch.len() < most {
                 match pin!(self.connection.accept()).poll(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Some(Ok(accepted))) => self.batch.push(accepted),
@@ -241,8 +247,11 @@ impl Accepting {
                 }
             }
             if self.batch.is_empty() {
+                self.alone = found < 2;
                 return true;
             }
+            found += self.batch.len();
+            self.alone = found < 2;
             turn.resume(self.server.runtime.stopwatch());
             for (request, respond) in self.batch.drain(..) {
                 dispatch(&self.server, &mut turn, request, respond);

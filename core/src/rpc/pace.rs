@@ -41,6 +41,7 @@ impl Pace {
 
     /// Whether its handlers are expected to be quick.
     #[must_use]
+    #[inline]
     pub fn is_quick(&self) -> bool {
         self.missing.load(Ordering::Relaxed) == 0
     }
@@ -49,16 +50,19 @@ impl Pace {
     /// of handlers is counted. If not, it is to become a task without a poll, whose first poll is
     /// reported with [`took`](Self::took).
     #[must_use]
+    #[inline]
     pub fn fits(&self, turn: &Turn) -> bool {
         turn.has_time() && self.is_quick()
     }
 
     /// A handler was polled in this turn, since the turn began or went on, or the one before it ended.
+    #[inline]
     pub fn polled(&self, turn: &mut Turn, now: Instant) {
         self.took(turn.lap(now));
     }
 
     /// A handler has computed for this long before it waited or answered.
+    #[inline]
     pub fn took(&self, time: Duration) {
         let missing = self.missing.load(Ordering::Relaxed);
         let after = if time > QUICK {

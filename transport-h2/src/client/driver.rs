@@ -31,6 +31,7 @@ pub(super) struct Driver {
     closed: Teller<Status>,
     spin: Spin,
     heard: bool,
+    greeted: bool,
 }
 
 /// How long answers are read for after a write has failed. As a rule the end of the stream comes
@@ -66,6 +67,7 @@ impl Driver {
             closed,
             spin,
             heard: false,
+            greeted: false,
         }
     }
 
@@ -145,7 +147,10 @@ impl Driver {
             self.heard = true;
             self.shared.heard.tell(());
         }
-        if let Some(greeted) = self.flusher.take_greeted() {
+        if !self.greeted
+            && let Some(greeted) = self.flusher.take_greeted()
+        {
+            self.greeted = true;
             if let Some(streams) = greeted.max_streams {
                 // A server greets once.
                 let _ = self.shared.max_calls.set(streams);
