@@ -30,6 +30,8 @@ pub struct Command {
     pub(crate) stdin_bytes: Option<Arc<[u8]>>,
     pub(crate) outlive_host: bool,
     pub(crate) spare_descendants: bool,
+    pub(crate) process_group: bool,
+    pub(crate) guarded: bool,
 }
 
 impl Command {
@@ -53,6 +55,8 @@ impl Command {
             stdin_bytes: None,
             outlive_host: false,
             spare_descendants: false,
+            process_group: false,
+            guarded: false,
         }
     }
 
@@ -165,6 +169,49 @@ impl Command {
     #[must_use]
     pub fn spare_descendants(mut self, spare: bool) -> Self {
         self.spare_descendants = spare;
+        self
+    }
+
+    /// Whether the plugin leads a process group of its own, which ends with it, however it ends: all that
+    /// it has started and that has not left the group is killed (unix). It is in the host's group unless
+    /// this is called.
+    ///
+    /// A group of its own is what a terminal's job control goes by. The plugin is no longer in the
+    /// terminal's foreground then: a Ctrl-C reaches the host alone, a Ctrl-Z stops the host and not the
+    /// plugin, a shell's `fg`, `bg` and `kill %1` leave it alone, and it is stopped by the system
+    /// (SIGTTIN) when it reads from the terminal that is its [stdin](Self::inherit_stdin). Whoever ends
+    /// the host by its process group does not end the plugin by that.
+    ///
+    /// What is [spared](Self::spare_descendants) is not killed, with or without a group.
+    #[must_use]
+    pub fn process_group(mut self, group: bool) -> Self {
+        self.process_group = group;
+        self
+    }
+
+    /// Whether the plugin has a guard: a small process between host and plugin, which ends all that the
+    /// plugin has started, whatever becomes of either (Linux). It has none unless this is called.
+    ///
+    /// When the plugin ends, however that comes, or when the host does, the guard kills everything that
+    /// descends from the plugin: also what has left its process group or its session, and what was made a
+    /// daemon. A plugin whose host is gone is told to end (SIGTERM) and killed after 300 ms, in whatever
+    /// language it is written. A second process, one for all guarded plugins of a host, removes the
+    /// directories of their launches if the host is killed at any moment; so within a second nothing of it
+    /// is left, neither process nor socket nor directory.
+    ///
+    /// Process groups stay as they are, and signals of a terminal reach the plugin as ever.
+    /// [`RunningPlugin::pid`](crate::RunningPlugin::pid) is the plugin's own number; the number of its
+    /// parent is the guard's. Both processes are forked from the host and execute nothing, and so have the
+    /// host's name in its list of processes, and share its memory as that was then: what the host changes
+    /// afterwards is in memory twice. Nothing is left alone that was to be
+    /// [spared](Self::spare_descendants). A plugin that is to [outlive](Self::outlive_host) its host has no
+    /// guard. A guard that is itself killed takes the plugin along, and leaves what that has started.
+    ///
+    /// A start fails ([`ConfigError::NoGuard`](crate::ConfigError::NoGuard)) where there are no guards: on
+    /// other systems, and with runners whose programs are no children of the host.
+    #[must_use]
+    pub fn guarded(mut self, guarded: bool) -> Self {
+        self.guarded = guarded;
         self
     }
 

@@ -219,11 +219,12 @@ pub use self::broker::{Broker, BrokerError, Served};
 pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::command::Command;
 pub use self::host::{
-    AttachError, Checksum, ConfigError, DispenseError, ExitReason, ExitReport, Health, Host,
-    HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
-    ShutdownError,
+    AttachError, Checksum, ConfigError, DispenseError, EndStage, ExitReason, ExitReport, Health,
+    Host, HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
+    ShutdownError, StageOutcome, StageReport,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError, TestPlugin};
+pub use self::serve::shutdown::Shutdown;
 pub use self::serve::{codegen, context};
 pub use self::services::health::{HealthReporter, HealthService};
 pub use self::services::reflection::Reflection;

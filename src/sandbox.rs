@@ -353,6 +353,10 @@ impl Runner for Sandbox {
     fn executes_open(&self) -> bool {
         self.inner.executes_open()
     }
+
+    fn guards(&self) -> bool {
+        self.inner.guards()
+    }
 }
 
 impl fmt::Debug for Sandbox {

@@ -4,6 +4,7 @@ mod ending;
 mod error;
 mod hint;
 mod linking;
+mod stages;
 mod starting;
 mod tail;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
@@ -20,10 +21,12 @@ use crate::link::Link;
 use crate::timer::Timers;
 use crate::tls::TlsFault;
 
+use stages::Stages;
 use tail::Tail;
 
 pub use error::{Evidence, StartError, StartFailure, StartPhase};
 pub use hint::Hint;
+pub use stages::{EndStage, StageOutcome, StageReport};
 pub use types::{
     ExitReason, HostAction, HostConfig, HostEvent, HostInput, HostTimer, MAX_STRAY_STDOUT, Means,
     Printed, WhenDropped,
@@ -51,9 +54,16 @@ pub use types::{
 ///       │             ▲ │  │                         │
 ///       │ shutdown()  │ │  └─ not reaped in time ────┤
 ///       ▼             │ │ Exited                     │
-///     Asked ─ grace ──┘ ▼                            ▼
-///       └─ Exited ──▶ Draining ── pipes ended ──▶ Finished
+///     Asked           │ │                            │
+///       │ grace       │ │                            │
+///       ▼             │ ▼                            ▼
+///  Terminating ─ grace┘ Draining ── pipes ended ──▶ Finished
+///       └─ Exited ──────▲
 /// ```
+///
+/// Each of `Asked`, `Terminating` and `Killed` is a stage of the end with a limit of its own, and what
+/// came of it is reported ([`StageReport`]). Where the process cannot be told to end, or no time is given
+/// for that, `Terminating` is left out.
 ///
 /// A connection that is lost in `Ready` is made again as a [`Link`] says; in `Asked` too, as long as
 /// there was none to ask over.
@@ -100,6 +110,8 @@ pub struct Host {
     /// Present once the plugin was ready: why it ended, or [`ExitReason::Crashed`] until then.
     reason: Option<ExitReason>,
     exit: Option<Exit>,
+    /// What was done to end it once it was ready.
+    stages: Stages,
     killed: bool,
     cleaned: bool,
     reported: bool,
@@ -115,6 +127,8 @@ enum State {
     Ready,
     /// Asked to shut down.
     Asked,
+    /// Its process was told to end.
+    Terminating,
     /// A kill was asked for; the process has not been reaped.
     Killed,
     /// Reaped; the pipes may hold more.
@@ -224,6 +238,7 @@ impl Host {
             HostInput::ConnectionLost => self.on_connection_lost(now),
             HostInput::ShutdownAnswered => self.on_shutdown_answered(true),
             HostInput::ShutdownUnsupported => self.on_shutdown_answered(false),
+            HostInput::TerminateFailed => self.on_terminate_failed(now),
             HostInput::Exited(exit) => self.on_exited(now, exit),
         }
     }
@@ -255,9 +270,10 @@ impl Host {
         [self.timers.next(), of_link].into_iter().flatten().min()
     }
 
-    /// Ends the plugin in good order: the broker is closed, the plugin is asked to exit, and it is
-    /// killed if it has not within [`HostConfig::shutdown_grace`]. A plugin that is not ready yet
-    /// is killed at once: there is no connection to ask over.
+    /// Ends the plugin in good order: the broker is closed and the plugin is asked to exit. If it has not
+    /// within [`HostConfig::shutdown_grace`], its process is told to end, and killed after
+    /// [`HostConfig::terminate_grace`]. A plugin that is not ready yet is killed at once: there is no
+    /// connection to ask over.
     ///
     /// May be called at any time and repeatedly.
     pub fn shutdown(&mut self, now: Instant) {
@@ -265,10 +281,11 @@ impl Host {
             State::Launching | State::Handshaking | State::Connecting | State::Explaining => {
                 self.kill(now);
             }
-            State::Ready if self.config.means == Means::None => self.release(),
+            State::Ready if self.config.means == Means::None => self.release(now),
             State::Ready => {
                 self.state = State::Asked;
                 self.timers.clear();
+                self.stages.begin(now, EndStage::Asked);
                 self.reason = Some(ExitReason::Shutdown);
                 self.actions.push_back(HostAction::CloseBroker);
                 // Without a connection there is nothing to ask over. The grace is given all the
@@ -277,7 +294,11 @@ impl Host {
                 let grace = self.config.shutdown_grace;
                 self.timers.arm(HostTimer::ShutdownGrace, now, grace);
             }
-            State::Asked | State::Killed | State::Draining | State::Finished => {}
+            State::Asked
+            | State::Terminating
+            | State::Killed
+            | State::Draining
+            | State::Finished => {}
         }
     }
 
@@ -294,7 +315,7 @@ impl Host {
                 self.fail(StartFailure::Cancelled);
                 self.start_killing(now);
             }
-            State::Ready | State::Asked => {
+            State::Ready | State::Asked | State::Terminating => {
                 self.reason = Some(ExitReason::Killed);
                 self.start_killing(now);
             }
@@ -316,8 +337,8 @@ impl Host {
     /// to end is left to that. May be called at any time and repeatedly.
     pub fn detach(&mut self, now: Instant) {
         match self.state {
-            State::Ready => self.release(),
-            State::Asked => {}
+            State::Ready => self.release(now),
+            State::Asked | State::Terminating => {}
             _ => self.kill(now),
         }
     }
@@ -325,7 +346,7 @@ impl Host {
     /// Whether a plugin whose driver is dropped now is to be left running, instead of being killed.
     #[must_use]
     pub fn outlives_its_driver(&self) -> bool {
-        let up = matches!(self.state, State::Ready | State::Asked);
+        let up = matches!(self.state, State::Ready | State::Asked | State::Terminating);
         up && (self.config.means != Means::All || self.config.when_dropped == WhenDropped::Release)
     }
 

@@ -33,10 +33,11 @@ pub use types::{
 ///      ▼                                                    ▲
 ///   Serving ── HostGone, nobody there, kill() ──────┐       │ AllClosed, or time is over
 ///      │ ShutdownCalled, shutdown(),                ▼       │
-///      │ Interrupted (not held)                  Aborting ──┘
+///      │ Interrupted (not held), Terminated      Aborting ──┘
 ///      ▼                                            ▲
 ///   Ending ── the last connection has closed, ──────┘
-///             time is over, HostGone, kill()
+///             time is over, HostGone, kill(),
+///             Terminated a second time
 /// ```
 ///
 /// The end in good order has stages, so that nothing is cut off that is on its way: the calls in
@@ -67,6 +68,8 @@ pub struct Plugin {
     /// Whether there is no host that launched it any more, or never was.
     unlaunched: bool,
     interrupts: u64,
+    /// Whether its process was told to end, which counts once.
+    terminated: bool,
     reason: Option<StopReason>,
 }
 
@@ -119,6 +122,7 @@ impl Plugin {
             listening: false,
             connections: 0,
             interrupts: 0,
+            terminated: false,
             reason: None,
         };
         match plugin.plan() {
@@ -158,6 +162,7 @@ impl Plugin {
             PluginInput::ShutdownCalled => self.on_shutdown_called(now),
             PluginInput::HostGone => self.on_host_gone(now),
             PluginInput::Interrupted => self.on_interrupted(now),
+            PluginInput::Terminated => self.on_terminated(now),
             PluginInput::CallsIdle => self.on_calls_idle(now),
             PluginInput::Released => self.on_released(),
             PluginInput::OutputSent => self.on_output_sent(),

@@ -118,6 +118,9 @@ impl Broker {
     /// As [`serve`](Self::serve).
     pub fn serve_router(&self, mut router: Router) -> Result<Served, BrokerError> {
         router.extensions_mut().insert(self.clone());
+        if let Some(ending) = &self.0.parts.ending {
+            router.extensions_mut().insert(ending.clone());
+        }
         if let Some(calls) = &self.0.parts.calls {
             router.wrap_services(|service| Arc::new(Tracked::new(service, Arc::clone(calls))));
         }

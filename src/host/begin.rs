@@ -26,6 +26,8 @@ impl Host {
     pub(super) fn machine(&self, expectation: HostExpectation) -> machine::HostConfig {
         let mut config = machine::HostConfig::new(expectation);
         config.shutdown_grace = self.settings.shutdown_grace;
+        config.terminate_grace = self.terminate_grace.unwrap_or(config.terminate_grace);
+        config.reap_timeout = self.reap_timeout.unwrap_or(config.reap_timeout);
         if let Some(timeout) = self.start_timeout {
             config.start_timeout = timeout;
         }

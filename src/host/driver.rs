@@ -196,6 +196,7 @@ impl Driver {
                     link.connection.drain();
                 }
             }
+            HostAction::Terminate => self.process.terminate(),
             HostAction::Kill => {
                 if let Some(given_up) = self.process.kill() {
                     self.input(given_up);
@@ -280,12 +281,14 @@ impl Driver {
             HostEvent::Exited {
                 exit,
                 reason,
+                stages,
                 panic,
                 stderr,
             } => {
                 let report = ExitReport {
                     exit,
                     reason,
+                    stages,
                     panic,
                     stderr,
                 };
@@ -399,6 +402,7 @@ impl Driver {
                 }
             }
             News::LaunchFailed(fault) => self.input(HostInput::LaunchFailed(fault)),
+            News::TerminateFailed => self.input(HostInput::TerminateFailed),
             News::Exited(exit) => {
                 self.pipes.process_ended();
                 self.input(HostInput::Exited(exit));

@@ -158,6 +158,12 @@ pub enum ConfigError {
          starts nothing any more"
     )]
     GroupOver,
+    /// The plugin was to be guarded.
+    #[error(
+        "the plugin cannot be guarded as Command::guarded asks: this host's runner, or this system, has no \
+         guards (Linux has, for children of the host)"
+    )]
+    NoGuard,
     /// Calls were to go over the plugin's stdin, which has bytes of the user's.
     #[error(
         "the plugin's stdin cannot have both the bytes of Command::stdin_bytes and calls: leave out the \
@@ -241,9 +247,9 @@ pub enum PingError {
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
-    /// The plugin was asked to end, did not, and was killed.
+    /// The plugin was asked to end, did not, and was ended by force.
     #[error(
-        "the plugin {name} did not end within {grace:?} after it was asked to, so it was killed; \
+        "the plugin {name} did not end within {grace:?} after it was asked to, so it was ended by force; \
          raise Host::shutdown_grace if it needs longer"
     )]
     GraceExpired {
@@ -252,10 +258,10 @@ pub enum ShutdownError {
         /// The grace period.
         grace: Duration,
     },
-    /// The plugin cannot be asked to end, did not end by itself, and was killed.
+    /// The plugin cannot be asked to end, did not end by itself, and was ended by force.
     #[error(
         "the plugin {name} has no controller (the service plugin.GRPCController), so it cannot be \
-         asked to end; it did not by itself within {grace:?} and was killed. If that is how it is \
+         asked to end; it did not by itself within {grace:?} and was ended by force. If that is how it is \
          to end, RunningPlugin::kill does not wait"
     )]
     NoController {
@@ -264,10 +270,10 @@ pub enum ShutdownError {
         /// The grace period.
         grace: Duration,
     },
-    /// The plugin could not be reached to be asked to end, and was killed.
+    /// The plugin could not be reached to be asked to end, and was ended by force.
     #[error(
         "the connection to the plugin {name} was lost and could not be made again within {grace:?} \
-         to ask it to end, so it was killed"
+         to ask it to end, so it was ended by force"
     )]
     NotAsked {
         /// The plugin's name.

@@ -109,6 +109,7 @@ impl Link {
             config: config.clone(),
             listen: shared.settings().listen.clone(),
             calls: None,
+            ending: None,
             servers: Arc::default(),
         });
         let inside = broker.begin(

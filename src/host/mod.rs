@@ -6,6 +6,7 @@ mod checksum;
 mod contract;
 mod diagnosis;
 mod driver;
+mod ends;
 mod error;
 mod explain;
 mod in_memory;
@@ -55,7 +56,7 @@ pub use self::error::{ConfigError, DispenseError, HostError, PingError, Shutdown
 pub use self::logs::LOG_TARGET;
 pub use self::managed::{Managed, ManagedGuard};
 pub use self::origin::NoRecord;
-pub use self::report::{ExitReason, ExitReport};
+pub use self::report::{EndStage, ExitReason, ExitReport, StageOutcome, StageReport};
 pub use self::running::RunningPlugin;
 pub use crate::peer::Health;
 
@@ -109,6 +110,8 @@ pub struct Host {
     private_socket_dir: bool,
     sweep: bool,
     start_timeout: Option<Duration>,
+    terminate_grace: Option<Duration>,
+    reap_timeout: Option<Duration>,
     reconnect_within: Option<Duration>,
     kill_unreachable: bool,
     multiplex: bool,
@@ -161,6 +164,8 @@ impl Host {
             private_socket_dir: true,
             sweep: true,
             start_timeout: None,
+            terminate_grace: None,
+            reap_timeout: None,
             reconnect_within: None,
             kill_unreachable: false,
             multiplex: false,
@@ -284,13 +289,6 @@ impl Host {
         self
     }
 
-    /// How long the plugin may take to end after it was asked to, before it is killed. 2 s if this
-    /// is not called.
-    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
-        self.settings.shutdown_grace = grace;
-        self
-    }
-
     /// How long a connection that is lost while the plugin's process lives is tried to be made
     /// again: 10 s if this is not called, zero for not at all, [`Duration::MAX`] for no limit. The
     /// first try comes at once, later ones after pauses of up to a second.
@@ -305,13 +303,6 @@ impl Host {
     /// what was dispensed lives with its connection.
     pub fn reconnect_within(mut self, within: Duration) -> Self {
         self.reconnect_within = Some(within);
-        self
-    }
-
-    /// Whether a plugin that cannot be reached again is killed, with
-    /// [`ExitReason::Unreachable`]. It lives on unless this is called, since it may be at work.
-    pub fn kill_unreachable(mut self, kill: bool) -> Self {
-        self.kill_unreachable = kill;
         self
     }
 
@@ -393,6 +384,10 @@ impl Host {
         let group = self.group()?;
         let feed = command.stdin_bytes.clone();
         let contract = self.contract(feed.is_some())?;
+        let guarded = command.guarded && !command.outlive_host;
+        if guarded && !self.runner.guards() {
+            return Err(ConfigError::NoGuard.into());
+        }
         let here = self.runner.shares_files();
         let mut launch = Launch::new(command.program(here));
         launch.dir.clone_from(&command.dir);
@@ -403,7 +398,7 @@ impl Host {
         // Code of the user's: before there is anything to be left behind.
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
         let log_sink = self.log_sink.as_ref().map(|make| make());
-        let (dir, swept) = self.make_private_dir(&name);
+        let (dir, swept) = self.make_private_dir(&name, guarded);
         let mut printed = None;
         if let Some(dir) = &dir {
             printed = self.make_output_pipes(&runtime, dir, &name);
@@ -430,6 +425,8 @@ impl Host {
         };
         launch.outlive_parent = command.outlive_host;
         launch.spare_descendants = command.spare_descendants;
+        launch.process_group = command.process_group;
+        launch.guarded = guarded;
         let mut config = self.machine(expectation);
         config.direct_output = printed.is_some();
         let shared = share(

@@ -16,6 +16,7 @@ use outboard_core::rt::SharedRuntime;
 use super::printed::Reading;
 use super::{ConfigError, Host};
 use crate::command::Command;
+use crate::sys::care::Care;
 use crate::sys::direct;
 use crate::sys::private::PrivateDir;
 #[cfg(unix)]
@@ -88,10 +89,12 @@ impl Host {
     }
 
     /// The directory for the sockets and pipes of this launch, where there is to be one.
+    /// One that is `guarded` goes with this process, however that ends.
     /// With it comes what resolves when the place is [swept](Self::sweep), which nothing else waits for.
     pub(super) fn make_private_dir(
         &self,
         plugin: &str,
+        guarded: bool,
     ) -> (Option<PrivateDir>, oneshot::Receiver<()>) {
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         if cfg!(not(unix)) || !self.private_socket_dir {
@@ -102,7 +105,13 @@ impl Host {
         let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         let shorter = own.map(PathBuf::from).into_iter().chain(["/tmp".into()]);
         let bases = std::iter::once(base.clone()).chain(shorter);
-        let dir = PrivateDir::in_first_that_fits(bases, self.socket_group.as_deref());
+        let care = if guarded {
+            Care::begin()
+        } else {
+            Ok(Care::default())
+        };
+        let group = self.socket_group.as_deref();
+        let dir = care.and_then(|care| PrivateDir::in_first_that_fits(bases, group, &care));
         // Where that was made others have been, too.
         let made = dir.as_ref().ok().and_then(|dir| dir.path().parent());
         let swept = self.sweep_up(made.unwrap_or(&base).to_owned());

@@ -21,6 +21,7 @@ pub(super) struct Running {
     launch: Option<(SharedRunner, Launch)>,
     launching: Option<BoxFuture<'static, io::Result<Process>>>,
     child: Option<Box<dyn Child>>,
+    terminating: bool,
     killing: bool,
     reaped: bool,
     stdin: Option<BoxWriter>,
@@ -39,6 +40,8 @@ pub(super) struct Launched {
 pub(super) enum News {
     Launched(Launched),
     LaunchFailed(Fault),
+    /// It cannot be told to end.
+    TerminateFailed,
     Exited(Exit),
 }
 
@@ -82,6 +85,11 @@ impl Running {
         }
     }
 
+    /// Has it told to end.
+    pub(super) fn terminate(&mut self) {
+        self.terminating = self.child.is_some();
+    }
+
     /// Has it killed; or gives up the launch, with the input that says so.
     pub(super) fn kill(&mut self) -> Option<HostInput<'static>> {
         if self.launching.take().is_some() {
@@ -89,6 +97,7 @@ impl Running {
             return Some(HostInput::LaunchFailed(fault));
         }
         self.killing = self.child.is_some();
+        self.terminating = false;
         None
     }
 
@@ -144,6 +153,16 @@ impl Running {
         };
         if self.reaped {
             return Poll::Pending;
+        }
+        if self.terminating
+            && let Poll::Ready(told) = child.poll_terminate(cx)
+        {
+            self.terminating = false;
+            if let Err(error) = told {
+                let (plugin, id) = (shared.name(), child.id());
+                tracing::debug!(plugin, id, %error, "the plugin cannot be told to end");
+                return Poll::Ready(News::TerminateFailed);
+            }
         }
         if self.killing
             && let Poll::Ready(killed) = child.poll_kill(cx)

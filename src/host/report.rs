@@ -5,7 +5,7 @@ use std::fmt;
 use outboard_core::exit::Exit;
 use outboard_core::rpc::Status;
 
-pub use outboard_core::host::ExitReason;
+pub use outboard_core::host::{EndStage, ExitReason, StageOutcome, StageReport};
 
 /// How a plugin ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub struct ExitReport {
     pub exit: Exit,
     /// How that came: asked, killed, or by itself.
     pub reason: ExitReason,
+    /// The stages of the end that its host has brought about, in their order, with what came of each: none
+    /// of a plugin that ended by itself.
+    pub stages: Vec<StageReport>,
     /// What its last panic said, if there was one and little was logged since; one line.
     pub panic: Option<String>,
     /// Its last lines on stderr, oldest first; a bounded number. Before them how its last panic
@@ -29,8 +32,19 @@ impl ExitReport {
         Self {
             exit,
             reason,
+            stages: Vec::new(),
             panic: None,
             stderr: Vec::new(),
+        }
+    }
+
+    /// What it took in the end, where asking did not do: the last stage that was tried.
+    fn force(&self) -> &'static str {
+        match self.stages.last() {
+            Some(last) if last.stage == EndStage::Terminated => {
+                "it was told to (SIGTERM), and ended"
+            }
+            _ => "it was killed",
         }
     }
 
@@ -45,15 +59,21 @@ impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             ExitReason::Shutdown => write!(f, "was shut down and {}", self.exit),
-            ExitReason::GraceExpired => f.write_str(
-                "did not end within the grace period after it was asked to: it was killed",
+            ExitReason::GraceExpired => write!(
+                f,
+                "did not end within the grace period after it was asked to: {}",
+                self.force()
             ),
-            ExitReason::NoController => f.write_str(
+            ExitReason::NoController => write!(
+                f,
                 "has no controller that could ask it to end, and did not end by itself within the \
-                 grace period: it was killed",
+                 grace period: {}",
+                self.force()
             ),
-            ExitReason::NotAsked => f.write_str(
-                "could not be reached within the grace period to be asked to end: it was killed",
+            ExitReason::NotAsked => write!(
+                f,
+                "could not be reached within the grace period to be asked to end: {}",
+                self.force()
             ),
             ExitReason::Killed => f.write_str("was killed by its host"),
             ExitReason::Released => f.write_str("was left running by its host"),

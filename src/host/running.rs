@@ -247,8 +247,9 @@ impl RunningPlugin {
         }
     }
 
-    /// Ends the plugin in good order: closes the broker, asks the plugin to end, and kills it if it
-    /// is still there after the grace period. When this returns, the process is gone and reaped, and
+    /// Ends the plugin in good order: closes the broker and asks the plugin to end. If it is still there
+    /// after the grace period, its process is told to end (SIGTERM, on unix) and then killed, each with
+    /// a limit of its own; [`ExitReport::stages`] has what came of each. When this returns, the process is gone and reaped, and
     /// what the plugin printed has been handed to the writers, as far as they took it within
     /// [`Host::last_output_within`](crate::Host::last_output_within).
     ///

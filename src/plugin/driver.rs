@@ -3,6 +3,7 @@
 
 mod around;
 mod listening;
+mod signals;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +13,6 @@ use std::task::{Context, Poll};
 
 use futures_channel::mpsc;
 use futures_core::Stream as _;
-use futures_io::AsyncRead as _;
 use outboard_core::admission::Allowed;
 use outboard_core::env::PluginEnv;
 use outboard_core::fault::Fault;
@@ -20,10 +20,12 @@ use outboard_core::plugin::{
     self as machine, PluginAction, PluginConfig, PluginEvent, PluginInput, SocketKind, StopReason,
 };
 use outboard_core::rpc::{ConnectionConfig, Router, ServerConfig, Serving, Transport};
-use outboard_core::rt::{BoxByteStream, BoxReader, SharedRuntime};
+use outboard_core::rt::{BoxByteStream, SharedRuntime};
+use outboard_core::told::Teller;
 use outboard_core::turn::Turn;
 
 pub(super) use self::around::Around;
+use self::signals::Signals;
 use super::common::Common;
 #[cfg(feature = "multiplex")]
 use super::common::Connection;
@@ -31,12 +33,12 @@ use super::error::ServeError;
 use super::events::PluginEvents;
 use crate::broker::{Broker, BrokerParts, ListenPolicy};
 use crate::carrier::{Acceptor, Carrier, Connections, Security};
+use crate::serve::shutdown::Shutdown;
 use crate::serve::tracked::InFlight;
 use crate::services::health::HealthService;
 use crate::services::{self, Asked, Internal};
 use crate::sys::files::EmptyDir;
 use crate::sys::given::UnfitListener;
-use crate::sys::interrupt::Interrupts;
 use crate::sys::socket::Bound;
 use crate::sys::stdio::FLUSH_PATIENCE;
 use crate::time::Alarm;
@@ -57,6 +59,8 @@ pub(super) struct DriverParts {
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) health: HealthService,
     pub(super) in_flight: Arc<InFlight>,
+    /// Tells handlers and the program that the end has begun.
+    pub(super) shutdown: Teller<StopReason>,
     /// How connections are secured, those of brokers among them.
     pub(super) security: Security,
     /// Who may connect to its sockets beside those who may anyway.
@@ -79,9 +83,7 @@ pub(super) struct Driver {
     awaited: Option<Awaited>,
     /// Requests to end that are not answered yet.
     asked: Vec<Asked>,
-    interrupts: Option<Interrupts>,
-    /// Gets a byte for each interrupt.
-    interrupted: Option<BoxReader>,
+    signals: Signals,
     alarm: Alarm,
     host_gone: bool,
     outcome: Option<Result<StopReason, ServeError>>,
@@ -129,8 +131,7 @@ impl Driver {
             brokered: Arc::default(),
             awaited: None,
             asked: Vec::new(),
-            interrupts: None,
-            interrupted: None,
+            signals: Signals::default(),
             alarm: Alarm::default(),
             host_gone: false,
             outcome: None,
@@ -249,6 +250,7 @@ impl Driver {
             }
             PluginEvent::Stopping(reason) => {
                 tracing::debug!(target: "outboard", ?reason, "stopping");
+                self.parts.shutdown.tell(reason.clone());
             }
             // News that nothing here depends on.
             _ => {}
@@ -281,9 +283,12 @@ impl Driver {
             )
             .leaving_signals(self.parts.around.leaves_signals()),
             calls: Some(Arc::clone(&self.parts.in_flight)),
+            ending: Some(Shutdown::new(self.parts.shutdown.told())),
             servers: Arc::clone(&self.brokered),
         });
         let mut router = router.clone();
+        let ending = Shutdown::new(self.parts.shutdown.told());
+        router.extensions_mut().insert(ending);
         #[cfg(feature = "netrpc")]
         if let Some(instances) = router.extensions().get::<super::netrpc::Instances>() {
             let (runtime, output) = (&self.parts.runtime, &self.parts.events.output);
@@ -385,27 +390,7 @@ impl Driver {
             self.input(PluginInput::HostGone);
             progress = true;
         }
-        progress | self.poll_stop(cx) | self.poll_interrupted(cx)
-    }
-
-    fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(told) = &mut self.interrupted else {
-            return false;
-        };
-        let mut bytes = [0; 16];
-        match Pin::new(told).poll_read(cx, &mut bytes) {
-            Poll::Pending => false,
-            Poll::Ready(Ok(count)) if count > 0 => {
-                for _ in 0..count {
-                    self.input(PluginInput::Interrupted);
-                }
-                true
-            }
-            Poll::Ready(_) => {
-                self.interrupted = None;
-                false
-            }
-        }
+        progress | self.poll_stop(cx) | self.poll_caught(cx)
     }
 
     fn poll_awaited(&mut self, cx: &mut Context<'_>) -> bool {

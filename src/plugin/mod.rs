@@ -29,7 +29,9 @@ use outboard_core::plugin::StopReason;
 use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::{DEFAULT_MAX_MESSAGE_SIZE, Transport};
 use outboard_core::rt::SharedRuntime;
+use outboard_core::told::Teller;
 
+use crate::serve::shutdown::Shutdown;
 use crate::services::health::{HealthReporter, HealthService};
 use crate::sys::files::EmptyDir;
 use crate::sys::stdio::{self, Claim};
@@ -87,6 +89,7 @@ pub struct Plugin {
     sets: BTreeMap<i64, PluginSet>,
     transports: Vec<Arc<dyn Transport>>,
     health: HealthService,
+    shutdown: Teller<StopReason>,
     max_message_size: usize,
     drain_timeout: Option<Duration>,
     outlive_host: bool,
@@ -134,6 +137,7 @@ impl Plugin {
             sets: BTreeMap::new(),
             transports: Vec::new(),
             health: HealthService::new(),
+            shutdown: Teller::new(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             drain_timeout: None,
             outlive_host: false,
@@ -306,15 +310,24 @@ impl Plugin {
         self.health.reporter()
     }
 
+    /// Tells, at any time and anywhere, that the plugin begins to end: for work in the background, and for
+    /// what it serves. Handlers find it in [`Shutdown::current`], too.
+    #[must_use]
+    pub fn shutdown_token(&self) -> Shutdown {
+        Shutdown::new(self.shutdown.told())
+    }
+
     /// Serves until the host asks for the end or dies, and says why it ended. Calls in flight are
     /// finished first. Dropping the future ends it at once.
     ///
     /// While it serves, an interrupt (Ctrl-C) is ignored: the host gets it too, and decides. Only a
     /// plugin that no host holds, one started by hand at a terminal, ends by it in good order
-    /// ([`StopReason::Interrupted`]), and dies of the second. Signals with their default action that
-    /// end the process (SIGTERM, SIGHUP, SIGQUIT) do so after the socket files are removed; one
-    /// that the program handles itself stays its own affair. Afterwards all have their former
-    /// actions again.
+    /// ([`StopReason::Interrupted`]), and dies of the second. A SIGTERM ends every plugin in good order
+    /// ([`StopReason::Terminated`]), as if its host had asked for it: no new calls are taken, those in
+    /// flight have the [`drain_timeout`](Self::drain_timeout); a second one ends the process at once. Other
+    /// signals that end a process by default (SIGHUP, SIGQUIT), and all before the plugin serves, do so
+    /// after the socket files are removed. One that the program handles itself stays its own affair.
+    /// Afterwards all have their former actions again.
     ///
     /// Unless told otherwise, it also sends `tracing` events to the host as log records, if no
     /// global subscriber is set, and has panics show at the host as errors.

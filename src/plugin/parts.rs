@@ -83,6 +83,7 @@ impl Plugin {
             transports: self.transports,
             health: self.health,
             in_flight,
+            shutdown: self.shutdown,
             security,
             allowed: self.allowed,
             max_message_size: self.max_message_size,

@@ -17,6 +17,7 @@ use outboard_core::handshake::Protocol;
 use outboard_core::plugin::{PluginConfig, SocketKind, StopReason};
 use outboard_core::rpc::{Connection, ConnectionConfig, Router, ServerConfig, Serving, Transport};
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
+use outboard_core::told::Teller;
 
 use super::driver::{Around, Driver, DriverParts};
 use super::events::PluginEvents;
@@ -134,6 +135,7 @@ impl Served {
             transports: vec![Arc::new(wire.clone())],
             health: HealthService::new(),
             in_flight: Arc::clone(&calls),
+            shutdown: Teller::new(),
             security: Security::default(),
             allowed: Allowed::default(),
             max_message_size: 1024,

@@ -186,6 +186,7 @@ impl Runner for Container {
                 tool: process.child,
                 owned,
                 runtime,
+                telling: None,
                 removing: None,
                 exit: None,
             });
@@ -282,6 +283,8 @@ struct Contained {
     tool: Box<dyn Child>,
     owned: Owned,
     runtime: SharedRuntime,
+    /// Its being told to end, under way.
+    telling: Option<BoxFuture<'static, io::Result<(Exit, String)>>>,
     /// Its removal, under way.
     removing: Option<BoxFuture<'static, io::Result<(Exit, String)>>>,
     exit: Option<Exit>,
@@ -314,6 +317,25 @@ impl Child for Contained {
     /// The tool's would be no number of the plugin.
     fn pid(&self) -> Option<u32> {
         None
+    }
+
+    fn poll_terminate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exit.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let owned = &self.owned;
+        let telling = self.telling.get_or_insert_with(|| {
+            let args = ["kill", "--signal", "TERM", owned.name.as_str()];
+            owned.tool.call(&self.runtime, &args)
+        });
+        let told = ready!(telling.as_mut().poll(cx));
+        self.telling = None;
+        let (exit, said) = told?;
+        Poll::Ready(if exit.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(said))
+        })
     }
 
     fn poll_kill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -89,6 +89,10 @@ impl Runner for Wrapper {
         self.inner.confines()
     }
 
+    fn guards(&self) -> bool {
+        self.inner.guards()
+    }
+
     fn name(&self) -> Option<String> {
         self.inner.name()
     }

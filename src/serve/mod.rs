@@ -3,4 +3,5 @@
 
 pub mod codegen;
 pub mod context;
+pub(crate) mod shutdown;
 pub(crate) mod tracked;

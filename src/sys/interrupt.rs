@@ -1,6 +1,8 @@
-//! The interrupt signal. A Ctrl-C on a terminal reaches the whole foreground group, the plugin with
-//! its host, and the host decides what becomes of the plugin. A plugin that no host holds is asked
-//! to end by it, and the next one ends it as any program.
+//! The signals that ask a plugin to end.
+//!
+//! A Ctrl-C on a terminal (SIGINT) reaches the whole foreground group, the plugin with its host, and the
+//! host decides what becomes of the plugin. A plugin that no host holds is asked to end by it, and the
+//! next one ends it as any program. A SIGTERM asks every plugin.
 
 #[cfg(unix)]
 pub(crate) use self::unix::Interrupts;
@@ -15,6 +17,10 @@ impl Interrupts {
     pub(crate) fn catch(_held: bool) -> Option<(Self, std::io::PipeReader)> {
         None
     }
+
+    pub(crate) fn catch_termination() -> Option<(Self, std::io::PipeReader)> {
+        None
+    }
 }
 
 #[cfg(unix)]
@@ -22,11 +28,11 @@ mod unix {
     use std::io::{self, PipeReader, PipeWriter};
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use libc::SIGINT;
+    use libc::{SIGINT, SIGTERM, c_int};
 
     use crate::sys::signals::{self, Caught, Shared};
 
-    /// While one of these lives, SIGINT has not its default action; afterwards it has it again. A
+    /// While one of these lives, its signal has not its default action; afterwards it has it again. A
     /// handler of the program's own stays in charge all the time, and nothing is told then.
     ///
     /// The signal is caught and not set to "ignore", which children would inherit.
@@ -39,8 +45,9 @@ mod unix {
     #[derive(Debug)]
     struct Listener {
         id: u64,
+        signal: c_int,
         writer: PipeWriter,
-        /// Whether a host decides about the process.
+        /// Whether the signal never ends the process: a host decides about that.
         held: bool,
         told: bool,
     }
@@ -48,10 +55,19 @@ mod unix {
     static LISTENERS: Shared<Vec<Listener>> = Shared::new(Vec::new());
 
     impl Interrupts {
-        /// Also gives a pipe that gets a byte for each signal. For a process that is `held` all are
+        /// Catches SIGINT, and gives a pipe that gets a byte for each. For a process that is `held` all are
         /// ignored beyond that, otherwise the first only. `None` if the system refuses; then the
         /// signal keeps its action.
         pub(crate) fn catch(held: bool) -> Option<(Self, PipeReader)> {
+            Self::of(SIGINT, held, &[SIGINT])
+        }
+
+        /// Catches SIGTERM in the same way. The first is told, and the second ends the process.
+        pub(crate) fn catch_termination() -> Option<(Self, PipeReader)> {
+            Self::of(SIGTERM, false, &[SIGTERM])
+        }
+
+        fn of(signal: c_int, held: bool, signals: &'static [c_int]) -> Option<(Self, PipeReader)> {
             static IDS: AtomicU64 = AtomicU64::new(0);
             let (reader, writer) = io::pipe().ok()?;
             // A handler must never wait.
@@ -59,13 +75,14 @@ mod unix {
             let id = IDS.fetch_add(1, Ordering::Relaxed);
             let listener = Listener {
                 id,
+                signal,
                 writer,
                 held,
                 told: false,
             };
             LISTENERS.with(|all| all.push(listener));
-            signals::on_interrupt(tell);
-            let caught = Caught::new(&[SIGINT]);
+            signals::on_request(tell);
+            let caught = Caught::new(signals);
             let interrupts = Self {
                 id,
                 _caught: caught,
@@ -81,10 +98,10 @@ mod unix {
     }
 
     /// Tells all who listen, in a handler of the signal. False if the process is to end by it.
-    fn tell() -> bool {
+    fn tell(signal: c_int) -> bool {
         let told = LISTENERS.try_with(|all| {
             let mut survives = false;
-            for listener in all {
+            for listener in all.iter_mut().filter(|one| one.signal == signal) {
                 survives |= listener.held || !listener.told;
                 listener.told = true;
                 // A pipe that is full has told enough.
@@ -170,6 +187,29 @@ mod unix {
             let told = String::from_utf8_lossy(&child.stdout);
             assert!(told.contains("asked"), "{child:?}");
             assert_eq!(child.status.signal(), Some(SIGINT), "{child:?}");
+        }
+
+        #[test]
+        fn the_first_termination_asks_and_the_second_is_deadly_whatever_interrupts_do() {
+            if in_child() {
+                let (_ignoring, _) = Interrupts::catch(true).expect("there is room");
+                let (_asked, mut told) = Interrupts::catch_termination().expect("there is room");
+                raise();
+                low_level::raise(SIGTERM).expect("a known signal");
+                let mut bytes = [0; 2];
+                assert_eq!(told.read(&mut bytes).expect("it was told"), 1);
+                println!("asked");
+                raise();
+                low_level::raise(SIGTERM).expect("a known signal");
+                unreachable!("it was asked once already");
+            }
+            let child = again(
+                "sys::interrupt::unix::tests::\
+                 the_first_termination_asks_and_the_second_is_deadly_whatever_interrupts_do",
+            );
+            let told = String::from_utf8_lossy(&child.stdout);
+            assert!(told.contains("asked"), "{child:?}");
+            assert_eq!(child.status.signal(), Some(SIGTERM), "{child:?}");
         }
 
         #[test]

@@ -9,6 +9,7 @@ pub(crate) mod access;
 #[cfg(unix)]
 pub(crate) mod activated;
 mod bound;
+pub(crate) mod care;
 pub(crate) mod cleanup;
 pub(crate) mod direct;
 pub(crate) mod files;

@@ -8,6 +8,7 @@ use outboard_core::leftover;
 #[cfg(unix)]
 use outboard_core::leftover::Candidate;
 
+use super::care::Care;
 use super::files::EmptyDir;
 #[cfg(unix)]
 use super::sweep::{self, Hold};
@@ -32,6 +33,8 @@ pub(crate) struct PrivateDir {
     /// Tells others that it is in use, where the file system can.
     #[cfg(unix)]
     hold: Option<Hold>,
+    /// Who removes it if this process is killed.
+    care: Care,
     /// Whether the plugin has nothing in it.
     hosts_alone: bool,
     /// Where the process ends before this is dropped. Not by force then: a plugin may live on.
@@ -39,12 +42,13 @@ pub(crate) struct PrivateDir {
 }
 
 impl PrivateDir {
-    /// Makes one in `base`, which only this user may enter, and, with a group, its members too.
+    /// Makes one in `base`, which only this user may enter, and, with a group, its members too. Whoever is to
+    /// have `care` of it is told before it is there.
     ///
     /// # Errors
     /// `InvalidFilename` if the path of a socket in it would be too long, otherwise the system's.
     #[cfg(unix)]
-    pub(crate) fn new(base: &Path, group: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn new(base: &Path, group: Option<&str>, care: Care) -> io::Result<Self> {
         use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 
         use outboard_core::endpoint::MAX_UNIX_PATH;
@@ -67,15 +71,21 @@ impl PrivateDir {
                     ),
                 ));
             }
+            care.expect(&path)?;
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => break path,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 16 => {
+                    care.forget(&path);
                     attempt += 1;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    care.forget(&path);
+                    return Err(error);
+                }
             }
         };
         let made = EmptyDir::new(path.clone());
+        care.keep(&path)?;
         let hold = sweep::hold(&path).ok();
         let meta = std::fs::symlink_metadata(&path)?;
         if let Some(group) = group {
@@ -88,13 +98,14 @@ impl PrivateDir {
             identity: (meta.dev(), meta.ino()),
             maker: std::process::id(),
             hold,
+            care,
             hosts_alone: false,
             _at_exit: made,
         })
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn new(_base: &Path, _group: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn new(_base: &Path, _group: Option<&str>, _care: Care) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -103,10 +114,11 @@ impl PrivateDir {
     pub(crate) fn in_first_that_fits(
         bases: impl IntoIterator<Item = PathBuf>,
         group: Option<&str>,
+        care: &Care,
     ) -> io::Result<Self> {
         let mut outcome = Err(io::ErrorKind::NotFound.into());
         for base in bases {
-            outcome = Self::new(&base, group);
+            outcome = Self::new(&base, group, care.clone());
             let too_long = |error: &io::Error| error.kind() == io::ErrorKind::InvalidFilename;
             if !outcome.as_ref().is_err_and(too_long) {
                 break;
@@ -123,8 +135,11 @@ impl PrivateDir {
     pub(crate) fn remove(&self) {
         #[cfg(unix)]
         for attempt in 1..=REMOVALS {
-            if self.maker != std::process::id() || !self.is_there() {
+            if self.maker != std::process::id() {
                 return;
+            }
+            if !self.is_there() {
+                return self.care.forget(&self.path);
             }
             match std::fs::remove_dir_all(&self.path) {
                 Err(error)
@@ -138,7 +153,7 @@ impl PrivateDir {
                     );
                     return;
                 }
-                Ok(()) | Err(_) => return,
+                Ok(()) | Err(_) => return self.care.forget(&self.path),
             }
         }
     }
@@ -164,6 +179,7 @@ impl PrivateDir {
         if self.hosts_alone {
             return;
         }
+        self.care.forget(&self.path);
         #[cfg(unix)]
         let left = {
             let mut left = self;
@@ -208,7 +224,7 @@ mod tests {
         let (base, other) = (tempfile::tempdir(), tempfile::tempdir());
         let (base, other) = (base.expect("a directory"), other.expect("a directory"));
         std::fs::write(other.path().join("file"), "stays").expect("written");
-        let dir = PrivateDir::new(base.path(), None).expect("made");
+        let dir = PrivateDir::new(base.path(), None, Care::default()).expect("made");
         let meta = std::fs::metadata(dir.path()).expect("there");
         assert_eq!(meta.mode() & 0o777, 0o700);
         assert!(is_private(dir.path()));
@@ -228,6 +244,7 @@ mod tests {
             path: dir.path().to_owned(),
             maker: dir.maker,
             hold: None,
+            care: Care::default(),
             hosts_alone: false,
             _at_exit: EmptyDir::new(dir.path().to_owned()),
         };
@@ -244,11 +261,12 @@ mod tests {
     fn a_group_gets_in() {
         let base = tempfile::tempdir().expect("a directory");
         let own = rustix::process::getgid().as_raw().to_string();
-        let dir = PrivateDir::new(base.path(), Some(&own)).expect("made");
+        let dir = PrivateDir::new(base.path(), Some(&own), Care::default()).expect("made");
         let meta = std::fs::metadata(dir.path()).expect("there");
         assert_eq!((meta.mode() & 0o777, meta.gid().to_string()), (0o770, own));
         drop(dir);
-        PrivateDir::new(base.path(), Some("no-such-group-here")).expect_err("no such group");
+        PrivateDir::new(base.path(), Some("no-such-group-here"), Care::default())
+            .expect_err("no such group");
         assert_eq!(entries(base.path()), 0);
     }
 
@@ -257,18 +275,20 @@ mod tests {
         let base = tempfile::tempdir().expect("a directory");
         let long = base.path().join("x".repeat(60));
         std::fs::create_dir(&long).expect("made");
-        let error = PrivateDir::new(&long, None).expect_err("too long");
+        let error = PrivateDir::new(&long, None, Care::default()).expect_err("too long");
         assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
         assert!(error.to_string().contains("limit"), "{error}");
         assert_eq!(entries(&long), 0);
         // A shorter one takes its place; what is wrong otherwise is told of the first.
         let bases = || [long.clone(), base.path().to_owned()];
-        let dir = PrivateDir::in_first_that_fits(bases(), None).expect("the second does");
+        let dir = PrivateDir::in_first_that_fits(bases(), None, &Care::default())
+            .expect("the second does");
         assert_eq!(dir.path().parent(), Some(base.path()));
         let missing = [base.path().join("missing"), base.path().to_owned()];
-        let error = PrivateDir::in_first_that_fits(missing, None).expect_err("it is missing");
+        let error = PrivateDir::in_first_that_fits(missing, None, &Care::default())
+            .expect_err("it is missing");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        PrivateDir::in_first_that_fits([long], None).expect_err("too long");
+        PrivateDir::in_first_that_fits([long], None, &Care::default()).expect_err("too long");
     }
 
     #[test]

@@ -21,7 +21,7 @@ static NEEDED: Mutex<[usize; ENDING.len()]> = Mutex::new([0; ENDING.len()]);
 /// What is done before the process ends by a signal, and what may keep it from that: functions that do
 /// only what a handler may.
 static BEFORE_END: OnceLock<fn()> = OnceLock::new();
-static ON_INTERRUPT: OnceLock<fn() -> bool> = OnceLock::new();
+static ON_REQUEST: OnceLock<fn(c_int) -> bool> = OnceLock::new();
 
 /// Has the handler call `hook` before it ends the process.
 pub(super) fn before_end(hook: fn()) {
@@ -29,9 +29,9 @@ pub(super) fn before_end(hook: fn()) {
     let _already = BEFORE_END.set(hook);
 }
 
-/// Has the handler ask `hook` whether an interrupt is dealt with.
-pub(super) fn on_interrupt(hook: fn() -> bool) {
-    let _already = ON_INTERRUPT.set(hook);
+/// Has the handler ask `hook` whether an interrupt or a SIGTERM is dealt with.
+pub(super) fn on_request(hook: fn(c_int) -> bool) {
+    let _already = ON_REQUEST.set(hook);
 }
 
 /// While one of these lives, some signals are caught.
@@ -175,7 +175,7 @@ extern "C" fn on_signal(signal: c_int) {
         // Whoever has taken the signal over calls what was there before along, and decides.
         return;
     }
-    if signal == SIGINT && ON_INTERRUPT.get().is_some_and(|tell| tell()) {
+    if [SIGINT, SIGTERM].contains(&signal) && ON_REQUEST.get().is_some_and(|tell| tell(signal)) {
         return;
     }
     if let Some(remove) = BEFORE_END.get() {

@@ -189,6 +189,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::sys::care::Care;
     use crate::sys::private::PrivateDir;
 
     fn later() -> SystemTime {
@@ -243,7 +244,7 @@ mod tests {
     fn what_is_held_stays() {
         let base = base();
         // By a host, though nothing listens in it.
-        let held = PrivateDir::new(base.path(), None).expect("made");
+        let held = PrivateDir::new(base.path(), None, Care::default()).expect("made");
         // By a plugin whose host is dead.
         let plugin = dead(base.path(), 1);
         let listens = UnixListener::bind(plugin.join("plugin3")).expect("bound");
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_left_to_a_plugin_is_held_no_longer() {
         let base = base();
-        let dir = PrivateDir::new(base.path(), None).expect("made");
+        let dir = PrivateDir::new(base.path(), None, Care::default()).expect("made");
         let path = dir.path().to_owned();
         let plugin = UnixListener::bind(path.join("plugin1")).expect("bound");
         dir.leave();

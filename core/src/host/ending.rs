@@ -5,21 +5,46 @@ use std::time::Instant;
 
 use super::Hint;
 use super::{
-    Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Means, Pipe, Printed, StartError,
-    StartFailure, StartPhase, State,
+    EndStage, Evidence, ExitReason, Host, HostAction, HostEvent, HostTimer, Means, Pipe, Printed,
+    StageOutcome, StartError, StartFailure, StartPhase, State,
 };
 use crate::exit::Exit;
 use crate::handshake::HandshakeError;
 
 impl Host {
+    /// The plugin did not end although it was asked to: has its process be told, if there is time for that.
+    fn start_terminating(&mut self, now: Instant) {
+        let grace = self.config.terminate_grace;
+        if self.config.means != Means::All || grace.is_zero() {
+            return self.start_killing(now);
+        }
+        // The connection stays, if it was asked over: calls that still end are answered on it.
+        if !self.called {
+            self.disconnect();
+        }
+        self.stages.begin(now, EndStage::Terminated);
+        self.state = State::Terminating;
+        self.actions.push_back(HostAction::Terminate);
+        self.timers.clear();
+        self.timers.arm(HostTimer::TerminateGrace, now, grace);
+    }
+
+    pub(super) fn on_terminate_failed(&mut self, now: Instant) {
+        if self.state == State::Terminating {
+            self.stages.settle(now, StageOutcome::Refused);
+            self.start_killing(now);
+        }
+    }
+
     /// Asks for the kill and waits for the reaping; or leaves alone what is not this side's to kill.
     pub(super) fn start_killing(&mut self, now: Instant) {
         let unknown = self.attached && self.reason.is_none();
         if self.config.means != Means::All || unknown {
             self.reason = self.reason.map(|_| ExitReason::Released);
-            return self.leave();
+            return self.leave(now);
         }
         self.overtake();
+        self.stages.begin(now, EndStage::Killed);
         self.killed = true;
         self.state = State::Killed;
         self.actions.push_back(HostAction::Kill);
@@ -29,13 +54,14 @@ impl Host {
     }
 
     /// Leaves the plugin running.
-    pub(super) fn release(&mut self) {
+    pub(super) fn release(&mut self, now: Instant) {
         self.reason = Some(ExitReason::Released);
-        self.leave();
+        self.leave(now);
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self, now: Instant) {
         self.overtake();
+        self.stages.settle(now, StageOutcome::CutShort);
         self.actions.push_back(HostAction::Release);
         // What was made for it is in its hands from now on.
         self.cleaned = true;
@@ -45,7 +71,10 @@ impl Host {
     /// Gives up what hangs on the connection, and requests that the end has overtaken.
     fn overtake(&mut self) {
         self.actions.retain(|action| match action {
-            HostAction::Connect { .. } | HostAction::Abandon | HostAction::CallShutdown => false,
+            HostAction::Connect { .. }
+            | HostAction::Abandon
+            | HostAction::CallShutdown
+            | HostAction::Terminate => false,
             HostAction::Launch
             | HostAction::TransportBytes(_)
             | HostAction::CloseBroker
@@ -63,7 +92,7 @@ impl Host {
     /// The answer tells nothing, but for one: a plugin may die before it gives it. The connection has
     /// done its work, and the grace runs on.
     pub(super) fn on_shutdown_answered(&mut self, has_controller: bool) {
-        if self.state == State::Asked && self.called {
+        if matches!(self.state, State::Asked | State::Terminating) && self.called {
             self.has_controller = has_controller;
             self.disconnect();
         }
@@ -75,6 +104,7 @@ impl Host {
         }
         self.exit = Some(exit);
         self.launched = true;
+        self.stages.settle(now, StageOutcome::Ended);
         match self.state {
             // What stdout still holds may tell more; see `conclude`.
             State::Launching | State::Handshaking => {}
@@ -88,7 +118,12 @@ impl Host {
                 }
                 Some(_) | None => {}
             },
-            State::Ready | State::Asked | State::Killed | State::Draining | State::Finished => {}
+            State::Ready
+            | State::Asked
+            | State::Terminating
+            | State::Killed
+            | State::Draining
+            | State::Finished => {}
         }
         self.overtake();
         self.actions.retain(|action| *action != HostAction::Kill);
@@ -144,21 +179,33 @@ impl Host {
                 | State::Handshaking
                 | State::Connecting
                 | State::Asked
+                | State::Terminating
                 | State::Killed
                 | State::Draining
                 | State::Finished => {}
             },
             HostTimer::ShutdownGrace => {
                 if self.state == State::Asked {
-                    self.reason = Some(match (self.called, self.has_controller) {
-                        (true, true) => ExitReason::GraceExpired,
-                        (true, false) => ExitReason::NoController,
-                        (false, _) => ExitReason::NotAsked,
-                    });
+                    let (reason, outcome) = match (self.called, self.has_controller) {
+                        (true, true) => (ExitReason::GraceExpired, StageOutcome::Expired),
+                        (true, false) => (ExitReason::NoController, StageOutcome::NoController),
+                        (false, _) => (ExitReason::NotAsked, StageOutcome::NotReached),
+                    };
+                    self.reason = Some(reason);
+                    self.stages.settle(now, outcome);
+                    self.start_terminating(now);
+                }
+            }
+            HostTimer::TerminateGrace => {
+                if self.state == State::Terminating {
+                    self.stages.settle(now, StageOutcome::Expired);
                     self.start_killing(now);
                 }
             }
-            HostTimer::Reap => self.finish(),
+            HostTimer::Reap => {
+                self.stages.settle(now, StageOutcome::Expired);
+                self.finish();
+            }
             HostTimer::LastOutput => self.report(),
             HostTimer::Silence => {
                 self.printed = Pipe::Closed;
@@ -182,6 +229,7 @@ impl Host {
             State::Explaining
             | State::Ready
             | State::Asked
+            | State::Terminating
             | State::Killed
             | State::Draining
             | State::Finished => return,
@@ -203,6 +251,7 @@ impl Host {
             Some(reason) => HostEvent::Exited {
                 exit: self.exit.unwrap_or(Exit::Unknown),
                 reason,
+                stages: self.stages.reports(),
                 panic,
                 stderr,
             },

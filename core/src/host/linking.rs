@@ -48,6 +48,7 @@ impl Host {
             | State::Connecting
             | State::Explaining
             | State::Asked
+            | State::Terminating
             | State::Killed
             | State::Draining
             | State::Finished => self.wire = Wire::Down,

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::{
-    ExitReason, Host, HostAction, HostConfig, HostEvent, HostTimer, MAX_STRAY_STDOUT, Pipe,
+    ExitReason, Host, HostAction, HostConfig, HostEvent, HostTimer, MAX_STRAY_STDOUT, Pipe, Stages,
     StartFailure, StartPhase, State, Tail, Wire,
 };
 use crate::fault::Fault;
@@ -41,6 +41,7 @@ impl Host {
             failure: None,
             reason: None,
             exit: None,
+            stages: Stages::default(),
             killed: false,
             cleaned: false,
             reported: false,
@@ -73,6 +74,7 @@ impl Host {
             | State::Explaining
             | State::Ready
             | State::Asked
+            | State::Terminating
             | State::Draining => {}
         }
     }
@@ -91,6 +93,7 @@ impl Host {
             | State::Explaining
             | State::Ready
             | State::Asked
+            | State::Terminating
             | State::Draining
             | State::Finished => {}
         }
@@ -257,6 +260,7 @@ impl Host {
             State::Launching
             | State::Handshaking
             | State::Explaining
+            | State::Terminating
             | State::Killed
             | State::Draining
             | State::Finished => {}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::StartError;
+use super::{StageReport, StartError};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::handshake::{Accepted, HostExpectation, Location, Protocol, StrayTolerance};
@@ -27,6 +27,10 @@ pub struct HostConfig {
     pub start_timeout: Duration,
     /// How long the process may take to exit after it was asked to. go-plugin: 2 s.
     pub shutdown_grace: Duration,
+    /// How long a process may take to end after it was told to (SIGTERM), which it is when it has not
+    /// ended as asked; zero for no such stage, as in go-plugin. 500 ms: a program that ends by SIGTERM at
+    /// all has begun to by then, and a host that shuts down waits a quarter longer at most.
+    pub terminate_grace: Duration,
     /// How long a failure waits for the exit that may explain it, and a noticed exit for the last
     /// output, before they are reported without. 100 ms: far more than a system needs to deliver
     /// what has already happened, and little for whoever waits.
@@ -63,7 +67,7 @@ pub struct HostConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Means {
-    /// Ask it to, and kill it.
+    /// Ask it to, tell its process, and kill it.
     #[default]
     All,
     /// Ask it to: nothing says which process it is, or none is to be killed.
@@ -81,6 +85,7 @@ impl HostConfig {
             tolerance: None,
             start_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(2),
+            terminate_grace: Duration::from_millis(500),
             evidence_wait: Duration::from_millis(100),
             pipe_drain: Duration::from_secs(1),
             reap_timeout: Duration::from_secs(10),
@@ -163,6 +168,8 @@ pub enum HostInput<'a> {
     /// The call to shut down was answered with UNIMPLEMENTED: the plugin has no controller that
     /// could be asked.
     ShutdownUnsupported,
+    /// The process cannot be told to end; answers [`HostAction::Terminate`].
+    TerminateFailed,
     /// The process has ended and was reaped.
     Exited(Exit),
 }
@@ -205,6 +212,9 @@ pub enum HostAction {
     Abandon,
     /// Drop the connection and the attempt to make one.
     Disconnect,
+    /// Tell the process to end (SIGTERM), as its own business. No answer but [`HostInput::Exited`], or
+    /// [`HostInput::TerminateFailed`] if whoever runs it cannot do that.
+    Terminate,
     /// Kill the process; if it has not been made yet, give up making it. No answer but
     /// [`HostInput::Exited`] (or [`HostInput::LaunchFailed`]).
     Kill,
@@ -221,12 +231,14 @@ pub enum HostAction {
 pub enum ExitReason {
     /// It was asked to shut down, and did within the grace period.
     Shutdown,
-    /// It was asked to shut down and did not within the grace period, so it was killed.
+    /// It was asked to shut down and did not within the grace period, so it was ended by force; how is in
+    /// the stages.
     GraceExpired,
     /// It has no controller that could be asked to shut down, and did not end by itself within the
-    /// grace period, so it was killed.
+    /// grace period, so it was ended by force.
     NoController,
-    /// It could not be reached within the grace period to be asked to shut down, so it was killed.
+    /// It could not be reached within the grace period to be asked to shut down, so it was ended by
+    /// force.
     NotAsked,
     /// It was killed on request.
     Killed,
@@ -276,6 +288,8 @@ pub enum HostEvent {
         exit: Exit,
         /// How that came.
         reason: ExitReason,
+        /// The stages of the end that this side has brought about, in their order; none of a crash.
+        stages: Vec<StageReport>,
         /// What its last panic said, if there was one and little was logged since; one line.
         panic: Option<String>,
         /// Its last lines on stderr, bounded, oldest first; before them how its last panic began,
@@ -296,6 +310,8 @@ pub enum HostTimer {
     Evidence,
     /// A process that was asked to exit must have done so.
     ShutdownGrace,
+    /// A process that was told to end must have done so.
+    TerminateGrace,
     /// A killed process must have been reaped.
     Reap,
     /// The last output of an ended process must have come, or the exit is reported without.
@@ -315,6 +331,7 @@ impl fmt::Display for HostTimer {
             Self::Start => "the plugin to start",
             Self::Evidence => "an exit that explains a failure",
             Self::ShutdownGrace => "the plugin to exit as asked",
+            Self::TerminateGrace => "the plugin to end as told",
             Self::Reap => "a killed plugin to be gone",
             Self::LastOutput => "the last output of an ended plugin",
             Self::Silence => "more that an ended plugin printed",

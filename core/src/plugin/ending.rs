@@ -85,6 +85,19 @@ impl Plugin {
         }
     }
 
+    /// The first asks for the end in good order and the second for the end at once, whoever else has asked
+    /// before: a service manager tells a host and its plugins at the same moment, and so the host's own
+    /// request and the signal come in either order.
+    pub(super) fn on_terminated(&mut self, now: Instant) {
+        let again = std::mem::replace(&mut self.terminated, true);
+        match self.state {
+            State::Listening | State::Announcing => self.abort(now, StopReason::Terminated),
+            State::Serving => self.stop(now, StopReason::Terminated),
+            State::Ending(_) if again => self.abort(now, StopReason::Terminated),
+            State::Ending(_) | State::Aborting | State::Finished => {}
+        }
+    }
+
     pub(super) fn on_shutdown_called(&mut self, now: Instant) {
         if self.state == State::Ending(Stage::Connections) {
             // Those that came before have been answered.

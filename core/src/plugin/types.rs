@@ -138,6 +138,8 @@ pub enum PluginInput {
     HostGone,
     /// The process got an interrupt (SIGINT, Ctrl-C).
     Interrupted,
+    /// The process was told to end (SIGTERM).
+    Terminated,
     /// No call is in flight any more; answers [`PluginAction::Drain`].
     CallsIdle,
     /// The streams were given back, and all that was printed on them before is in the output;
@@ -239,6 +241,8 @@ pub enum StopReason {
     Alone,
     /// An interrupt came before the plugin was announced, or to one that no host holds.
     Interrupted,
+    /// The process was told to end (SIGTERM).
+    Terminated,
     /// The program itself wanted it.
     Requested,
     /// The plugin could not start.
@@ -247,7 +251,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// The exit status that fits: 1 for a failure, where go-plugin gives 0, which hides it; 130
-    /// for an interrupt, as shells count (128 + SIGINT); else 0.
+    /// for an interrupt and 143 for a SIGTERM, as shells count (128 and the signal's number); else 0.
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
@@ -258,6 +262,7 @@ impl StopReason {
             | Self::Alone
             | Self::Requested => 0,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
             Self::Failed(_) => 1,
         }
     }

@@ -80,6 +80,11 @@ pub trait Runner: Send + Sync + fmt::Debug + 'static {
     fn confines(&self) -> bool {
         false
     }
+
+    /// Whether it carries out [`Launch::guarded`]. It does not unless it says so.
+    fn guards(&self) -> bool {
+        false
+    }
 }
 
 /// What a child's standard input is.
@@ -132,6 +137,11 @@ pub struct Launch {
     /// Whether a kill leaves the processes alone that it has started itself. Otherwise they are
     /// killed with it, where they can be found.
     pub spare_descendants: bool,
+    /// Whether it leads a process group of its own, which ends with it. Otherwise it is in its parent's.
+    pub process_group: bool,
+    /// Whether a guard ends all that descends from it when it ends or its parent dies. Given only to a
+    /// runner that [has guards](Runner::guards).
+    pub guarded: bool,
 }
 
 impl Launch {
@@ -153,6 +163,8 @@ impl Launch {
             stdin: Stdin::default(),
             outlive_parent: false,
             spare_descendants: false,
+            process_group: false,
+            guarded: false,
         }
     }
 }
@@ -206,6 +218,18 @@ pub trait Child: Send {
 
     /// The number of the process, if it is one of this system and in this host's view of it.
     fn pid(&self) -> Option<u32>;
+
+    /// Tells it to end (SIGTERM), which it may do in its own time or not at all. Begun with the first poll
+    /// and polled until it is ready, which says that it was told. No error if it has ended already. A
+    /// [kill](Self::poll_kill) takes the place of one that is under way.
+    ///
+    /// # Errors
+    /// The system's error, unchanged. `Unsupported`, as by default, where there is no such way; then it is
+    /// killed.
+    fn poll_terminate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _no_way = cx;
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Ends it at once (SIGKILL, `TerminateProcess`). Begun with the first poll and polled until it is
     /// ready, which says that the request was made and not that the process has ended. No error if it

@@ -5,12 +5,15 @@ use std::time::Duration;
 use outboard_core::exit::Exit;
 use outboard_core::fault::Fault;
 use outboard_core::host::{
-    ExitReason, Host, HostAction, HostEvent, HostInput, Printed, StartFailure,
+    EndStage, ExitReason, Host, HostAction, HostEvent, HostInput, Printed, StageOutcome,
+    StartFailure,
 };
 use outboard_core::plugin::PluginAction;
 
 use crate::starting::ends_with;
-use crate::support::{MS, Pair, SECOND, SIGKILL, World, epoch, host_config, printing};
+use crate::support::{
+    MS, Pair, SECOND, SIGKILL, SIGTERM, World, epoch, host_config, plugin_config, printing,
+};
 use crate::{LINE, exited, failed};
 
 #[test]
@@ -131,11 +134,149 @@ fn a_shutdown_that_is_ignored_ends_in_a_kill_after_the_grace() {
     pair.run();
     pair.assert_over();
     let (at, exit, reason) = exited(&pair);
-    assert_eq!((exit, reason), (SIGKILL, ExitReason::GraceExpired));
+    assert_eq!((exit, reason), (SIGTERM, ExitReason::GraceExpired));
     assert!(
         at - before >= 2 * SECOND && at - before <= 2 * SECOND + 10 * MS,
         "{at:?}"
     );
+}
+
+/// The stages of the end, without the times that things take to arrive.
+fn stages(pair: &Pair) -> Vec<(EndStage, StageOutcome, Duration)> {
+    let HostEvent::Exited { stages, .. } = &pair.outcome().1 else {
+        panic!("no exit");
+    };
+    let whole = |took: Duration| took - Duration::from_nanos(took.as_nanos() as u64 % 100_000_000);
+    let stages = stages.iter();
+    stages
+        .map(|stage| (stage.stage, stage.outcome, whole(stage.took)))
+        .collect()
+}
+
+#[test]
+fn each_stage_has_its_limit_and_its_outcome() {
+    use EndStage::{Asked, Killed, Terminated};
+    use StageOutcome::{Ended, Expired, Refused};
+    let at_once = Duration::ZERO;
+    let (grace, told) = (2 * SECOND, 500 * MS);
+    let stubborn = World {
+        ignores_shutdown: true,
+        ..World::default()
+    };
+    let deaf = World {
+        ignores_terminate: true,
+        ..stubborn.clone()
+    };
+    let cases = [
+        (World::default(), vec![(Asked, Ended, at_once)]),
+        (
+            stubborn.clone(),
+            vec![(Asked, Expired, grace), (Terminated, Ended, at_once)],
+        ),
+        (
+            deaf.clone(),
+            vec![
+                (Asked, Expired, grace),
+                (Terminated, Expired, told),
+                (Killed, Ended, at_once),
+            ],
+        ),
+        (
+            World {
+                cannot_be_told: true,
+                ..stubborn
+            },
+            vec![
+                (Asked, Expired, grace),
+                (Terminated, Refused, at_once),
+                (Killed, Ended, at_once),
+            ],
+        ),
+        (
+            World {
+                unkillable: true,
+                ..deaf
+            },
+            vec![
+                (Asked, Expired, grace),
+                (Terminated, Expired, told),
+                (Killed, Expired, 10 * SECOND),
+            ],
+        ),
+    ];
+    for (world, expected) in cases {
+        let answered = !world.ignores_shutdown;
+        let mut pair = Pair::ready(world);
+        pair.shutdown();
+        if !answered {
+            pair.run_for(10 * MS);
+            pair.host.handle(pair.now, HostInput::ShutdownAnswered);
+        }
+        pair.run();
+        pair.assert_over();
+        assert_eq!(stages(&pair), expected, "{:?}", pair.world);
+        let told = expected.iter().any(|(stage, ..)| *stage == Terminated);
+        assert_eq!(pair.count(&HostAction::Terminate), usize::from(told));
+        let killed = expected.iter().any(|(stage, ..)| *stage == Killed);
+        assert_eq!(pair.count(&HostAction::Kill), usize::from(killed));
+    }
+}
+
+#[test]
+fn a_kill_cuts_a_stage_short_and_a_crash_has_none() {
+    let deaf = World {
+        ignores_shutdown: true,
+        ignores_terminate: true,
+        ..World::default()
+    };
+    for (after, expected) in [
+        (None, vec![]),
+        (Some(0), vec![EndStage::Asked, EndStage::Killed]),
+        (
+            Some(2200),
+            vec![EndStage::Asked, EndStage::Terminated, EndStage::Killed],
+        ),
+    ] {
+        let mut pair = Pair::ready(deaf.clone());
+        match after {
+            None => pair.crash(Exit::Code(1)),
+            Some(after) => {
+                pair.shutdown();
+                pair.run_for(after * MS);
+                // Asking once more changes nothing.
+                pair.shutdown();
+                pair.kill();
+            }
+        }
+        pair.run();
+        pair.assert_over();
+        let told = stages(&pair);
+        let seen: Vec<_> = told.iter().map(|(stage, ..)| *stage).collect();
+        assert_eq!(seen, expected);
+        if let [.., cut, killed] = &told[..] {
+            assert_eq!(cut.1, StageOutcome::CutShort);
+            assert_eq!(killed.1, StageOutcome::Ended);
+        }
+    }
+}
+
+#[test]
+fn without_time_for_it_the_process_is_not_told() {
+    let mut config = host_config();
+    config.terminate_grace = Duration::ZERO;
+    let world = World {
+        ignores_shutdown: true,
+        ..World::default()
+    };
+    let mut pair = Pair::with(world, config, plugin_config(&[]));
+    pair.run_for(SECOND);
+    pair.shutdown();
+    pair.run();
+    pair.assert_over();
+    let (_, exit, reason) = exited(&pair);
+    // Nothing has told that it has a controller, and nothing was answered.
+    assert_eq!((exit, reason), (SIGKILL, ExitReason::GraceExpired));
+    assert_eq!(pair.count(&HostAction::Terminate), 0);
 }
 
 #[test]
@@ -197,7 +338,10 @@ fn a_plugin_that_cannot_be_asked_gets_the_grace_and_is_told_from_one_that_does_n
         if ends {
             assert_eq!((exit, reason), (Exit::Code(0), ExitReason::Shutdown));
         } else {
-            assert_eq!((exit, reason), (SIGKILL, ExitReason::NoController));
+            assert_eq!((exit, reason), (SIGTERM, ExitReason::NoController));
+            let (stage, outcome, _) = stages(&pair)[0];
+            let expected = (EndStage::Asked, StageOutcome::NoController);
+            assert_eq!((stage, outcome), expected);
             assert!(at - before >= 2 * SECOND, "{at:?}");
         }
     }
@@ -240,6 +384,11 @@ fn ending_it_at_any_time_in_any_way_any_number_of_times() {
         },
         World {
             ignores_shutdown: true,
+            ..World::default()
+        },
+        World {
+            ignores_shutdown: true,
+            ignores_terminate: true,
             ..World::default()
         },
         World {

@@ -169,6 +169,40 @@ fn a_plugin_that_claimed_no_streams_has_none_to_give_back() {
 }
 
 #[test]
+fn a_termination_drains_and_a_second_one_ends_at_once() {
+    let (mut early, now) = plugin(plugin_config(&[]));
+    early.handle(now, PluginInput::Terminated);
+    assert_eq!(finish(&mut early), (143, StopReason::Terminated));
+
+    for held in [true, false] {
+        let mut config = plugin_config(&[]);
+        config.held = held;
+        let (mut plugin, now) = connected(config);
+        plugin.handle(now, PluginInput::Terminated);
+        let asked = [PluginAction::StopListening, PluginAction::Drain];
+        assert_eq!(actions(&mut plugin), asked);
+        // The host may ask, too, and changes nothing by it.
+        plugin.handle(now, PluginInput::ShutdownCalled);
+        assert_eq!(actions(&mut plugin), []);
+        plugin.handle(now, PluginInput::Terminated);
+        assert_eq!(actions(&mut plugin), [PluginAction::Abort]);
+        plugin.handle(now, PluginInput::AllClosed);
+        assert_eq!(finish(&mut plugin), (143, StopReason::Terminated));
+    }
+}
+
+#[test]
+fn a_termination_beside_the_hosts_own_request_cuts_nothing_off() {
+    let (mut plugin, now) = ending(&[]);
+    plugin.handle(now, PluginInput::Terminated);
+    assert_eq!(actions(&mut plugin), []);
+    plugin.handle(now, PluginInput::Terminated);
+    assert_eq!(actions(&mut plugin), [PluginAction::Abort]);
+    plugin.handle(now, PluginInput::AllClosed);
+    assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
+}
+
+#[test]
 fn the_end_at_once_overtakes_what_nobody_has_begun_with() {
     // A driver that is dropped before it has done anything makes no listener for it.
     let (mut unseen, now) = plugin(plugin_config(&[]));

@@ -11,7 +11,9 @@ mod pair;
 mod world;
 
 pub use self::pair::Pair;
-pub use self::world::{MS, SECOND, SIGKILL, World, epoch, host_config, plugin_config, printing};
+pub use self::world::{
+    MS, SECOND, SIGKILL, SIGTERM, World, epoch, host_config, plugin_config, printing,
+};
 
 /// A small generator for tests that need the same numbers again (xorshift).
 pub struct Dice(pub u64);

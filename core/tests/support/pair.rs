@@ -10,7 +10,7 @@ use outboard_core::handshake::Location;
 use outboard_core::host::{Host, HostAction, HostConfig, HostEvent, HostInput};
 use outboard_core::plugin::{Plugin, PluginAction, PluginConfig, PluginEvent, PluginInput};
 
-use super::world::{SECOND, SIGKILL, World, epoch, host_config, plugin_config};
+use super::world::{SECOND, SIGKILL, SIGTERM, World, epoch, host_config, plugin_config};
 
 /// What arrives, and where.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ enum Arrival {
     HostConnectionLost,
     HostConnectionRetiring,
     HostShutdownAnswer,
+    HostTerminateFails,
     HostExit(Exit),
     ProcessEnds(Exit),
     Plugin(PluginInput),
@@ -262,6 +263,16 @@ impl Pair {
                     self.arrive(latency, Arrival::Plugin(PluginInput::ConnectionClosed));
                 }
             }
+            HostAction::Terminate if self.world.cannot_be_told => {
+                self.arrive(latency, Arrival::HostTerminateFails);
+            }
+            HostAction::Terminate => {
+                if self.process == Process::Running
+                    && !(self.world.ignores_terminate || self.world.unkillable)
+                {
+                    self.arrive(latency, Arrival::ProcessEnds(SIGTERM));
+                }
+            }
             HostAction::Kill => {
                 if self.process == Process::Running && !self.world.unkillable {
                     self.arrive(latency, Arrival::ProcessEnds(SIGKILL));
@@ -390,6 +401,9 @@ impl Pair {
                     self.host.handle(now, HostInput::ConnectionRetiring);
                 }
                 Arrival::HostShutdownAnswer => self.host.handle(now, HostInput::ShutdownAnswered),
+                Arrival::HostTerminateFails => {
+                    self.host.handle(now, HostInput::TerminateFailed);
+                }
                 Arrival::HostExit(exit) => self.host.handle(now, HostInput::Exited(exit)),
                 Arrival::ProcessEnds(exit) => {
                     if self.process == Process::Running {

@@ -17,6 +17,11 @@ pub const SIGKILL: Exit = Exit::Signal {
     core_dumped: false,
 };
 
+pub const SIGTERM: Exit = Exit::Signal {
+    signal: 15,
+    core_dumped: false,
+};
+
 /// Some time. The tests never look at the real clock again.
 pub fn epoch() -> Instant {
     #[allow(clippy::disallowed_methods, reason = "a clock needs a beginning")]
@@ -51,6 +56,10 @@ pub struct World {
     pub ignores_shutdown: bool,
     /// The plugin dies before its answer to the shutdown call is out.
     pub loses_answer: bool,
+    /// A SIGTERM does not end it.
+    pub ignores_terminate: bool,
+    /// Nobody can send it one.
+    pub cannot_be_told: bool,
     pub unkillable: bool,
     /// Something it started holds its pipes open for ever.
     pub grandchild: bool,
@@ -76,6 +85,8 @@ impl Default for World {
             never_connects: false,
             ignores_shutdown: false,
             loses_answer: false,
+            ignores_terminate: false,
+            cannot_be_told: false,
             unkillable: false,
             grandchild: false,
             direct_output: false,

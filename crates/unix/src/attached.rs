@@ -198,15 +198,29 @@ impl Known {
         }
     }
 
-    fn kill(&self) -> io::Result<()> {
+    fn signal(&self, signal: Signal) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
-            return ended_is_fine(rustix::process::pidfd_send_signal(pidfd, Signal::KILL));
+            return ended_is_fine(rustix::process::pidfd_send_signal(pidfd, signal));
         }
         if !self.is_itself() {
             return Ok(());
         }
-        ended_is_fine(kill_process(self.pid, Signal::KILL))
+        ended_is_fine(kill_process(self.pid, signal))
+    }
+}
+
+impl Attached {
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        if self.ended.is_none() {
+            return Ok(());
+        }
+        if !self.may_kill {
+            let text = "its record does not say when it began, so that another process may have its \
+                        number by now: it is not killed";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        self.process.signal(signal)
     }
 }
 
@@ -219,18 +233,13 @@ impl Child for Attached {
         Some(self.process.pid.as_raw_nonzero().get().unsigned_abs())
     }
 
-    fn poll_kill(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ended.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        if !self.may_kill {
-            let text = "its record does not say when it began, so that another process may have its \
-                        number by now: it is not killed";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::PermissionDenied, text)));
-        }
-        Poll::Ready(self.process.kill())
+    fn poll_terminate(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.send(Signal::TERM))
     }
 
+    fn poll_kill(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.send(Signal::KILL))
+    }
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         if let Some(Ended(ended)) = &mut self.ended {
             ready!(ended.as_mut().poll(cx));
@@ -334,7 +343,7 @@ mod tests {
         assert_eq!(started(child.id()), None);
         assert_eq!(Known::find(child.id()).err(), Some(Missing::Process));
         assert!(!known.is_itself());
-        known.kill().expect("it has ended");
+        known.signal(Signal::KILL).expect("it has ended");
         child.wait().expect("it is ours");
     }
 

@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use outboard_core::exit::Exit;
 use outboard_core::rt::{BoxFuture, Child};
+use rustix::io::Errno;
+use rustix::process::{Signal, kill_process_group};
 
+#[cfg(target_os = "linux")]
+use crate::guard::Guard;
 use crate::handle::{Ended, Handle};
 use crate::wait;
 
 /// A child of this process: killed and reaped when dropped, unless it is released.
 pub(crate) struct UnixChild {
     handle: Handle,
-    /// Its number as text.
+    /// Its number, and that as text.
+    pid: u32,
     id: String,
     /// Nobody is to kill it or wait for it any more.
     released: bool,
@@ -23,8 +28,22 @@ pub(crate) struct UnixChild {
     exit: Option<Exit>,
     /// How long dropping it may wait for it to end.
     patience: Duration,
-    /// A kill is for the child alone.
-    spare_descendants: bool,
+    care: Care,
+    /// What descended from it when it was told to end, and is killed once it has.
+    #[cfg(target_os = "linux")]
+    noted: Vec<Handle>,
+    /// Where the child is a guard, whose own child is the plugin.
+    #[cfg(target_os = "linux")]
+    guard: Option<Guard>,
+}
+
+/// What becomes of what a child has started itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Care {
+    /// Ends are for the child alone.
+    pub(crate) spare_descendants: bool,
+    /// It leads a process group, which ends with it.
+    pub(crate) group: bool,
 }
 
 /// A killed process is gone in well under a millisecond unless it has gigabytes to free or is stuck
@@ -32,16 +51,32 @@ pub(crate) struct UnixChild {
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl UnixChild {
-    pub(crate) fn new(handle: Handle, spare_descendants: bool) -> Self {
+    pub(crate) fn new(handle: Handle, care: Care) -> Self {
         Self {
+            pid: handle.pid.as_raw_nonzero().get().unsigned_abs(),
             id: handle.pid.as_raw_nonzero().to_string(),
             handle,
             released: false,
             ended: None,
             exit: None,
             patience: PATIENCE,
-            spare_descendants,
+            care,
+            #[cfg(target_os = "linux")]
+            noted: Vec::new(),
+            #[cfg(target_os = "linux")]
+            guard: None,
         }
+    }
+
+    /// Takes note that the child is a guard. Its plugin's is the number to be told from here on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn guarded(&mut self, mut guard: Guard) -> io::Result<()> {
+        let plugin = guard.plugin();
+        self.guard = Some(guard);
+        let plugin = plugin?.as_raw_nonzero();
+        self.id = plugin.to_string();
+        self.pid = plugin.get().unsigned_abs();
+        Ok(())
     }
 
     /// Sets the event that says that the child has ended.
@@ -56,6 +91,10 @@ impl UnixChild {
     /// Reaps the child if it has ended.
     fn try_reap(&mut self) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
+            if self.ends_group() && self.handle.has_ended() {
+                // As long as it is not reaped, nobody else's group has its number.
+                self.kill_group();
+            }
             self.exit = match self.handle.try_reap()? {
                 Ended::No => None,
                 Ended::Yes(exit) => Some(exit),
@@ -63,20 +102,58 @@ impl UnixChild {
             };
             #[cfg(target_os = "linux")]
             if self.exit.is_some() {
+                // The guard's own end tells nothing, unless somebody else has ended it.
+                let told = self.guard.take().and_then(|guard| guard.status());
+                self.exit = told.or(self.exit);
                 // Of no use any more, while the owner may be kept.
                 self.handle.pidfd = None;
+                for noted in std::mem::take(&mut self.noted) {
+                    if !crate::descendants::kill(&noted)
+                        && let Err(error) = noted.kill()
+                    {
+                        tracing::warn!(pid = self.id, %error, "what a plugin has started goes on");
+                    }
+                }
             }
         }
         Ok(self.exit)
     }
 
+    fn ends_group(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.guard.is_some() {
+            // The group is the guard's own, which ends more than that.
+            return false;
+        }
+        self.care.group && !self.care.spare_descendants
+    }
+
+    /// For as long as it has not been reaped.
+    fn kill_group(&self) {
+        if let Err(error) = kill_process_group(self.handle.pid, Signal::KILL)
+            && error != Errno::SRCH
+        {
+            tracing::warn!(pid = self.id, %error, "a plugin's process group cannot be killed");
+        }
+    }
+
+    /// For as long as it has not been reaped.
     fn kill_all(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        if !self.spare_descendants && crate::descendants::kill(&self.handle) {
+        if let Some(guard) = &self.guard {
+            guard.kill();
             return Ok(());
         }
+        #[cfg(target_os = "linux")]
+        let killed = !self.care.spare_descendants && crate::descendants::kill(&self.handle);
         #[cfg(not(target_os = "linux"))]
-        let _ = self.spare_descendants;
+        let killed = false;
+        if self.ends_group() {
+            self.kill_group();
+        }
+        if killed {
+            return Ok(());
+        }
         self.handle.kill()
     }
 }
@@ -87,7 +164,23 @@ impl Child for UnixChild {
     }
 
     fn pid(&self) -> Option<u32> {
-        Some(self.handle.pid.as_raw_nonzero().get().unsigned_abs())
+        Some(self.pid)
+    }
+
+    fn poll_terminate(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exit.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(guard) = &self.guard {
+            guard.terminate();
+            return Poll::Ready(Ok(()));
+        }
+        #[cfg(target_os = "linux")]
+        if !self.care.spare_descendants {
+            self.noted = crate::descendants::note(&self.handle);
+        }
+        Poll::Ready(self.handle.terminate())
     }
 
     fn poll_kill(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -115,6 +208,10 @@ impl Child for UnixChild {
     }
 
     fn release(mut self: Box<Self>) {
+        #[cfg(target_os = "linux")]
+        if let Some(guard) = &self.guard {
+            guard.release();
+        }
         self.released = true;
     }
 }
@@ -194,7 +291,7 @@ mod tests {
             .spawn()
             .expect("there is a shell");
         let stdin = child.stdin.take().expect("a pipe");
-        let mut child = UnixChild::new(Handle::new(Pid::from_child(&child)), false);
+        let mut child = UnixChild::new(Handle::new(Pid::from_child(&child)), Care::default());
         let handle = child.handle.try_clone().expect("a descriptor");
         child.watch(wait::ended_by_thread(handle).expect("a thread"));
         (child, stdin)

@@ -11,7 +11,7 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::handle::{Handle, ended_is_fine};
-use crate::tree::{Step, Tree};
+use crate::tree::{MEMBERS, Step, Tree};
 
 /// How long the caller is held up; a thread goes on from there, since a process that is stopped first
 /// has to be given a processor. (A choice: an idle machine needs a fraction of it.)
@@ -57,6 +57,35 @@ pub(crate) fn kill(root: &Handle) -> bool {
         }
     }
     true
+}
+
+/// Those that descend from a process now, for when it has ended: they are nobody's descendants then. None
+/// of them is stopped, so that what it makes meanwhile is not among them.
+pub(crate) fn note(root: &Handle) -> Vec<Handle> {
+    let Some(pidfd) = root.pidfd.as_ref().and_then(|fd| fd.try_clone().ok()) else {
+        return Vec::new();
+    };
+    let first = root.pid.as_raw_nonzero().get().unsigned_abs();
+    let mut held = BTreeMap::from([(first, pidfd)]);
+    let mut found = vec![first];
+    while let Some(pid) = found.pop() {
+        for child in look(pid).0 {
+            if held.len() <= MEMBERS
+                && !held.contains_key(&child)
+                && let Some(pidfd) = hold(child, &held)
+            {
+                held.insert(child, pidfd);
+                found.push(child);
+            }
+        }
+    }
+    held.remove(&first);
+    let held = held.into_iter().filter_map(|(pid, pidfd)| {
+        let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let pidfd = Some(pidfd);
+        Some(Handle { pid, pidfd })
+    });
+    held.collect()
 }
 
 fn finish(walk: &Mutex<Walk>) {

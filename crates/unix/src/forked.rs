@@ -14,18 +14,26 @@ use outboard_core::rt::OpenProgram;
 
 #[cfg(target_os = "linux")]
 use crate::confine::Confine;
+#[cfg(target_os = "linux")]
+use crate::guard::Split;
 
 /// What a child does beside that for which it needs nobody's word.
 #[derive(Default)]
 pub(crate) struct Before {
     pub(crate) outlive_parent: bool,
+    /// It leads a process group. Without a guard the standard library sees to it.
+    #[cfg(target_os = "linux")]
+    pub(crate) group: bool,
+    /// It becomes a guard and, in a child of that, the plugin.
+    #[cfg(target_os = "linux")]
+    pub(crate) split: Option<Split>,
     pub(crate) open: Option<OpenProgram>,
     #[cfg(target_os = "linux")]
     pub(crate) confine: Option<Confine>,
 }
 
 /// Has the child begin with an empty signal mask and the default action for every signal, but for a
-/// SIGHUP that is ignored (`nohup`); and, unless `outlive_parent`, be killed with its parent. Its
+/// SIGHUP that is ignored (`nohup`); and, unless `outlive_parent`, be killed with its parent, which with `split` is its guard. Its
 /// environment is what was set on the command, and nothing else. With `open` that is executed, under
 /// the name of the command's program.
 pub(crate) fn prepare(command: &mut Command, before: Before) {
@@ -33,7 +41,17 @@ pub(crate) fn prepare(command: &mut Command, before: Before) {
     let image = Image::of(command, before.open.is_some());
     let prepare = move || {
         reset_signals()?;
-        if !before.outlive_parent {
+        #[cfg(target_os = "linux")]
+        let guarded = match &before.split {
+            Some(split) => {
+                split.split(parent, before.group)?;
+                true
+            }
+            None => false,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let guarded = false;
+        if !before.outlive_parent && !guarded {
             die_with(parent)?;
         }
         // Last: what it forbids may be needed before.

@@ -46,16 +46,31 @@ impl Handle {
 
     /// Sends SIGKILL. No error if it has ended.
     pub(crate) fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Sends SIGTERM. No error if it has ended.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
-            return ended_is_fine(rustix::process::pidfd_send_signal(pidfd, Signal::KILL));
+            return ended_is_fine(rustix::process::pidfd_send_signal(pidfd, signal));
         }
         // Only while it is ours: afterwards the number may be a stranger's.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if matches!(waitid(self.wait_id(), options), Err(Errno::CHILD)) {
             return Ok(());
         }
-        ended_is_fine(kill_process(self.pid, Signal::KILL))
+        ended_is_fine(kill_process(self.pid, signal))
+    }
+
+    /// Whether it has ended and waits to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(self.wait_id(), options), Ok(Some(_)))
     }
 
     pub(crate) fn try_reap(&self) -> Result<Ended> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use crate::child::Care;
 use crate::forked::{self, Before};
 use crate::{launcher, signals};
 
@@ -54,7 +55,7 @@ fn a_launch_that_is_given_up_leaves_nothing() {
         command.args(["-c", "read line", &mark]);
         command.stdin(std::process::Stdio::piped());
         forked::prepare(&mut command, Before::default());
-        let mut launch = Box::pin(launcher::spawn(command, false));
+        let mut launch = Box::pin(launcher::spawn(command, Care::default()));
         let _begun = launch
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
@@ -81,7 +82,7 @@ fn spawned(command: Command) -> launcher::Spawned {
         }
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut launch = pin!(launcher::spawn(command, false));
+    let mut launch = pin!(launcher::spawn(command, Care::default()));
     loop {
         match launch.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(outcome) => return outcome.expect("a thread").1.expect("it starts"),

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
 use outboard_core::rt::{BoxFuture, Launch, Process, Runner, SharedRuntime, Stdin};
 
-use crate::child::UnixChild;
+use crate::child::{Care, UnixChild};
 #[cfg(target_os = "linux")]
 use crate::confine::Confine;
 use crate::forked::{self, Before};
+#[cfg(target_os = "linux")]
+use crate::guard::{self, Split};
 use crate::launcher::{self, Spawned};
 use crate::wait;
 
@@ -41,9 +44,29 @@ impl Runner for ForkExec {
     ) -> BoxFuture<'static, io::Result<Process>> {
         let runtime = runtime.clone();
         Box::pin(async move {
-            let spare_descendants = launch.spare_descendants;
-            let child = spawn(&runtime, command(launch)?, spare_descendants).await?;
-            registered(&runtime, child)
+            let care = Care {
+                spare_descendants: launch.spare_descendants,
+                group: launch.process_group,
+            };
+            #[cfg(target_os = "linux")]
+            {
+                let (guard, split) = if launch.guarded && !launch.outlive_parent {
+                    let (guard, split) = guard::pair()?;
+                    (Some(guard), Some(split))
+                } else {
+                    (None, None)
+                };
+                let mut spawned = spawn(&runtime, command(launch, split)?, care).await?;
+                if let Some(guard) = guard {
+                    spawned.guarded(guard)?;
+                }
+                registered(&runtime, spawned)
+            }
+            #[cfg(not(target_os = "linux"))]
+            {
+                let spawned = spawn(&runtime, command(launch)?, care).await?;
+                registered(&runtime, spawned)
+            }
         })
     }
 
@@ -54,9 +77,16 @@ impl Runner for ForkExec {
     fn confines(&self) -> bool {
         cfg!(target_os = "linux")
     }
+
+    fn guards(&self) -> bool {
+        cfg!(target_os = "linux")
+    }
 }
 
-fn command(launch: Launch) -> io::Result<Command> {
+fn command(
+    launch: Launch,
+    #[cfg(target_os = "linux")] split: Option<Split>,
+) -> io::Result<Command> {
     let stdin = match launch.stdin {
         Stdin::Inherit => Stdio::inherit(),
         Stdin::Null => Stdio::null(),
@@ -77,8 +107,15 @@ fn command(launch: Launch) -> io::Result<Command> {
     if let Some(dir) = launch.dir {
         command.current_dir(dir);
     }
+    if launch.process_group {
+        command.process_group(0);
+    }
     let before = Before {
         outlive_parent: launch.outlive_parent,
+        #[cfg(target_os = "linux")]
+        group: launch.process_group,
+        #[cfg(target_os = "linux")]
+        split,
         open: launch.open,
         #[cfg(target_os = "linux")]
         confine: launch.confinement.map(Confine::new).transpose()?,
@@ -93,14 +130,10 @@ fn command(launch: Launch) -> io::Result<Command> {
 const BUSY_LAUNCHES: u32 = 14;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-async fn spawn(
-    runtime: &SharedRuntime,
-    mut command: Command,
-    spare_descendants: bool,
-) -> io::Result<Spawned> {
+async fn spawn(runtime: &SharedRuntime, mut command: Command, care: Care) -> io::Result<Spawned> {
     let mut busy = 0;
     loop {
-        let outcome = launcher::spawn(command, spare_descendants).await?;
+        let outcome = launcher::spawn(command, care).await?;
         match outcome {
             (again, Err(error))
                 if error.kind() == io::ErrorKind::ExecutableFileBusy && busy < BUSY_LAUNCHES =>

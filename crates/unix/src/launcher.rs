@@ -10,7 +10,9 @@ use futures_channel::oneshot;
 use outboard_core::lock::{Mutex, Rank};
 use rustix::process::Pid;
 
-use crate::child::UnixChild;
+use crate::child::{Care, UnixChild};
+#[cfg(target_os = "linux")]
+use crate::guard::Guard;
 use crate::handle::Handle;
 use crate::signals;
 
@@ -19,7 +21,7 @@ type Outcome = (Command, io::Result<Spawned>);
 
 struct Job {
     command: Command,
-    spare_descendants: bool,
+    care: Care,
     outcome: oneshot::Sender<Outcome>,
 }
 
@@ -30,10 +32,16 @@ pub(crate) struct Spawned {
 }
 
 impl Spawned {
-    fn new(std: Child, spare_descendants: bool) -> Self {
+    fn new(std: Child, care: Care) -> Self {
         let handle = Handle::new(Pid::from_child(&std));
-        let child = UnixChild::new(handle, spare_descendants);
+        let child = UnixChild::new(handle, care);
         Self { child, std }
+    }
+
+    /// Takes note that it is a guard, whose child is the plugin.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn guarded(&mut self, guard: Guard) -> io::Result<()> {
+        self.child.guarded(guard)
     }
 
     /// The child, and what the standard library has of it: its pipes.
@@ -48,12 +56,12 @@ static LAUNCHER: LazyLock<Mutex<Queue>> = LazyLock::new(|| Mutex::new(Rank::Proc
 
 /// Forks on that thread. It is started with the first call. If the future is dropped, nothing is left
 /// of the child.
-pub(crate) async fn spawn(command: Command, spare_descendants: bool) -> io::Result<Outcome> {
+pub(crate) async fn spawn(command: Command, care: Care) -> io::Result<Outcome> {
     let (outcome, spawned) = oneshot::channel();
     let gone = || io::Error::other("the thread that launches processes is gone");
     let job = Job {
         command,
-        spare_descendants,
+        care,
         outcome,
     };
     queue()?.send(job).map_err(|_| gone())?;
@@ -84,14 +92,14 @@ fn queue() -> io::Result<mpsc::Sender<Job>> {
 fn run(job: Job) {
     let Job {
         mut command,
-        spare_descendants,
+        care,
         outcome,
     } = job;
     if outcome.is_canceled() {
         return;
     }
     let spawned = command.spawn();
-    let spawned = spawned.map(|child| Spawned::new(child, spare_descendants));
+    let spawned = spawned.map(|child| Spawned::new(child, care));
     // If nobody waits any more, the child is dropped.
     let _unwanted = outcome.send((command, spawned));
 }

@@ -9,6 +9,8 @@
 #![cfg(unix)]
 
 mod attached;
+#[cfg(target_os = "linux")]
+mod caretaker;
 mod child;
 #[cfg(target_os = "linux")]
 mod confine;
@@ -16,6 +18,8 @@ mod credentials;
 #[cfg(target_os = "linux")]
 mod descendants;
 mod forked;
+#[cfg(target_os = "linux")]
+mod guard;
 mod handle;
 #[cfg(all(test, target_os = "linux"))]
 mod inherited;
@@ -28,6 +32,8 @@ mod tree;
 mod wait;
 
 pub use attached::{Attached, Missing, started};
+#[cfg(target_os = "linux")]
+pub use caretaker::Caretaker;
 pub use credentials::{listener_pid, peer};
 pub use launch::ForkExec;
 pub use sigpipe::{is_broken, send, send_vectored, without_sigpipe};

@@ -100,6 +100,7 @@ fn broker_of(protocol: Protocol, dir: &std::path::Path) -> (Broker, Arc<Still>) 
             ..ListenPolicy::default()
         },
         calls: None,
+        ending: None,
         servers: Arc::default(),
     });
     (broker, runtime)

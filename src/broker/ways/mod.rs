@@ -23,6 +23,7 @@ use outboard_core::wire::plugin::ConnInfo;
 
 use super::BrokerError;
 use crate::carrier::Carrier;
+use crate::serve::shutdown::Shutdown;
 use crate::serve::tracked::InFlight;
 
 #[cfg(feature = "netrpc")]
@@ -46,6 +47,8 @@ pub(crate) struct BrokerParts {
     pub(crate) listen: ListenPolicy,
     /// Counts the calls of what is served, for those who wait for their end.
     pub(crate) calls: Option<Arc<InFlight>>,
+    /// Tells what is served that this side begins to end, where it is a plugin.
+    pub(crate) ending: Option<Shutdown>,
     /// Counts the listeners, each until the last connection it took has ended.
     pub(crate) servers: Arc<InFlight>,
 }

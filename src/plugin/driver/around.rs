@@ -11,7 +11,6 @@ use outboard_core::plugin::PluginInput;
 use outboard_core::rt::BoxByteStream;
 
 use super::Driver;
-use crate::sys::interrupt::Interrupts;
 use crate::sys::stdio::Claim;
 
 /// What a plugin has beside the interfaces that it serves. With nothing of it no line is written and
@@ -71,7 +70,7 @@ impl Driver {
     pub(super) fn announce(&mut self, line: &[u8]) {
         // Before the line, which tells the host that all is set up.
         if self.parts.around.claim.is_some() {
-            self.catch_interrupts();
+            self.catch_signals();
         }
         match self.parts.around.announce(line) {
             Ok(()) => self.input(PluginInput::HandshakeWritten),
@@ -79,19 +78,10 @@ impl Driver {
         }
     }
 
-    fn catch_interrupts(&mut self) {
-        if let Some((caught, told)) = Interrupts::catch(self.parts.config.held) {
-            self.interrupts = Some(caught);
-            // Without it nobody is told, and they have their effect all the same.
-            let descriptors = self.parts.runtime.descriptors();
-            self.interrupted = descriptors.and_then(|with| with.pipe_reader(told)).ok();
-        }
-    }
-
     /// Tells whoever waits for it where it serves.
     pub(super) fn tell_serving(&mut self, line: &HandshakeLine) {
         if self.parts.around.interruptible {
-            self.catch_interrupts();
+            self.catch_signals();
         }
         if let Some(serving) = self.parts.around.serving.take() {
             // Nobody needs to wait for it.

@@ -28,3 +28,10 @@ fn deeper(depth: u64) -> u64 {
     let block = std::hint::black_box([depth; 64]);
     deeper(depth + 1) + block[0]
 }
+
+/// Has the process ignore the signal that tells it to end.
+#[allow(unsafe_code)]
+pub fn ignore_termination() {
+    // SAFETY: to ignore a signal is no function, and other threads may run on any action.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+}

@@ -10,7 +10,7 @@ use crate::proto::{
     Process, ProcessServer, Text, crash_request, print_request::How,
 };
 use outboard::HealthReporter;
-use outboard::{Broker, Plugin, Router, Served, Status};
+use outboard::{Broker, Plugin, Router, Served, Shutdown, Status};
 use outboard_core::rpc::DuplicateService;
 
 use crate::{HANDSHAKE, end};
@@ -114,6 +114,16 @@ impl Process for ThisProcess {
         std::fs::write(&request.text, "").map_err(unknown)?;
         std::thread::sleep(crate::FOREVER);
         Ok(Nothing {})
+    }
+
+    async fn await_end(&self, request: Text) -> Result<Text, Status> {
+        let shutdown = Shutdown::current();
+        let shutdown = shutdown.ok_or_else(|| Status::internal("no plugin runs this"))?;
+        std::fs::write(&request.text, "").map_err(unknown)?;
+        let reason = shutdown.begun().await;
+        Ok(Text {
+            text: format!("{reason:?}"),
+        })
     }
 
     async fn read_stdin(&self, _request: Nothing) -> Result<Text, Status> {

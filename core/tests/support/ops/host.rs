@@ -54,6 +54,11 @@ pub fn host(seed: u8, ops: &[Op]) {
     if seed & 4 != 0 {
         config.link.within = Duration::ZERO;
         config.shutdown_grace = Duration::ZERO;
+        config.terminate_grace = if seed & 8 != 0 {
+            Duration::ZERO
+        } else {
+            config.terminate_grace
+        };
         config.evidence_wait = Duration::ZERO;
         config.pipe_drain = Duration::ZERO;
     }
@@ -74,7 +79,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             },
             _ => Exit::Unknown,
         };
-        match kind % 23 {
+        match kind % 24 {
             0 => {
                 host.handle(
                     now,
@@ -108,6 +113,7 @@ pub fn host(seed: u8, ops: &[Op]) {
             }
             20 => host.handle(now, HostInput::PrintedClosed),
             21 => host.let_go(now),
+            22 => host.handle(now, HostInput::TerminateFailed),
             16 => {
                 now += step(a);
                 host.handle_timeout(now);
@@ -183,6 +189,13 @@ impl HostRecord {
         assert!(count(&HostAction::CloseBroker) <= 1);
         assert!(count(&HostAction::Disconnect) <= 1);
         assert!(count(&HostAction::Kill) <= 3);
+        assert!(count(&HostAction::Terminate) <= 1);
+        let place = |wanted: &HostAction| self.actions.iter().position(|a| a == wanted);
+        if let (Some(told), Some(killed)) =
+            (place(&HostAction::Terminate), place(&HostAction::Kill))
+        {
+            assert!(told < killed, "{:?}", self.actions);
+        }
         let (mut ready, mut outcomes, mut finished) = (0, 0, 0);
         for event in &self.events {
             match event {
@@ -191,8 +204,10 @@ impl HostRecord {
                     assert_eq!(ready, 0, "a started plugin does not fail to start");
                     outcomes += 1;
                 }
-                HostEvent::Exited { .. } => {
+                HostEvent::Exited { stages, .. } => {
                     assert_eq!(ready, 1, "only a started plugin exits");
+                    let order: Vec<_> = stages.iter().map(|stage| stage.stage).collect();
+                    assert!(order.is_sorted_by(|a, b| a < b), "{stages:?}");
                     outcomes += 1;
                 }
                 HostEvent::Finished => finished += 1,

@@ -35,7 +35,7 @@ pub fn plugin(seed: u8, ops: &[Op]) {
     let mut plugin = Plugin::new(config, now);
     let mut record = Vec::new();
     for &[kind, a, b] in ops {
-        match kind % 20 {
+        match kind % 21 {
             0 | 1 => {
                 let location = match a % 4 {
                     0 => Location::Stdio,
@@ -59,6 +59,7 @@ pub fn plugin(seed: u8, ops: &[Op]) {
             16 => plugin.handle(now, PluginInput::Released),
             17 => plugin.handle(now, PluginInput::OutputSent),
             18 => plugin.handle(now, PluginInput::AllClosed),
+            19 => plugin.handle(now, PluginInput::Terminated),
             12 if b > 128 => plugin.shutdown(now),
             13 if b > 200 => plugin.kill(now),
             14 => drain_plugin(&mut plugin, &mut record),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! suite-host RUNTIME TRANSPORT wait PLUGIN...    starts the plugin, prints its pid, sleeps for ever
+//! suite-host RUNTIME TRANSPORT guard PLUGIN...   the same, with a guard for the plugin
 //! suite-host RUNTIME TRANSPORT fork PLUGIN...    the same, and leaves a process behind that it forked
 //!                                                once the plugin ran
 //! suite-host RUNTIME TRANSPORT block PATH PLUGIN...
@@ -61,8 +62,18 @@ mod unix {
         transport: TransportKind,
         plugin: &[String],
     ) -> Result<RunningPlugin, Box<dyn Error>> {
+        start_guarded(runtime, transport, plugin, false).await
+    }
+
+    async fn start_guarded(
+        runtime: &SharedRuntime,
+        transport: TransportKind,
+        plugin: &[String],
+        guarded: bool,
+    ) -> Result<RunningPlugin, Box<dyn Error>> {
         let (program, arguments) = plugin.split_first().ok_or("PLUGIN is needed")?;
         let command = Command::new(program).args(arguments).inherit_stdin(false);
+        let command = command.guarded(guarded);
         let host = axes::of_host(transport, Host::new(HANDSHAKE)).command(command);
         Ok(host.start(runtime.clone()).await?)
     }
@@ -74,8 +85,9 @@ mod unix {
         rest: &[String],
     ) -> Result<(), Box<dyn Error>> {
         match (mode, rest) {
-            ("wait" | "fork", plugin) => {
-                let plugin = start(&runtime, transport, plugin).await?;
+            ("wait" | "fork" | "guard", plugin) => {
+                let guarded = mode == "guard";
+                let plugin = start_guarded(&runtime, transport, plugin, guarded).await?;
                 if mode == "fork" {
                     outboard_conformance::fork::leave_child()?;
                 }

@@ -27,6 +27,7 @@
 //!                    SIGKILL (kill) or a stack that overflows (overflow)
 //! --exit-file PATH   writes PATH when serving has ended in good order
 //! --stubborn         then sleeps for ever
+//! --deaf             ignores SIGTERM
 //! --grandchild PATH  first starts a process that sleeps for ever and holds the original streams;
 //!                    PATH gets its pid
 //! --activated-at PATH  first becomes itself again, with a socket that listens there
@@ -152,6 +153,7 @@ mod unix {
                 "--chatter" => chatter = Some(chatter_on()),
                 "--exit-file" => exit_file = Some(value()?.into()),
                 "--stubborn" => stubborn = true,
+                "--deaf" => end::ignore_termination(),
                 option => return Err(format!("unknown option {option:?}").into()),
             }
         }

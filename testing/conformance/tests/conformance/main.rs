@@ -21,6 +21,7 @@ mod contained;
 mod crash;
 mod deadlines;
 mod diagnosed;
+mod ends;
 mod events;
 mod floods;
 mod given;
@@ -279,6 +280,18 @@ macro_rules! pairs {
             the_defaults_of_directory_and_environment;
             $on:
             [H2: one_that_outlives_its_host_ends_when_nobody_comes]
+        );
+        group!(ends:
+            each_stage_of_the_end_is_told,
+            handlers_are_told_of_the_end_and_finish,
+            a_termination_ends_it_in_good_order,
+            a_second_termination_ends_it_at_once,
+            a_process_group_ends_with_its_plugin,
+            what_a_plugin_that_is_told_to_end_has_started_goes_along,
+            a_guard_ends_what_its_plugin_has_started,
+            a_killed_host_takes_all_of_a_guarded_plugin_along;
+            $on:
+            [H2: a_guarded_plugin_that_is_let_go_of_lives_on]
         );
         group!(again:
             a_host_is_started_again_and_again,

@@ -401,9 +401,9 @@ pub async fn interrupts_are_ignored_and_termination_is_not(h: Harness) {
     }
     let pid = serving.pid();
     serving.signal(Signal::TERM);
-    assert!(leftovers::gone(pid), "it dies of it");
+    assert!(leftovers::gone(pid), "it ends");
     let status = serving.child.wait().expect("a child");
-    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+    assert!(status.success(), "in good order: {status}");
     assert_eq!(files_in(h.dir()), [""; 0], "its socket went first");
 }
 
@@ -470,7 +470,8 @@ pub async fn nothing_precedes_the_line_and_nothing_follows_it(h: Harness) {
         serving.stdout.read_exact(&mut names).expect("they come");
         assert_eq!(names, NAMES);
     }
-    serving.signal(Signal::TERM);
+    // One that it ends by at once: in good order it would say so.
+    serving.signal(Signal::HUP);
     serving.stdout.read_to_end(&mut rest).expect("readable");
     assert_eq!(rest, b"");
     serving.child.wait().expect("a child");

@@ -157,6 +157,10 @@ impl Child for Boxed {
         None
     }
 
+    fn poll_terminate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_terminate(cx)
+    }
+
     fn poll_kill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_kill(cx)
     }

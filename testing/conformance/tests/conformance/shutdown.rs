@@ -198,7 +198,7 @@ pub async fn dropping_the_start_kills_what_was_launched(h: Harness) {
 }
 
 /// Waits for a file that another process makes.
-fn until_exists(file: &std::path::Path) {
+pub fn until_exists(file: &std::path::Path) {
     while !file.exists() {
         std::thread::yield_now();
     }

@@ -362,6 +362,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::MemoryAndAttach,
         ConfigError::ChecksumAndAttach,
         ConfigError::GroupOver,
+        ConfigError::NoGuard,
         ConfigError::StdinTaken,
         ConfigError::Tls {
             cause: "no server's configuration".to_owned(),

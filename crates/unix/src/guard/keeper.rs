@@ -1,0 +1,158 @@
+//! The process of a guard. It was forked from one with threads: system calls alone, on memory of its stack.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, RawFd};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal, setpgid,
+};
+
+use super::duty::{Duty, Order, Seen, Step};
+use super::kernel::{self, Reaped};
+use super::{MESSAGE, PLUGIN, STATUS};
+
+/// Splits the forked process into guard and plugin: returns in the plugin alone.
+pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
+    let watched = pidfd_open(host, PidfdFlags::empty())?;
+    // If it died before, the number may be another's.
+    if getppid().is_some_and(|now| now != host) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    // No signal for the terminal's whole group is the guard's.
+    kernel::block_signals(true);
+    kernel::become_subreaper()?;
+    let signals = kernel::child_signals()?;
+    let guard = getpid();
+    match kernel::fork()? {
+        Some(plugin) => Keeper {
+            control,
+            host: watched.as_raw_fd(),
+            signals,
+            plugin,
+            status: None,
+        }
+        .run(),
+        None => {
+            kernel::block_signals(false);
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            if getppid() != Some(guard) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            if group {
+                setpgid(None, None)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+struct Keeper {
+    /// To the host; negative once that has let go of it.
+    control: RawFd,
+    host: RawFd,
+    signals: RawFd,
+    plugin: libc::pid_t,
+    /// How the plugin ended.
+    status: Option<libc::c_int>,
+}
+
+impl Keeper {
+    fn run(mut self) -> ! {
+        // Before the descriptors are closed, among them the one whose end tells the host that the plugin
+        // was executed.
+        self.tell(PLUGIN, self.plugin);
+        kernel::close_all_but([self.control, self.host, self.signals]);
+        kernel::settle(c"outboard-guard");
+        let mut duty = Duty::new();
+        loop {
+            let seen = self.wait(&duty);
+            match duty.handle(kernel::now(), seen) {
+                Step::Wait => {}
+                Step::Terminate => {
+                    if self.status.is_none() {
+                        kernel::kill(self.plugin, libc::SIGTERM);
+                    }
+                }
+                Step::Sweep => {
+                    self.sweep();
+                    if let Some(status) = self.status {
+                        self.tell(STATUS, status);
+                    }
+                    kernel::end();
+                }
+            }
+        }
+    }
+
+    /// The next thing that happens.
+    fn wait(&mut self, duty: &Duty) -> Seen {
+        let host = if duty.watches() { self.host } else { -1 };
+        let fds = [self.signals, self.control, host];
+        let [child, told, gone] = kernel::wait(fds, duty.patience(kernel::now()));
+        if child {
+            self.reap();
+            if self.status.is_some() {
+                return Seen::PluginEnded;
+            }
+        }
+        if told {
+            let mut byte = [0];
+            match kernel::read(self.control, &mut byte) {
+                Some(0) | None => {
+                    // Nobody has the other end: the host is gone, or has let go of the plugin.
+                    self.control = -1;
+                    return Seen::HostGone;
+                }
+                Some(_) => return Order::of(byte[0]).map_or(Seen::Nothing, Seen::Told),
+            }
+        }
+        if gone { Seen::HostGone } else { Seen::Nothing }
+    }
+
+    /// Reaps what has ended. True if no child is left.
+    fn reap(&mut self) -> bool {
+        let mut information = [0; 128];
+        while kernel::read(self.signals, &mut information).is_some() {}
+        loop {
+            match kernel::reap(false) {
+                Reaped::One(child, status) => self.note(child, status),
+                Reaped::None => return false,
+                Reaped::Childless => return true,
+            }
+        }
+    }
+
+    fn note(&mut self, child: libc::pid_t, status: libc::c_int) {
+        if child == self.plugin {
+            self.status = Some(status);
+        }
+    }
+
+    /// Kills all that descends from this process: its children, and theirs, which become its own with their
+    /// parents' ends.
+    fn sweep(&mut self) {
+        /// What the end of a child does not end at once, since the list was read while it changed.
+        const PAUSE: u64 = 20;
+        while !self.reap() {
+            if !kernel::kill_children() {
+                // Nobody tells which there are. The plugin is known.
+                if self.status.is_none() {
+                    kernel::kill(self.plugin, libc::SIGKILL);
+                    while self.status.is_none()
+                        && let Reaped::One(child, status) = kernel::reap(true)
+                    {
+                        self.note(child, status);
+                    }
+                }
+                return;
+            }
+            kernel::wait([self.signals], Some(PAUSE));
+        }
+    }
+
+    fn tell(&self, kind: u8, number: i32) {
+        let [a, b, c, d] = number.to_ne_bytes();
+        let message: [u8; MESSAGE] = [kind, a, b, c, d];
+        kernel::send(self.control, &message);
+    }
+}
