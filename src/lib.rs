@@ -192,6 +192,7 @@ pub mod runner;
 pub mod sandbox;
 mod serve;
 mod services;
+pub mod supervisor;
 mod sys;
 mod text;
 mod time;
@@ -228,6 +229,7 @@ pub use self::serve::shutdown::Shutdown;
 pub use self::serve::{codegen, context};
 pub use self::services::health::{HealthReporter, HealthService};
 pub use self::services::reflection::Reflection;
+pub use self::supervisor::{StartLimit, Supervised, Supervision};
 pub use self::sys::given::UnfitListener;
 pub use self::sys::socket::ListenError;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost_build::{Comments, Method, Service, ServiceGenerator};
+use prost_types::method_options::IdempotencyLevel;
 
 use crate::descriptors;
 use crate::names::camel;
@@ -247,8 +248,13 @@ impl Code<'_> {
             let kind = Kind::of(method);
             let (argument, _) = self.argument(method);
             let borrow = if kind == Kind::Unary { "&" } else { "" };
+            let marked = if is_idempotent(method) {
+                "idempotent_"
+            } else {
+                ""
+            };
             let call = format!(
-                "{0}::codegen::call_{1}({0}::codegen::Prost, &self.channel, {2:?}, {borrow}{argument})",
+                "{0}::codegen::call_{marked}{1}({0}::codegen::Prost, &self.channel, {2:?}, {borrow}{argument})",
                 self.krate,
                 kind.suffix(),
                 self.path(method),
@@ -369,6 +375,16 @@ impl Code<'_> {
             self.krate
         )
     }
+}
+
+/// Whether a call of the method may be made again where nobody knows whether it has been made. Streams are
+/// not kept to be sent once more.
+fn is_idempotent(method: &Method) -> bool {
+    let marked = matches!(
+        method.options.idempotency_level(),
+        IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent
+    );
+    marked && Kind::of(method) == Kind::Unary
 }
 
 /// Writes comments as doc comments. Those that stand apart in the `.proto` are left out.

@@ -139,6 +139,7 @@ impl Host {
             transports: self.transports,
             secure,
             shared,
+            lease: self.lease,
         };
         let driven = drive(parts, group).await;
         if let Some(swept) = swept {

@@ -30,6 +30,7 @@ use super::process::{News, Running};
 use super::report::{ExitReason, ExitReport};
 use super::security::Secure;
 use super::shared::{Shared, Verb};
+use super::supervised::Lease;
 use super::uplink::Uplink;
 use crate::carrier::Carried;
 use crate::sys::private::PrivateDir;
@@ -54,6 +55,7 @@ pub(super) struct DriverParts {
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) secure: Secure,
     pub(super) shared: Arc<Shared>,
+    pub(super) lease: Option<Lease>,
 }
 
 pub(super) struct Driver {
@@ -77,6 +79,8 @@ pub(super) struct Driver {
     over_pipes: Option<Arc<dyn Transport>>,
     /// What such a plugin sent right behind its handshake line.
     after_line: Vec<u8>,
+    /// Goes with the driver.
+    _lease: Option<Lease>,
 }
 
 impl Driver {
@@ -108,6 +112,7 @@ impl Driver {
             alarm: Alarm::default(),
             over_pipes: None,
             after_line: Vec::new(),
+            _lease: parts.lease,
         }
     }
 

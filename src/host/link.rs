@@ -223,6 +223,13 @@ impl Link {
         }));
     }
 
+    /// A channel for what must not wait for streams that calls hold: another connection's, where the plugin
+    /// limits them and there is one to be had.
+    pub(super) async fn beside_calls(&self) -> Channel {
+        let spare = self.standing.spare().await;
+        spare.unwrap_or_else(|| Channel::new(Arc::clone(&self.connection)))
+    }
+
     /// Asks the plugin to end, which it was whatever comes of it: go-plugin's plugins die before they
     /// answer. Only one without a controller was not. It does not wait for a stream that calls hold.
     pub(super) fn call_shutdown(&self) -> BoxFuture<'static, HostInput<'static>> {

@@ -26,6 +26,7 @@ mod security;
 mod shared;
 mod sockets;
 mod standing;
+mod supervised;
 mod sync;
 #[cfg(all(test, unix, feature = "tokio", feature = "h2"))]
 mod tests;
@@ -48,6 +49,7 @@ use outboard_core::rt::{Launch, Runner, SharedRunner, SharedRuntime, Stdin};
 
 use crate::broker::ListenPolicy;
 use crate::command::Command;
+use crate::supervisor::StartLimit;
 use crate::time;
 
 pub use self::attach::AttachError;
@@ -58,6 +60,7 @@ pub use self::managed::{Managed, ManagedGuard};
 pub use self::origin::NoRecord;
 pub use self::report::{EndStage, ExitReason, ExitReport, StageOutcome, StageReport};
 pub use self::running::RunningPlugin;
+pub(crate) use self::supervised::Ended;
 pub use crate::peer::Health;
 
 use self::begin::{drive, share};
@@ -65,6 +68,7 @@ use self::driver::DriverParts;
 use self::logs::{LogHook, LogPump};
 use self::pipes::Pipes;
 use self::process::Running;
+use self::supervised::Lease;
 use self::sync::{MakeWriter, SyncWriters};
 
 /// A host: how a plugin is to be launched and used. go-plugin calls this a client.
@@ -118,6 +122,8 @@ pub struct Host {
     transports: Vec<Arc<dyn Transport>>,
     runner: SharedRunner,
     managed: Option<Managed>,
+    start_limit: Option<StartLimit>,
+    lease: Option<Lease>,
     checksum: Option<Checksum>,
     security: security::Wanted,
     sync_stdout: Option<MakeWriter>,
@@ -172,6 +178,8 @@ impl Host {
             transports: Vec::new(),
             runner: crate::runner::local(),
             managed: None,
+            start_limit: None,
+            lease: None,
             checksum: None,
             security: security::Wanted::default(),
             sync_stdout: None,
@@ -377,6 +385,10 @@ impl Host {
     }
 
     async fn launch(mut self, runtime: SharedRuntime) -> Result<RunningPlugin, HostError> {
+        let _place = match self.start_limit.take() {
+            Some(limit) => Some(limit.place().await),
+            None => None,
+        };
         if let Some(record) = self.attach.take() {
             return self.take_over(record, runtime).await;
         }
@@ -453,6 +465,7 @@ impl Host {
             transports: self.transports,
             secure,
             shared: Arc::clone(&shared),
+            lease: self.lease,
         };
         let driven = drive(parts, group).await;
         // Long done, as a rule. Whoever has started a plugin need not wonder what is still at work.

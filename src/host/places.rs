@@ -43,7 +43,6 @@ impl Host {
     }
 
     /// What people call its plugins; empty where there is nothing to be called.
-    #[cfg(unix)]
     pub(crate) fn known_as(&self) -> String {
         let of_command = || self.command.as_ref().map(Command::name);
         let name = self.name.clone().or_else(of_command);

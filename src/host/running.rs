@@ -284,6 +284,10 @@ impl RunningPlugin {
         end(&self.shared, &self.runtime).await
     }
 
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// What a group of plugins has of it.
     pub(super) fn parts(
         &self,

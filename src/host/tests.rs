@@ -58,6 +58,7 @@ fn attach(
         transports: vec![Arc::new(H2::new())],
         secure: super::security::Secure::default(),
         shared: Arc::clone(&shared),
+        lease: None,
     };
     let driver = Driver::new(parts, wanted, ready);
     runtime.spawn(Box::pin(driver));

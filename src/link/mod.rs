@@ -5,7 +5,9 @@
 //! move to it if the present one turns out not to take them any more. A call that the peer has begun
 //! with is never made twice.
 
+mod calls;
 mod limit;
+mod patience;
 mod place;
 mod streaming;
 #[cfg(all(test, unix))]
@@ -17,21 +19,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::FutureExt as _;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
-use outboard_core::rpc::{
-    Call, CallHead, Channel, Connection, DispenseFailure, MessageStream, OutMessage, Reply, Status,
-};
-use outboard_core::rt::{BoxFuture, SharedRuntime};
+use outboard_core::rpc::{Connection, Status};
+use outboard_core::rt::SharedRuntime;
 use outboard_core::told::Teller;
 
-use self::limit::MaxCalls;
+use self::patience::Patience;
 use self::place::Place;
 use self::streaming::Slot;
-use self::unary::Unary;
 
+pub(crate) use self::calls::limited;
 pub(crate) use self::watch::Watch;
 
 /// A connection whose inside can be replaced.
@@ -53,6 +52,18 @@ struct Shared {
     runtime: SharedRuntime,
     state: Mutex<State>,
     closed: Teller<Status>,
+    /// No call is taken any more that is not there already.
+    retiring: Teller<()>,
+    kind: Kind,
+}
+
+/// What is inside, and what follows for calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Connections to one peer: one that is replaced finishes what it has and is closed.
+    OfPeer,
+    /// The connections of processes, each of which ends its own; calls wait this long for the next.
+    OfProcesses(Duration),
 }
 
 struct State {
@@ -106,8 +117,19 @@ const REFUSALS: u32 = 3;
 impl Stable {
     /// A connection with this one inside.
     pub(crate) fn new(runtime: &SharedRuntime, inside: Arc<dyn Connection>) -> Arc<Self> {
+        Self::made(runtime, Stage::Up(inside), Kind::OfPeer)
+    }
+
+    /// A connection for what is inside of the processes that a plugin has one after another: none as yet.
+    /// Calls wait for one, each for `patience` at most, [`Duration::MAX`] being no limit. What is replaced is
+    /// left alone: it ends with its process.
+    pub(crate) fn of_processes(runtime: &SharedRuntime, patience: Duration) -> Arc<Self> {
+        Self::made(runtime, Stage::Waiting, Kind::OfProcesses(patience))
+    }
+
+    fn made(runtime: &SharedRuntime, stage: Stage, kind: Kind) -> Arc<Self> {
         let state = State {
-            stage: Stage::Up(inside),
+            stage,
             epoch: 0,
             retired: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -119,6 +141,8 @@ impl Stable {
             runtime: Arc::clone(runtime),
             state: Mutex::new(Rank::Link, state),
             closed: Teller::new(),
+            retiring: Teller::new(),
+            kind,
         })))
     }
 
@@ -127,6 +151,30 @@ impl Stable {
         let state = self.0.state.lock();
         let epoch = state.epoch;
         self.0.leave(state, epoch);
+    }
+
+    /// As [`interrupt`](Self::interrupt), also where calls fail since it was [given up](Self::fail).
+    pub(crate) fn hold(&self) {
+        self.interrupt();
+        let mut state = self.0.state.lock();
+        let mut before = None;
+        if matches!(state.stage, Stage::Gone(_, End::GivenUp)) {
+            before = Some(std::mem::replace(&mut state.stage, Stage::Waiting));
+        }
+        drop(state);
+        drop(before);
+    }
+
+    /// As [`interrupt`](Self::interrupt), if `unused` says that nobody makes a call. A call of which it does
+    /// not know yet waits. It is asked under the lock.
+    pub(crate) fn hold_if(&self, unused: impl FnOnce() -> bool) -> bool {
+        let state = self.0.state.lock();
+        if !matches!(state.stage, Stage::Up(_)) || !unused() {
+            return false;
+        }
+        let epoch = state.epoch;
+        self.0.leave(state, epoch);
+        true
     }
 
     /// Makes this the present connection. Calls that waited are made, streaming ones first.
@@ -191,6 +239,8 @@ impl Stable {
         let mut state = self.0.state.lock();
         if let Stage::Up(inside) = &state.stage {
             state.stage = Stage::Last(Arc::clone(inside));
+            drop(state);
+            self.0.retiring.tell(());
         }
     }
 
@@ -233,7 +283,9 @@ impl Shared {
         let epoch = state.epoch;
         state.retired.insert(epoch, Arc::clone(&inside));
         drop(state);
-        inside.drain();
+        if self.kind == Kind::OfPeer {
+            inside.drain();
+        }
         let closed = inside.closed();
         drop(inside);
         let shared = Arc::downgrade(self);
@@ -287,103 +339,15 @@ impl Shared {
         let slots = std::mem::take(&mut state.streaming);
         drop(state);
         for slot in slots.iter().filter_map(Weak::upgrade) {
-            slot.fail(status.clone());
+            slot.fail(status.clone().unsent());
         }
         wakers.into_values().for_each(Waker::wake);
+        self.retiring.tell(());
         match end {
             End::GivenUp => {}
             End::Drained | End::Aborted => self.closed.tell(status),
         }
         insides
-    }
-}
-
-/// A call's head whose limit does not start over with each attempt.
-fn limited(mut head: CallHead, runtime: &SharedRuntime) -> CallHead {
-    // The clock is read only for calls that have a limit.
-    if head.timeout.is_some() {
-        head.deadline = head.deadline_from(runtime.now());
-        head.timeout = None;
-    }
-    head
-}
-
-fn waited_too_long() -> Status {
-    Status::deadline_exceeded(
-        "the deadline passed while the call waited for a lost connection to come back",
-    )
-}
-
-impl Connection for Stable {
-    fn unary(
-        &self,
-        head: CallHead,
-        message: OutMessage,
-    ) -> BoxFuture<'static, Result<Reply<Bytes>, Status>> {
-        let way = self.0.way(&self.0.state.lock());
-        match way {
-            // What is not given back needs nobody who makes it once more.
-            Way::To(inside, _) if !inside.gives_back() => inside.unary(head, message),
-            Way::To(inside, epoch) => {
-                let head = limited(head, &self.0.runtime);
-                let shared = Arc::clone(&self.0);
-                Box::pin(Unary::begun(shared, inside, epoch, head, message))
-            }
-            Way::Wait | Way::Nowhere(_) => {
-                let head = limited(head, &self.0.runtime);
-                Box::pin(Unary::new(Arc::clone(&self.0), head, message))
-            }
-        }
-    }
-
-    fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
-        let head = limited(head, &self.0.runtime);
-        streaming::open(&self.0, head, messages)
-    }
-
-    fn max_calls(&self) -> BoxFuture<'static, Option<u32>> {
-        Box::pin(MaxCalls::new(&self.0))
-    }
-
-    fn dispense(&self, name: &str) -> BoxFuture<'static, Result<Option<Channel>, DispenseFailure>> {
-        let way = self.0.way(&self.0.state.lock());
-        match way {
-            Way::To(inside, _) => inside.dispense(name),
-            // Calls wait for the next one, or say why there is none.
-            Way::Wait | Way::Nowhere(_) => Box::pin(std::future::ready(Ok(None))),
-        }
-    }
-
-    fn drain(&self) {
-        let mut state = self.0.state.lock();
-        let (inside, waits) = match &state.stage {
-            Stage::Up(inside) | Stage::Last(inside) => (Some(Arc::clone(inside)), false),
-            Stage::Waiting => (None, true),
-            Stage::Gone(..) => (None, false),
-        };
-        if let Some(inside) = &inside {
-            state.stage = Stage::Last(Arc::clone(inside));
-        }
-        drop(state);
-        if let Some(inside) = inside {
-            inside.drain();
-        }
-        if waits {
-            drop(self.0.close(closed_here(), End::Drained));
-        }
-    }
-
-    fn abort(&self, status: Status) {
-        let present = self.0.close(status.clone(), End::Aborted);
-        let retired = std::mem::take(&mut self.0.state.lock().retired);
-        for inside in present.iter().chain(retired.values()) {
-            inside.abort(status.clone());
-        }
-    }
-
-    fn closed(&self) -> BoxFuture<'static, Status> {
-        let closed = self.0.closed.told();
-        Box::pin(closed.map(|status| status.unwrap_or_else(closed_here)))
     }
 }
 

@@ -4,15 +4,14 @@
 //! the next connection, polled or not.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::{Call, CallHead, Connection, MessageStream, Metadata, Status, Untaken};
 
-use super::{Shared, Stage, waited_too_long};
-use crate::time::Alarm;
+use super::{Patience, Shared, Stage};
 
 /// Where a call that waits and those who make it or give it up meet.
 pub(super) struct Slot(Mutex<SlotState>);
@@ -112,7 +111,7 @@ struct Waited {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
     deadline: Option<Instant>,
-    alarm: Alarm,
+    patience: Patience,
     outcome: Outcome,
 }
 
@@ -124,11 +123,16 @@ enum Outcome {
     Told,
 }
 
-pub(super) fn open(
+pub(super) fn open(shared: &Arc<Shared>, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
+    try_open(shared, head, messages).unwrap_or_else(|untaken| failed(shared, untaken.status))
+}
+
+/// Makes the call, or gives it back if no connection takes it and none is to come.
+pub(super) fn try_open(
     shared: &Arc<Shared>,
     mut head: CallHead,
     mut messages: MessageStream,
-) -> Box<dyn Call> {
+) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
     let mut refusals = 0;
     loop {
         let mut state = shared.state.lock();
@@ -147,27 +151,33 @@ pub(super) fn open(
                 if let Some(wanted) = wanted {
                     wanted.wake();
                 }
-                return Box::new(Waited {
+                return Ok(Box::new(Waited {
                     shared: Arc::clone(shared),
                     slot,
                     deadline,
-                    alarm: Alarm::default(),
+                    patience: Patience::default(),
                     outcome: Outcome::None,
-                });
+                }));
             }
             Stage::Gone(status, _) => {
-                let status = status.clone();
+                let status = status.clone().unsent();
                 drop(state);
-                return failed(shared, status);
+                return Err(Box::new(Untaken::new(status, head, messages)));
             }
         };
         drop(state);
         let untaken = match inside.try_open(head, messages) {
-            Ok(call) => return call,
+            Ok(call) => return Ok(call),
             Err(untaken) => *untaken,
         };
         if !shared.once_more(&inside, epoch, &mut refusals) {
-            return failed(shared, untaken.status);
+            let Untaken {
+                status,
+                head,
+                message,
+                ..
+            } = untaken;
+            return Err(Box::new(Untaken::new(status.unsent(), head, message)));
         }
         (head, messages) = (untaken.head, untaken.message);
     }
@@ -184,7 +194,7 @@ fn failed(shared: &Arc<Shared>, status: Status) -> Box<dyn Call> {
             },
         ))),
         deadline: None,
-        alarm: Alarm::default(),
+        patience: Patience::default(),
         outcome: Outcome::Failed(status),
     })
 }
@@ -198,15 +208,12 @@ impl Waited {
             Poll::Ready(Ok(call)) => Outcome::Call(call),
             Poll::Ready(Err(status)) => Outcome::Failed(status),
             Poll::Pending => {
-                let runtime = &self.shared.runtime;
-                if self.alarm.poll(runtime, self.deadline, cx).is_pending() {
-                    return Poll::Pending;
-                }
+                let late = ready!(self.patience.poll(&self.shared, self.deadline, cx));
                 match self.slot.take() {
                     // Made at the last moment: its own deadline will end it.
                     Progress::Made(call) => Outcome::Call(call),
                     Progress::Failed(status) => Outcome::Failed(status),
-                    Progress::Waiting(..) | Progress::Taken => Outcome::Failed(waited_too_long()),
+                    Progress::Waiting(..) | Progress::Taken => Outcome::Failed(late),
                 }
             }
         };

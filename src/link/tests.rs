@@ -1,12 +1,19 @@
 //! Where calls go, over connections that do what a test says.
 
+mod processes;
+
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::task::noop_waker_ref;
-use outboard_core::rpc::{CallFailure, Code, Metadata, Untaken};
+use outboard_core::rpc::{
+    Call, CallFailure, CallHead, Code, MessageStream, Metadata, OutMessage, Reply, Untaken,
+};
+use outboard_core::rt::BoxFuture;
 
 use super::*;
 use crate::broker::tests::Still;
@@ -281,8 +288,14 @@ fn a_refused_call_is_tried_again_a_few_times_and_no_more() {
         .lock()
         .expect("no panic")
         .extend([Next::Untaken; 9]);
-    assert_eq!(now(&mut unary(&stable, "/2")), Some(Err(not_taken())));
-    assert_eq!(message(&mut open(&stable, "/3")), Some(Err(not_taken())));
+    assert_eq!(
+        now(&mut unary(&stable, "/2")),
+        Some(Err(not_taken().unsent()))
+    );
+    assert_eq!(
+        message(&mut open(&stable, "/3")),
+        Some(Err(not_taken().unsent()))
+    );
     assert_eq!(
         fake.next.lock().expect("no panic").len(),
         1,
@@ -301,9 +314,9 @@ fn what_waits_fails_once_no_connection_is_expected_and_one_that_comes_is_taken()
     stable.fail(cut());
     assert!(!stable.comes_back());
     for call in &mut calls {
-        assert_eq!(now(call), Some(Err(cut())));
+        assert_eq!(now(call), Some(Err(cut().unsent())));
     }
-    assert_eq!(message(&mut streaming), Some(Err(cut())));
+    assert_eq!(message(&mut streaming), Some(Err(cut().unsent())));
     assert_eq!(message(&mut streaming), None, "told once");
     assert_eq!(now(&mut stable.closed()), None, "it may come back");
     let second = Fake::new("second", []);
@@ -318,11 +331,20 @@ fn the_last_connection_says_itself_what_it_does_not_take() {
     stable.settle();
     assert_eq!(now(&mut unary(&stable, "/1")), Some(Ok("it".into())));
     fake.retire();
-    assert_eq!(now(&mut unary(&stable, "/2")), Some(Err(not_taken())));
-    assert_eq!(message(&mut open(&stable, "/3")), Some(Err(not_taken())));
+    assert_eq!(
+        now(&mut unary(&stable, "/2")),
+        Some(Err(not_taken().unsent()))
+    );
+    assert_eq!(
+        message(&mut open(&stable, "/3")),
+        Some(Err(not_taken().unsent()))
+    );
     assert!(!stable.comes_back());
     replace(&stable, &Fake::new("too late", []));
-    assert_eq!(now(&mut unary(&stable, "/4")), Some(Err(not_taken())));
+    assert_eq!(
+        now(&mut unary(&stable, "/4")),
+        Some(Err(not_taken().unsent()))
+    );
 }
 
 #[test]
@@ -330,7 +352,7 @@ fn limits_hold_while_a_call_waits() {
     let stable = stable(&Fake::new("it", []));
     stable.interrupt();
     let mut head = CallHead::new("/1");
-    head.timeout = Some(std::time::Duration::ZERO);
+    head.timeout = Some(Duration::ZERO);
     let mut call = stable.unary(head.clone(), OutMessage::default());
     let late = now(&mut call).expect("it is late").expect_err("it fails");
     assert_eq!(late.code(), Code::DeadlineExceeded);
@@ -353,7 +375,8 @@ fn dropping_the_last_handle_closes_all_and_fails_what_waits() {
     drop(stable);
     let status = now(&mut call).expect("it has ended").expect_err("it fails");
     assert!(status.is_connection_lost(), "{status}");
-    assert_eq!(closed.now_or_never(), Some(status.clone()));
+    let closed = closed.now_or_never();
+    assert_eq!(closed.map(Status::unsent), Some(status.clone()));
     for fake in [first, second] {
         assert_eq!(fake.ended(), ["drained", status.message()], "{fake:?}");
     }
@@ -368,11 +391,11 @@ fn an_abort_says_why_after_a_drain() {
     let drained = now(&mut unary(&stable, "/1"))
         .expect("at once")
         .expect_err("it fails");
-    assert_eq!(drained, closed_here());
+    assert_eq!(drained, closed_here().unsent());
     stable.abort(cut());
-    assert_eq!(now(&mut unary(&stable, "/2")), Some(Err(cut())));
+    assert_eq!(now(&mut unary(&stable, "/2")), Some(Err(cut().unsent())));
     stable.abort(Status::internal("a second time"));
-    assert_eq!(now(&mut unary(&stable, "/3")), Some(Err(cut())));
+    assert_eq!(now(&mut unary(&stable, "/3")), Some(Err(cut().unsent())));
     assert_eq!(fake.ended(), ["drained", "cut off"]);
 }
 

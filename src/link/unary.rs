@@ -4,22 +4,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
-use outboard_core::rpc::{CallFailure, CallHead, Connection, OutMessage, Reply, Status};
+use outboard_core::rpc::{CallFailure, CallHead, Connection, OutMessage, Reply, Status, Untaken};
 use outboard_core::rt::BoxFuture;
 
-use super::{Place, Shared, Way, waited_too_long};
-use crate::time::Alarm;
+use super::{Patience, Place, Shared, Way};
 
-/// The future of a unary call. Nothing is sent before its first poll.
+/// The future of a unary call, which gives it back if no connection takes it and none is to come.
+/// Nothing is sent before its first poll.
 pub(super) struct Unary {
     shared: Arc<Shared>,
     stage: Stage,
     refusals: u32,
     place: Place,
-    alarm: Alarm,
+    patience: Patience,
 }
 
 enum Stage {
@@ -40,7 +39,7 @@ impl Unary {
             shared,
             stage: Stage::Start(head, message),
             refusals: 0,
-            alarm: Alarm::default(),
+            patience: Patience::default(),
         }
     }
 
@@ -62,7 +61,7 @@ impl Unary {
                 epoch,
             },
             refusals: 0,
-            alarm: Alarm::default(),
+            patience: Patience::default(),
         }
     }
 
@@ -76,20 +75,32 @@ impl Unary {
         }
     }
 
-    fn end(&mut self, outcome: Result<Reply<Bytes>, Status>) -> Poll<Result<Reply<Bytes>, Status>> {
+    /// The same call for those who have no other connection.
+    pub(super) fn or_failed(self) -> OrFailed {
+        OrFailed(self)
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Poll<Outcome> {
         self.stage = Stage::Done;
         Poll::Ready(outcome)
     }
 
-    fn poll_deadline(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<Status> {
-        self.alarm
-            .poll(&self.shared.runtime, deadline, cx)
-            .map(|_| waited_too_long())
+    /// Ends it as one that was never begun with.
+    fn give_back(&mut self, status: Status) -> Poll<Outcome> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Start(head, message) => {
+                let untaken = Untaken::new(status.unsent(), head, message);
+                Poll::Ready(Err(CallFailure::Untaken(Box::new(untaken))))
+            }
+            Stage::Calling { .. } | Stage::Done => Poll::Ready(Err(CallFailure::Ended(status))),
+        }
     }
 }
 
+type Outcome = Result<Reply<Bytes>, CallFailure<OutMessage>>;
+
 impl Future for Unary {
-    type Output = Result<Reply<Bytes>, Status>;
+    type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -98,11 +109,14 @@ impl Future for Unary {
                 Stage::Start(head, _) => {
                     let deadline = head.deadline;
                     match this.place.way(cx) {
-                        Way::To(inside, epoch) => this.call(inside, epoch),
-                        Way::Nowhere(status) => return this.end(Err(status)),
+                        Way::To(inside, epoch) => {
+                            this.patience.rest();
+                            this.call(inside, epoch);
+                        }
+                        Way::Nowhere(status) => return this.give_back(status),
                         Way::Wait => {
-                            let late = ready!(this.poll_deadline(deadline, cx));
-                            return this.end(Err(late));
+                            let late = ready!(this.patience.poll(&this.shared, deadline, cx));
+                            return this.end(Err(CallFailure::Ended(late)));
                         }
                     }
                 }
@@ -112,18 +126,34 @@ impl Future for Unary {
                     epoch,
                 } => match ready!(call.as_mut().poll(cx)) {
                     Ok(reply) => return this.end(Ok(reply)),
-                    Err(CallFailure::Ended(status)) => return this.end(Err(status)),
+                    Err(CallFailure::Ended(status)) => {
+                        return this.end(Err(CallFailure::Ended(status)));
+                    }
                     Err(CallFailure::Untaken(untaken)) => {
                         let shared = &this.shared;
-                        if !shared.once_more(inside, *epoch, &mut this.refusals) {
-                            return this.end(Err(untaken.status));
-                        }
+                        let again = shared.once_more(inside, *epoch, &mut this.refusals);
+                        let untaken = *untaken;
                         this.stage = Stage::Start(untaken.head, untaken.message);
+                        if !again {
+                            return this.give_back(untaken.status);
+                        }
                     }
                 },
                 // Polled after its end, which the contract of futures leaves open.
                 Stage::Done => return Poll::Pending,
             }
         }
+    }
+}
+
+/// A unary call that fails if no connection takes it.
+pub(super) struct OrFailed(Unary);
+
+impl Future for OrFailed {
+    type Output = Result<Reply<Bytes>, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(outcome.map_err(Status::from))
     }
 }

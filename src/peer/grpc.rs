@@ -7,13 +7,14 @@ use outboard_core::host::Printed;
 use outboard_core::rpc::{Channel, Code, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::health::{
-    CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, WATCH,
+    health_check_response::ServingStatus,
 };
 use outboard_core::wire::plugin::{
     BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
 };
 
-use super::{Asked, Health, Output, Peer};
+use super::{Asked, Health, Output, Peer, Watched};
 use crate::client::Dispensed;
 use crate::codegen::{Prost, call_bidirectional, call_server_streaming, call_unary};
 use crate::services::health::HealthService;
@@ -36,12 +37,18 @@ impl Peer for Grpc {
             };
             let answer: HealthCheckResponse =
                 call_unary(Prost, &channel, HEALTH.methods[CHECK].path, &request).await?;
-            Ok(match answer.status() {
-                ServingStatus::Serving => Health::Serving,
-                ServingStatus::NotServing => Health::NotServing,
-                ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
-            })
+            Ok(said(&answer))
         })
+    }
+
+    fn watch(&self, on: &Channel) -> Watched {
+        let request = HealthCheckRequest {
+            service: HealthService::PLUGIN.to_owned(),
+        };
+        let path = HEALTH.methods[WATCH].path;
+        let answers: Streaming<HealthCheckResponse> =
+            call_server_streaming(Prost, on, path, request);
+        Box::pin(answers.map_ok(|answer| said(&answer)))
     }
 
     fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>> {
@@ -77,6 +84,14 @@ impl Peer for Grpc {
             let channel = own.unwrap_or_else(|| Channel::new(connection));
             Ok(Dispensed::Channel(channel))
         })
+    }
+}
+
+fn said(answer: &HealthCheckResponse) -> Health {
+    match answer.status() {
+        ServingStatus::Serving => Health::Serving,
+        ServingStatus::NotServing => Health::NotServing,
+        ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
     }
 }
 

@@ -26,6 +26,9 @@ use crate::client::Dispensed;
 /// What a plugin prints, in pieces.
 pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<(Printed, Bytes), Status>> + Send>>;
 
+/// What a plugin says by itself of whether it takes calls.
+pub(crate) type Watched = Pin<Box<dyn Stream<Item = Result<Health, Status>> + Send>>;
+
 /// What came of asking a plugin to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -42,6 +45,10 @@ pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
 
     /// Whether the plugin takes calls.
     fn health(&self, on: &Channel) -> BoxFuture<'static, Result<Health, Status>>;
+
+    /// Whether the plugin takes calls, each time that changes. It ends, or fails, where the plugin does not
+    /// tell.
+    fn watch(&self, on: &Channel) -> Watched;
 
     /// The names of what the plugin says it provides, beside what all plugins have, sorted.
     fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>>;

@@ -14,7 +14,7 @@ use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
 use outboard_transport_netrpc::{self as netrpc, CallError, DispenseError, HostConnection};
 
-use super::{Asked, Health, Output, Peer};
+use super::{Asked, Health, Output, Peer, Watched};
 use crate::client::Dispensed;
 
 /// How long a plugin has to make what is dispensed: as long as a phase of the start.
@@ -63,6 +63,10 @@ impl Peer for NetRpc {
             session.ping(Duration::MAX).await.map_err(status)?;
             Ok(Health::Serving)
         })
+    }
+
+    fn watch(&self, _on: &Channel) -> Watched {
+        Box::pin(futures_util::stream::empty())
     }
 
     fn interfaces(&self, _on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>> {

@@ -177,7 +177,42 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    let reply = channel.unary(codec, head(channel, path), request);
+    call_with(codec, channel, head(channel, path), request)
+}
+
+/// As [`call_unary`], of a method that may be called again where it is not known whether the other side has
+/// seen the call: the `.proto` marks it as `IDEMPOTENT` or as one with `NO_SIDE_EFFECTS`.
+///
+/// # Errors
+/// As [`call_unary`].
+pub fn call_idempotent_unary<C, Req, Resp>(
+    codec: C,
+    channel: &Channel,
+    path: &'static str,
+    request: &Req,
+) -> impl Future<Output = Result<Resp, Status>> + Send + use<C, Req, Resp>
+where
+    C: Codec<Req> + Codec<Resp>,
+    Req: Send + 'static,
+    Resp: Send + 'static,
+{
+    let mut head = head(channel, path);
+    head.idempotent = true;
+    call_with(codec, channel, head, request)
+}
+
+fn call_with<C, Req, Resp>(
+    codec: C,
+    channel: &Channel,
+    head: CallHead,
+    request: &Req,
+) -> impl Future<Output = Result<Resp, Status>> + Send + use<C, Req, Resp>
+where
+    C: Codec<Req> + Codec<Resp>,
+    Req: Send + 'static,
+    Resp: Send + 'static,
+{
+    let reply = channel.unary(codec, head, request);
     async {
         let Reply {
             message,

@@ -7,6 +7,7 @@ fn main() -> Result<(), outboard_build::Error> {
             "proto/kv.proto",
             "proto/counter.proto",
             "proto/streamer.proto",
+            "proto/marked.proto",
         ],
         &["proto"],
     )?;

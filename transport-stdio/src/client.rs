@@ -1,14 +1,17 @@
 //! Calls of this side.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use outboard_core::rpc::calling::{self, Answer, Begin, CallingStream, StreamingCall};
 use outboard_core::rpc::guard::Deadline;
 use outboard_core::rpc::{
-    Call, CallHead, MessageStream, Metadata, OutMessage, Pump, Reply, Single, Status,
+    Call, CallFailure, CallHead, MessageStream, Metadata, OutMessage, Pump, Reply, Single, Status,
+    Untaken,
 };
 use outboard_core::rt::SharedRuntime;
 
@@ -24,6 +27,13 @@ pub(crate) struct Target {
     pub(crate) session: Arc<Session>,
     pub(crate) connection: u64,
     pub(crate) channel: u32,
+}
+
+impl Target {
+    /// What calls fail with that come now, if none is taken any more.
+    pub(crate) fn not_taken(&self) -> Option<Status> {
+        self.session.with(|state| state.not_taken(self.connection))
+    }
 }
 
 /// A call that is in progress on the wire; dropping it cancels.
@@ -108,6 +118,51 @@ impl Begin for Start {
             };
             Answers::new(live, true)
         }))
+    }
+}
+
+/// The same, and the call is given back if the connection is found lost or draining before anything of it
+/// was put there.
+pub(crate) struct TryUnary {
+    target: Target,
+    /// Until it begins.
+    parts: Option<Box<(CallHead, OutMessage)>>,
+    call: Option<Unary>,
+}
+
+pub(crate) fn try_unary(target: Target, mut head: CallHead, message: OutMessage) -> TryUnary {
+    if head.timeout.is_some() {
+        head.deadline = head.deadline_from(target.session.runtime.now());
+        head.timeout = None;
+    }
+    TryUnary {
+        target,
+        parts: Some(Box::new((head, message))),
+        call: None,
+    }
+}
+
+impl Future for TryUnary {
+    type Output = Result<Reply<Bytes>, CallFailure<OutMessage>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(parts) = this.parts.take() {
+            let (head, message) = *parts;
+            if let Some(status) = this.target.not_taken() {
+                let untaken = Untaken::new(status, head, message);
+                return Poll::Ready(Err(CallFailure::Untaken(Box::new(untaken))));
+            }
+            this.call = Some(unary(this.target.clone(), head, message));
+        }
+        match &mut this.call {
+            Some(call) => {
+                let replied = ready!(Pin::new(call).poll(cx));
+                Poll::Ready(replied.map_err(CallFailure::Ended))
+            }
+            // Polled after it was given back, which the contract of futures leaves open.
+            None => Poll::Pending,
+        }
     }
 }
 

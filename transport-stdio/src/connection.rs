@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use outboard_core::rpc::{
-    Call, CallHead, Channel, Connection, ConnectionConfig, DispenseFailure, MessageStream,
-    OutMessage, Reply, Router, Serving, Status, SubChannels,
+    Call, CallFailure, CallHead, Channel, Connection, ConnectionConfig, DispenseFailure,
+    MessageStream, OutMessage, Reply, Router, Serving, Status, SubChannels, Untaken,
 };
 use outboard_core::rt::BoxFuture;
 
@@ -58,6 +58,29 @@ impl Connection for StdioConnection {
 
     fn open(&self, head: CallHead, messages: MessageStream) -> Box<dyn Call> {
         client::open(self.target.clone(), &head, messages)
+    }
+
+    fn gives_back(&self) -> bool {
+        true
+    }
+
+    fn try_unary(
+        &self,
+        head: CallHead,
+        message: OutMessage,
+    ) -> BoxFuture<'static, Result<Reply<Bytes>, CallFailure<OutMessage>>> {
+        Box::pin(client::try_unary(self.target.clone(), head, message))
+    }
+
+    fn try_open(
+        &self,
+        head: CallHead,
+        messages: MessageStream,
+    ) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
+        match self.target.not_taken() {
+            Some(status) => Err(Box::new(Untaken::new(status, head, messages))),
+            None => Ok(self.open(head, messages)),
+        }
     }
 
     fn is_retiring(&self) -> bool {

@@ -28,6 +28,11 @@ pub struct CallHead {
     /// counts them: that one is kept for what must not wait for calls without an end, as the request
     /// to end does not.
     pub urgent: bool,
+    /// Whether the call may be made again when it is not known whether the other side has seen it, since
+    /// twice is as good as once: its method is marked so in the `.proto`, by
+    /// `option idempotency_level = NO_SIDE_EFFECTS` or `IDEMPOTENT`. Only connections of supervised
+    /// plugins do that.
+    pub idempotent: bool,
 }
 
 impl CallHead {
@@ -39,6 +44,7 @@ impl CallHead {
             timeout: None,
             deadline: None,
             urgent: false,
+            idempotent: false,
         }
     }
 

@@ -136,6 +136,7 @@ struct Inner {
     details: Bytes,
     metadata: Metadata,
     lost: bool,
+    unsent: bool,
 }
 
 impl Status {
@@ -147,6 +148,7 @@ impl Status {
             details: Bytes::new(),
             metadata: Metadata::new(),
             lost: false,
+            unsent: false,
         }))
     }
 
@@ -190,6 +192,21 @@ impl Status {
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         self.0.lost
+    }
+
+    /// Whether it is certain that the other side has seen nothing of the call, since this side made the
+    /// status before anything of it was sent: made again, the call happens once. Where this does not hold
+    /// the call may have been sent, and may have had its effect.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.0.unsent
+    }
+
+    /// The same status, of a call of which nothing was sent.
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        self.0.unsent = true;
+        self
     }
 
     /// The same status with these details: an encoded `google.rpc.Status`.

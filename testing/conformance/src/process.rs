@@ -110,6 +110,15 @@ impl Process for ThisProcess {
         }
     }
 
+    async fn crash_once(&self, request: Text) -> Result<Pid, Status> {
+        if std::fs::exists(&request.text).map_err(unknown)? {
+            let pid = std::process::id();
+            return Ok(Pid { pid });
+        }
+        std::fs::write(&request.text, "").map_err(unknown)?;
+        end::kill()
+    }
+
     async fn block(&self, request: Text) -> Result<Nothing, Status> {
         std::fs::write(&request.text, "").map_err(unknown)?;
         std::thread::sleep(crate::FOREVER);

@@ -25,6 +25,11 @@ pub mod provider {
     outboard::include_proto!("provider");
 }
 
+pub mod marked {
+    //! Methods that may be called again.
+    outboard::include_proto!("marked");
+}
+
 pub mod odd_cases {
     //! All packages of the second compilation, through its include file.
     include!(concat!(env!("OUT_DIR"), "/odd_all.rs"));

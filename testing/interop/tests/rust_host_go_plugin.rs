@@ -4,7 +4,8 @@
 use outboard_interop::{
     go,
     rust_host::{
-        Peer, calls, checksum, few_streams, life, output, reconnect, refused, services, wrapped,
+        Peer, calls, checksum, few_streams, life, output, reconnect, refused, services, supervised,
+        wrapped,
     },
 };
 
@@ -32,6 +33,7 @@ scenarios! {
         killed dropped runtime_dropped grandchild environment two_at_once;
     few_streams: few_streams few_streams_held few_streams_warning
         few_streams_one_connection;
+    supervised: supervised supervised_idle;
     reconnect: connection_age connection_cut stream_ids;
     wrapped: wrapped_failed_start wrapped_killed;
     refused: dies_first cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;

@@ -5,7 +5,7 @@ use std::thread;
 
 use outboard_core::rpc::Status;
 
-use super::{Serves, State};
+use super::{Serves, State, drained};
 use crate::wakers::{Clones, Shared};
 use crate::wire::Key;
 
@@ -70,6 +70,17 @@ impl<S: Serves> State<S> {
         }
         waker.remember_in(&mut self.closed_wakers);
         Poll::Pending
+    }
+
+    /// What calls fail with that come now, if the connection takes none any more.
+    pub(crate) fn not_taken(&self, connection: u64) -> Option<Status> {
+        let over = self.closed.as_ref().or(self.lost.as_ref());
+        if over.is_some() {
+            return over.cloned();
+        }
+        let calls = self.connections.get(&connection)?;
+        let closed = calls.closed.clone();
+        closed.or_else(|| calls.draining.then(drained))
     }
 
     /// Ready when the session is closed.

@@ -45,6 +45,7 @@ mod shutdown;
 mod starts;
 mod strangers;
 mod streams;
+mod supervised;
 mod swept;
 mod wrapped;
 
@@ -329,6 +330,17 @@ macro_rules! pairs {
             [H2: a_plugin_gets_the_bytes_for_its_stdin]
             [Stdio: bytes_and_calls_do_not_share_a_stdin]
         );
+        group!(supervised:
+            a_crash_is_followed_by_another_process_and_clients_stay,
+            only_calls_that_are_marked_are_made_again,
+            a_lazy_plugin_is_there_while_it_is_needed,
+            one_that_crashes_too_often_is_left_alone_until_it_is_told_to_start,
+            one_that_says_that_it_takes_no_calls_is_replaced,
+            one_that_hangs_is_killed_and_replaced,
+            it_ends_with_its_last_clone_or_its_group,
+            so_many_start_at_once_and_no_more,
+            a_call_waits_no_longer_than_it_may,
+        );
         group!(attached:
             what_has_ended_has_no_record;
             $on:
@@ -532,6 +544,7 @@ macro_rules! hosts {
             ]
         );
         group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);
+        group!(supervised: what_never_starts_is_told_and_what_is_set_up_wrongly_at_once,);
         group!(sandboxed:
             files_outside_of_the_rules_cannot_be_used,
             limits_bite,

@@ -8,6 +8,7 @@ mod discovery;
 mod samples;
 mod sandboxed;
 mod sockets;
+mod supervised;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -496,4 +496,5 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     super::attaching::samples(all);
     super::checksums::samples(all);
     super::discovery::samples(all);
+    super::supervised::samples(all);
 }

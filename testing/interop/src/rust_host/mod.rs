@@ -22,6 +22,7 @@ pub mod reconnect;
 pub mod recorder;
 pub mod refused;
 pub mod services;
+pub mod supervised;
 pub mod wrapped;
 
 /// The handshake of go-plugin's examples, which all peers use.

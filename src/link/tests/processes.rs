@@ -1,0 +1,106 @@
+//! A stable connection around those of processes that come one after another.
+
+use super::*;
+
+/// The connection of a process, whose own inside is this one.
+fn process(inside: &Arc<Fake>) -> Arc<Stable> {
+    stable(inside)
+}
+
+fn of_processes(patience: Duration) -> Arc<Stable> {
+    let runtime = Arc::new(Still::default()) as SharedRuntime;
+    Stable::of_processes(&runtime, patience)
+}
+
+fn admit(stable: &Stable, process: &Arc<Stable>) {
+    stable.replace(Arc::clone(process) as Arc<dyn Connection>);
+}
+
+#[test]
+fn what_an_ended_process_has_not_begun_with_moves_to_the_next() {
+    let stable = of_processes(Duration::MAX);
+    let mut early = unary(&stable, "/0");
+    assert_eq!(now(&mut early), None, "there is no process yet");
+    let inside = Fake::new("one", [Next::Answered, Next::Cut]);
+    let one = process(&inside);
+    admit(&stable, &one);
+    assert_eq!(now(&mut early), Some(Ok("one".into())));
+    // In flight when it ends.
+    assert_eq!(now(&mut unary(&stable, "/1")), Some(Err(cut())));
+    // Its connection is lost, and nobody knows yet that the process has ended.
+    one.interrupt();
+    let mut waiting = unary(&stable, "/2");
+    assert_eq!(now(&mut waiting), None);
+    one.settle_with(Status::connection_lost("it has ended"));
+    assert_eq!(now(&mut waiting), None, "for the next process");
+    let mut late = unary(&stable, "/3");
+    let mut streaming = open(&stable, "/4");
+    assert!(now(&mut late).is_none() && message(&mut streaming).is_none());
+    let next = Fake::new("two", []);
+    admit(&stable, &process(&next));
+    assert_eq!(now(&mut waiting), Some(Ok("two".into())));
+    assert_eq!(now(&mut late), Some(Ok("two".into())));
+    assert_eq!(
+        message(&mut streaming),
+        Some(Ok(Bytes::from_static(b"two")))
+    );
+    assert_eq!(inside.made(), ["/0", "/1"]);
+    assert_eq!(next.made(), ["/4", "/2", "/3"]);
+}
+
+#[test]
+fn what_is_replaced_is_left_alone() {
+    let stable = of_processes(Duration::MAX);
+    let inside = Fake::new("it", []);
+    admit(&stable, &process(&inside));
+    stable.hold();
+    assert_eq!(now(&mut unary(&stable, "/1")), None);
+    admit(&stable, &process(&Fake::new("next", [])));
+    assert_eq!(inside.ended(), Vec::<String>::new());
+}
+
+#[test]
+fn a_call_waits_no_longer_than_all_do_and_is_told_so() {
+    let stable = of_processes(Duration::ZERO);
+    for number in 0..2 {
+        let status = match number {
+            0 => now(&mut unary(&stable, "/1")).map(Result::unwrap_err),
+            _ => message(&mut open(&stable, "/2")).map(Result::unwrap_err),
+        };
+        let status = status.expect("it is late");
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.is_unsent() && status.is_connection_lost());
+        assert!(status.message().contains("Supervision::waiting"));
+    }
+    let mut head = CallHead::new("/1");
+    head.timeout = Some(Duration::ZERO);
+    let mut call = stable.unary(head, OutMessage::default());
+    let late = now(&mut call).expect("it is late").expect_err("it fails");
+    assert_eq!(late.code(), Code::DeadlineExceeded, "its own limit");
+    // One that does not wait has no limit.
+    admit(&stable, &process(&Fake::new("it", [])));
+    assert_eq!(now(&mut unary(&stable, "/3")), Some(Ok("it".into())));
+}
+
+#[test]
+fn calls_that_fail_for_now_wait_again_once_they_are_held() {
+    let stable = of_processes(Duration::MAX);
+    stable.fail(cut());
+    assert_eq!(now(&mut unary(&stable, "/1")), Some(Err(cut().unsent())));
+    stable.hold();
+    let mut call = unary(&stable, "/2");
+    assert_eq!(now(&mut call), None);
+    admit(&stable, &process(&Fake::new("it", [])));
+    assert_eq!(now(&mut call), Some(Ok("it".into())));
+}
+
+#[test]
+fn it_is_held_only_where_nobody_uses_it() {
+    let stable = of_processes(Duration::MAX);
+    assert!(!stable.hold_if(|| true), "it is held");
+    admit(&stable, &process(&Fake::new("it", [])));
+    assert!(!stable.hold_if(|| false));
+    assert_eq!(now(&mut unary(&stable, "/1")), Some(Ok("it".into())));
+    assert!(stable.hold_if(|| true));
+    assert_eq!(now(&mut unary(&stable, "/2")), None);
+}

@@ -1,0 +1,241 @@
+//! The one process of a supervised plugin, from the place among those that start to its end.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use outboard_core::rpc::{Code, Status};
+use outboard_core::rt::{BoxFuture, SharedRuntime};
+use outboard_core::supervisor::{Cause, Stop, SupervisorInput};
+use outboard_core::told::Told;
+
+use super::limit::Place;
+use crate::host::{Ended, Health, Host, HostError, RunningPlugin, ShutdownError};
+use crate::peer::Watched;
+
+/// What there is of a process.
+pub(super) enum Process {
+    None,
+    Starting(Starting),
+    Up(Up),
+}
+
+/// A process that is being started.
+pub(super) struct Starting {
+    generation: u64,
+    /// `None` once it was given up.
+    attempt: Option<BoxFuture<'static, Result<RunningPlugin, HostError>>>,
+    /// Nothing of it runs any more.
+    gone: Told<()>,
+}
+
+/// A process that is up, or is being ended.
+pub(super) struct Up {
+    generation: u64,
+    pub(super) plugin: Arc<RunningPlugin>,
+    ended: BoxFuture<'static, Ended>,
+    probe: Option<(u64, BoxFuture<'static, Result<Health, Status>>)>,
+    watch: Option<Watched>,
+}
+
+/// What is to be known of it beside what the machine is told.
+pub(super) enum News {
+    /// It is up.
+    Up(Arc<RunningPlugin>),
+    /// It has ended, and this is wrong about it if it was asked to.
+    Ended(Result<(), ShutdownError>),
+    /// Nothing else.
+    Else,
+}
+
+impl Process {
+    pub(super) fn start(host: &Host, runtime: &SharedRuntime, generation: u64) -> Self {
+        let (attempt, gone) = host.start_supervised(runtime);
+        Self::Starting(Starting {
+            generation,
+            attempt: Some(attempt),
+            gone,
+        })
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&mut self, how: Stop) {
+        match self {
+            Self::None => {}
+            // Its drop kills what was started.
+            Self::Starting(starting) => starting.attempt = None,
+            Self::Up(up) => {
+                up.probe = None;
+                up.watch = None;
+                up.ended = up.plugin.stop(how);
+            }
+        }
+    }
+
+    pub(super) fn watch(&mut self) {
+        if let Self::Up(up) = self {
+            up.watch = Some(up.plugin.watch());
+        }
+    }
+
+    pub(super) fn probe(&mut self, probe: u64) {
+        if let Self::Up(up) = self {
+            up.probe = Some((probe, up.plugin.probe()));
+        }
+    }
+
+    /// What has happened to it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(SupervisorInput, News)> {
+        match self {
+            Self::None => Poll::Pending,
+            Self::Starting(starting) => {
+                let Poll::Ready(outcome) = starting.poll(cx) else {
+                    return Poll::Pending;
+                };
+                let generation = starting.generation;
+                let (input, news, next) = match outcome {
+                    Ok(plugin) => {
+                        let plugin = Arc::new(plugin);
+                        let input = SupervisorInput::Started {
+                            generation,
+                            id: plugin.id(),
+                            pid: plugin.pid(),
+                        };
+                        let up = Up {
+                            generation,
+                            ended: plugin.ended(),
+                            plugin: Arc::clone(&plugin),
+                            probe: None,
+                            watch: None,
+                        };
+                        (input, News::Up(plugin), Self::Up(up))
+                    }
+                    Err(input) => (input, News::Else, Self::None),
+                };
+                *self = next;
+                Poll::Ready((input, news))
+            }
+            Self::Up(up) => {
+                let generation = up.generation;
+                if let Poll::Ready(ended) = up.ended.as_mut().poll(cx) {
+                    let input = SupervisorInput::Exited {
+                        generation,
+                        cause: ended.cause,
+                        text: ended.text,
+                    };
+                    *self = Self::None;
+                    return Poll::Ready((input, News::Ended(ended.judged)));
+                }
+                up.poll_health(cx).map(|input| (input, News::Else))
+            }
+        }
+    }
+}
+
+impl Starting {
+    /// The plugin, or what the machine is told of a start that failed or was given up.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RunningPlugin, SupervisorInput>> {
+        let generation = self.generation;
+        let Some(attempt) = &mut self.attempt else {
+            return Pin::new(&mut self.gone).poll(cx).map(|_| {
+                Err(SupervisorInput::Exited {
+                    generation,
+                    cause: Cause::Ended,
+                    text: "its start was given up".into(),
+                })
+            });
+        };
+        attempt.as_mut().poll(cx).map_err(|error| {
+            if error.is_end() {
+                return SupervisorInput::Exited {
+                    generation,
+                    cause: Cause::Ended,
+                    text: error.to_string().into(),
+                };
+            }
+            SupervisorInput::StartFailed {
+                generation,
+                // Its sources and all.
+                text: format!("{error:?}").into(),
+                lasting: matches!(error, HostError::Config(_)),
+            }
+        })
+    }
+}
+
+impl Up {
+    fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<SupervisorInput> {
+        let generation = self.generation;
+        if let Some(watch) = &mut self.watch
+            && let Poll::Ready(told) = watch.as_mut().poll_next(cx)
+        {
+            match told {
+                Some(Ok(health)) => {
+                    return Poll::Ready(SupervisorInput::Told {
+                        generation,
+                        serving: health != Health::NotServing,
+                    });
+                }
+                // It does not tell, or no more. It is pinged all the same.
+                Some(Err(_)) | None => self.watch = None,
+            }
+        }
+        if let Some((probe, answer)) = &mut self.probe
+            && let Poll::Ready(answer) = answer.as_mut().poll(cx)
+        {
+            let probe = *probe;
+            self.probe = None;
+            return Poll::Ready(SupervisorInput::Probed {
+                generation,
+                probe,
+                serving: is_well(&answer),
+            });
+        }
+        Poll::Pending
+    }
+}
+
+/// Whether who answers so takes calls. One that has no health service answers, too.
+fn is_well(answer: &Result<Health, Status>) -> bool {
+    match answer {
+        Ok(health) => *health != Health::NotServing,
+        Err(status) => status.code() == Code::Unimplemented,
+    }
+}
+
+/// The place among those that start, where there is a limit.
+pub(super) struct Queue {
+    generation: u64,
+    place: Option<Place>,
+    told: bool,
+}
+
+impl Queue {
+    pub(super) fn new(generation: u64, place: Option<Place>) -> Self {
+        Self {
+            generation,
+            place,
+            told: false,
+        }
+    }
+
+    /// That it is its turn, once.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<SupervisorInput> {
+        if self.told {
+            return Poll::Pending;
+        }
+        if let Some(place) = &self.place
+            && place.poll(cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        self.told = true;
+        let generation = self.generation;
+        Poll::Ready(SupervisorInput::Placed { generation })
+    }
+}
