@@ -75,6 +75,8 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                 }
                 HostAction::Disconnect => calls.close(close::ORDERLY, "the host is done"),
                 // If the system refuses, the machine's own timer ends the wait.
+                // The standard library has no way to: it is killed then.
+                HostAction::Terminate => host.handle(now, HostInput::TerminateFailed),
                 HostAction::Kill => drop(child.as_mut().map(Child::kill)),
                 HostAction::Abandon | HostAction::CloseBroker => {}
                 HostAction::Release | HostAction::Cleanup => {}
