@@ -74,10 +74,8 @@ fn greet(command: &mut Command) -> Result<String, Box<dyn Error>> {
                     goodbye = calls.call(plugin::CONTROLLER.methods[0].path, request).ok();
                 }
                 HostAction::Disconnect => calls.close(close::ORDERLY, "the host is done"),
-                // If the system refuses, the machine's own timer ends the wait.
-                // The standard library has no way to: it is killed then.
-                HostAction::Terminate => host.handle(now, HostInput::TerminateFailed),
-                HostAction::Kill => drop(child.as_mut().map(Child::kill)),
+                // The only way to end a `Child`. Refused, the machine's own timer ends the wait.
+                HostAction::Terminate | HostAction::Kill => drop(child.as_mut().map(Child::kill)),
                 HostAction::Abandon | HostAction::CloseBroker => {}
                 HostAction::Release | HostAction::Cleanup => {}
             }
