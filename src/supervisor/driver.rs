@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_channel::mpsc;
@@ -37,6 +38,8 @@ pub(super) enum Verb {
 pub(super) struct Shared {
     pub(super) name: String,
     pub(super) board: Board,
+    /// Starts that a handle has asked for, and the driver has not seen.
+    asked: AtomicUsize,
     state: Mutex<Present>,
 }
 
@@ -52,8 +55,19 @@ impl Shared {
         Self {
             name,
             board,
+            asked: AtomicUsize::new(0),
             state: Mutex::new(Rank::Driver, Present::default()),
         }
+    }
+
+    /// A start is asked for from now on.
+    pub(super) fn ask_start(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether one is asked for that does not show yet.
+    pub(super) fn is_start_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst) > 0
     }
 
     /// The plugin, while it is up.
@@ -227,7 +241,12 @@ impl Driver {
             return false;
         };
         match verb {
-            Some(Verb::Start) => self.machine.start(),
+            Some(Verb::Start) => {
+                self.machine.start();
+                // Whoever knows that it is asked for must find more than that on show.
+                self.drain();
+                self.shared.asked.fetch_sub(1, Ordering::SeqCst);
+            }
             Some(Verb::Shutdown) => self.machine.shutdown(),
             None => {
                 self.verbs = None;

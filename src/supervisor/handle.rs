@@ -81,29 +81,25 @@ impl Supervised {
     ///
     /// Cancel-safe.
     pub async fn dispense<D: Dispense>(&self, name: &str) -> Result<D, DispenseError> {
-        let plugin = match self.plugin() {
-            Some(plugin) => Some(plugin),
-            None if self.0.may_speak_netrpc => {
-                let up = self.up().await;
-                Some(up.map_err(|not_up| DispenseError::Refused(not_up.status()))?)
-            }
-            None => None,
-        };
         let channel = Dispensed::Channel(self.channel());
-        let dispensed = match plugin {
-            None => channel,
-            Some(plugin) => match plugin.dispense::<Dispensed>(name).await {
-                Ok(Dispensed::Channel(_)) => channel,
-                #[cfg(feature = "netrpc")]
-                Ok(instance) => instance,
-                // The next process will do.
-                Err(DispenseError::Exited { .. } | DispenseError::Refused(_))
-                    if plugin.protocol() != Protocol::NetRpc =>
-                {
-                    channel
+        let dispensed = loop {
+            let plugin = match self.plugin() {
+                Some(plugin) => plugin,
+                None if self.0.may_speak_netrpc => {
+                    let up = self.up().await;
+                    up.map_err(|not_up| DispenseError::Refused(not_up.status()))?
                 }
-                Err(error) => return Err(error),
-            },
+                None => break channel,
+            };
+            match plugin.dispense::<Dispensed>(name).await {
+                Ok(Dispensed::Channel(_)) => break channel,
+                #[cfg(feature = "netrpc")]
+                Ok(instance) => break instance,
+                Err(error) if !is_of_process(&error) => return Err(error),
+                // The next process will do.
+                Err(_) if plugin.protocol() != Protocol::NetRpc => break channel,
+                Err(_) => self.end_of(plugin).await,
+            }
         };
         D::from_dispensed(dispensed).map_err(|misfit| DispenseError::OtherProtocol {
             name: name.to_owned(),
@@ -161,6 +157,7 @@ impl Supervised {
     /// Starts the plugin now if it rests, waits for its next attempt, or was restarted too often; after that,
     /// the count of restarts starts over. No effect where it is up, being started, or has ended for good.
     pub fn start(&self) {
+        self.0.shared.ask_start();
         // If the driver is gone, so is the plugin.
         let _over = self.0.verbs.unbounded_send(Verb::Start);
     }
@@ -183,9 +180,25 @@ impl Supervised {
         self.0.shared.plugin()
     }
 
+    /// Waits until this is not the process that is up.
+    async fn end_of(&self, plugin: Arc<RunningPlugin>) {
+        let mut states = self.states();
+        while states.next().await.is_some() {
+            let present = self.plugin();
+            if present.is_none_or(|present| !Arc::ptr_eq(&present, &plugin)) {
+                return;
+            }
+        }
+    }
+
     async fn up(&self) -> Result<Arc<RunningPlugin>, NotUp> {
         let mut states = self.states();
-        while let Some(state) = states.next().await {
+        loop {
+            // Before the look: whatever was asked for earlier shows there.
+            let asked = self.0.shared.is_start_asked();
+            let Some(state) = states.next().await else {
+                return Err(NotUp::new(self.name(), self.state()));
+            };
             match state.phase {
                 Phase::Up => {
                     // None if it has ended since.
@@ -194,11 +207,20 @@ impl Supervised {
                     }
                 }
                 Phase::Resting => self.start(),
+                Phase::CrashLoop if asked => {}
                 phase if phase.is_final() => return Err(NotUp::new(self.name(), state)),
                 _ => {}
             }
         }
-        Err(NotUp::new(self.name(), self.state()))
+    }
+}
+
+/// Whether nothing was dispensed since the process has ended, or is about to.
+fn is_of_process(error: &DispenseError) -> bool {
+    match error {
+        DispenseError::Exited { .. } => true,
+        DispenseError::Refused(status) => status.is_connection_lost(),
+        _ => false,
     }
 }
 

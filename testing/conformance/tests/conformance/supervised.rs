@@ -224,7 +224,7 @@ pub async fn one_that_crashes_too_often_is_left_alone_until_it_is_told_to_start(
     let not_up = h.promptly(kept.plugin.ready()).await;
     assert_eq!(not_up.expect_err("it is not").state, state);
     kept.plugin.start();
-    kept.until(|state| state.phase == Phase::Up).await;
+    kept.plugin.ready().await.expect("it is told to start");
     assert_eq!(kept.probe.echo(payload("x")).await, Ok(payload("x")));
     kept.shutdown().await;
 }

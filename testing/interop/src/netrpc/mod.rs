@@ -10,6 +10,7 @@ pub mod output;
 pub mod refused;
 mod service;
 pub mod streams;
+pub mod supervised;
 
 use outboard_gob::Gob;
 

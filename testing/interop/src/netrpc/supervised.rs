@@ -1,0 +1,56 @@
+//! Plugins that are kept up, whose instances live with their processes.
+
+use std::time::Duration;
+
+use outboard::netrpc::{CallError, Instance, Value};
+use outboard::supervisor::{Backoff, Cause, Phase};
+use outboard::{DispenseError, Supervision};
+
+use super::case::Subject;
+use crate::is_alive;
+
+/// A crash ends the instances of its process, and the next process has others.
+///
+/// # Panics
+/// If not.
+pub fn kept_up(subject: &Subject) {
+    subject.each(async |case| {
+        let millisecond = Duration::from_millis(1);
+        let backoff = Backoff::new().first(millisecond).longest(millisecond);
+        let policy = Supervision::new()
+            .backoff(backoff)
+            .budget(1, Duration::MAX)
+            .lazy(true);
+        let plugin = case.host("plain").supervise(policy, case.runtime.clone());
+        let mut pids = Vec::new();
+        for generation in 1..3 {
+            // It is started for this, or waited for.
+            let greeter: Instance = plugin.dispense("greeter").await.expect("there is one");
+            let doubled: Result<i64, _> = greeter.call("Plugin.Double", &21).await;
+            assert_eq!(doubled.expect("a number"), 42);
+            let state = plugin.state();
+            assert_eq!(state.generation, generation);
+            pids.push(state.pid.expect("it is up"));
+            for _ in 0..2 {
+                let lost = greeter.call::<_, ()>("Plugin.Die", &Value::Nil).await;
+                assert!(matches!(lost, Err(CallError::Lost { .. })), "{lost:?}");
+            }
+        }
+        // Once too often: nobody waits for ever.
+        let refused = plugin.dispense::<Instance>("greeter").await;
+        let Err(DispenseError::Refused(status)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(status.message().contains("Supervised::start"), "{status}");
+        assert_eq!(plugin.state().phase, Phase::CrashLoop);
+        plugin.start();
+        plugin.ready().await.expect("it starts");
+        pids.extend(plugin.state().pid);
+        plugin
+            .shutdown()
+            .await
+            .expect("it ends when it is asked to");
+        assert_eq!(plugin.state().phase, Phase::Over(Cause::Shutdown));
+        assert!(!pids.into_iter().any(is_alive));
+    });
+}
