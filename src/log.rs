@@ -1,12 +1,11 @@
 //! A plugin's log: records in hclog's format on the original stderr, which every host shows by
 //! level, message and fields.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use outboard_core::hclog::{Entry, Level, UnixTime};
+use outboard_core::hclog::{Entry, Level};
 use serde_json::{Map, Value};
 
 use crate::sys::stdio::write_log;
+use crate::time;
 
 #[cfg(feature = "log")]
 mod filter;
@@ -24,20 +23,29 @@ pub(crate) fn write(level: Level, module: &str, message: &str) {
 }
 
 fn write_entry(level: Level, module: &str, message: &str, fields: &Map<String, Value>) {
-    // A clock before 1970 is off by more than a log can mend.
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let time = UnixTime::from(since_epoch);
+    let lasting = level > Level::Debug || !is_of_connection(module);
     let entry = Entry {
         level,
         message,
         module: Some(module),
-        time,
+        time: time::unix(),
         fields,
     };
     // Without a reader there is nobody to tell.
-    let _unread = write_log(entry.to_line().as_bytes());
+    let _unread = write_log(entry.to_line().as_bytes(), lasting);
+}
+
+/// Whether it is logged by what carries a connection: a host that gets the log over one would have it log of
+/// each record that it sends.
+fn is_of_connection(module: &str) -> bool {
+    let name = module.split("::").next().unwrap_or_default();
+    [
+        "h2",
+        "rustls",
+        "outboard_transport_h2",
+        "outboard_transport_netrpc",
+    ]
+    .contains(&name)
 }
 
 /// Installs [`Layer`] as the global subscriber if there is none yet.

@@ -3,10 +3,18 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use outboard_core::hclog::UnixTime;
 use outboard_core::rt::{SharedRuntime, Timer};
 use outboard_core::turn::Turn;
+
+/// The time of day, for records of a log.
+pub(crate) fn unix() -> UnixTime {
+    // A clock before 1970 is off by more than a log can mend.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixTime::from(since_epoch.unwrap_or_default())
+}
 
 /// Resolves after `duration`. Starts counting at the call.
 pub(crate) fn sleep(

@@ -73,6 +73,7 @@
 //! | [`grpc`], [`wire`] | message framing and statuses; the messages of go-plugin's own services |
 //! | [`rpc`] | calls, channels and transports, as every transport offers them |
 //! | [`rt`] | what a driver needs of an async runtime |
+//! | [`backlog`] | what a plugin printed and logged and nobody has taken yet |
 //! | [`memory`] | a stream of bytes in memory, for tests and examples |
 //! | [`checksum`] | whether a program is the expected one |
 //! | [`activation`] | sockets that a program is given by whoever starts it |
@@ -98,6 +99,7 @@
 pub mod acceptor;
 pub mod activation;
 pub mod admission;
+pub mod backlog;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod broker;
 pub mod checksum;

@@ -55,6 +55,8 @@ pub enum Rank {
     Wakers,
     /// What the process as a whole has one of, such as its streams.
     Process,
+    /// What a plugin has printed and logged and nobody has taken yet.
+    Backlog,
     /// An IO object of a runtime.
     Source,
     /// The tables of a runtime's reactor.
@@ -72,7 +74,7 @@ mod watch {
         static HELD: Cell<u32> = const { Cell::new(0) };
     }
 
-    const ALL: [Rank; 11] = [
+    const ALL: [Rank; 12] = [
         Rank::Broker,
         Rank::Link,
         Rank::Driver,
@@ -82,6 +84,7 @@ mod watch {
         Rank::Streams,
         Rank::Wakers,
         Rank::Process,
+        Rank::Backlog,
         Rank::Source,
         Rank::Reactor,
     ];

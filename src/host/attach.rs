@@ -40,8 +40,14 @@ impl Host {
     /// ```
     ///
     /// There is no handshake: protocol and version are those of the record, which must be among the
-    /// host's; see [`ReattachConfig::version_for`] for records without a version. What the plugin prints
-    /// comes over the connection, as far as no other host takes it, and its log does not come at all.
+    /// host's; see [`ReattachConfig::version_for`] for records without a version.
+    ///
+    /// What the plugin prints comes over the connection, as far as its first host does not read it, to the
+    /// host that attached last. So does the log of a plugin of outboard that is told to outlive its host, once that is
+    /// gone; and before all of it what nobody has taken since
+    /// ([`Plugin::backlog_limit`](crate::Plugin::backlog_limit)), with a record of what is
+    /// missing ([`Missing`](crate::hclog::Missing)). Over net/rpc lines of the log are output on stderr.
+    /// Of other plugins no log comes.
     ///
     /// Dropping what comes of it leaves the plugin running. [`shutdown`](RunningPlugin::shutdown) and
     /// [`kill`](RunningPlugin::kill) end it, unless it is served by a test ([`ReattachConfig::test`]): they
@@ -115,7 +121,10 @@ impl Host {
         if let Some(dir) = &dir {
             self.socket_dir = Some(dir.path().to_owned());
         }
-        let logs = LogPump::new(name.clone(), self.log, None, self.on_log, self.log_rate);
+        let sink = self.log_sink.as_ref().map(|make| make());
+        let logs = LogPump::new(name.clone(), self.log, sink, self.on_log, self.log_rate);
+        // For what this host says of it.
+        let own = LogPump::new(name.clone(), false, None, None, self.log_rate);
         let shared = share(
             name.clone(),
             self.settings,
@@ -124,6 +133,7 @@ impl Host {
             sync,
         );
         shared.set_printed_ended();
+        shared.set_logs(logs);
         shared.set_process(process.names());
         let id = process.id().map(str::to_owned);
         let protocol = record.protocol;
@@ -134,7 +144,7 @@ impl Host {
             process,
             attached: Some((version, record)),
             addresses,
-            pipes: Pipes::new(None, logs),
+            pipes: Pipes::new(None, own),
             dir,
             transports: self.transports,
             secure,

@@ -1,14 +1,17 @@
-//! What a plugin prints, as it comes over its connection, and the end of that.
+//! What a plugin prints, and may log, as it comes over its connection, and the end of that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::future::{Either, select};
+use outboard_core::backlog::Source;
 use outboard_core::host::Printed;
 use outboard_core::rpc::{Code, Status};
 use outboard_core::rt::SharedRuntime;
 
+use super::logs::LogPump;
 use super::printed::hand_over;
 use super::shared::{AtEnd, Shared};
 use super::standing::Standing;
@@ -23,35 +26,98 @@ const LAST_OUTPUT: Duration = Duration::from_millis(100);
 pub(super) async fn sync(peer: &'static dyn Peer, mut standing: Standing, shared: Arc<Shared>) {
     let ended = AtEnd(shared, Shared::set_stdio_ended);
     let shared = &ended.0;
-    loop {
-        let opened = standing.open(|channel| peer.output(shared.name(), channel));
-        let status = match opened.await {
-            Ok((output, own)) => match standing.follow(own, copy(output, shared)).await {
-                Ok(()) => return,
-                Err(status) if standing.comes_back(&status) => continue,
-                Err(status) => status,
-            },
-            Err(status) => status,
-        };
+    let mut log = shared.take_logs().map(|pump| Log {
+        pump,
+        runtime: Arc::clone(standing.runtime()),
+    });
+    let end = loop {
+        let wanted = log.is_some();
+        let opened = standing.open(|channel| peer.output(shared.name(), channel, wanted));
+        match opened.await {
+            Ok((output, own)) => {
+                let copied = copy(output, shared, log.as_mut());
+                match standing.follow(own, copied).await {
+                    Err(status) if standing.comes_back(&status) => {}
+                    end => break end,
+                }
+            }
+            Err(status) => break Err(status),
+        }
+    };
+    if let Some(log) = &mut log {
+        log.pump.finish(log.runtime.now());
+    }
+    if let Err(status) = end {
         let wanted = shared.sync.wanted().contains(&true);
-        return note_end(shared.name(), &status, wanted);
+        note_end(shared.name(), &status, wanted);
+    }
+}
+
+/// Where the log goes that comes with the output.
+struct Log {
+    pump: LogPump,
+    runtime: SharedRuntime,
+}
+
+impl Log {
+    /// Waits for the next piece, and does what is due meanwhile.
+    async fn next(&mut self, output: &mut Output) -> Result<Option<(Source, Bytes)>, Status> {
+        loop {
+            let now = self.runtime.now();
+            let due = self.pump.deadline();
+            let due = due.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+            let due = time::sleep(&self.runtime, due);
+            match select(output.try_next(), due).await {
+                Either::Left((next, _)) => return next,
+                Either::Right(_) => self.pump.handle_timeout(self.runtime.now()),
+            }
+        }
+    }
+
+    /// Hands on some lines.
+    async fn take(&mut self, lines: &[u8], turns: &mut Turns) {
+        self.pump.stderr(self.runtime.now(), lines);
+        while self.pump.is_busy() {
+            turns.step().await;
+            self.pump.turn(self.runtime.now());
+        }
     }
 }
 
 /// Hands on what comes on one stream, to its end.
-async fn copy(mut output: Output, shared: &Shared) -> Result<(), Status> {
+async fn copy(
+    mut output: Output,
+    shared: &Shared,
+    mut log: Option<&mut Log>,
+) -> Result<(), Status> {
     // The stream is read to its end also without writers: a Go plugin that nobody reads blocks in
     // its prints.
     let mut turns = Turns::default();
-    while let Some((on, piece)) = output.try_next().await? {
+    loop {
+        let next = match &mut log {
+            Some(log) => log.next(&mut output).await?,
+            None => output.try_next().await?,
+        };
+        let Some((source, piece)) = next else {
+            return Ok(());
+        };
         turns.step().await;
-        match on {
-            Printed::Stdout => {}
-            Printed::Stderr => shared.said.push(&piece),
+        if source != Source::Stdout {
+            shared.said.push(&piece);
         }
-        hand_over(shared, on, &piece).await;
+        match source {
+            Source::Stdout => hand_over(shared, Printed::Stdout, &piece).await,
+            Source::Stderr => hand_over(shared, Printed::Stderr, &piece).await,
+            _ => {
+                if let Some(log) = &mut log
+                    && shared.printed.begin(piece.len())
+                {
+                    log.take(&piece, &mut turns).await;
+                    shared.printed.done();
+                }
+            }
+        }
     }
-    Ok(())
 }
 
 /// Waits until the user's writers have got what an ended plugin printed, or have had their time.
@@ -167,7 +233,7 @@ mod tests {
             data: b"x".as_slice().into(),
         };
         let flood = Streaming::iter(std::iter::repeat_with(piece).take(1_500));
-        let mut copying = std::pin::pin!(copy(printed("it".to_owned(), flood), &shared));
+        let mut copying = std::pin::pin!(copy(printed("it".to_owned(), flood), &shared, None));
         for turn in 1..=3 {
             assert!(futures_util::FutureExt::now_or_never(copying.as_mut()).is_none());
             assert_eq!(count.0.load(Ordering::Relaxed), turn * time::IN_A_ROW);

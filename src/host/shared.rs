@@ -11,6 +11,7 @@ use outboard_core::lock::{Mutex, Rank};
 use outboard_core::told::Teller;
 
 use super::Settings;
+use super::logs::LogPump;
 #[cfg(feature = "netrpc")]
 use super::progress::LastLines;
 use super::progress::{Progress, Said};
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) printed: Progress,
     /// What came of the plugin's stderr over the connection, for the evidence.
     pub(super) said: Said,
+    /// For the log of a plugin that this host has no pipe for, until its output is taken.
+    logs: Mutex<Option<LogPump>>,
     /// What the log said last.
     #[cfg(feature = "netrpc")]
     pub(super) last_lines: LastLines,
@@ -62,12 +65,24 @@ impl Shared {
             direct_ended: Teller::new(),
             printed: Progress::default(),
             said: Said::default(),
+            logs: Mutex::new(Rank::Driver, None),
             #[cfg(feature = "netrpc")]
             last_lines: LastLines::default(),
             log_ended: AtomicBool::new(false),
             link_ended: AtomicBool::new(false),
             settled: Teller::new(),
         }
+    }
+
+    /// Has the log that comes over the connection go there.
+    pub(super) fn set_logs(&self, logs: LogPump) {
+        let before = self.logs.lock().replace(logs);
+        drop(before);
+    }
+
+    /// Where the log that comes over the connection goes, once.
+    pub(super) fn take_logs(&self) -> Option<LogPump> {
+        self.logs.lock().take()
     }
 
     pub(super) fn name(&self) -> &str {

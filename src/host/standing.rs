@@ -17,7 +17,7 @@ use outboard_core::endpoint::Endpoint;
 use outboard_core::fault::Fault;
 use outboard_core::link::{Link, LinkAction, LinkConfig, LinkEvent, LinkInput};
 use outboard_core::rpc::{Channel, Connection, ConnectionConfig, Status, Transport};
-use outboard_core::rt::BoxFuture;
+use outboard_core::rt::{BoxFuture, SharedRuntime};
 
 use super::shared::Shared;
 use crate::carrier::Carrier;
@@ -83,6 +83,11 @@ impl Standing {
             told: Arc::default(),
             link: Link::new(limits(), parts.carrier.runtime().now()),
         }
+    }
+
+    /// What it runs on.
+    pub(super) fn runtime(&self) -> &SharedRuntime {
+        self.carrier.runtime()
     }
 
     /// Opens a stream where it takes none from the calls. Waits until it is known where that is.

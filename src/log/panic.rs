@@ -85,7 +85,7 @@ fn report(info: &PanicHookInfo<'_>) {
     ) {
         Some(message) => super::write(Level::Error, "outboard", &message),
         None => {
-            let _unread = write_log(text.as_bytes());
+            let _unread = write_log(text.as_bytes(), true);
             last_words::panicked(&in_short(info));
         }
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use futures_util::TryStreamExt as _;
-use outboard_core::host::Printed;
+use futures_util::future::ready;
+use futures_util::stream::{self, TryStreamExt as _};
+use outboard_core::backlog::Source;
 use outboard_core::rpc::{Channel, Code, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::health::{
@@ -11,7 +12,7 @@ use outboard_core::wire::health::{
     health_check_response::ServingStatus,
 };
 use outboard_core::wire::plugin::{
-    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
+    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, STDIO_LOG, STDIO_LOG_APART, StdioData, stdio_data,
 };
 
 use super::{Asked, Health, Output, Peer, Watched};
@@ -24,8 +25,14 @@ use crate::services::health::HealthService;
 pub(super) struct Grpc;
 
 impl Peer for Grpc {
-    fn output(&self, plugin: &str, on: &Channel) -> Output {
-        let stream = call_server_streaming(Prost, on, STDIO.methods[0].path, Empty {});
+    fn output(&self, plugin: &str, on: &Channel, log: bool) -> Output {
+        let mut head = on.head(STDIO.methods[0].path);
+        if log && let Err(error) = head.metadata.insert(STDIO_LOG_APART, "1") {
+            return Box::pin(stream::once(ready(Err(Status::internal(
+                error.to_string(),
+            )))));
+        }
+        let stream = on.streaming(Prost, head, Streaming::once(Empty {}));
         printed(plugin.to_owned(), stream)
     }
 
@@ -99,8 +106,9 @@ fn said(answer: &HealthCheckResponse) -> Health {
 pub(crate) fn printed(plugin: String, stream: Streaming<StdioData>) -> Output {
     Box::pin(stream.try_filter_map(move |data| {
         let on = match data.channel() {
-            stdio_data::Channel::Stdout => Some(Printed::Stdout),
-            stdio_data::Channel::Stderr => Some(Printed::Stderr),
+            stdio_data::Channel::Stdout => Some(Source::Stdout),
+            stdio_data::Channel::Stderr => Some(Source::Stderr),
+            stdio_data::Channel::Invalid if data.channel == STDIO_LOG => Some(Source::Log),
             stdio_data::Channel::Invalid => {
                 tracing::warn!(
                     target: "outboard",
@@ -112,6 +120,6 @@ pub(crate) fn printed(plugin: String, stream: Streaming<StdioData>) -> Output {
             }
         };
         let piece = on.map(|on| (on, data.data));
-        std::future::ready(Ok(piece))
+        ready(Ok(piece))
     }))
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use outboard_core::backlog::Source;
 use outboard_core::handshake::Protocol;
-use outboard_core::host::Printed;
 use outboard_core::rpc::{Channel, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
@@ -23,8 +23,8 @@ pub use self::health::Health;
 
 use crate::client::Dispensed;
 
-/// What a plugin prints, in pieces.
-pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<(Printed, Bytes), Status>> + Send>>;
+/// What a plugin prints, and may log, in pieces.
+pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<(Source, Bytes), Status>> + Send>>;
 
 /// What a plugin says by itself of whether it takes calls.
 pub(crate) type Watched = Pin<Box<dyn Stream<Item = Result<Health, Status>> + Send>>;
@@ -40,8 +40,9 @@ pub(crate) enum Asked {
 
 /// The way of one protocol.
 pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
-    /// What the plugin called `plugin` prints, over `on`, to its end.
-    fn output(&self, plugin: &str, on: &Channel) -> Output;
+    /// What the plugin called `plugin` prints, over `on`, to its end. With `log` also what it logs and
+    /// nobody reads elsewhere, told apart from that where the protocol and the plugin can; else it is on stderr.
+    fn output(&self, plugin: &str, on: &Channel, log: bool) -> Output;
 
     /// Whether the plugin takes calls.
     fn health(&self, on: &Channel) -> BoxFuture<'static, Result<Health, Status>>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_io::AsyncRead as _;
-use outboard_core::host::Printed;
+use outboard_core::backlog::Source;
 use outboard_core::rpc::{Channel, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
@@ -36,7 +36,7 @@ fn of(connection: &dyn Connection) -> Result<&HostConnection, Status> {
 }
 
 impl Peer for NetRpc {
-    fn output(&self, _plugin: &str, on: &Channel) -> Output {
+    fn output(&self, _plugin: &str, on: &Channel, _log: bool) -> Output {
         let printed = of(&**on.connection()).and_then(|connection| {
             let printed = connection.take_printed();
             printed.ok_or_else(|| Status::connection_lost("the plugin's output is not to be had"))
@@ -45,8 +45,8 @@ impl Peer for NetRpc {
         match printed {
             Ok([stdout, stderr]) => Box::pin(Pieces {
                 streams: [
-                    (Printed::Stdout, Some(stdout)),
-                    (Printed::Stderr, Some(stderr)),
+                    (Source::Stdout, Some(stdout)),
+                    (Source::Stderr, Some(stderr)),
                 ],
                 buffer: vec![0; CHUNK],
                 connection,
@@ -130,7 +130,7 @@ fn status(error: CallError) -> Status {
 
 /// What comes on the two streams.
 struct Pieces {
-    streams: [(Printed, Option<netrpc::Printed>); 2],
+    streams: [(Source, Option<netrpc::Printed>); 2],
     buffer: Vec<u8>,
     connection: std::sync::Weak<dyn Connection>,
     /// Once both are over: how the connection ends, if it does not do so in order.
@@ -138,7 +138,7 @@ struct Pieces {
 }
 
 impl Stream for Pieces {
-    type Item = Result<(Printed, Bytes), Status>;
+    type Item = Result<(Source, Bytes), Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use outboard_core::backlog::Missing;
 use outboard_core::hclog::Level;
 use outboard_core::lock::{Mutex, Rank};
 
-use crate::services::output::Output;
-use crate::sys::stdio::{Events, Stream};
+use crate::services::output::{Dropped, Output};
+use crate::sys::stdio::{self, Events, Stream};
 use crate::sys::{cleanup, files};
+use crate::time;
 
 /// How long after the host's death the process may take to end by itself. A guess: long enough
 /// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
@@ -86,15 +89,15 @@ impl Flag {
 
 impl Events for PluginEvents {
     fn printed(&self, stream: Stream, bytes: &[u8]) {
-        if let Some(lost) = self.output.push(stream, bytes) {
+        if let Some(Dropped { now, in_all }) = self.output.push(stream, bytes) {
             // Once per doubling: a program that prints without end must not flood the log too.
-            let before = lost - bytes.len() as u64;
-            if before == 0 || before.ilog2() != lost.ilog2() {
+            let before = in_all - now;
+            if before == 0 || before.ilog2() != in_all.ilog2() {
                 crate::log::write(
                     Level::Warn,
                     "outboard",
                     &format!(
-                        "nobody reads what this plugin prints: {lost} bytes of its output were \
+                        "nobody reads what this plugin prints: {in_all} bytes of its output were \
                          dropped so far"
                     ),
                 );
@@ -105,6 +108,10 @@ impl Events for PluginEvents {
     fn host_gone(&self) -> Option<Duration> {
         self.host_gone.set();
         let outlives = self.outlive_host.load(Ordering::Relaxed);
+        if outlives {
+            self.output.leave();
+            stdio::log_is_unread();
+        }
         (!outlives).then_some(ORPHAN_GRACE)
     }
 
@@ -121,6 +128,36 @@ impl Events for PluginEvents {
 
     fn unsent_stderr(&self) -> Vec<u8> {
         self.output.take_unsent()
+    }
+
+    fn keeps_log(&self) -> bool {
+        self.outlive_host.load(Ordering::Relaxed)
+    }
+
+    fn log(&self, line: &[u8]) -> Option<Waker> {
+        self.output.log(line)
+    }
+
+    fn log_before_all(&self, lines: &[u8]) {
+        self.output.log_before_all(lines);
+    }
+
+    fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
+        let (lost, number, line) = self.output.first_logged()?;
+        let missing = (!lost.is_nothing()).then(|| {
+            let mut missing = Missing::default();
+            missing.log = lost;
+            missing.to_line(time::unix())
+        });
+        Some((missing, number, line))
+    }
+
+    fn told_logged(&self) {
+        self.output.told_logged();
+    }
+
+    fn logged(&self, number: i64) {
+        self.output.logged(number);
     }
 }
 

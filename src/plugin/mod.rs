@@ -216,6 +216,10 @@ impl Plugin {
     /// Whether it goes on serving when the host has died, so that another can attach, as go-plugin's
     /// plugins do. It ends with its host unless this is called, and over stdio always: the host holds
     /// the other ends of its pipes.
+    ///
+    /// What it prints and logs while no host takes it is kept, up to a [limit](Self::backlog_limit), for the
+    /// next that attaches. Its log waits for nobody: a line that a host has not read for a second is
+    /// kept, too, and those after it, until that host reads or another attaches.
     pub fn outlive_host(mut self, outlive: bool) -> Self {
         self.outlive_host = outlive;
         self.events.set_outlive_host(outlive);
@@ -229,6 +233,17 @@ impl Plugin {
     /// [`serve_for_debugging`](Self::serve_for_debugging)), from the start.
     pub fn alone_limit(mut self, limit: Duration) -> Self {
         self.alone_limit = Some(limit);
+        self
+    }
+
+    /// About how many bytes are kept of what it prints, and as many of what it logs, as long as no host takes
+    /// that: the newest. 1 MiB unless this is called, and at least 4 KiB.
+    ///
+    /// Whatever else there was is counted. The next host that attaches is told so first, in a record of the log
+    /// at WARN ([`Missing`](crate::hclog::Missing)), and then gets what was kept, in its order. What was on its way to a host
+    /// that has died may be missing uncounted.
+    pub fn backlog_limit(self, bytes: usize) -> Self {
+        self.events.output.set_limit(bytes);
         self
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_channel::{mpsc, oneshot};
 use futures_io::AsyncWrite as _;
+use outboard_core::backlog::Source;
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_transport_netrpc::gob::{Limits, Received};
 use outboard_transport_netrpc::{Begun, Make, Provided, Service};
@@ -14,7 +15,6 @@ use outboard_transport_netrpc::{Begun, Make, Provided, Service};
 use crate::serve::tracked::InFlight;
 use crate::services::Asked;
 use crate::services::output::{Output, Reader};
-use crate::sys::stdio::Stream;
 
 /// What is provided in one version. In the extensions of its router.
 #[derive(Clone, Default)]
@@ -55,7 +55,7 @@ impl Instances {
             plugins: self.0.clone(),
             quit,
             output: Arc::new(move |streams| {
-                runtime.spawn(Box::pin(send(output.reader(), streams)));
+                runtime.spawn(Box::pin(send(output.reader(false), streams)));
             }),
             // The transport's own.
             limits: Limits::default(),
@@ -63,12 +63,13 @@ impl Instances {
     }
 }
 
-/// Sends what the program prints, to its end.
+/// Sends what the program prints, to its end. The two streams are all there is: lines of a log that its host
+/// does not read come on that of stderr.
 async fn send(mut reader: Reader, [mut stdout, mut stderr]: [BoxByteStream; 2]) {
     while let Some((on, piece)) = poll_fn(|cx| reader.poll_next(cx)).await {
         let io = match on {
-            Stream::Stdout => &mut stdout,
-            Stream::Stderr => &mut stderr,
+            Source::Stdout => &mut stdout,
+            _ => &mut stderr,
         };
         let mut left = &piece[..];
         while !left.is_empty() {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream;
 use futures_util::stream::{self, StreamExt as _};
+use outboard_core::backlog::Source;
 use outboard_core::rpc::{Call, CallContext, Service, ServiceDescriptor, Status, Streaming};
 use outboard_core::wire::plugin::{
-    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, StdioData, stdio_data,
+    BROKER, CONTROLLER, ConnInfo, Empty, STDIO, STDIO_LOG, STDIO_LOG_APART, StdioData, stdio_data,
 };
 
 use super::output::{Output, Reader};
@@ -19,7 +20,6 @@ use crate::codegen::{
     Prost, StreamAnswer, UnaryAnswer, no_such_method, serve_bidirectional, serve_server_streaming,
     serve_unary,
 };
-use crate::sys::stdio::Stream as Printed;
 use crate::time::Turns;
 
 use super::health::HealthService;
@@ -71,7 +71,7 @@ impl Service for Controller {
     }
 }
 
-/// `plugin.GRPCStdio`: what the program prints.
+/// `plugin.GRPCStdio`: what the program prints, and what it logs where its host does not read that.
 pub(crate) struct Stdio {
     output: Arc<Output>,
 }
@@ -93,8 +93,9 @@ impl Service for Stdio {
 
     fn streaming(&self, _: usize, context: CallContext, call: Box<dyn Call>) -> StreamAnswer {
         let output = Arc::clone(&self.output);
-        serve_server_streaming(Prost, context, call, |_request: Empty| async move {
-            Ok(Streaming::try_from_stream(Pieces(output.reader())))
+        let apart = context.metadata.get(STDIO_LOG_APART).is_some();
+        serve_server_streaming(Prost, context, call, move |_request: Empty| async move {
+            Ok(Streaming::try_from_stream(Pieces(output.reader(apart))))
         })
     }
 }
@@ -106,15 +107,13 @@ impl Stream for Pieces {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next(cx).map(|piece| {
-            let (stream, data) = piece?;
-            let channel = match stream {
-                Printed::Stdout => stdio_data::Channel::Stdout,
-                Printed::Stderr => stdio_data::Channel::Stderr,
+            let (source, data) = piece?;
+            let channel = match source {
+                Source::Stdout => stdio_data::Channel::Stdout.into(),
+                Source::Log => STDIO_LOG,
+                _ => stdio_data::Channel::Stderr.into(),
             };
-            Some(Ok(StdioData {
-                channel: channel.into(),
-                data,
-            }))
+            Some(Ok(StdioData { channel, data }))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the program printed, on its way to the host's `GRPCStdio` stream.
+//! What the program printed and logged, on its way to the host's `GRPCStdio` stream.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, PoisonError};
@@ -6,22 +6,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use outboard_core::backlog::{Backlog, Lost, Missing, Source};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 
 use crate::sys::stdio::Stream;
-
-/// Bytes kept for a host that does not read: enough that nothing printed before a host connects
-/// is lost in practice, little enough to lose in a plugin's memory. (A choice; go-plugin blocks
-/// the program after about 64 KiB instead.)
-const LIMIT: usize = 1 << 20;
-
-/// What a queued piece costs beside its bytes, so that many tiny pieces are bounded too.
-const PIECE: usize = 64;
+use crate::time;
 
 /// The largest piece sent in one message: go-plugin's own.
 pub(crate) const MAX_CHUNK: usize = 1024;
 
-/// How long a print may wait for a host that reads slowly before its bytes are dropped. A guess:
+/// How long a print may wait for a host that reads slowly before something is dropped. A guess:
 /// long for a live reader, short for a handler that holds up the very thread that would send.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -31,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_millis(100);
 const RECENT_BYTES: usize = 16 * 1024;
 
-/// A bounded queue between the thread that reads the captured streams and the one stream that
-/// sends them. While a host reads, a full queue makes the program's prints wait for a moment;
-/// while none does, or it has stalled, what does not fit is dropped and counted.
+/// The backlog between the thread that reads the captured streams and the one stream that
+/// sends them. While a host reads, a full one makes the program's prints wait for a moment;
+/// while none does, or it has stalled, the oldest is dropped and counted.
 #[derive(Debug)]
 pub(crate) struct Output {
     state: Mutex<State>,
@@ -42,23 +36,24 @@ pub(crate) struct Output {
 
 impl Default for Output {
     fn default() -> Self {
+        let state = State {
+            backlog: Backlog::new(Backlog::DEFAULT_LIMIT),
+            closed: false,
+            waker: None,
+            sent: None,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+        };
         Self {
-            state: Mutex::new(Rank::Driver, State::default()),
+            state: Mutex::new(Rank::Backlog, state),
             room: Condvar::new(),
         }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    queue: VecDeque<(Stream, Bytes)>,
-    cost: usize,
-    /// The reader that gets the output: the newest. Zero before the first.
-    reader: u64,
-    readers_made: u64,
-    /// The reader did not make room in time; until it does, nobody waits for it again.
-    stalled: bool,
-    dropped: u64,
+    backlog: Backlog,
     closed: bool,
     waker: Option<Waker>,
     sent: Option<Waker>,
@@ -67,46 +62,102 @@ struct State {
     recent_bytes: usize,
 }
 
+/// How many bytes of what was printed were dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// By this call.
+    pub(crate) now: u64,
+    /// Since the program began.
+    pub(crate) in_all: u64,
+}
+
 impl Output {
-    /// Queues what was printed. Waits for at most a second, and only while somebody reads. Gives
-    /// the number of bytes lost since the program began, if this call lost any.
-    pub(crate) fn push(&self, stream: Stream, bytes: &[u8]) -> Option<u64> {
+    /// About how many bytes are kept for a host that does not read.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.lock().backlog.set_limit(bytes);
+    }
+
+    /// Adds what was printed. Waits for at most a second, and only while somebody reads. Says what was
+    /// dropped for it, unless a later host will be told.
+    pub(crate) fn push(&self, stream: Stream, bytes: &[u8]) -> Option<Dropped> {
+        let source = match stream {
+            Stream::Stdout => Source::Stdout,
+            Stream::Stderr => Source::Stderr,
+        };
+        let (mut now, mut in_all, mut is_left) = (0, 0, false);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut state = self.lock();
+            if state.closed {
+                break;
+            }
+            let (portion, later) = rest.split_at(rest.len().min(state.backlog.portion()));
+            rest = later;
+            let full = |state: &mut State| {
+                let backlog = &state.backlog;
+                !backlog.has_room(portion.len()) && backlog.is_waited_for() && !state.closed
+            };
+            if full(&mut state) {
+                state = state.wait(|state| {
+                    let waited = self.room.wait_timeout_while(state, PATIENCE, full);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                });
+            }
+            now += state.backlog.push(source, portion);
+            in_all = state.backlog.dropped();
+            is_left = state.backlog.is_left();
+            let waker = state.waker.take();
+            drop(state);
+            wake(waker);
+        }
+        (now > 0 && !is_left).then_some(Dropped { now, in_all })
+    }
+
+    /// Adds whole lines of the log, and waits for nobody. Gives whom to wake once no lock is held.
+    pub(crate) fn log(&self, lines: &[u8]) -> Option<Waker> {
         let mut state = self.lock();
         if state.closed {
             return None;
         }
-        let cost = bytes.len() + PIECE;
-        if !state.fits(cost) && state.reader != 0 && !state.stalled {
-            let full = |state: &mut State| !state.fits(cost) && state.reader != 0 && !state.closed;
-            state = state.wait(|state| {
-                let waited = self.room.wait_timeout_while(state, PATIENCE, full);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            });
-        }
-        if !state.fits(cost) {
-            state.stalled = true;
-            state.dropped += bytes.len() as u64;
-            return Some(state.dropped);
-        }
-        state.cost += cost;
-        state
-            .queue
-            .push_back((stream, Bytes::copy_from_slice(bytes)));
-        let waker = state.waker.take();
-        drop(state);
-        wake(waker);
-        None
+        state.backlog.push(Source::Log, lines);
+        state.waker.take()
     }
 
-    /// A reader of all output not yet read. An earlier reader ends: two would get random halves.
-    pub(crate) fn reader(self: &Arc<Self>) -> Reader {
+    /// Adds lines of the log that are older than all there is.
+    pub(crate) fn log_before_all(&self, lines: &[u8]) {
         let mut state = self.lock();
-        state.readers_made += 1;
-        state.reader = state.readers_made;
-        state.stalled = false;
+        if !state.closed {
+            state.backlog.push_before_all(lines);
+        }
+    }
+
+    /// The oldest line of the log and its number, and what is missing before it.
+    pub(crate) fn first_logged(&self) -> Option<(Lost, i64, Bytes)> {
+        self.lock().backlog.first_logged()
+    }
+
+    /// The host has been told of what is missing before it.
+    pub(crate) fn told_logged(&self) {
+        self.lock().backlog.told_logged();
+    }
+
+    /// The host has that line.
+    pub(crate) fn logged(&self, number: i64) {
+        self.lock().backlog.logged(number);
+    }
+
+    /// The host that has launched the plugin is gone: the next one is told of what it does not get.
+    pub(crate) fn leave(&self) {
+        self.lock().backlog.leave();
+    }
+
+    /// A reader of all that was not read yet. An earlier reader ends: two would get random halves.
+    /// `apart` says whether it gets the log as that, and not as a part of stderr.
+    pub(crate) fn reader(self: &Arc<Self>, apart: bool) -> Reader {
+        let mut state = self.lock();
         let reader = Reader {
             output: Arc::clone(self),
-            id: state.reader,
+            id: state.backlog.begin(apart),
         };
         let waker = state.waker.take();
         drop(state);
@@ -139,16 +190,7 @@ impl Output {
             let recent = recent.filter(|(read, _)| now.saturating_duration_since(*read) < RECENT);
             let mut taken: Vec<u8> = recent.flat_map(|(_, piece)| piece).collect();
             state.recent_bytes = 0;
-            let mut freed = 0;
-            state.queue.retain(|(of, piece)| {
-                if *of != Stream::Stderr {
-                    return true;
-                }
-                taken.extend_from_slice(piece);
-                freed += piece.len() + PIECE;
-                false
-            });
-            state.cost -= freed;
+            taken.extend(state.backlog.take_stderr());
             drop(state);
             // A print may wait for the room.
             self.room.notify_all();
@@ -161,7 +203,7 @@ impl Output {
     /// there is none.
     pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.reader == 0 {
+        if state.backlog.taker().is_none() {
             return Poll::Ready(());
         }
         let earlier = state.sent.replace(cx.waker().clone());
@@ -176,13 +218,6 @@ impl Output {
     }
 }
 
-impl State {
-    fn fits(&self, cost: usize) -> bool {
-        // A piece larger than the limit itself still passes through an empty queue.
-        self.cost + cost <= LIMIT || self.queue.is_empty()
-    }
-}
-
 /// The reading end of an [`Output`].
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -193,12 +228,13 @@ pub(crate) struct Reader {
 impl Reader {
     /// The next piece, at most [`MAX_CHUNK`] bytes; `None` at the end of the output, or when
     /// another reader took over.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Stream, Bytes)>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Source, Bytes)>> {
         let mut state = self.output.lock();
-        if state.reader != self.id {
+        if state.backlog.taker() != Some(self.id) {
             return Poll::Ready(None);
         }
-        let Some((stream, front)) = state.queue.front_mut() else {
+        let tell = |missing: &Missing| missing.to_line(time::unix());
+        let Some((source, bytes)) = state.backlog.take(MAX_CHUNK, tell) else {
             if state.closed {
                 return Poll::Ready(None);
             }
@@ -207,18 +243,9 @@ impl Reader {
             drop(earlier);
             return Poll::Pending;
         };
-        let piece = (*stream, front.split_to(front.len().min(MAX_CHUNK)));
-        let emptied = front.is_empty();
-        let (read, bytes) = (piece.0, piece.1.clone());
-        state.cost -= piece.1.len();
-        if emptied {
-            state.queue.pop_front();
-            state.cost -= PIECE;
-        }
-        state.stalled = false;
-        if read == Stream::Stderr {
+        if source == Source::Stderr {
             state.recent_bytes += bytes.len();
-            state.recent.push_back((Instant::now(), bytes));
+            state.recent.push_back((Instant::now(), bytes.clone()));
             while state.recent_bytes > RECENT_BYTES
                 && let Some((_, oldest)) = state.recent.pop_front()
             {
@@ -227,15 +254,14 @@ impl Reader {
         }
         drop(state);
         self.output.room.notify_all();
-        Poll::Ready(Some(piece))
+        Poll::Ready(Some((source, bytes)))
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.output.lock();
-        if state.reader == self.id {
-            state.reader = 0;
+        if state.backlog.end(self.id) {
             let sent = state.sent.take();
             drop(state);
             self.output.room.notify_all();
@@ -256,15 +282,17 @@ mod tests {
     use futures_util::FutureExt as _;
     use futures_util::future::poll_fn;
 
-    fn next(reader: &mut Reader) -> Option<Option<(Stream, Bytes)>> {
+    const LIMIT: usize = Backlog::DEFAULT_LIMIT;
+
+    fn next(reader: &mut Reader) -> Option<Option<(Source, Bytes)>> {
         poll_fn(|cx| reader.poll_next(cx)).now_or_never()
     }
 
-    fn collect(reader: &mut Reader, stream: Stream) -> Vec<u8> {
+    fn collect(reader: &mut Reader, source: Source) -> Vec<u8> {
         let mut all = Vec::new();
         while let Some(Some((from, piece))) = next(reader) {
             assert!(piece.len() <= MAX_CHUNK && !piece.is_empty());
-            if from == stream {
+            if from == source {
                 all.extend_from_slice(&piece);
             }
         }
@@ -278,10 +306,10 @@ mod tests {
         output.push(Stream::Stdout, &text);
         output.push(Stream::Stderr, b"aside");
         output.push(Stream::Stdout, b"end");
-        let mut reader = output.reader();
+        let mut reader = output.reader(true);
         let mut expected = text;
         expected.extend_from_slice(b"end");
-        assert_eq!(collect(&mut reader, Stream::Stdout), expected);
+        assert_eq!(collect(&mut reader, Source::Stdout), expected);
         assert_eq!(next(&mut reader), None, "open and empty");
         output.close();
         assert_eq!(next(&mut reader), Some(None));
@@ -293,33 +321,27 @@ mod tests {
         let piece = vec![b'x'; 64 * 1024];
         let lost = (0..32)
             .filter_map(|_| output.push(Stream::Stdout, &piece))
+            .map(|dropped| dropped.in_all)
             .max();
         let lost = lost.expect("2 MiB do not fit") as usize;
-        let mut reader = output.reader();
-        let kept = collect(&mut reader, Stream::Stdout).len();
+        let mut reader = output.reader(true);
+        let kept = collect(&mut reader, Source::Stdout).len();
         assert_eq!(kept + lost, 32 * piece.len());
         assert!(kept > LIMIT / 2 && kept <= LIMIT);
         assert_eq!(output.push(Stream::Stdout, b"again"), None);
-        assert_eq!(collect(&mut reader, Stream::Stdout), b"again");
-    }
-
-    #[test]
-    fn tiny_pieces_are_bounded_too() {
-        let output = Arc::new(Output::default());
-        while output.push(Stream::Stderr, b".").is_none() {}
-        assert!(output.lock().queue.len() <= LIMIT / PIECE);
+        assert_eq!(collect(&mut reader, Source::Stdout), b"again");
     }
 
     #[test]
     fn the_newest_reader_wins() {
         let output = Arc::new(Output::default());
-        let mut first = output.reader();
+        let mut first = output.reader(true);
         assert_eq!(next(&mut first), None);
-        let mut second = output.reader();
+        let mut second = output.reader(true);
         output.push(Stream::Stdout, b"x");
         assert_eq!(next(&mut first), Some(None));
         drop(first);
-        assert_eq!(collect(&mut second, Stream::Stdout), b"x");
+        assert_eq!(collect(&mut second, Source::Stdout), b"x");
     }
 
     #[test]
@@ -328,7 +350,7 @@ mod tests {
         let sent = || poll_fn(|cx| output.poll_sent(cx)).now_or_never();
         output.push(Stream::Stdout, b"x");
         assert_eq!(sent(), Some(()), "nobody reads");
-        let mut reader = output.reader();
+        let mut reader = output.reader(true);
         output.close();
         assert_eq!(sent(), None);
         assert!(matches!(next(&mut reader), Some(Some(_))));
@@ -341,7 +363,7 @@ mod tests {
     #[test]
     fn what_was_not_read_can_be_taken_back() {
         let output = Arc::new(Output::default());
-        let mut reader = output.reader();
+        let mut reader = output.reader(true);
         output.push(Stream::Stderr, b"read, and perhaps not sent; ");
         assert!(matches!(next(&mut reader), Some(Some(_))));
         output.push(Stream::Stderr, b"fatal: ");
@@ -351,14 +373,14 @@ mod tests {
         // On a machine that takes its time, what was read counts as sent.
         assert!(taken.ends_with("fatal: no cheese\n"), "{taken}");
         assert_eq!(output.take_unsent(), b"");
-        assert_eq!(collect(&mut reader, Stream::Stdout), b"aside");
-        assert_eq!(output.lock().cost, 0);
+        assert_eq!(collect(&mut reader, Source::Stdout), b"aside");
+        assert!(output.lock().backlog.is_empty());
     }
 
     #[test]
     fn a_print_waits_for_a_live_reader() {
         let output = Arc::new(Output::default());
-        let mut reader = output.reader();
+        let mut reader = output.reader(true);
         let piece = vec![b'x'; 64 * 1024];
         let printer = {
             let output = Arc::clone(&output);
@@ -380,28 +402,67 @@ mod tests {
     #[test]
     fn a_reader_that_stalls_is_waited_for_once() {
         let output = Arc::new(Output::default());
-        let mut reader = output.reader();
+        let mut reader = output.reader(true);
         let piece = vec![b'x'; 64 * 1024];
-        let mut kept = 0;
+        let mut printed = 0;
         let (lost, took) = loop {
             let began = Instant::now();
-            match output.push(Stream::Stdout, &piece) {
-                None => kept += piece.len(),
-                Some(lost) => break (lost, began.elapsed()),
+            let dropped = output.push(Stream::Stdout, &piece);
+            printed += piece.len();
+            if let Some(dropped) = dropped {
+                break (dropped, began.elapsed());
             }
         };
-        assert_eq!(lost, piece.len() as u64);
+        assert_eq!(lost.now, lost.in_all);
         assert!(took >= PATIENCE && took < 10 * PATIENCE, "{took:?}");
         let began = Instant::now();
-        for more in 1..=100 {
-            let lost = output.push(Stream::Stdout, &piece);
-            assert_eq!(lost, Some((1 + more) * piece.len() as u64));
+        let mut in_all = lost.in_all;
+        for _ in 1..=100 {
+            let lost = output
+                .push(Stream::Stdout, &piece)
+                .expect("there is no room");
+            printed += piece.len();
+            in_all += lost.now;
+            assert_eq!(lost.in_all, in_all);
         }
         assert!(began.elapsed() < 10 * PATIENCE, "not once for each");
-        // What it left is still there, and once it reads it is waited for again.
-        assert_eq!(collect(&mut reader, Stream::Stdout).len(), kept);
-        assert!(!output.lock().stalled);
+        // The newest is still there, and once it reads it is waited for again.
+        let kept = collect(&mut reader, Source::Stdout).len();
+        assert_eq!(kept + usize::try_from(in_all).expect("few"), printed);
+        assert!(output.lock().backlog.is_waited_for());
         assert_eq!(output.push(Stream::Stdout, b"again"), None);
-        assert_eq!(collect(&mut reader, Stream::Stdout), b"again");
+        assert_eq!(collect(&mut reader, Source::Stdout), b"again");
+    }
+
+    #[test]
+    fn the_log_waits_for_nobody_and_is_what_a_later_host_is_told_in() {
+        let output = Arc::new(Output::default());
+        output.set_limit(0);
+        let mut first = output.reader(true);
+        assert_eq!(next(&mut first), None);
+        output.leave();
+        let began = Instant::now();
+        let mut woken = 0;
+        for number in 0..10_000 {
+            let waker = output.log(format!("record {number}\n").as_bytes());
+            woken += usize::from(waker.is_some());
+            assert_eq!(output.push(Stream::Stderr, b""), None);
+        }
+        assert!(began.elapsed() < PATIENCE, "it did not wait");
+        assert_eq!(woken, 1, "until it reads");
+        let mut second = output.reader(true);
+        let log = collect(&mut second, Source::Log);
+        let log = String::from_utf8(log).expect("text");
+        let (notice, rest) = log.split_once('\n').expect("lines");
+        let missing = Missing::of(&outboard_core::hclog::parse(notice.as_bytes()));
+        let lost = missing.expect("told").log;
+        assert!(
+            rest.starts_with(&format!("record {}\n", lost.lines)),
+            "{lost:?}"
+        );
+        assert!(rest.ends_with("record 9999\n"), "the newest is there");
+        output.close();
+        assert!(output.log(b"too late\n").is_none());
+        assert_eq!(next(&mut second), Some(None));
     }
 }

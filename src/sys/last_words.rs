@@ -154,7 +154,7 @@ extern "C" fn at_exit() {
     }
     state.log_unsent(&mut |bytes| {
         // Without a reader there is nobody to tell.
-        let _unread = write_log(bytes);
+        let _unread = write_log(bytes, false);
     });
     let reason = match state.panicked.take() {
         Some(panic) => format!("it panicked: {panic}"),

@@ -25,6 +25,8 @@ pub(crate) mod last_words;
 #[cfg(not(unix))]
 #[path = "last_words_other.rs"]
 pub(crate) mod last_words;
+#[cfg(unix)]
+mod log_pipe;
 pub(crate) mod private;
 pub(crate) mod program;
 pub(crate) mod random;

@@ -6,8 +6,10 @@ use std::io::{self, Write as _};
 use std::os::windows::io::AsHandle as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
 
 /// There is nothing to wait for.
@@ -28,6 +30,24 @@ pub(crate) trait Events: Send + Sync + 'static {
     fn released(&self) -> bool;
     /// What was printed on stderr and will not be sent any more.
     fn unsent_stderr(&self) -> Vec<u8>;
+    /// Whether lines of the log that the host does not take are kept; see the other functions.
+    fn keeps_log(&self) -> bool {
+        false
+    }
+    /// Keeps a line. Gives whom to wake once no lock is held.
+    fn log(&self, _line: &[u8]) -> Option<Waker> {
+        None
+    }
+    /// Keeps lines that are older than all that is kept.
+    fn log_before_all(&self, _lines: &[u8]) {}
+    /// The oldest line that is kept and its number, and a line that says what is missing before it.
+    fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
+        None
+    }
+    /// The host has been told of what is missing.
+    fn told_logged(&self) {}
+    /// The host has that line.
+    fn logged(&self, _number: i64) {}
 }
 
 /// Which stream was printed on.
@@ -62,9 +82,12 @@ pub(crate) fn claim(events: Arc<dyn Events>, _output: Option<&Path>) -> io::Resu
     })
 }
 
-pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {
+pub(crate) fn write_log(line: &[u8], _lasting: bool) -> io::Result<()> {
     io::stderr().lock().write_all(line)
 }
+
+/// Nobody tells.
+pub(crate) fn log_is_unread() {}
 
 impl Claim {
     /// Not told apart.

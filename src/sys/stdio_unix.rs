@@ -10,15 +10,18 @@ use std::io::{self, IsTerminal as _, PipeWriter, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, Joined, SharedRuntime};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::log_pipe::Log;
 use super::watcher::{Watched, Watcher};
 use super::{direct, last_words, sigpipe, threaded};
 
@@ -37,6 +40,24 @@ pub(crate) trait Events: Send + Sync + 'static {
     /// What was printed on stderr and will not be sent any more, since the process is ending. Waits
     /// for no lock.
     fn unsent_stderr(&self) -> Vec<u8>;
+    /// Whether lines of the log that the host does not take are kept; see the other functions.
+    fn keeps_log(&self) -> bool {
+        false
+    }
+    /// Keeps a line. Gives whom to wake once no lock is held.
+    fn log(&self, _line: &[u8]) -> Option<Waker> {
+        None
+    }
+    /// Keeps lines that are older than all that is kept.
+    fn log_before_all(&self, _lines: &[u8]) {}
+    /// The oldest line that is kept and its number, and a line that says what is missing before it.
+    fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
+        None
+    }
+    /// The host has been told of what is missing.
+    fn told_logged(&self) {}
+    /// The host has that line.
+    fn logged(&self, _number: i64) {}
 }
 
 /// Which stream was printed on.
@@ -113,7 +134,8 @@ pub(crate) fn claim(events: Arc<dyn Events>, output: Option<&Path>) -> io::Resul
         },
         Arc::clone(&events),
     )?;
-    LOG.get_or_init(|| Log::new(File::from(stderr)));
+    let log = LOG.get_or_init(|| Log::new(File::from(stderr)));
+    log.kept_by(Arc::clone(&events));
     // What stands in the standard library's buffer belongs to the time before.
     let _flushed = sigpipe::without(|| io::stdout().flush());
     let own_stdout = stdout.try_clone()?.into();
@@ -142,33 +164,19 @@ pub(crate) fn claim(events: Arc<dyn Events>, output: Option<&Path>) -> io::Resul
 }
 
 /// Appends one whole line to the log stream: the original stderr once the streams were captured,
-/// the present one before that. Lines of several threads do not mix.
-pub(crate) fn write_log(line: &[u8]) -> io::Result<()> {
+/// the present one before that. Lines of several threads do not mix. One that is not `lasting` is of no use
+/// to a host that comes later.
+pub(crate) fn write_log(line: &[u8], lasting: bool) -> io::Result<()> {
     match LOG.get() {
-        Some(log) => log.write_line(line),
+        Some(log) => log.write_line(line, lasting),
         None => sigpipe::without(|| io::stderr().lock().write_all(line)),
     }
 }
 
-/// A stream of whole lines.
-#[derive(Debug)]
-struct Log {
-    file: File,
-    /// Held for a line: a pipe takes one that is longer than its free room in pieces.
-    line: Mutex<()>,
-}
-
-impl Log {
-    fn new(file: File) -> Self {
-        Self {
-            file,
-            line: Mutex::new(Rank::Process, ()),
-        }
-    }
-
-    fn write_line(&self, line: &[u8]) -> io::Result<()> {
-        let _whole = self.line.lock();
-        sigpipe::without(|| (&self.file).write_all(line))
+/// The host is gone, and with it who reads the log.
+pub(crate) fn log_is_unread() {
+    if let Some(log) = LOG.get() {
+        log.host_gone();
     }
 }
 
@@ -261,7 +269,7 @@ impl Captured {
         // If this fails the streams stay captured and unread, which harms nobody at the end.
         let log = LOG.get();
         let stdout = if state.stdout_taken {
-            log.map(|log| &log.file)
+            log.map(Log::file)
         } else {
             Some(&self.stdout)
         };
@@ -269,7 +277,7 @@ impl Captured {
             let _back = dup2_stdout(stdout);
         }
         if let Some(log) = log {
-            let _back = dup2_stderr(&log.file);
+            let _back = dup2_stderr(log.file());
         }
         drop(state);
         drop(watcher);
@@ -305,7 +313,7 @@ pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<B
 /// The same pipe under an open file description of our own: it may be set non-blocking without
 /// touching those of whoever shares the inherited one. Only Linux can do this, and only for pipes,
 /// with `/proc` in place.
-fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
+pub(super) fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return None;
     }
@@ -322,12 +330,10 @@ fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::io::{BufRead as _, BufReader};
-
     #[cfg(target_os = "linux")]
     #[test]
     fn opening_a_named_pipe_anew_waits_for_nobody() {
+        use super::*;
         use rustix::fs::{CWD, mkfifoat};
         use std::sync::mpsc;
 
@@ -344,40 +350,6 @@ mod tests {
             thread::spawn(move || done.send(open_anew(&end, access).is_some()));
             let limit = Duration::from_secs(20);
             assert_eq!(opened.recv_timeout(limit), Ok(there), "{access:?}");
-        }
-    }
-
-    #[test]
-    fn long_lines_of_several_threads_do_not_mix() {
-        const LINES: usize = 40;
-        let (reader, writer) = io::pipe().expect("a pipe");
-        let log = Log::new(File::from(OwnedFd::from(writer)));
-        let lines: Vec<String> = thread::scope(|scope| {
-            let writing = scope.spawn(|| {
-                let log = log;
-                thread::scope(|scope| {
-                    for letter in [b'a', b'b', b'c'] {
-                        let log = &log;
-                        scope.spawn(move || {
-                            // Longer than a pipe holds, so that each write is cut.
-                            let mut line = vec![letter; 100_000];
-                            line.push(b'\n');
-                            for _ in 0..LINES {
-                                log.write_line(&line).expect("writes");
-                            }
-                        });
-                    }
-                });
-            });
-            let lines = BufReader::new(reader).lines();
-            let lines = lines.map(|line| line.expect("text")).collect();
-            writing.join().expect("no panic");
-            lines
-        });
-        assert_eq!(lines.len(), 3 * LINES);
-        for line in lines {
-            let first = line.as_bytes()[0];
-            assert!(line.bytes().all(|byte| byte == first), "a mixed line");
         }
     }
 }

@@ -39,6 +39,15 @@ pub const STDIO: ServiceDescriptor = ServiceDescriptor {
     file_descriptor_set: descriptors::PLUGIN,
 };
 
+/// The metadata of a host that takes the plugin's log on this stream, too, and wants it told from what
+/// the plugin prints: of outboard's hosts, where they have attached, so that they have no pipe for it.
+/// Its value does not matter.
+pub const STDIO_LOG_APART: &str = "outboard-log";
+
+/// The channel of lines of the log, with their LF, in [`StdioData`]: beyond go-plugin's, and only for hosts that
+/// have asked for it by [`STDIO_LOG_APART`]. Others get these lines on stderr's.
+pub const STDIO_LOG: i32 = 3;
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

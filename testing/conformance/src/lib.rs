@@ -7,7 +7,7 @@ pub mod axes;
 pub mod cut;
 pub mod end;
 pub mod fork;
-
+pub mod orders;
 pub mod probe;
 pub mod process;
 #[allow(missing_docs)]

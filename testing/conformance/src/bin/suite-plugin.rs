@@ -14,6 +14,8 @@
 //! --remove-socket    has the file of that socket removed
 //! --outlive          outlives its host
 //! --alone MILLIS     how long it goes on without a host
+//! --backlog BYTES    how much it keeps of what nobody takes
+//! --orders PATH      a thread says what comes through this pipe, see `outboard_conformance::orders`
 //! --limit BYTES      the largest message
 //! --drain MILLIS     how long calls in flight may go on after the host asked for the end
 //! --sigpipe          has SIGPIPE at its default
@@ -138,6 +140,8 @@ mod unix {
                 "--alone" => {
                     plugin = plugin.alone_limit(Duration::from_millis(value()?.parse()?));
                 }
+                "--backlog" => plugin = plugin.backlog_limit(value()?.parse()?),
+                "--orders" => outboard_conformance::orders::obey(value()?.into()),
                 "--limit" => plugin = plugin.max_message_size(value()?.parse()?),
                 "--drain" => {
                     plugin = plugin.drain_timeout(Duration::from_millis(value()?.parse()?));

@@ -30,6 +30,11 @@ impl Records {
         self.0.until(found).await
     }
 
+    /// What has come so far.
+    pub fn all(&self) -> Vec<Record> {
+        self.0.change(|all| all.clone())
+    }
+
     /// Whether one with this message has come so far.
     pub fn has(&self, message: &str) -> bool {
         self.0

@@ -20,6 +20,7 @@ mod checksums;
 mod contained;
 mod crash;
 mod deadlines;
+mod detached;
 mod diagnosed;
 mod ends;
 mod events;
@@ -47,6 +48,7 @@ mod strangers;
 mod streams;
 mod supervised;
 mod swept;
+mod unread;
 mod wrapped;
 
 /// Makes a module of tests of a module of cases. After a semicolon stand the transport in use and,
@@ -352,6 +354,14 @@ macro_rules! pairs {
             ]
             [Stdio: a_plugin_on_its_own_pipes_has_no_record]
         );
+        group!(detached: ;
+            $on:
+            [H2:
+                the_next_host_gets_what_nobody_took,
+                the_next_host_is_told_what_is_missing,
+                what_is_said_while_a_host_has_attached_comes_at_once,
+            ]
+        );
         group!(in_a_test: ;
             $on:
             [H2:
@@ -590,6 +600,10 @@ macro_rules! plugins {
                 stdio_is_spoken_only_where_it_is_offered,
                 a_host_that_breaks_the_protocol_is_told_which_rule,
             ]
+        );
+        group!(unread: ;
+            $on:
+            [H2: a_host_that_does_not_read_the_log_holds_up_none_that_outlives_it]
         );
         group!(inherited: ;
             $on:

@@ -40,14 +40,14 @@ pub fn plugin(h: &Harness, options: &[&str]) -> Command {
 }
 
 /// A plugin that has printed its line.
-struct Serving {
-    child: Child,
+pub struct Serving {
+    pub child: Child,
     stdout: BufReader<ChildStdout>,
     line: String,
 }
 
 impl Serving {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
@@ -59,12 +59,12 @@ impl Serving {
         }
     }
 
-    fn fields(&self) -> Vec<&str> {
+    pub fn fields(&self) -> Vec<&str> {
         let line = self.line.strip_suffix('\n').expect("a whole line");
         line.split('|').collect()
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 

@@ -292,7 +292,7 @@ pub async fn host_and_plugin(h: &Harness, mut host: Command) -> (Child, u32) {
     .await
 }
 
-fn kill_host(mut host: Child) {
+pub fn kill_host(mut host: Child) {
     host.kill().expect("it runs");
     host.wait().expect("it ends");
 }
