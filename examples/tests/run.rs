@@ -139,6 +139,42 @@ fn the_same_examples_run_over_stdio() {
     assert!(output.stdout == content);
 }
 
+/// The old host leaves, and no call of whoever uses its plugin fails.
+#[test]
+fn upgrade_changes_hosts_under_a_plugin_in_use() {
+    let dir = dir();
+    let output = Command::new(example("upgrade"))
+        .current_dir(dir.path())
+        .env("TMPDIR", dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the example starts");
+    let stdout = ok(&output);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let [hosts, plugin] = stdout.lines().collect::<Vec<_>>()[..] else {
+        panic!("{stdout}\n{stderr}");
+    };
+    let calls = hosts
+        .strip_prefix("exit status: 0 of the old host; all ")
+        .and_then(|rest| rest.strip_suffix(" calls were answered"));
+    let calls: u64 = calls.expect(hosts).parse().expect("a number");
+    assert!(calls >= 1000, "{stdout}");
+    assert!(plugin.starts_with("the plugin "), "{stdout}");
+    // What it prints and logs comes to the new host, too.
+    let (before, after) = stderr.split_once("old host: leaves\n").expect("it says so");
+    assert!(before.contains("new host: has the plugin\n"), "{stderr}");
+    assert!(
+        before.contains("the plugin has greeted 500 times\n"),
+        "{stderr}"
+    );
+    assert!(after.contains("new host: the plugin "), "{stderr}");
+    for said in ["the plugin has greeted ", " greeted "] {
+        assert!(after.contains(said), "{said}: {stderr}");
+    }
+    let left: Vec<_> = std::fs::read_dir(dir.path()).expect("readable").collect();
+    assert!(left.is_empty(), "it left {left:?}");
+}
+
 /// It shows how little it takes to drive the machines, so it must stay small.
 #[test]
 fn threads_has_fewer_than_200_lines() {
