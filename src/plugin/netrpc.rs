@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
-use futures_io::AsyncWrite as _;
+use futures_io::{AsyncRead as _, AsyncWrite as _};
 use outboard_core::backlog::Source;
 use outboard_core::rt::{BoxByteStream, BoxFuture, SharedRuntime};
 use outboard_transport_netrpc::gob::{Limits, Received};
@@ -63,27 +65,50 @@ impl Instances {
     }
 }
 
-/// Sends what the program prints, to its end. The two streams are all there is: lines of a log that its host
-/// does not read come on that of stderr.
-async fn send(mut reader: Reader, [mut stdout, mut stderr]: [BoxByteStream; 2]) {
-    while let Some((on, piece)) = poll_fn(|cx| reader.poll_next(cx)).await {
-        let io = match on {
-            Source::Stdout => &mut stdout,
-            _ => &mut stderr,
-        };
+/// Sends what the program prints, to its end or that of both streams. These two are all there is: lines of a
+/// log that its host does not read come on that of stderr.
+async fn send(mut reader: Reader, streams: [BoxByteStream; 2]) {
+    let mut streams = streams.map(Some);
+    while let Some((on, piece)) = poll_fn(|cx| poll_next(&mut reader, &mut streams, cx)).await {
+        let place = usize::from(on != Source::Stdout);
         let mut left = &piece[..];
-        while !left.is_empty() {
+        while !left.is_empty()
+            && let Some(io) = &mut streams[place]
+        {
             match poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, left)).await {
                 Ok(count) if count > 0 => left = &left[count..],
                 // Its host wants no more of this one.
-                Ok(_) | Err(_) => break,
+                Ok(_) | Err(_) => streams[place] = None,
             }
         }
     }
-    for mut io in [stdout, stderr] {
+    for mut io in streams.into_iter().flatten() {
         // Whoever has reset it wants no end either.
         let _reset = poll_fn(|cx| Pin::new(&mut io).poll_close(cx)).await;
     }
+}
+
+/// The next piece; `None` also once nobody is there to get it: what comes then is for the next host. Hosts write
+/// nothing on these streams, so that what can be read there is their end.
+fn poll_next(
+    reader: &mut Reader,
+    streams: &mut [Option<BoxByteStream>; 2],
+    cx: &mut Context<'_>,
+) -> Poll<Option<(Source, Bytes)>> {
+    for stream in streams.iter_mut() {
+        let mut nothing = [0; 64];
+        while let Some(io) = stream {
+            match Pin::new(io).poll_read(cx, &mut nothing) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => *stream = None,
+            }
+        }
+    }
+    if streams.iter().all(Option::is_none) {
+        return Poll::Ready(None);
+    }
+    reader.poll_next(cx)
 }
 
 /// An instance whose calls are counted.

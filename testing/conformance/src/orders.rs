@@ -2,7 +2,7 @@
 //! host is there.
 
 use std::fs::{read_to_string, remove_file, write};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -73,7 +73,8 @@ pub fn obey(path: PathBuf) {
 fn say(number: usize, how: &str) {
     if how == "all" {
         println!("out {number}");
-        eprintln!("err {number}");
+        // At once: its language writes the parts of a line one by one, and a record may come between.
+        let _unread = io::stderr().write_all(format!("err {number}\n").as_bytes());
     }
     tracing::info!("record {number}");
 }

@@ -15,6 +15,7 @@
 //!   once for plugins in every language.
 //! - [`numbered`] has brokered servers by the dozen, which tell who they are.
 //! - [`rust_host`] holds the expectations on a plugin under a Rust host.
+//! - [`detached`] has plugins outlive their host.
 //! - [`tap`] listens in on a multiplexed connection.
 //!
 //! Where a toolchain is missing, these say so on stderr and return `None`, and
@@ -26,6 +27,8 @@
 #![cfg(unix)]
 
 mod aborting;
+#[cfg(unix)]
+pub mod detached;
 mod go;
 mod host_run;
 #[cfg(unix)]

@@ -12,8 +12,8 @@
 //! no-yamux | no-gob | lost-answer | lost-answer-stays   what `netrpc::by_hand` has
 //! ```
 //!
-//! `INTEROP_RUNTIME` is what it runs on, by the names of the kit's axes, and the variables `INTEROP_TLS_…` are
-//! those of `rust-plugin-peer`, but for `INTEROP_TLS`.
+//! `INTEROP_RUNTIME` is what it runs on, by the names of the kit's axes, and the variables `INTEROP_TLS_…`,
+//! `INTEROP_OUTLIVE` and `INTEROP_ORDERS` are those of `rust-plugin-peer`, but for `INTEROP_TLS`.
 
 #[cfg(unix)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -92,6 +92,7 @@ mod unix {
             other => return Err(format!("unknown mode {other:?}").into()),
         };
         let plugin = tls::of_environment(plugin)?;
+        let plugin = outboard_interop::detached::of_environment(plugin)?;
         axes::block_on(kind, |runtime| plugin.serve_or_exit(runtime));
         if mode == "linger" {
             std::thread::sleep(FOREVER);

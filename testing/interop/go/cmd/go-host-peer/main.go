@@ -61,6 +61,7 @@ var scenarios = map[string]scenario{
 	"insecurable":      insecurable,
 	"health":           health,
 	"hand-on":          handOn,
+	"missed":           missed,
 }
 
 func main() {

@@ -231,6 +231,7 @@ var scenarios = map[string]func(o *options, r *running) error{
 	"quit":        quits,
 	"linger":      lingers,
 	"output":      output,
+	"missed":      missed,
 	"logs":        logs,
 	"versions":    versions,
 	"insecurable": insecurable,

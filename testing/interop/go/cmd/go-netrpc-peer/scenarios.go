@@ -366,6 +366,24 @@ func output(_ *options, r *running) error {
 	return nil
 }
 
+// missed is what a plugin has printed and logged while no host was there, up
+// to its line 1999.
+func missed(_ *options, r *running) error {
+	if _, err := r.dispense(); err != nil {
+		return err
+	}
+	stdout, err := r.stdout.until(has("out 1999\n"))
+	if err != nil {
+		return err
+	}
+	stderr, err := r.stderr.until(func(text string) bool {
+		return has("err 1999\n")(text) && has("record 1999\"")(text)
+	})
+	say("stdout", stdout, nil)
+	say("stderr", stderr, nil)
+	return err
+}
+
 // logs is what a plugin logs.
 func logs(_ *options, r *running) error {
 	c, err := r.dispense()

@@ -25,6 +25,8 @@
 //! INTEROP_STDERR_FIRST     written to stderr before anything else
 //! INTEROP_DEFAULT_LIMITS   if set: grpc-go's limit of 4 MiB per message
 //! INTEROP_TCP              if set: listen on TCP
+//! INTEROP_OUTLIVE          how many bytes it keeps of what nobody takes, where it is to outlive its host
+//! INTEROP_ORDERS           a pipe for orders, see `outboard_conformance::orders`
 //! INTEROP_LOCK_STDOUT      if set: a thread holds the lock on stdout for good
 //! INTEROP_RUNTIME          what it runs on, by the names of the kit's axes
 //! INTEROP_MULTIPLEX        if no: it does not multiplex
@@ -203,6 +205,7 @@ mod unix {
         if is_set("INTEROP_TCP") {
             plugin = plugin.tcp(true);
         }
+        plugin = outboard_interop::detached::of_environment(plugin)?;
         if is_set("INTEROP_LOCK_STDOUT") {
             let (locked, is_locked) = std::sync::mpsc::channel();
             thread::spawn(move || {
