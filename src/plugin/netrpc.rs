@@ -97,10 +97,11 @@ fn poll_next(
 ) -> Poll<Option<(Source, Bytes)>> {
     for stream in streams.iter_mut() {
         let mut nothing = [0; 64];
-        while let Some(io) = stream {
+        if let Some(io) = stream {
             match Pin::new(io).poll_read(cx, &mut nothing) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Pending => {}
+                // The rest later: however much there is, it holds up nobody.
+                Poll::Ready(Ok(count)) if count > 0 => cx.waker().wake_by_ref(),
                 Poll::Ready(_) => *stream = None,
             }
         }
