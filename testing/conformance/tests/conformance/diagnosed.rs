@@ -49,7 +49,15 @@ async fn cause(h: &Harness, host: Host, code: &str, advice: &str) -> (Hint, Star
 
 /// What a host says that is a process of its own: the text that a `main` prints that returns the error.
 fn told(program: &mut Program) -> String {
-    let output = program.output().expect("it runs");
+    let output = loop {
+        match program.output() {
+            // A process that another test starts right now still has the file open that was written here.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::yield_now();
+            }
+            output => break output.expect("it runs"),
+        }
+    };
     assert!(!output.status.success(), "it started");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
