@@ -32,7 +32,7 @@ impl Orders {
         &self.0
     }
 
-    /// Has so many lines [said](say), and waits until they have been.
+    /// Has so many lines said, and waits until they have been.
     ///
     /// # Panics
     /// If the pipe fails.
