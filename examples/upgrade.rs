@@ -19,8 +19,7 @@
 use std::error::Error;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::process::{Command as Process, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use outboard::{Command, Handshake, Host, Plugin, ReattachConfig, RunningPlugin, Status, Tokio};
@@ -129,22 +128,22 @@ async fn user() -> Result<(), AnyError> {
     BufReader::new(stdout).read_line(&mut record)?;
     let plugin = attached(ReattachConfig::from_json(&record)?).await?;
 
-    let (made, is_enough) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
     let greeter: GreeterClient = plugin.dispense("greeter").await?;
-    let calls = tokio::spawn(call(greeter, Arc::clone(&made), Arc::clone(&is_enough)));
-    more(&made).await;
+    let mut made = 0;
+    while made < CALLS {
+        call(&greeter, &mut made).await?;
+    }
     writeln!(words, "upgrade")?;
-    let left = spawn_blocking(move || host.wait()).await??;
-    more(&made).await;
-    is_enough.store(true, Relaxed);
-    calls.await??;
-    println!(
-        "{left} of the old host; all {} calls were answered",
-        made.load(Relaxed)
-    );
+    let leaving = spawn_blocking(move || host.wait());
+    while !leaving.is_finished() {
+        call(&greeter, &mut made).await?;
+    }
+    let left = leaving.await??;
+    let enough = made + CALLS;
+    while made < enough {
+        call(&greeter, &mut made).await?;
+    }
+    println!("{left} of the old host; all {made} calls were answered");
 
     writeln!(words, "end")?;
     let report = plugin.exited().await;
@@ -152,27 +151,12 @@ async fn user() -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Calls until that is enough. A single call that fails is an error.
-async fn call(
-    greeter: GreeterClient,
-    made: Arc<AtomicU64>,
-    is_enough: Arc<AtomicBool>,
-) -> Result<(), Status> {
-    while !is_enough.load(Relaxed) {
-        let name = "world".to_owned();
-        greeter.greet(GreetRequest { name }).await?;
-        made.fetch_add(1, Relaxed);
-    }
+/// Calls the plugin once more. A single call that fails is an error.
+async fn call(greeter: &GreeterClient, made: &mut u64) -> Result<(), Status> {
+    let name = "world".to_owned();
+    greeter.greet(GreetRequest { name }).await?;
+    *made += 1;
     Ok(())
-}
-
-/// Waits for some more calls, or for their end: then an error comes of them.
-async fn more(made: &Arc<AtomicU64>) {
-    let enough = made.load(Relaxed) + CALLS;
-    // Whoever calls has the other owner.
-    while made.load(Relaxed) < enough && Arc::strong_count(made) > 1 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// Prints what the plugin logs to the host's stderr.
