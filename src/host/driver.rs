@@ -23,6 +23,7 @@ use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
 use super::diagnosis;
+use super::lease::Lease;
 use super::link::Started;
 use super::origin::Origin;
 use super::pipes::Pipes;
@@ -30,7 +31,6 @@ use super::process::{News, Running};
 use super::report::{ExitReason, ExitReport};
 use super::security::Secure;
 use super::shared::{Shared, Verb};
-use super::supervised::Lease;
 use super::uplink::Uplink;
 use crate::carrier::Carried;
 use crate::sys::private::PrivateDir;

@@ -10,6 +10,7 @@ mod ends;
 mod error;
 mod explain;
 mod in_memory;
+mod lease;
 mod link;
 mod logs;
 mod managed;
@@ -65,10 +66,10 @@ pub use crate::peer::Health;
 
 use self::begin::{drive, share};
 use self::driver::DriverParts;
+use self::lease::Lease;
 use self::logs::{LogHook, LogPump};
 use self::pipes::Pipes;
 use self::process::Running;
-use self::supervised::Lease;
 use self::sync::{MakeWriter, SyncWriters};
 
 /// A host: how a plugin is to be launched and used. go-plugin calls this a client.

@@ -7,18 +7,15 @@ use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Channel, Connection, Status};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
 use outboard_core::supervisor::{Cause, Stop, Supervision};
-use outboard_core::told::{Teller, Told};
+use outboard_core::told::Told;
 
+use super::lease::Lease;
 use super::report::{ExitReason, ExitReport};
 use super::running::{RunningPlugin, end, judged};
 use super::shared::{Shared, Verb};
 use super::{ConfigError, Health, Host, HostError, ShutdownError};
 use crate::peer::Watched;
 use crate::supervisor::{StartLimit, Supervised};
-
-/// What the driver of a start has until nothing of its plugin runs any more.
-#[derive(Clone)]
-pub(super) struct Lease(#[expect(dead_code, reason = "its drop tells")] Arc<Teller<()>>);
 
 /// How the process of a supervised plugin ended.
 pub(crate) struct Ended {
@@ -87,10 +84,9 @@ impl Host {
         BoxFuture<'static, Result<RunningPlugin, HostError>>,
         Told<()>,
     ) {
-        let teller = Teller::new();
-        let gone = teller.told();
+        let (lease, gone) = Lease::new();
         let mut host = self.clone();
-        host.lease = Some(Lease(Arc::new(teller)));
+        host.lease = Some(lease);
         (Box::pin(host.launch(Arc::clone(runtime))), gone)
     }
 }
