@@ -11,7 +11,10 @@ pub use missing::{Lost, Missing};
 
 /// Where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "whoever hands it on must know them all"
+)]
 pub enum Source {
     /// What was printed on stdout.
     Stdout,
@@ -25,8 +28,9 @@ pub enum Source {
 ///
 /// One takes at a time, the last to [begin](Self::begin): two would get random halves. Whatever comes when
 /// there is no room pushes out the oldest of its kind: a flood of prints none of the log, and a
-/// flood of the log no print. What was pushed out is [counted](Missing), and whoever takes is told of it first once the
-/// host that has launched the plugin [is gone](Self::leave). As long as that lives, its own log is the place to say so.
+/// flood of the log no print. What was pushed out is [counted](Missing), and whoever takes is told of it first; but of
+/// prints only once the host that has launched the plugin [is gone](Self::leave): as long as that lives, whoever
+/// [pushes](Self::push) says so in the log at once.
 ///
 /// ```text
 ///  nobody takes ── begin ──▶ taken ── nothing is taken, and something dropped ──▶ stalled
@@ -44,8 +48,6 @@ pub struct Backlog {
     log: Share,
     /// Of the next piece.
     number: i64,
-    /// Of the next one that is to stand before all others.
-    before_all: i64,
     missing: Missing,
     /// Whether the last byte that was dropped of a source, and after which nothing was taken of it, ended
     /// no line. By [`index`].
@@ -53,8 +55,7 @@ pub struct Backlog {
     dropped: u64,
     /// What is being given.
     current: Option<Current>,
-    /// Who takes: zero for nobody.
-    taker: u64,
+    taker: Option<u64>,
     takers: u64,
     apart: bool,
     /// Whether what the taker got of stderr ended no line.
@@ -113,12 +114,11 @@ impl Backlog {
             output: Share::default(),
             log: Share::default(),
             number: 0,
-            before_all: -1,
             missing: Missing::default(),
             cut: [false; 3],
             dropped: 0,
             current: None,
-            taker: 0,
+            taker: None,
             takers: 0,
             apart: false,
             in_line: false,
@@ -210,16 +210,19 @@ impl Backlog {
                 ended(line).into()
             };
             self.log.cost += line.len() + PIECE;
+            // Those of what was pushed behind are never below zero.
+            let first = self.log.pieces.front().map_or(0, |piece| piece.number);
             self.log.pieces.push_front(Piece {
-                number: self.before_all,
+                number: first.min(0) - 1,
                 source: Source::Log,
                 bytes: line,
             });
-            self.before_all -= 1;
             end = begin;
         }
         // What is missing already is not older than this: it is one gap all the same.
         self.drop_of(Source::Log, &lines[..end]);
+        // Nothing goes on with the line that this may have cut.
+        self.cut[index(Source::Log)] = false;
     }
 
     /// Whether what was printed can be added without dropping anything.
@@ -231,28 +234,14 @@ impl Backlog {
     /// Whether a print that finds no room should wait: somebody takes, and has not stalled.
     #[must_use]
     pub const fn is_waited_for(&self) -> bool {
-        self.taker != 0 && !self.stalled
-    }
-
-    /// How many bytes were dropped in all.
-    #[must_use]
-    pub const fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// Whether there is nothing to take.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let told = !self.left || self.missing.is_nothing();
-        let none = self.output.pieces.is_empty() && self.log.pieces.is_empty();
-        none && told && self.current.is_none()
+        self.taker.is_some() && !self.stalled
     }
 
     /// Somebody takes from now on, in place of whoever did. `apart` says whether lines of the log come as
     /// those, or on stderr. A line of the log that the one before got a part of comes as a whole.
     pub fn begin(&mut self, apart: bool) -> u64 {
         self.takers += 1;
-        self.taker = self.takers;
+        self.taker = Some(self.takers);
         self.apart = apart;
         self.stalled = false;
         self.in_line = false;
@@ -261,22 +250,18 @@ impl Backlog {
         {
             current.given = 0;
         }
-        self.taker
+        self.takers
     }
 
     /// Who began as `taker` takes no more. False if another has taken over.
     pub fn end(&mut self, taker: u64) -> bool {
-        let was = self.taker == taker;
-        if was {
-            self.taker = 0;
-        }
-        was
+        self.taker.take_if(|present| *present == taker).is_some()
     }
 
     /// Who takes, if anybody does.
     #[must_use]
-    pub fn taker(&self) -> Option<u64> {
-        (self.taker != 0).then_some(self.taker)
+    pub const fn taker(&self) -> Option<u64> {
+        self.taker
     }
 
     /// Takes the oldest piece, of at most `most` bytes. `tell` makes the line that says what is missing.
@@ -313,9 +298,13 @@ impl Backlog {
     }
 
     fn next(&mut self, tell: impl FnOnce(&Missing) -> String) -> Option<Current> {
-        let missing = std::mem::take(&mut self.missing);
+        let mut missing = std::mem::take(&mut self.missing);
         self.cut = [false; 3];
-        if self.left && !missing.is_nothing() {
+        if !self.left {
+            // They were told of in the log.
+            (missing.stdout, missing.stderr) = Default::default();
+        }
+        if !missing.is_nothing() {
             return Some(Current {
                 source: Source::Log,
                 bytes: tell(&missing).into(),
@@ -338,11 +327,19 @@ impl Backlog {
     }
 
     /// The oldest line of the log, for the host that has launched the plugin and reads it after all; with its
-    /// number for [`logged`](Self::logged), and what is missing before it.
+    /// number for [`logged`](Self::logged), and before it the line of `tell` that says what is missing there.
     #[must_use]
-    pub fn first_logged(&self) -> Option<(Lost, i64, Bytes)> {
+    pub fn first_logged(
+        &self,
+        tell: impl FnOnce(&Missing) -> String,
+    ) -> Option<(Option<String>, i64, Bytes)> {
         let first = self.log.pieces.front()?;
-        Some((self.missing.log, first.number, first.bytes.clone()))
+        let missing = Missing {
+            log: self.missing.log,
+            ..Missing::default()
+        };
+        let told = (!missing.is_nothing()).then(|| tell(&missing));
+        Some((told, first.number, first.bytes.clone()))
     }
 
     /// That host was told what is missing before it.

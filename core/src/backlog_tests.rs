@@ -7,6 +7,12 @@ fn tell(missing: &Missing) -> String {
     missing.to_line(UnixTime::from(std::time::Duration::ZERO))
 }
 
+/// Whether there is nothing to take.
+fn is_empty(backlog: &Backlog) -> bool {
+    let none = backlog.output.pieces.is_empty() && backlog.log.pieces.is_empty();
+    none && backlog.missing.is_nothing() && backlog.current.is_none()
+}
+
 /// One that a host has left, so that what is missing is told.
 fn left(limit: usize) -> Backlog {
     let mut backlog = Backlog::new(limit);
@@ -45,7 +51,7 @@ fn what_came_is_given_in_its_order() {
     ] {
         assert_eq!(backlog.push(source, text.as_bytes()), 0);
     }
-    assert!(!backlog.is_empty());
+    assert!(!is_empty(&backlog));
     backlog.begin(true);
     let expected = [
         (Source::Stdout, "one\ntw"),
@@ -56,7 +62,7 @@ fn what_came_is_given_in_its_order() {
     ];
     let expected = expected.map(|(source, text)| (source, text.to_owned()));
     assert_eq!(all(&mut backlog), expected);
-    assert!(backlog.is_empty());
+    assert!(is_empty(&backlog));
 }
 
 #[test]
@@ -172,14 +178,42 @@ fn while_the_first_host_lives_its_log_is_where_losses_are_told() {
     for n in 0..1000 {
         backlog.push(Source::Stdout, format!("line {n}\n").as_bytes());
     }
-    assert!(backlog.dropped() > 0);
+    assert!(backlog.dropped > 0);
     backlog.begin(true);
     let taken = all(&mut backlog);
     assert!(taken.iter().all(|(source, _)| *source == Source::Stdout));
     // Nor is the next one told of those.
     backlog.leave();
     assert_eq!(all(&mut backlog), []);
-    assert!(backlog.is_empty());
+    assert!(is_empty(&backlog));
+}
+
+#[test]
+fn lost_lines_of_the_log_are_told_to_whoever_takes_although_the_first_host_lives() {
+    let mut backlog = Backlog::new(4096);
+    for n in 0..200 {
+        backlog.push(Source::Log, format!("record {n:03}\n").as_bytes());
+        backlog.push(Source::Stdout, format!("this is print {n:03}\n").as_bytes());
+    }
+    backlog.begin(true);
+    let taken = all(&mut backlog);
+    assert_eq!(taken[0].0, Source::Log);
+    let missing = told(taken[0].1.lines().next().expect("a line"));
+    assert_eq!(missing.stdout, Lost::default(), "its log has said so");
+    let kept = taken.iter().filter(|(source, _)| *source == Source::Log);
+    let kept: u64 = kept.map(|(_, text)| text.lines().count() as u64).sum();
+    assert_eq!(missing.log.lines + kept - 1, 200);
+    assert_eq!(backlog.first_logged(tell), None, "they are the other's");
+}
+
+#[test]
+fn a_cut_line_before_all_others_is_one_of_its_own() {
+    let mut backlog = left(4096);
+    backlog.push_before_all(&[b'x'; 5000]);
+    backlog.push(Source::Log, &[b'y'; 5000]);
+    backlog.begin(true);
+    let taken = all(&mut backlog);
+    assert_eq!(told(&taken[0].1).log, Lost::new(10_001, 2));
 }
 
 #[test]
@@ -238,18 +272,19 @@ fn who_does_not_make_room_is_not_waited_for_until_it_does() {
 #[test]
 fn the_first_host_reads_the_log_after_all() {
     let mut backlog = Backlog::new(4096);
-    assert_eq!(backlog.first_logged(), None);
+    assert_eq!(backlog.first_logged(tell), None);
     for n in 0..200 {
         backlog.push(Source::Log, format!("record {n:03}\n").as_bytes());
     }
-    let (lost, number, line) = backlog.first_logged().expect("there is some");
+    let (notice, number, line) = backlog.first_logged(tell).expect("there is some");
+    let lost = told(&notice.expect("some are missing")).log;
     assert_eq!(lost, Lost::new(lost.lines * 11, lost.lines));
     assert_eq!(&line[..], format!("record {:03}\n", lost.lines).as_bytes());
     backlog.told_logged();
     backlog.logged(number - 1);
     backlog.logged(number);
-    let (none, next, line) = backlog.first_logged().expect("there is more");
-    assert!(none.is_nothing() && next > number);
+    let (none, next, line) = backlog.first_logged(tell).expect("there is more");
+    assert!(none.is_none() && next > number);
     let second = format!("record {:03}\n", lost.lines + 1);
     assert_eq!(&line[..], second.as_bytes());
 }
@@ -299,10 +334,10 @@ fn a_smaller_limit_drops_what_is_beyond() {
         backlog.push(Source::Stdout, format!("{n}\n").as_bytes());
         backlog.push(Source::Log, format!("{n}\n").as_bytes());
     }
-    assert_eq!(backlog.dropped(), 0);
+    assert_eq!(backlog.dropped, 0);
     backlog.set_limit(0);
     assert!(backlog.output.cost <= Backlog::MIN_LIMIT && backlog.log.cost <= Backlog::MIN_LIMIT);
-    assert!(backlog.dropped() > 0 && !backlog.is_empty());
+    assert!(backlog.dropped > 0 && !is_empty(&backlog));
 }
 
 const SOURCES: [Source; 3] = [Source::Stdout, Source::Stderr, Source::Log];
@@ -393,9 +428,9 @@ proptest! {
                     let before = backlog.output.cost;
                     // What is left of a line that has lost its beginning goes with that.
                     let room = backlog.has_room(bytes.len()) && !backlog.cut[0];
-                    let dropped = backlog.dropped();
+                    let dropped = backlog.dropped;
                     streams.push(&mut backlog, Source::Stdout, &bytes);
-                    prop_assert!(!room || backlog.dropped() == dropped, "{before}");
+                    prop_assert!(!room || backlog.dropped == dropped, "{before}");
                 }
                 _ => {
                     streams.take(&mut backlog, most)?;
@@ -410,7 +445,7 @@ proptest! {
             }
         }
         while streams.take(&mut backlog, 1000)? {}
-        prop_assert!(backlog.is_empty());
+        prop_assert!(is_empty(&backlog));
         for source in SOURCES {
             prop_assert_eq!(streams.at[index(source)], streams.pushed[index(source)].len());
         }

@@ -115,6 +115,15 @@ impl LogPump {
         }
     }
 
+    /// Nothing will end what has begun: what comes next is the beginning of a line.
+    pub(super) fn cut(&mut self, now: Instant) {
+        if std::mem::take(&mut self.in_line) {
+            self.pending.push(b'\n');
+            self.let_in();
+            self.turn(now);
+        }
+    }
+
     /// Takes what the plugin said on its stderr beside the log before it serves: to be looked at in
     /// turns, too, in whole lines that do not cut those of the log.
     pub(super) fn early(&mut self, now: Instant, bytes: &[u8]) {
@@ -389,6 +398,18 @@ mod tests {
             pump.stderr(now, b"cord\"}\nnext ");
         });
         assert_eq!(all, ["before", "a record", "next ", "half", "the last"]);
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_does_not_run_into_the_next() {
+        let all = messages(|pump, now| {
+            pump.stderr(now, b"one\nthe fir");
+            pump.early(now, b"beside\n");
+            pump.cut(now);
+            pump.cut(now);
+            pump.stderr(now, br#"{"@level":"info","@message":"a record"}"#);
+        });
+        assert_eq!(all, ["one", "the fir", "beside", "a record"]);
     }
 
     #[test]

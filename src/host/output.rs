@@ -1,6 +1,8 @@
 //! What a plugin prints, and may log, as it comes over its connection, and the end of that.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use super::printed::hand_over;
 use super::shared::{AtEnd, Shared};
 use super::standing::Standing;
 use crate::peer::{Output, Peer};
-use crate::time::{self, Turns};
+use crate::time::{self, Alarm, Turns};
 
 /// How long nothing may come of what an ended process printed before that counts as its end. All of it
 /// is there already, and then the stream ends, unless a child of the process holds the other end open.
@@ -29,6 +31,7 @@ pub(super) async fn sync(peer: &'static dyn Peer, mut standing: Standing, shared
     let mut log = shared.take_logs().map(|pump| Log {
         pump,
         runtime: Arc::clone(standing.runtime()),
+        alarm: Alarm::default(),
     });
     let end = loop {
         let wanted = log.is_some();
@@ -37,7 +40,12 @@ pub(super) async fn sync(peer: &'static dyn Peer, mut standing: Standing, shared
             Ok((output, own)) => {
                 let copied = copy(output, shared, log.as_mut());
                 match standing.follow(own, copied).await {
-                    Err(status) if standing.comes_back(&status) => {}
+                    Err(status) if standing.comes_back(&status) => {
+                        // What it had got a part of comes as a whole.
+                        if let Some(Log { pump, runtime, .. }) = &mut log {
+                            pump.cut(runtime.now());
+                        }
+                    }
                     end => break end,
                 }
             }
@@ -57,21 +65,19 @@ pub(super) async fn sync(peer: &'static dyn Peer, mut standing: Standing, shared
 struct Log {
     pump: LogPump,
     runtime: SharedRuntime,
+    alarm: Alarm,
 }
 
 impl Log {
     /// Waits for the next piece, and does what is due meanwhile.
     async fn next(&mut self, output: &mut Output) -> Result<Option<(Source, Bytes)>, Status> {
-        loop {
-            let now = self.runtime.now();
-            let due = self.pump.deadline();
-            let due = due.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-            let due = time::sleep(&self.runtime, due);
-            match select(output.try_next(), due).await {
-                Either::Left((next, _)) => return next,
-                Either::Right(_) => self.pump.handle_timeout(self.runtime.now()),
+        let next = poll_fn(|cx| {
+            while let Poll::Ready(now) = self.alarm.poll(&self.runtime, self.pump.deadline(), cx) {
+                self.pump.handle_timeout(now);
             }
-        }
+            output.as_mut().poll_next(cx)
+        });
+        next.await.transpose()
     }
 
     /// Hands on some lines.

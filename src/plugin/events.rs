@@ -6,14 +6,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outboard_core::backlog::Missing;
 use outboard_core::hclog::Level;
 use outboard_core::lock::{Mutex, Rank};
 
 use crate::services::output::{Dropped, Output};
-use crate::sys::stdio::{self, Events, Stream};
+use crate::sys::events::{Events, Stream};
+use crate::sys::stdio;
 use crate::sys::{cleanup, files};
-use crate::time;
 
 /// How long after the host's death the process may take to end by itself. A guess: long enough
 /// for the plugin's own drain and clean-up, short enough that nobody meets an orphan.
@@ -109,8 +108,9 @@ impl Events for PluginEvents {
         self.host_gone.set();
         let outlives = self.outlive_host.load(Ordering::Relaxed);
         if outlives {
-            self.output.leave();
+            // What the log's pipe holds comes before the news of what is missing.
             stdio::log_is_unread();
+            self.output.leave();
         }
         (!outlives).then_some(ORPHAN_GRACE)
     }
@@ -138,18 +138,12 @@ impl Events for PluginEvents {
         self.output.log(line)
     }
 
-    fn log_before_all(&self, lines: &[u8]) {
-        self.output.log_before_all(lines);
+    fn log_before_all(&self, lines: &[u8]) -> Option<Waker> {
+        self.output.log_before_all(lines)
     }
 
     fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
-        let (lost, number, line) = self.output.first_logged()?;
-        let missing = (!lost.is_nothing()).then(|| {
-            let mut missing = Missing::default();
-            missing.log = lost;
-            missing.to_line(time::unix())
-        });
-        Some((missing, number, line))
+        self.output.first_logged()
     }
 
     fn told_logged(&self) {

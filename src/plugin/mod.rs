@@ -33,6 +33,7 @@ use outboard_core::told::Teller;
 
 use crate::serve::shutdown::Shutdown;
 use crate::services::health::{HealthReporter, HealthService};
+use crate::sys::events::Events;
 use crate::sys::files::EmptyDir;
 use crate::sys::stdio::{self, Claim};
 use crate::sys::{last_words, private, sigpipe};
@@ -112,12 +113,10 @@ impl Plugin {
     pub fn new(handshake: Handshake) -> Self {
         let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
         let events = Arc::new(PluginEvents::default());
-        let claim = environment.as_ref().ok().map(|env| {
-            stdio::claim(
-                Arc::clone(&events) as Arc<dyn stdio::Events>,
-                env.output_dir(),
-            )
-        });
+        let claim = environment
+            .as_ref()
+            .ok()
+            .map(|env| stdio::claim(Arc::clone(&events) as Arc<dyn Events>, env.output_dir()));
         let env = environment.as_ref().ok();
         let dirs = env.map(|env| [env.socket_dir(), env.output_dir()]);
         let dir = dirs
@@ -218,8 +217,9 @@ impl Plugin {
     /// the other ends of its pipes.
     ///
     /// What it prints and logs while no host takes it is kept, up to a [limit](Self::backlog_limit), for the
-    /// next that attaches. Its log waits for nobody: a line that a host has not read for a second is
-    /// kept, too, and those after it, until that host reads or another attaches.
+    /// next that attaches. A line of its log waits for a second at most: what a host does not read in that time is
+    /// kept, too, and what follows it, until another attaches, or that host has read and the next line is logged
+    /// or the plugin ends.
     pub fn outlive_host(mut self, outlive: bool) -> Self {
         self.outlive_host = outlive;
         self.events.set_outlive_host(outlive);
@@ -241,7 +241,7 @@ impl Plugin {
     ///
     /// Whatever else there was is counted. The next host that attaches is told so first, in a record of the log
     /// at WARN ([`Missing`](crate::hclog::Missing)), and then gets what was kept, in its order. What was on its way to a host
-    /// that has died may be missing uncounted.
+    /// that has died or let go may be missing uncounted, and so may what one has not read of the log outside Linux.
     pub fn backlog_limit(self, bytes: usize) -> Self {
         self.events.output.set_limit(bytes);
         self

@@ -6,18 +6,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outboard_core::backlog::{Backlog, Lost, Missing, Source};
+use outboard_core::backlog::{Backlog, Missing, Source};
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 
-use crate::sys::stdio::Stream;
+use crate::sys::events::{PATIENCE, Stream};
 use crate::time;
 
 /// The largest piece sent in one message: go-plugin's own.
 pub(crate) const MAX_CHUNK: usize = 1024;
-
-/// How long a print may wait for a host that reads slowly before something is dropped. A guess:
-/// long for a live reader, short for a handler that holds up the very thread that would send.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long ago, and how much, a piece that was read may still not be with the host: the transport
 /// has it, and takes its turn to send it. (A guess; what it costs to be wrong is a repetition in the
@@ -38,6 +34,7 @@ impl Default for Output {
     fn default() -> Self {
         let state = State {
             backlog: Backlog::new(Backlog::DEFAULT_LIMIT),
+            dropped: 0,
             closed: false,
             waker: None,
             sent: None,
@@ -54,6 +51,8 @@ impl Default for Output {
 #[derive(Debug)]
 struct State {
     backlog: Backlog,
+    /// Bytes of what was printed.
+    dropped: u64,
     closed: bool,
     waker: Option<Waker>,
     sent: Option<Waker>,
@@ -85,6 +84,7 @@ impl Output {
             Stream::Stderr => Source::Stderr,
         };
         let (mut now, mut in_all, mut is_left) = (0, 0, false);
+        let until = Instant::now() + PATIENCE;
         let mut rest = bytes;
         while !rest.is_empty() {
             let mut state = self.lock();
@@ -99,12 +99,15 @@ impl Output {
             };
             if full(&mut state) {
                 state = state.wait(|state| {
-                    let waited = self.room.wait_timeout_while(state, PATIENCE, full);
+                    let left = until.saturating_duration_since(Instant::now());
+                    let waited = self.room.wait_timeout_while(state, left, full);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 });
             }
-            now += state.backlog.push(source, portion);
-            in_all = state.backlog.dropped();
+            let dropped = state.backlog.push(source, portion);
+            state.dropped += dropped;
+            now += dropped;
+            in_all = state.dropped;
             is_left = state.backlog.is_left();
             let waker = state.waker.take();
             drop(state);
@@ -123,17 +126,19 @@ impl Output {
         state.waker.take()
     }
 
-    /// Adds lines of the log that are older than all there is.
-    pub(crate) fn log_before_all(&self, lines: &[u8]) {
+    /// Adds lines of the log that are older than all there is. Gives whom to wake once no lock is held.
+    pub(crate) fn log_before_all(&self, lines: &[u8]) -> Option<Waker> {
         let mut state = self.lock();
-        if !state.closed {
-            state.backlog.push_before_all(lines);
+        if state.closed || lines.is_empty() {
+            return None;
         }
+        state.backlog.push_before_all(lines);
+        state.waker.take()
     }
 
-    /// The oldest line of the log and its number, and what is missing before it.
-    pub(crate) fn first_logged(&self) -> Option<(Lost, i64, Bytes)> {
-        self.lock().backlog.first_logged()
+    /// The oldest line of the log and its number, and the line that says what is missing before it.
+    pub(crate) fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
+        self.lock().backlog.first_logged(tell)
     }
 
     /// The host has been told of what is missing before it.
@@ -148,7 +153,11 @@ impl Output {
 
     /// The host that has launched the plugin is gone: the next one is told of what it does not get.
     pub(crate) fn leave(&self) {
-        self.lock().backlog.leave();
+        let mut state = self.lock();
+        state.backlog.leave();
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
     }
 
     /// A reader of all that was not read yet. An earlier reader ends: two would get random halves.
@@ -233,7 +242,6 @@ impl Reader {
         if state.backlog.taker() != Some(self.id) {
             return Poll::Ready(None);
         }
-        let tell = |missing: &Missing| missing.to_line(time::unix());
         let Some((source, bytes)) = state.backlog.take(MAX_CHUNK, tell) else {
             if state.closed {
                 return Poll::Ready(None);
@@ -268,6 +276,11 @@ impl Drop for Reader {
             wake(sent);
         }
     }
+}
+
+/// The record that says what is missing.
+fn tell(missing: &Missing) -> String {
+    missing.to_line(time::unix())
 }
 
 fn wake(waker: Option<Waker>) {
@@ -374,7 +387,7 @@ mod tests {
         assert!(taken.ends_with("fatal: no cheese\n"), "{taken}");
         assert_eq!(output.take_unsent(), b"");
         assert_eq!(collect(&mut reader, Source::Stdout), b"aside");
-        assert!(output.lock().backlog.is_empty());
+        assert_eq!(next(&mut reader), None, "there is nothing else");
     }
 
     #[test]
@@ -435,20 +448,77 @@ mod tests {
     }
 
     #[test]
+    fn who_attaches_before_the_first_host_leaves_gets_what_that_has_left_at_once() {
+        #[derive(Default)]
+        struct Woken(std::sync::atomic::AtomicUsize);
+
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+
+        let output = Arc::new(Output::default());
+        output.set_limit(0);
+        output.push(Stream::Stdout, &[b'x'; 5000]);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let mut reader = output.reader(true);
+        while reader.poll_next(&mut cx).is_ready() {}
+        let waits = output.log_before_all(b"unread\n");
+        assert!(waits.is_some_and(|waits| waits.will_wake(&waker)));
+        let unread = (Source::Log, Bytes::from_static(b"unread\n"));
+        assert_eq!(reader.poll_next(&mut cx), Poll::Ready(Some(unread)));
+        assert!(reader.poll_next(&mut cx).is_pending());
+        assert!(output.log_before_all(b"").is_none(), "that is no news");
+        output.leave();
+        assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_print_waits_once_however_many_portions_it_has() {
+        let output = Arc::new(Output::default());
+        output.set_limit(0);
+        let mut reader = output.reader(true);
+        assert_eq!(next(&mut reader), None);
+        let (done, printed) = std::sync::mpsc::channel();
+        let printing = {
+            let output = Arc::clone(&output);
+            std::thread::spawn(move || {
+                let dropped = output.push(Stream::Stdout, &[b'x'; 64 * 1024]);
+                let _told = done.send(());
+                dropped
+            })
+        };
+        // Who makes room for one more portion each time, and never stalls, holds it up no longer.
+        let (began, mut taken) = (Instant::now(), 0);
+        while printed.try_recv().is_err() {
+            assert!(began.elapsed() < 20 * PATIENCE, "it waits for each");
+            if began.elapsed() > (taken + 1) * PATIENCE / 2 {
+                taken += 1;
+                assert!(next(&mut reader).is_some());
+            }
+            std::thread::yield_now();
+        }
+        let dropped = printing.join().expect("no panic").expect("some is");
+        assert!(dropped.now > 0 && dropped.now == dropped.in_all);
+    }
+
+    #[test]
     fn the_log_waits_for_nobody_and_is_what_a_later_host_is_told_in() {
         let output = Arc::new(Output::default());
         output.set_limit(0);
         let mut first = output.reader(true);
         assert_eq!(next(&mut first), None);
         output.leave();
-        let began = Instant::now();
+        assert_eq!(next(&mut first), None);
         let mut woken = 0;
         for number in 0..10_000 {
             let waker = output.log(format!("record {number}\n").as_bytes());
             woken += usize::from(waker.is_some());
             assert_eq!(output.push(Stream::Stderr, b""), None);
         }
-        assert!(began.elapsed() < PATIENCE, "it did not wait");
         assert_eq!(woken, 1, "until it reads");
         let mut second = output.reader(true);
         let log = collect(&mut second, Source::Log);

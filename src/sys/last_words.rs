@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use outboard_core::handshake::Refusal;
 
-use super::stdio::{Events, write_log};
+use super::events::Events;
+use super::stdio::write_log;
 use super::{cleanup, sigpipe};
 
 /// Nothing of others is called under this lock, and it is never held for longer than a write.
@@ -168,7 +169,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::sys::stdio::Stream;
+    use crate::sys::events::Stream;
 
     /// Where the watching thread queues what it has read. Says when somebody looks.
     struct Queue(Mutex<Vec<u8>>, mpsc::Sender<()>);

@@ -7,17 +7,13 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use outboard_core::lock::{Mutex, Rank};
-use outboard_unix::{is_broken, without_sigpipe};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::PIPE_BUF;
 
+use super::anew::open_anew;
+use super::events::{Events, PATIENCE};
 use super::sigpipe;
-use super::stdio::{Events, open_anew};
-
-/// How long a line of a plugin that outlives its host may wait for one that lives and does not read: as long
-/// as a print does. (A choice.)
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A stream of whole lines: the log.
 ///
@@ -101,21 +97,39 @@ impl Log {
         drop(state);
         // Neither under the lock: both may be the last of something.
         drop(keeper);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
         Ok(())
     }
 
     /// The host is gone, whoever may hold the other end of the pipe.
     pub(super) fn host_gone(&self) {
+        self.with_keeper(|state, keeper| self.gone(state, keeper));
+    }
+
+    /// Writes what was kept, as far as its host takes that by now. Waits for [`PATIENCE`] at most.
+    pub(super) fn flush(&self) {
+        self.with_keeper(|state, keeper| {
+            if state.state == State::Gone {
+                return None;
+            }
+            match self.catch_up(state, keeper, Instant::now() + PATIENCE) {
+                Err(Unwritten::Gone) => self.gone(state, keeper),
+                Ok(()) | Err(Unwritten::Full) => None,
+            }
+        });
+    }
+
+    /// Does something under the lock, if somebody keeps lines, and wakes who is to be woken afterwards.
+    fn with_keeper(&self, work: impl FnOnce(&mut Line, &dyn Events) -> Option<Waker>) {
         let mut state = self.line.lock();
         let keeper = state.keeper.clone().filter(|keeper| keeper.keeps_log());
-        if let Some(keeper) = &keeper {
-            self.gone(&mut state, &**keeper);
-        }
+        let waker = match &keeper {
+            Some(keeper) => work(&mut state, &**keeper),
+            None => None,
+        };
         drop(state);
         drop(keeper);
+        wake(waker);
     }
 
     fn write_or_keep(
@@ -125,16 +139,20 @@ impl Log {
         line: &[u8],
         lasting: bool,
     ) -> Option<Waker> {
+        let mut waker = None;
         if state.state != State::Gone {
             let until = Instant::now() + PATIENCE;
             let written = self.catch_up(state, keeper, until);
             match written.and_then(|()| self.write(state, line, until)) {
                 Ok(()) => return None,
                 Err(Unwritten::Full) => state.state = State::Stalled,
-                Err(Unwritten::Gone) => self.gone(state, keeper),
+                Err(Unwritten::Gone) => waker = self.gone(state, keeper),
             }
         }
-        if lasting { keeper.log(line) } else { None }
+        if lasting {
+            waker = keeper.log(line).or(waker);
+        }
+        waker
     }
 
     /// Writes what was kept for want of room.
@@ -201,7 +219,7 @@ impl Log {
                 return Err(Unwritten::Gone);
             }
             let some = &bytes[..bytes.len().min(PIPE_BUF)];
-            match without_sigpipe(|| (&self.file).write(some), is_broken) {
+            match sigpipe::without(|| (&self.file).write(some)) {
                 Ok(0) => return Err(Unwritten::Full),
                 Ok(count) => {
                     state.state = State::Taking;
@@ -220,15 +238,18 @@ impl Log {
     }
 
     /// From now on all is kept, and before it what the host has not read.
-    fn gone(&self, state: &mut Line, keeper: &dyn Events) {
+    fn gone(&self, state: &mut Line, keeper: &dyn Events) -> Option<Waker> {
         if state.state == State::Gone {
-            return;
+            return None;
         }
         state.state = State::Gone;
-        let unread = self.take_unread();
-        if !unread.is_empty() {
-            keeper.log_before_all(&unread);
+        let mut unread = self.take_unread();
+        if std::mem::take(&mut state.cut) {
+            // The line that has begun there is kept as a whole.
+            let whole = unread.iter().rposition(|byte| *byte == b'\n');
+            unread.truncate(whole.map_or(0, |end| end + 1));
         }
+        keeper.log_before_all(&unread)
     }
 
     /// What is in the pipe and nobody will read. (Linux; elsewhere it is lost.)
@@ -250,6 +271,12 @@ impl Log {
             }
         }
         unread
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

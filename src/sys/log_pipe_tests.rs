@@ -7,7 +7,7 @@ use outboard_core::backlog::{Backlog, Missing, Source};
 use outboard_core::hclog::{self, UnixTime};
 
 use super::*;
-use crate::sys::stdio::Stream;
+use crate::sys::events::Stream;
 
 fn tell(missing: &Missing) -> String {
     missing.to_line(UnixTime::from(Duration::ZERO))
@@ -42,18 +42,13 @@ impl Events for Keeper {
         None
     }
 
-    fn log_before_all(&self, lines: &[u8]) {
+    fn log_before_all(&self, lines: &[u8]) -> Option<Waker> {
         self.0.lock().push_before_all(lines);
+        None
     }
 
     fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
-        let (lost, number, line) = self.0.lock().first_logged()?;
-        let missing = (!lost.is_nothing()).then(|| {
-            let mut missing = Missing::default();
-            missing.log = lost;
-            tell(&missing)
-        });
-        Some((missing, number, line))
+        self.0.lock().first_logged(tell)
     }
 
     fn told_logged(&self) {
@@ -129,6 +124,9 @@ fn long_lines_of_several_threads_do_not_mix() {
         // On a machine that takes its time, some may be kept.
         assert!(outlives || lines.len() == 3 * LINES, "{}", lines.len());
         for line in lines {
+            if outlives && Missing::of(&hclog::parse(line.as_bytes())).is_some() {
+                continue;
+            }
             let first = line.as_bytes()[0];
             assert!(line.bytes().all(|byte| byte == first), "a mixed line");
         }
@@ -154,9 +152,7 @@ fn a_pipe_that_somebody_else_holds_open_is_left_once_the_host_is_gone() {
     let (log, keeper, reader) = log(true);
     write(&log, 0..10);
     log.host_gone();
-    let began = Instant::now();
     write(&log, 10..2000);
-    assert!(began.elapsed() < PATIENCE, "nothing waited");
     assert_eq!(next_host(&keeper), (0..2000).map(line).collect::<String>());
     drop(reader);
 }
@@ -241,4 +237,48 @@ fn what_is_not_lasting_is_for_the_first_host_alone() {
         .expect("left out");
     log.write_line(b"of the program\n", true).expect("kept");
     assert_eq!(next_host(&keeper), "of the program\n");
+}
+
+/// A line that the pipe has no room for: it is begun there, and kept as a whole.
+fn cut(log: &Log) -> String {
+    let long = format!("{}\n", "long".repeat(20_000));
+    log.write_line(long.as_bytes(), true).expect("kept");
+    assert!(log.line.lock().cut, "a part is in the pipe");
+    long
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn of_a_line_that_was_cut_the_next_host_gets_no_part() {
+    let (log, keeper, reader) = log(true);
+    write(&log, 0..10);
+    let long = cut(&log);
+    drop(reader);
+    log.host_gone();
+    let lines: String = (0..10).map(line).collect();
+    assert_eq!(next_host(&keeper), lines + &long);
+}
+
+#[test]
+fn at_the_end_a_host_that_reads_again_gets_what_was_kept() {
+    let (log, keeper, mut reader) = log(true);
+    let long = cut(&log);
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let reading = thread::spawn(move || {
+        let mut text = vec![0; 1024];
+        reader.read_exact(&mut text).expect("a part of it");
+        let _told = begun.send(());
+        reader.read_to_end(&mut text).expect("text");
+        String::from_utf8(text).expect("text")
+    });
+    has_begun.recv().expect("it reads");
+    // A pipe may say that it has room only when a whole page of it is free.
+    while keeper.0.lock().first_logged(tell).is_some() {
+        log.flush();
+    }
+    drop(log);
+    let text = reading.join().expect("no panic");
+    let (part, whole) = text.split_once('\n').expect("lines");
+    assert!(long.starts_with(part) && part.len() < long.len());
+    assert_eq!(whole, long);
 }

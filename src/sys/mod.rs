@@ -8,10 +8,13 @@
 pub(crate) mod access;
 #[cfg(unix)]
 pub(crate) mod activated;
+#[cfg(unix)]
+mod anew;
 mod bound;
 pub(crate) mod care;
 pub(crate) mod cleanup;
 pub(crate) mod direct;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod given;
 #[cfg(unix)]

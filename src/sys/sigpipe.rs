@@ -8,7 +8,7 @@ use std::io;
 ///
 /// # Errors
 /// Those of `write`, unchanged.
-pub(crate) fn without(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn without<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     #[cfg(unix)]
     {
         use outboard_unix::{is_broken, without_sigpipe};

@@ -6,57 +6,14 @@ use std::io::{self, Write as _};
 use std::os::windows::io::AsHandle as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
 use outboard_core::rt::{BoxByteStream, SharedRuntime};
+
+use super::events::Events;
 
 /// There is nothing to wait for.
 pub(crate) const FLUSH_PATIENCE: Duration = Duration::ZERO;
-
-/// Who is told what the watching thread sees.
-#[allow(dead_code)]
-pub(crate) trait Events: Send + Sync + 'static {
-    /// The program printed.
-    fn printed(&self, stream: Stream, bytes: &[u8]);
-    /// The host is gone. Gives the time that the process may take to end by itself, or `None` if
-    /// it need not.
-    fn host_gone(&self) -> Option<Duration>;
-    /// That time is over.
-    fn orphaned(&self);
-    /// The streams were given back, and all that was printed before that was told. Gives whether
-    /// the host's death still matters.
-    fn released(&self) -> bool;
-    /// What was printed on stderr and will not be sent any more.
-    fn unsent_stderr(&self) -> Vec<u8>;
-    /// Whether lines of the log that the host does not take are kept; see the other functions.
-    fn keeps_log(&self) -> bool {
-        false
-    }
-    /// Keeps a line. Gives whom to wake once no lock is held.
-    fn log(&self, _line: &[u8]) -> Option<Waker> {
-        None
-    }
-    /// Keeps lines that are older than all that is kept.
-    fn log_before_all(&self, _lines: &[u8]) {}
-    /// The oldest line that is kept and its number, and a line that says what is missing before it.
-    fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
-        None
-    }
-    /// The host has been told of what is missing.
-    fn told_logged(&self) {}
-    /// The host has that line.
-    fn logged(&self, _number: i64) {}
-}
-
-/// Which stream was printed on.
-#[allow(dead_code)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// The original standard streams.
 #[derive(Debug)]

@@ -7,65 +7,23 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeWriter, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
-use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rt::{BoxByteStream, BoxReader, BoxWriter, Joined, SharedRuntime};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::anew::open_anew;
+use super::events::Events;
 use super::log_pipe::Log;
 use super::watcher::{Watched, Watcher};
 use super::{direct, last_words, sigpipe, threaded};
-
-/// Who is told what the watching thread sees. Called on that thread.
-pub(crate) trait Events: Send + Sync + 'static {
-    /// The program printed. The call may wait a bounded time: the printing waits with it.
-    fn printed(&self, stream: Stream, bytes: &[u8]);
-    /// The host is gone. Gives the time that the process may take to end by itself, or `None` if
-    /// it need not.
-    fn host_gone(&self) -> Option<Duration>;
-    /// That time is over, and the process still runs.
-    fn orphaned(&self);
-    /// The streams were given back, and all that was printed before that was told. Gives whether
-    /// the host's death still matters.
-    fn released(&self) -> bool;
-    /// What was printed on stderr and will not be sent any more, since the process is ending. Waits
-    /// for no lock.
-    fn unsent_stderr(&self) -> Vec<u8>;
-    /// Whether lines of the log that the host does not take are kept; see the other functions.
-    fn keeps_log(&self) -> bool {
-        false
-    }
-    /// Keeps a line. Gives whom to wake once no lock is held.
-    fn log(&self, _line: &[u8]) -> Option<Waker> {
-        None
-    }
-    /// Keeps lines that are older than all that is kept.
-    fn log_before_all(&self, _lines: &[u8]) {}
-    /// The oldest line that is kept and its number, and a line that says what is missing before it.
-    fn first_logged(&self) -> Option<(Option<String>, i64, Bytes)> {
-        None
-    }
-    /// The host has been told of what is missing.
-    fn told_logged(&self) {}
-    /// The host has that line.
-    fn logged(&self, _number: i64) {}
-}
-
-/// Which stream was printed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// The original standard streams of a process whose descriptors 1 and 2 are captured. Dropping it
 /// gives them back.
@@ -232,6 +190,9 @@ impl Claim {
             .name("outboard-release".to_owned())
             .spawn(move || {
                 let _flushed = io::stdout().flush();
+                if let Some(log) = LOG.get() {
+                    log.flush();
+                }
                 captured.restore();
             });
         if releasing.is_err() {
@@ -308,48 +269,4 @@ pub(crate) fn take_pipes(claim: &Claim, runtime: &SharedRuntime) -> io::Result<B
     dup2_stdin(File::open("/dev/null")?)?;
     claim.0.lock().stdout_taken = true;
     Ok(Box::new(Joined::new(reader, writer)))
-}
-
-/// The same pipe under an open file description of our own: it may be set non-blocking without
-/// touching those of whoever shares the inherited one. Only Linux can do this, and only for pipes,
-/// with `/proc` in place.
-pub(super) fn open_anew(fd: &impl AsFd, access: OFlags) -> Option<OwnedFd> {
-    if !cfg!(any(target_os = "linux", target_os = "android")) {
-        return None;
-    }
-    let fd = fd.as_fd();
-    let kind = FileType::from_raw_mode(fstat(fd).ok()?.st_mode);
-    if kind != FileType::Fifo {
-        return None;
-    }
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    // Non-blocking from the start: the open itself would wait for the other end of a named pipe.
-    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    open(path, flags, Mode::empty()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn opening_a_named_pipe_anew_waits_for_nobody() {
-        use super::*;
-        use rustix::fs::{CWD, mkfifoat};
-        use std::sync::mpsc;
-
-        let dir = tempfile::tempdir().expect("a directory");
-        // The one that is opened anew, with nobody at the other end; whether that can be done.
-        for (access, there) in [(OFlags::RDONLY, true), (OFlags::WRONLY, false)] {
-            let path = dir.path().join(format!("{access:?}"));
-            mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("made");
-            let open = |access| open(&path, access, Mode::empty());
-            let both = open(OFlags::RDWR).expect("never waits");
-            let end = open(access).expect("the other end is there");
-            drop(both);
-            let (done, opened) = mpsc::channel();
-            thread::spawn(move || done.send(open_anew(&end, access).is_some()));
-            let limit = Duration::from_secs(20);
-            assert_eq!(opened.recv_timeout(limit), Ok(there), "{access:?}");
-        }
-    }
 }

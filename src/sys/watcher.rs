@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::events::{Events, Stream};
 use super::host_death::Host;
 use super::last_words;
-use super::stdio::{Events, Stream};
 
 /// What the thread watches.
 #[derive(Debug)]
