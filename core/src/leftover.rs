@@ -1,7 +1,10 @@
 //! What hosts and plugins that were killed have left behind in a directory for sockets: by which names
-//! it is known, and what must hold before it is removed. No IO: who sweeps looks, and asks here.
+//! it is known, what must hold before it is removed, and when it is worth to look again. No IO: who sweeps
+//! looks, and asks here.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What the names of directories begin with that a host makes for the sockets of one plugin. A number
 /// follows, in hosts of outboard one that begins with 0: in go-plugin's, which have no lock on theirs,
@@ -24,6 +27,47 @@ pub const MAX_CANDIDATES: usize = 64;
 /// How many entries a directory may have in which it is looked for sockets that are alive. One with more
 /// is left alone.
 pub const MAX_INSIDE: usize = 2048;
+
+/// How long a process does not look again where it has found nothing. As long as what is left next must be
+/// there at least. (A choice.)
+pub const PAUSE: Duration = MIN_AGE;
+
+/// Where a process has looked and found nothing: a host that launches many plugins in a row would else
+/// look before each.
+#[derive(Debug)]
+pub struct Looked {
+    empty: VecDeque<(PathBuf, Instant)>,
+}
+
+impl Looked {
+    /// So many directories are remembered; of more, those that were looked at last.
+    const MAX: usize = 16;
+
+    /// One that has not looked anywhere.
+    #[must_use]
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            empty: VecDeque::new(),
+        }
+    }
+
+    /// Whether it is time to look there.
+    #[must_use]
+    pub fn is_due(&self, dir: &Path, now: Instant) -> bool {
+        let lately = |at: Instant| now.saturating_duration_since(at) < PAUSE;
+        !(self.empty.iter()).any(|(known, at)| known == dir && lately(*at))
+    }
+
+    /// There was nothing at this time that could be a leftover.
+    pub fn found_nothing(&mut self, dir: PathBuf, now: Instant) {
+        self.empty.retain(|(known, _)| *known != dir);
+        if self.empty.len() == Self::MAX {
+            self.empty.pop_front();
+        }
+        self.empty.push_back((dir, now));
+    }
+}
 
 /// What an entry may be, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +171,28 @@ mod tests {
             assert_eq!(name.len(), Candidate::directory(7).len());
         }
         assert!(is_directory("plugin-dir4294967295") && !is_directory("plugin-dir"));
+    }
+
+    #[test]
+    fn where_nothing_was_it_is_looked_again_after_a_while() {
+        let mut looked = Looked::new();
+        let (dir, begin) = (Path::new("/tmp"), Instant::now());
+        assert!(looked.is_due(dir, begin));
+        looked.found_nothing(dir.to_owned(), begin);
+        let almost = begin + PAUSE - Duration::from_nanos(1);
+        assert!(!looked.is_due(dir, almost));
+        assert!(looked.is_due(Path::new("/run"), almost));
+        assert!(looked.is_due(dir, begin + PAUSE));
+
+        let of = |number: usize| PathBuf::from(format!("/{number}"));
+        for number in 0..=Looked::MAX {
+            looked.found_nothing(of(number), begin);
+            looked.found_nothing(of(number), almost);
+        }
+        assert_eq!(looked.empty.len(), Looked::MAX, "each once, and not all");
+        assert!(looked.is_due(&of(0), almost), "the oldest is forgotten");
+        assert!(!looked.is_due(&of(1), begin + PAUSE));
+        assert!(!looked.is_due(&of(Looked::MAX), almost));
     }
 
     #[test]

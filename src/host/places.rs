@@ -1,15 +1,18 @@
 //! What a launch has of its own in the file system.
 
-#[cfg(unix)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 #[cfg(unix)]
 use std::thread;
 #[cfg(unix)]
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use futures_channel::oneshot;
+#[cfg(unix)]
+use outboard_core::leftover::Looked;
+#[cfg(unix)]
+use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::Transport;
 use outboard_core::rt::SharedRuntime;
 
@@ -21,6 +24,10 @@ use crate::sys::direct;
 use crate::sys::private::PrivateDir;
 #[cfg(unix)]
 use crate::sys::sweep::{self, Swept};
+
+/// Where this process has found nothing lately.
+#[cfg(unix)]
+static LOOKED: Mutex<Looked> = Mutex::new(Rank::Process, Looked::new());
 
 impl Host {
     pub(super) fn has_sockets(&self) -> bool {
@@ -69,21 +76,22 @@ impl Host {
     }
 
     /// Removes what hosts and plugins that were killed have left there, on a thread of its own: it waits for
-    /// the file system, and the launch goes on beside it. Resolves when it is done.
-    fn sweep_up(&self, base: PathBuf) -> oneshot::Receiver<()> {
+    /// the file system, and the launch goes on beside it. Resolves when it is done. `own` is what this launch
+    /// has made there.
+    fn sweep_up(&self, base: PathBuf, own: Option<OsString>) -> oneshot::Receiver<()> {
         let (done, swept) = oneshot::channel();
         #[cfg(unix)]
-        if self.sweep {
+        if self.sweep && LOOKED.lock().is_due(&base, Instant::now()) {
             // Without a thread it is left to another launch.
             let _handle = thread::Builder::new()
                 .name("outboard-sweep".to_owned())
                 .spawn(move || {
-                    sweep(&base);
+                    sweep(base, own.as_deref());
                     drop(done);
                 });
         }
         #[cfg(not(unix))]
-        let _no_sockets = (base, done);
+        let _no_sockets = (base, own, done);
         swept
     }
 
@@ -97,7 +105,7 @@ impl Host {
     ) -> (Option<PrivateDir>, oneshot::Receiver<()>) {
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         if cfg!(not(unix)) || !self.private_socket_dir {
-            return (None, self.sweep_up(base));
+            return (None, self.sweep_up(base, None));
         }
         // Shorter ones, for where the sockets would have too long a path. Wherever it is, it is its
         // user's alone.
@@ -112,8 +120,9 @@ impl Host {
         let group = self.socket_group.as_deref();
         let dir = care.and_then(|care| PrivateDir::in_first_that_fits(bases, group, &care));
         // Where that was made others have been, too.
-        let made = dir.as_ref().ok().and_then(|dir| dir.path().parent());
-        let swept = self.sweep_up(made.unwrap_or(&base).to_owned());
+        let made = dir.as_ref().ok().map(PrivateDir::path);
+        let within = made.and_then(Path::parent).unwrap_or(&base).to_owned();
+        let swept = self.sweep_up(within, made.and_then(Path::file_name).map(OsStr::to_owned));
         let dir = dir.inspect_err(|error| {
             let base = base.display();
             tracing::debug!(
@@ -127,13 +136,18 @@ impl Host {
 }
 
 #[cfg(unix)]
-fn sweep(base: &Path) {
-    let swept = sweep::sweep(base, SystemTime::now());
+fn sweep(base: PathBuf, own: Option<&OsStr>) {
+    let began = Instant::now();
+    let swept = sweep::sweep(&base, own, SystemTime::now());
     let dir = base.display();
     match swept {
         Ok(Swept {
+            suspects: false, ..
+        }) => LOOKED.lock().found_nothing(base, began),
+        Ok(Swept {
             directories: 0,
             sockets: 0,
+            ..
         }) => {}
         Ok(swept) => tracing::debug!(
             target: "outboard",

@@ -39,7 +39,7 @@ impl Host {
     /// is removed.
     ///
     /// A launch looks at 4096 entries at most and at 64 of them closely, and what is left then at
-    /// another time. What it has removed is logged at debug.
+    /// another time. Where a process has found nothing that is called so, its launches do not look again for a minute. What it has removed is logged at debug.
     ///
     /// ```no_run
     /// # use outboard::{Command, Handshake, Host};

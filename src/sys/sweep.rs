@@ -8,6 +8,7 @@
 //!
 //! [`is_dead`]: super::stale::is_dead
 
+use std::ffi::OsStr;
 use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,31 +43,38 @@ fn open_dir(dir: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Removes what is left in `base` of hosts and plugins of this user that are dead. The work is bounded:
-/// what is left over is found by another launch. Says what was removed, for the log.
+/// what is left over is found by another launch. What is called `own` is passed over. Says what was removed,
+/// for the log.
 ///
 /// # Errors
 /// The system's if `base` cannot be read. What cannot be removed is passed over.
-pub(crate) fn sweep(base: &Path, now: SystemTime) -> io::Result<Swept> {
+pub(crate) fn sweep(base: &Path, own: Option<&OsStr>, now: SystemTime) -> io::Result<Swept> {
     let mut swept = Swept::default();
     if !is_of_this_machine(base)? {
         return Ok(swept);
     }
-    let own = rustix::process::geteuid().as_raw();
+    let user = rustix::process::geteuid().as_raw();
     let mut candidates = Vec::new();
-    for entry in std::fs::read_dir(base)?.take(MAX_ENTRIES) {
+    for (number, entry) in std::fs::read_dir(base)?.take(MAX_ENTRIES).enumerate() {
+        swept.suspects |= number + 1 == MAX_ENTRIES;
         // One that cannot be read is left.
         let Ok(entry) = entry else { continue };
-        if let Some(candidate) = entry.file_name().to_str().and_then(Candidate::of) {
+        let name = entry.file_name();
+        if own == Some(&*name) {
+            continue;
+        }
+        if let Some(candidate) = name.to_str().and_then(Candidate::of) {
             candidates.push((entry, candidate));
         }
     }
     // Those that are alive come first for ever in some directories: begin somewhere else each time.
+    swept.suspects |= !candidates.is_empty();
     let count = candidates.len().max(1);
     let first = usize::try_from(super::random::number() % count as u64).unwrap_or_default();
     candidates.rotate_left(first);
     for (entry, by_name) in candidates.into_iter().take(MAX_CANDIDATES) {
         let Ok(meta) = entry.metadata() else { continue };
-        if !seen(&meta, now).is_worth_a_look(by_name, own) {
+        if !seen(&meta, now).is_worth_a_look(by_name, user) {
             continue;
         }
         match by_name {
@@ -78,9 +86,12 @@ pub(crate) fn sweep(base: &Path, now: SystemTime) -> io::Result<Swept> {
     Ok(swept)
 }
 
-/// How much was removed.
+/// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
+    /// Whether anything has the name of a leftover, now or when it is older, or was not looked at.
+    pub(crate) suspects: bool,
+    /// Those that were removed.
     pub(crate) directories: u32,
     pub(crate) sockets: u32,
 }
@@ -204,16 +215,17 @@ mod tests {
         Swept {
             directories,
             sockets,
+            suspects: true,
         }
     }
 
     /// Sweeps until so much is gone: a process that another test starts right now may still hold what was
     /// dropped here.
     fn removed(base: &Path, wanted: Swept) {
-        let (began, mut all) = (Instant::now(), Swept::default());
+        let (began, mut all) = (Instant::now(), swept(0, 0));
         while all != wanted {
             assert!(began.elapsed() < Duration::from_secs(20), "{all:?}");
-            let more = sweep(base, later()).expect("readable");
+            let more = sweep(base, None, later()).expect("readable");
             all.directories += more.directories;
             all.sockets += more.sockets;
         }
@@ -233,11 +245,23 @@ mod tests {
         let base = base();
         let dir = dead(base.path(), 1);
         drop(UnixListener::bind(base.path().join("plugin2")).expect("bound"));
-        let young = sweep(base.path(), SystemTime::now()).expect("readable");
-        assert_eq!(young, Swept::default());
+        let young = sweep(base.path(), None, SystemTime::now()).expect("readable");
+        assert_eq!(young, swept(0, 0));
         assert!(dir.exists() && base.path().join("plugin2").exists());
         removed(base.path(), swept(1, 1));
         assert_eq!(std::fs::read_dir(base.path()).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn what_is_in_no_way_like_a_leftover_is_no_suspect() {
+        let base = base();
+        std::fs::write(base.path().join("another"), "").expect("written");
+        let own = PrivateDir::new(base.path(), None, Care::default()).expect("made");
+        let looked = |own| sweep(base.path(), own, SystemTime::now()).expect("readable");
+        assert_eq!(looked(own.path().file_name()), Swept::default());
+        assert!(looked(None).suspects, "not its own");
+        std::fs::create_dir(base.path().join(Candidate::directory(1))).expect("made");
+        assert!(looked(own.path().file_name()).suspects, "young as it is");
     }
 
     #[test]
@@ -249,7 +273,10 @@ mod tests {
         let plugin = dead(base.path(), 1);
         let listens = UnixListener::bind(plugin.join("plugin3")).expect("bound");
         let alone = UnixListener::bind(base.path().join("plugin4")).expect("bound");
-        assert_eq!(sweep(base.path(), later()).expect("readable"), swept(0, 0));
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("readable"),
+            swept(0, 0)
+        );
         assert!(held.path().exists() && plugin.join("plugin1").exists());
         drop((listens, alone));
         removed(base.path(), swept(1, 1));
@@ -270,7 +297,10 @@ mod tests {
         drop(UnixListener::bind(at("plugin.sock")).expect("bound"));
         let count = || std::fs::read_dir(base.path()).expect("there").count();
         let before = count();
-        assert_eq!(sweep(base.path(), later()).expect("readable"), swept(0, 0));
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("readable"),
+            swept(0, 0)
+        );
         assert_eq!((count(), before), (6, 6));
         assert!(other.path().join("file").exists());
         // What a dead one links to is not followed either.
@@ -288,14 +318,23 @@ mod tests {
             std::fs::create_dir(base.path().join(Candidate::directory(number))).expect("made");
         }
         let full = u32::try_from(MAX_CANDIDATES).expect("few");
-        assert_eq!(sweep(base.path(), later()).expect("there"), swept(full, 0));
-        assert_eq!(sweep(base.path(), later()).expect("there"), swept(10, 0));
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("there"),
+            swept(full, 0)
+        );
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("there"),
+            swept(10, 0)
+        );
         // One that is too full to be looked through is left alone.
         let dir = dead(base.path(), 1);
         for number in 0..MAX_INSIDE {
             std::fs::write(dir.join(format!("file{number}")), "").expect("written");
         }
-        assert_eq!(sweep(base.path(), later()).expect("there"), swept(0, 0));
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("there"),
+            swept(0, 0)
+        );
     }
 
     #[test]
@@ -305,7 +344,10 @@ mod tests {
         let path = dir.path().to_owned();
         let plugin = UnixListener::bind(path.join("plugin1")).expect("bound");
         dir.leave();
-        assert_eq!(sweep(base.path(), later()).expect("there"), swept(0, 0));
+        assert_eq!(
+            sweep(base.path(), None, later()).expect("there"),
+            swept(0, 0)
+        );
         drop(plugin);
         removed(base.path(), swept(1, 0));
         assert!(!path.exists());
