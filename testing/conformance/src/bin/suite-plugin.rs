@@ -17,7 +17,7 @@
 //! --backlog BYTES    how much it keeps of what nobody takes
 //! --orders PATH      a thread says what comes through this pipe, see `outboard_conformance::orders`
 //! --limit BYTES      the largest message
-//! --drain MILLIS     how long calls in flight may go on after the host asked for the end
+//! --drain MILLIS     how long calls in flight may go on after the host asked for the end; a minute without it
 //! --sigpipe          has SIGPIPE at its default
 //! --print-first TEXT prints TEXT before it serves
 //! --chatter          a thread prints numbered lines from the start until the process ends, which is
@@ -112,7 +112,8 @@ mod unix {
             assert_eq!(name, Some("suite.socket"));
             assert!(outboard::activation::take()?.is_empty(), "they are taken");
         }
-        let mut plugin = axes::of_plugin(transport, Plugin::new(HANDSHAKE));
+        let patient = Plugin::new(HANDSHAKE).drain_timeout(Duration::from_secs(60));
+        let mut plugin = axes::of_plugin(transport, patient);
         for socket in activated {
             plugin = plugin.listener(socket);
         }

@@ -63,6 +63,10 @@ const WATCHDOG: Duration = Duration::from_secs(120);
 /// every timeout that could be mistaken for it (5 s of the broker, 60 s of the start).
 const PROMPT: Duration = Duration::from_secs(4);
 
+/// How long a plugin may take to end where no case is about that. What a library's user would wait is
+/// over before a busy machine has done what a case waits for.
+const GRACE: Duration = Duration::from_secs(60);
+
 pub const PLUGIN: &str = env!("CARGO_BIN_EXE_suite-plugin");
 pub const FAKE: &str = env!("CARGO_BIN_EXE_suite-fake");
 pub const HOST: &str = env!("CARGO_BIN_EXE_suite-host");
@@ -151,6 +155,7 @@ impl Harness {
             Output::Sent | Output::None => host.private_socket_dir(false),
         };
         host.socket_dir(&self.dir)
+            .shutdown_grace(GRACE)
             .inherit_env(false)
             .command(command)
     }
