@@ -11,7 +11,7 @@ mod patience;
 mod place;
 mod streaming;
 #[cfg(all(test, unix))]
-mod tests;
+pub(crate) mod tests;
 mod unary;
 mod watch;
 

@@ -39,11 +39,10 @@ impl Patience {
         })
     }
 
-    /// It waits no more, for now.
+    /// It waits no more, for now. What it has waited counts: connections that come and go without taking the
+    /// call do not have it wait for longer than all do.
     pub(super) fn rest(&mut self) {
-        if self.until.is_some() {
-            *self = Self::default();
-        }
+        self.alarm = Alarm::default();
     }
 }
 
@@ -67,4 +66,32 @@ fn no_process(limit: Duration) -> Status {
          Supervision::waiting lets it"
     );
     Status::connection_lost(text).unsent()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::task::noop_waker_ref;
+    use outboard_core::rt::SharedRuntime;
+
+    use super::*;
+    use crate::broker::tests::Still;
+    use crate::link::Stable;
+
+    #[test]
+    fn connections_that_take_nothing_do_not_have_a_call_wait_for_longer() {
+        let runtime = Arc::new(Still::default()) as SharedRuntime;
+        let limit = Duration::from_secs(30);
+        let stable = Stable::of_processes(&runtime, limit);
+        let mut patience = Patience::default();
+        let mut cx = Context::from_waker(noop_waker_ref());
+        assert!(patience.poll(&stable.0, None, &mut cx).is_pending());
+        let until = patience.until;
+        assert!(until.is_some_and(|until| until <= runtime.now() + limit));
+        // It found one, which did not take it.
+        patience.rest();
+        assert!(patience.poll(&stable.0, None, &mut cx).is_pending());
+        assert_eq!(patience.until, until);
+    }
 }

@@ -20,14 +20,14 @@ use crate::broker::tests::Still;
 
 /// What becomes of the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
     Answered,
     Cut,
     Untaken,
 }
 
 /// A connection whose calls end as it is told, and otherwise answer with its name.
-struct Fake {
+pub(crate) struct Fake {
     name: &'static str,
     next: StdMutex<VecDeque<Next>>,
     retiring: StdMutex<bool>,
@@ -38,11 +38,11 @@ struct Fake {
 }
 
 impl Fake {
-    fn new(name: &'static str, next: impl IntoIterator<Item = Next>) -> Arc<Self> {
+    pub(crate) fn new(name: &'static str, next: impl IntoIterator<Item = Next>) -> Arc<Self> {
         Self::limited(name, next, None)
     }
 
-    fn limited(
+    pub(crate) fn limited(
         name: &'static str,
         next: impl IntoIterator<Item = Next>,
         limit: Option<u32>,
@@ -57,12 +57,12 @@ impl Fake {
         })
     }
 
-    fn retire(&self) {
+    pub(crate) fn retire(&self) {
         *self.retiring.lock().expect("no panic") = true;
     }
 
     /// The calls that it took.
-    fn made(&self) -> Vec<String> {
+    pub(crate) fn made(&self) -> Vec<String> {
         self.made.lock().expect("no panic").clone()
     }
 
@@ -91,7 +91,7 @@ impl fmt::Debug for Fake {
     }
 }
 
-fn cut() -> Status {
+pub(crate) fn cut() -> Status {
     Status::connection_lost("cut off")
 }
 
@@ -203,7 +203,7 @@ fn open(stable: &Stable, path: &'static str) -> Box<dyn Call> {
     )
 }
 
-fn now<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+pub(crate) fn now<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
     future.now_or_never()
 }
 

@@ -17,7 +17,7 @@ use outboard_core::wire::plugin::{
 
 use super::{Asked, Health, Output, Peer, Watched};
 use crate::client::Dispensed;
-use crate::codegen::{Prost, call_bidirectional, call_server_streaming, call_unary};
+use crate::codegen::{Prost, call_bidirectional, call_server_streaming};
 use crate::services::health::HealthService;
 
 /// What go-plugin's gRPC hosts call.
@@ -42,9 +42,11 @@ impl Peer for Grpc {
             let request = HealthCheckRequest {
                 service: HealthService::PLUGIN.to_owned(),
             };
-            let answer: HealthCheckResponse =
-                call_unary(Prost, &channel, HEALTH.methods[CHECK].path, &request).await?;
-            Ok(said(&answer))
+            // Calls that take all the room there is do not make a plugin unwell.
+            let mut head = channel.head(HEALTH.methods[CHECK].path);
+            head.urgent = true;
+            let answer = channel.unary::<_, _, HealthCheckResponse>(Prost, head, &request);
+            Ok(said(&answer.await?.message))
         })
     }
 

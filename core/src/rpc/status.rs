@@ -209,6 +209,14 @@ impl Status {
         self
     }
 
+    /// The same status, of a call of which something may have been sent: of one that was made again, say, where
+    /// the other side may have seen it the first time.
+    #[must_use]
+    pub fn maybe_sent(mut self) -> Self {
+        self.0.unsent = false;
+        self
+    }
+
     /// The same status with these details: an encoded `google.rpc.Status`.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {

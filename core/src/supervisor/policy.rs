@@ -270,7 +270,9 @@ impl Default for HealthCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
-    /// They wait for the next process, each this long at most, and no longer than its own deadline.
+    /// They wait for the next process, each this long at most, and no longer than its own deadline. One that is
+    /// [made again](Supervision::retries) may wait as long once more. Where the process lives and only its
+    /// connection is made again, calls wait for that, which has a limit of its own.
     UpTo(Duration),
     /// They fail at once.
     Fail,
