@@ -1,13 +1,14 @@
 //! What a plugin's process can do on request.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::probe::Prober;
 use crate::proto::{
-    BrokerId, CrashRequest, FactsReply, Flag, LogRequest, Nothing, Pid, PrintRequest, ProbeServer,
-    Process, ProcessServer, Text, crash_request, print_request::How,
+    BrokerId, CrashRequest, FactsReply, Flag, LogRequest, MarkRequest, Nothing, Pid, PrintRequest,
+    ProbeServer, Process, ProcessServer, Text, crash_request, print_request::How,
 };
 use outboard::HealthReporter;
 use outboard::{Broker, Plugin, Router, Served, Shutdown, Status};
@@ -22,7 +23,7 @@ pub struct ThisProcess(Arc<State>);
 struct State {
     health: HealthReporter,
     served: Mutex<Vec<Served>>,
-    hoard: Mutex<Vec<std::fs::File>>,
+    hoard: Mutex<Vec<File>>,
 }
 
 impl ThisProcess {
@@ -119,6 +120,17 @@ impl Process for ThisProcess {
         end::kill()
     }
 
+    async fn mark(&self, request: MarkRequest) -> Result<Nothing, Status> {
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(&request.path);
+        // In one piece or not at all, whatever becomes of the process.
+        let number = request.number.to_le_bytes();
+        file.map_err(unknown)?.write_all(&number).map_err(unknown)?;
+        Ok(Nothing {})
+    }
+
     async fn block(&self, request: Text) -> Result<Nothing, Status> {
         std::fs::write(&request.text, "").map_err(unknown)?;
         std::thread::sleep(crate::FOREVER);
@@ -165,7 +177,7 @@ impl Process for ThisProcess {
                 ..getrlimit(Resource::Nofile)
             };
             setrlimit(Resource::Nofile, few).map_err(|error| unknown(error.into()))?;
-            while let Ok(file) = std::fs::File::open("/dev/null") {
+            while let Ok(file) = File::open("/dev/null") {
                 hoard.push(file);
             }
         }

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use outboard_interop::{HostRun, go, python, python_stdio};
+use outboard_kit::dice::{Dice, number};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -95,19 +96,6 @@ fn cases() -> Vec<Case> {
     all
 }
 
-/// The same numbers from the same seed (splitmix).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
-
 /// The processes whose environment names this directory.
 fn processes_of(dir: &Path) -> Vec<Pid> {
     let wanted = format!("TMPDIR={}\0", dir.display());
@@ -185,10 +173,6 @@ fn kill_after(case: &Case, moment: u64, limit: Duration) -> Vec<String> {
     left
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 /// Kills hosts at moments that the dice say, and gives what was left of which.
 fn kill_hosts(cases: &[Case]) -> Vec<String> {
     let wanted = number("OUTBOARD_ORPHANS");
@@ -197,7 +181,7 @@ fn kill_hosts(cases: &[Case]) -> Vec<String> {
     });
     let limit = if wanted.is_some() { SECOND } else { BUSY };
     let seed = number("OUTBOARD_ORPHANS_SEED").unwrap_or(1);
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let moments: Vec<(usize, u64)> = (0..rounds)
         .map(|round| {
             let case = round % cases.len();

@@ -4,6 +4,7 @@
 //! Nothing here uses a transport, so that the transports' own tests can use it.
 
 pub mod axes;
+pub mod dice;
 pub mod dropping;
 pub mod echo;
 pub mod events;

@@ -84,7 +84,7 @@ fn stdio_frames() -> [(&'static str, Vec<u8>); 4] {
     ]
 }
 
-async fn sleep(h: &Harness, time: Duration) {
+pub async fn sleep(h: &Harness, time: Duration) {
     let mut timer = h.runtime.timer(h.runtime.now() + time);
     poll_fn(|cx| timer.as_mut().poll_expired(cx)).await;
 }

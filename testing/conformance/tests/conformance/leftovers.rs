@@ -49,6 +49,16 @@ pub fn stop(pid: u32) {
     assert!(stopped.is_some_and(|status| status.stopped()));
 }
 
+/// Stops a child until it is killed or resumes. It may be gone by now.
+pub fn halt(pid: u32) {
+    let _gone = pid_of(pid).map(|pid| kill_process(pid, Signal::STOP));
+}
+
+/// Has a child go on. It may be gone by now.
+pub fn resume(pid: u32) {
+    let _gone = pid_of(pid).map(|pid| kill_process(pid, Signal::CONT));
+}
+
 /// Stops a process that is not this one's child, until somebody kills it, and waits until all its threads
 /// have stopped.
 pub fn freeze(pid: u32) {

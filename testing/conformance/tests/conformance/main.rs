@@ -24,6 +24,7 @@ mod detached;
 mod diagnosed;
 mod ends;
 mod events;
+mod faults;
 mod floods;
 mod given;
 mod harness;
@@ -332,6 +333,7 @@ macro_rules! pairs {
             [H2: a_plugin_gets_the_bytes_for_its_stdin]
             [Stdio: bytes_and_calls_do_not_share_a_stdin]
         );
+        group!(faults: every_call_is_accounted_for_whatever_happens,);
         group!(supervised:
             a_crash_is_followed_by_another_process_and_clients_stay,
             only_calls_that_are_marked_are_made_again,
