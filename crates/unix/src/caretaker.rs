@@ -105,7 +105,7 @@ fn begin() -> io::Result<Caretaker> {
     let host = getpid();
     let watched = pidfd_open(host, PidfdFlags::empty())?;
     // A handler of the program's is not to run in the copy.
-    kernel::block_signals(true);
+    kernel::block_signals();
     let between = kernel::fork()?;
     let Some(between) = between else {
         if matches!(kernel::fork(), Ok(None)) {

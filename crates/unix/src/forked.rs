@@ -3,12 +3,14 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char};
-use std::io;
+use std::io::{self, PipeReader, Read as _};
 #[cfg(target_os = "linux")]
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, Command};
 
 use outboard_core::rt::OpenProgram;
 
@@ -32,43 +34,105 @@ pub(crate) struct Before {
     pub(crate) confine: Option<Confine>,
 }
 
-/// Has the child begin with an empty signal mask and the default action for every signal, but for a
-/// SIGHUP that is ignored (`nohup`); and, unless `outlive_parent`, be killed with its parent, which with `split` is its guard. Its
-/// environment is what was set on the command, and nothing else. With `open` that is executed, under
-/// the name of the command's program.
-pub(crate) fn prepare(command: &mut Command, before: Before) {
-    let parent = rustix::process::getpid();
-    let image = Image::of(command, before.open.is_some());
-    let prepare = move || {
-        reset_signals()?;
+/// A command whose child does what is to be done [`Before`] the program.
+pub(crate) struct Prepared {
+    command: Command,
+    failure: PipeReader,
+}
+
+impl Prepared {
+    /// Has the child begin with an empty signal mask and the default action for every signal, but for a
+    /// SIGHUP that is ignored (`nohup`); and, unless it outlives its parent, be killed with that, which is its
+    /// guard where it has one. Its environment is what was set on the command, and nothing else. A program
+    /// that is open is executed under the name of the command's program.
+    ///
+    /// # Errors
+    /// The system's, if there is no pipe to be had.
+    pub(crate) fn new(mut command: Command, before: Before) -> io::Result<Self> {
+        let parent = rustix::process::getpid();
+        let image = Image::of(&command, before.open.is_some());
+        // Not by way of the standard library's own: that panics where the child's end is not to be
+        // waited for, since the program ignores SIGCHLD or reaps by itself whatever ends.
+        let (failure, told) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&failure, true)?;
+        let become_it = move || {
+            let Err(error) = before.carry_out(parent, image.as_ref()) else {
+                return Ok(());
+            };
+            fail(told.as_raw_fd(), &error)
+        };
+        // SAFETY: the closure makes system calls alone: it neither allocates nor takes a lock.
+        unsafe { command.pre_exec(become_it) };
+        Ok(Self { command, failure })
+    }
+
+    /// Forks. May be tried again after an error.
+    ///
+    /// # Errors
+    /// The system's, of the fork or of what the child does up to its program.
+    pub(crate) fn spawn(&mut self) -> io::Result<Child> {
+        // What the standard library does in the child, it also reports in its own way.
+        let spawned = catch_unwind(AssertUnwindSafe(|| self.command.spawn()));
+        let mut child = spawned.unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the program was not executed; why cannot be told, as another part of this process waits for \
+                 its children, or it ignores SIGCHLD",
+            ))
+        })?;
+        // It is executed or has ended, so that what it had to say is there.
+        let mut errno = [0; 4];
+        match self.failure.read(&mut errno) {
+            Ok(4) => {
+                // If another has reaped it, it is gone all the same.
+                let _ended = child.wait();
+                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
+            }
+            Ok(_) | Err(_) => Ok(child),
+        }
+    }
+}
+
+/// Ends the child that does not get to its program, and says why.
+fn fail(told: i32, error: &io::Error) -> ! {
+    let errno = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
+    // SAFETY: both are async-signal-safe; the bytes lie on this stack frame, and there are as many.
+    unsafe {
+        libc::write(told, errno.as_ptr().cast(), errno.len());
+        libc::_exit(127)
+    }
+}
+
+impl Before {
+    /// In the child: returns if the standard library is to execute the program.
+    fn carry_out(&self, parent: rustix::process::Pid, image: Option<&Image>) -> io::Result<()> {
+        default_actions();
         #[cfg(target_os = "linux")]
-        let guarded = match &before.split {
+        let guarded = match &self.split {
             Some(split) => {
-                split.split(parent, before.group)?;
+                split.split(parent, self.group)?;
                 true
             }
             None => false,
         };
         #[cfg(not(target_os = "linux"))]
         let guarded = false;
-        if !before.outlive_parent && !guarded {
+        if !self.outlive_parent && !guarded {
             die_with(parent)?;
         }
+        unblock_signals()?;
         // Last: what it forbids may be needed before.
         #[cfg(target_os = "linux")]
-        if let Some(confine) = &before.confine {
+        if let Some(confine) = &self.confine {
             confine.carry_out()?;
         }
-        match (&image, &before.open) {
+        match (image, &self.open) {
             (Some(image), Some(open)) => image.execute_open(open),
             (Some(image), None) => image.execute(),
             (None, None) => Ok(()),
             // The standard library would execute what stands at the path.
             (None, Some(_)) => Err(io::ErrorKind::InvalidInput.into()),
         }
-    };
-    // SAFETY: the closure makes system calls alone: it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(prepare) };
+    }
 }
 
 /// What is executed, as the system takes it: a program that is no name to be looked up.
@@ -178,27 +242,32 @@ impl FdPath {
     }
 }
 
-fn reset_signals() -> io::Result<()> {
+/// Gives every signal its default action, while all are blocked: a handler of the program's would run in
+/// the child, where it may share a pipe with that of the program.
+fn default_actions() {
     // The realtime signals end at 64 nearly everywhere (128 on MIPS, where the rest stays).
     for signal in 1..=64 {
-        if signal == libc::SIGHUP {
-            continue;
-        }
-        // SAFETY: `sigaction` is async-signal-safe and zeroes are a valid value of its structure.
+        // SAFETY: `sigaction` is async-signal-safe and zeroes are a valid value of its structure, which
+        // asks for nothing beside the action: not for children that nobody waits for either.
         // Numbers that are no signals, or the C library's own, are refused and left.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+            if signal == libc::SIGHUP
+                && libc::sigaction(signal, std::ptr::null(), &mut action) == 0
                 && action.sa_sigaction == libc::SIG_IGN
             {
-                action = std::mem::zeroed();
-                action.sa_sigaction = libc::SIG_DFL;
-                libc::sigaction(signal, &action, std::ptr::null_mut());
+                continue;
             }
+            action = std::mem::zeroed();
+            action.sa_sigaction = libc::SIG_DFL;
+            libc::sigaction(signal, &action, std::ptr::null_mut());
         }
     }
-    // SAFETY: both are async-signal-safe and write to this stack frame alone. The mask comes last:
-    // what was pending for this thread meets the default action.
+}
+
+/// What has come since the fork meets the default action now.
+fn unblock_signals() -> io::Result<()> {
+    // SAFETY: both are async-signal-safe and write to this stack frame alone.
     let result = unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);

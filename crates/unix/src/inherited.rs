@@ -2,15 +2,19 @@
 #![allow(unsafe_code)]
 
 use std::future::Future as _;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::pin::pin;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use crate::child::Care;
-use crate::forked::{self, Before};
+use crate::forked::{Before, Prepared};
+use crate::handle::Ended;
 use crate::{launcher, signals};
 
 #[test]
@@ -24,13 +28,12 @@ fn what_the_host_blocks_and_ignores_is_not_inherited() {
     for outlive_parent in [true, false] {
         let mut command = Command::new("/bin/cat");
         command.arg("/proc/self/status");
-        command.stdout(std::process::Stdio::piped());
+        command.stdout(Stdio::piped());
         let before = Before {
             outlive_parent,
             ..Before::default()
         };
-        forked::prepare(&mut command, before);
-        let (child, mut pipes) = spawned(command).into_child();
+        let (child, mut pipes) = spawned(prepared(command, before)).into_child();
         let mut status = String::new();
         let mut stdout = pipes.stdout.take().expect("a pipe");
         stdout.read_to_string(&mut status).expect("text");
@@ -53,8 +56,8 @@ fn a_launch_that_is_given_up_leaves_nothing() {
     for _ in 0..20 {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "read line", &mark]);
-        command.stdin(std::process::Stdio::piped());
-        forked::prepare(&mut command, Before::default());
+        command.stdin(Stdio::piped());
+        let command = prepared(command, Before::default());
         let mut launch = Box::pin(launcher::spawn(command, Care::default()));
         let _begun = launch
             .as_mut()
@@ -62,9 +65,8 @@ fn a_launch_that_is_given_up_leaves_nothing() {
         drop(launch);
     }
     // Jobs are worked off in their order: behind this one none is left.
-    let mut last = Command::new("/bin/true");
-    forked::prepare(&mut last, Before::default());
-    drop(spawned(last));
+    let last = Command::new("/bin/true");
+    drop(spawned(prepared(last, Before::default())));
     let processes = std::fs::read_dir("/proc").expect("a list");
     let left = processes.flatten().filter(|process| {
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
@@ -73,8 +75,92 @@ fn a_launch_that_is_given_up_leaves_nothing() {
     assert_eq!(left.count(), 0);
 }
 
+/// What comes between the fork and the program is for the child as it will be: the handlers of this program
+/// are not its own, and write to pipes that both have.
+#[test]
+fn a_signal_before_the_program_meets_the_default_action() {
+    static TOLD: AtomicI32 = AtomicI32::new(-1);
+    extern "C" fn tell(_: libc::c_int) {
+        // SAFETY: one byte of a literal, to a descriptor that is open as long as the test runs.
+        unsafe { libc::write(TOLD.load(Ordering::Relaxed), c"!".as_ptr().cast(), 1) };
+    }
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    TOLD.store(writer.as_raw_fd(), Ordering::Relaxed);
+    let handler: extern "C" fn(libc::c_int) = tell;
+    // SAFETY: the handler only writes; no other test of this binary counts on SIGUSR1.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    let mut command = Command::new("/bin/true");
+    // SAFETY: it makes one system call.
+    unsafe {
+        command.pre_exec(|| {
+            libc::raise(libc::SIGUSR1);
+            Ok(())
+        });
+    }
+    let (child, _pipes) = spawned(prepared(command, Before::default())).into_child();
+    child.handle().wait(true);
+    let Ok(Ended::Yes(exit)) = child.handle().try_reap() else {
+        panic!("it has ended, and is a child of this process");
+    };
+    assert_eq!(exit.signal(), Some(libc::SIGUSR1));
+    // SAFETY: the default action again; the descriptor is used by nobody any more.
+    unsafe { libc::signal(libc::SIGUSR1, libc::SIG_DFL) };
+    drop(writer);
+    let mut told = Vec::new();
+    reader.read_to_end(&mut told).expect("readable");
+    assert_eq!(told, b"", "the handler ran in the child");
+}
+
+/// Where nobody can wait for children, a launch that fails is told as ever, and harms no other.
+#[test]
+fn a_launch_fails_alone_where_sigchld_is_ignored() {
+    const IN_CHILD: &str = "OUTBOARD_TEST_SIGCHLD";
+    if std::env::var_os(IN_CHILD).is_none() {
+        let name = "inherited::a_launch_fails_alone_where_sigchld_is_ignored";
+        let output = Command::new(std::env::current_exe().expect("a path"))
+            .args(["--exact", name, "--nocapture"])
+            .env(IN_CHILD, "1")
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    // SAFETY: this process is for this test alone.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let cat = || {
+        let mut command = Command::new("/bin/cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (child, cat) = spawned(prepared(command, Before::default())).into_child();
+        (
+            child,
+            cat.stdin.expect("a pipe"),
+            cat.stdout.expect("a pipe"),
+        )
+    };
+    let mut answers = Vec::new();
+    answers.push(cat());
+    let missing = Command::new("/nowhere/to/be/found");
+    let error = outcome(prepared(missing, Before::default())).err();
+    let kind = error.expect("it is missing").kind();
+    assert_eq!(kind, std::io::ErrorKind::NotFound);
+    // The standard library looks for it, and cannot tell what became of that.
+    let mut named = Command::new("nowhere-to-be-found");
+    named.env_clear().env("PATH", "/nowhere");
+    assert!(outcome(prepared(named, Before::default())).is_err());
+    answers.push(cat());
+    for (_child, stdin, stdout) in &mut answers {
+        stdin.write_all(b"x").expect("it lives");
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).expect("it lives");
+    }
+}
+
+fn prepared(command: Command, before: Before) -> Prepared {
+    Prepared::new(command, before).expect("a pipe")
+}
+
 /// Waits on this thread.
-fn spawned(command: Command) -> launcher::Spawned {
+fn outcome(command: Prepared) -> std::io::Result<launcher::Spawned> {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -85,8 +171,12 @@ fn spawned(command: Command) -> launcher::Spawned {
     let mut launch = pin!(launcher::spawn(command, Care::default()));
     loop {
         match launch.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(outcome) => return outcome.expect("a thread").1.expect("it starts"),
+            Poll::Ready(outcome) => return outcome?.1,
             Poll::Pending => thread::park(),
         }
     }
+}
+
+fn spawned(command: Prepared) -> launcher::Spawned {
+    outcome(command).expect("it starts")
 }

@@ -11,7 +11,7 @@ use outboard_core::rt::{BoxFuture, Launch, Process, Runner, SharedRuntime, Stdin
 use crate::child::{Care, UnixChild};
 #[cfg(target_os = "linux")]
 use crate::confine::Confine;
-use crate::forked::{self, Before};
+use crate::forked::{Before, Prepared};
 #[cfg(target_os = "linux")]
 use crate::guard::{self, Split};
 use crate::launcher::{self, Spawned};
@@ -86,7 +86,7 @@ impl Runner for ForkExec {
 fn command(
     launch: Launch,
     #[cfg(target_os = "linux")] split: Option<Split>,
-) -> io::Result<Command> {
+) -> io::Result<Prepared> {
     let stdin = match launch.stdin {
         Stdin::Inherit => Stdio::inherit(),
         Stdin::Null => Stdio::null(),
@@ -120,8 +120,7 @@ fn command(
         #[cfg(target_os = "linux")]
         confine: launch.confinement.map(Confine::new).transpose()?,
     };
-    forked::prepare(&mut command, before);
-    Ok(command)
+    Prepared::new(command, before)
 }
 
 /// How often a launch is tried again while the program's file is still open for writing, and the
@@ -130,7 +129,7 @@ fn command(
 const BUSY_LAUNCHES: u32 = 14;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-async fn spawn(runtime: &SharedRuntime, mut command: Command, care: Care) -> io::Result<Spawned> {
+async fn spawn(runtime: &SharedRuntime, mut command: Prepared, care: Care) -> io::Result<Spawned> {
     let mut busy = 0;
     loop {
         let outcome = launcher::spawn(command, care).await?;

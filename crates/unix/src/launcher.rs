@@ -2,7 +2,8 @@
 //! forked it, so that has to be one that lives as long as the process.
 
 use std::io;
-use std::process::{self, Child, Command};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{self, Child};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
 
@@ -11,16 +12,17 @@ use outboard_core::lock::{Mutex, Rank};
 use rustix::process::Pid;
 
 use crate::child::{Care, UnixChild};
+use crate::forked::Prepared;
 #[cfg(target_os = "linux")]
 use crate::guard::Guard;
 use crate::handle::Handle;
 use crate::signals;
 
 /// What comes of a command, which can be tried again.
-type Outcome = (Command, io::Result<Spawned>);
+type Outcome = (Prepared, io::Result<Spawned>);
 
 struct Job {
-    command: Command,
+    command: Prepared,
     care: Care,
     outcome: oneshot::Sender<Outcome>,
 }
@@ -56,7 +58,7 @@ static LAUNCHER: LazyLock<Mutex<Queue>> = LazyLock::new(|| Mutex::new(Rank::Proc
 
 /// Forks on that thread. It is started with the first call. If the future is dropped, nothing is left
 /// of the child.
-pub(crate) async fn spawn(command: Command, care: Care) -> io::Result<Outcome> {
+pub(crate) async fn spawn(command: Prepared, care: Care) -> io::Result<Outcome> {
     let (outcome, spawned) = oneshot::channel();
     let gone = || io::Error::other("the thread that launches processes is gone");
     let job = Job {
@@ -82,7 +84,9 @@ fn queue() -> io::Result<mpsc::Sender<Job>> {
         .spawn(move || {
             signals::block();
             for job in jobs {
-                run(job);
+                // Whatever it is (of what is dropped here, a `tracing` subscriber may be told): all
+                // that were forked here would die with the thread.
+                let _panicked = catch_unwind(AssertUnwindSafe(|| run(job)));
             }
         })?;
     *launcher = Some((this, queue.clone()));

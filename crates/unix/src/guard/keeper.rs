@@ -19,7 +19,7 @@ pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
         return Err(io::ErrorKind::NotFound.into());
     }
     // No signal for the terminal's whole group is the guard's.
-    kernel::block_signals(true);
+    kernel::block_signals();
     kernel::become_subreaper()?;
     let signals = kernel::child_signals()?;
     let guard = getpid();
@@ -33,7 +33,6 @@ pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
         }
         .run(),
         None => {
-            kernel::block_signals(false);
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(guard) {
                 return Err(io::ErrorKind::NotFound.into());

@@ -7,16 +7,12 @@ use std::os::fd::RawFd;
 
 use libc::{c_int, c_long, c_uint, pid_t};
 
-/// Blocks every signal for this thread, or none.
-pub(crate) fn block_signals(block: bool) {
+/// Blocks every signal for this thread.
+pub(crate) fn block_signals() {
     // SAFETY: writes to this stack frame, and changes the mask of this thread alone.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        if block {
-            libc::sigfillset(&mut set);
-        } else {
-            libc::sigemptyset(&mut set);
-        }
+        libc::sigfillset(&mut set);
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
     }
 }
