@@ -108,6 +108,8 @@ fn begin() -> io::Result<Caretaker> {
     kernel::block_signals();
     let between = kernel::fork()?;
     let Some(between) = between else {
+        // Whoever kills the host's whole group is not to kill the caretaker with it.
+        kernel::leave_group();
         if matches!(kernel::fork(), Ok(None)) {
             care(theirs.as_raw_fd(), watched.as_raw_fd());
         }

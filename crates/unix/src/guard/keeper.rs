@@ -23,20 +23,31 @@ pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
     kernel::become_subreaper()?;
     let signals = kernel::child_signals()?;
     let guard = getpid();
+    let [settled, settling] = kernel::pipe()?;
     match kernel::fork()? {
-        Some(plugin) => Keeper {
-            control,
-            host: watched.as_raw_fd(),
-            signals,
-            plugin,
-            status: None,
+        Some(plugin) => {
+            // Whoever kills the host's whole group is not to kill this with it. The plugin stays in there,
+            // for the sake of the terminal.
+            kernel::leave_group();
+            Keeper {
+                control,
+                host: watched.as_raw_fd(),
+                signals,
+                plugin,
+                status: None,
+            }
+            .run()
         }
-        .run(),
         None => {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(guard) {
                 return Err(io::ErrorKind::NotFound.into());
             }
+            // Not before the guard is on its own: nothing is started that it would not see to. It closes
+            // its end of this with all others that it has no use for.
+            kernel::close(settling);
+            let _end = kernel::read(settled, &mut [0]);
+            kernel::close(settled);
             if group {
                 setpgid(None, None)?;
             }

@@ -54,6 +54,27 @@ pub(crate) fn fork() -> io::Result<Option<pid_t>> {
     }
 }
 
+/// Leaves the process group of the host, whose end by a signal that cannot be blocked is not to be this
+/// process's own: for a session of its own, or, where it leads a group already, for nothing.
+pub(crate) fn leave_group() {
+    // SAFETY: no argument, and no memory.
+    unsafe { libc::setsid() };
+}
+
+/// A pipe: its reading and its writing end.
+pub(crate) fn pipe() -> io::Result<[RawFd; 2]> {
+    let mut ends = [-1; 2];
+    // SAFETY: writes two numbers to this stack frame.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    Ok(ends)
+}
+
+/// Closes one of this process's own.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the caller has made it, and uses it no more.
+    unsafe { libc::close(fd) };
+}
+
 /// Closes every descriptor but these.
 pub(crate) fn close_all_but(mut kept: [RawFd; 3]) {
     kept.sort_unstable();

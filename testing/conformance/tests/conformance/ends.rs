@@ -1,5 +1,6 @@
 //! The stages of an end, who is told of it, and what goes along.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use outboard_conformance::proto::{
     Nothing, PrintRequest, Probe as _, Process as _, ProcessClient, Text, print_request::How,
 };
 use outboard_conformance::{HANDSHAKE, axes};
-use rustix::process::{Pid, Signal, getpgid, kill_process};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 
 use crate::calls::payload;
 use crate::harness::{Harness, Rig};
@@ -28,8 +29,12 @@ fn stages(report: &ExitReport) -> Vec<(EndStage, StageOutcome)> {
 
 /// The stages of the end of a plugin with these options, and how it ended.
 async fn ended(h: &Harness, options: &[&str], host: impl Fn(Host) -> Host) -> ExitReport {
-    let host = host(h.host(options)).shutdown_grace(Duration::from_millis(200));
-    let rig = h.start_host(host).await;
+    // What dies of the first signal has all the time for it.
+    let limits = h
+        .host(options)
+        .shutdown_grace(Duration::from_millis(200))
+        .terminate_grace(Duration::from_secs(60));
+    let rig = h.start_host(host(limits)).await;
     let exited = rig.plugin.exited();
     let _told = h.promptly(rig.plugin.shutdown()).await;
     h.promptly(exited).await
@@ -177,7 +182,8 @@ pub async fn what_a_plugin_that_is_told_to_end_has_started_goes_along(h: Harness
         let command = h.plugin(["--stubborn"]).spare_descendants(spared);
         let host = h
             .host_of(command)
-            .shutdown_grace(Duration::from_millis(100));
+            .shutdown_grace(Duration::from_millis(100))
+            .terminate_grace(Duration::from_secs(60));
         let rig = h.start_host(host).await;
         let child = child_of(&rig).await;
         let exited = rig.plugin.exited();
@@ -218,6 +224,7 @@ pub async fn a_guard_ends_what_its_plugin_has_started(h: Harness) {
             _ => (&["--stubborn"][..], Duration::from_millis(100)),
         };
         let host = h.host_of(h.plugin(options).guarded(true));
+        let host = host.terminate_grace(Duration::from_secs(60));
         let rig = h.start_host(host.shutdown_grace(grace)).await;
         let facts = rig.process.facts(Nothing {}).await.expect("it answers");
         assert_eq!(facts.pid, rig.pid(), "its own number, not the guard's");
@@ -246,26 +253,34 @@ pub async fn a_guard_ends_what_its_plugin_has_started(h: Harness) {
 }
 
 pub async fn a_killed_host_takes_all_of_a_guarded_plugin_along(h: Harness) {
-    let file = h.dir().join("grandchild");
-    let mut host = h.suite_host(&["guard"]);
-    host.args(["--grandchild", file.to_str().expect("text"), "--outlive"]);
-    let (mut host, plugin) = host_and_plugin(&h, host).await;
-    let grandchild: u32 = std::fs::read_to_string(&file)
-        .expect("written")
-        .parse()
-        .expect("a pid");
-    assert!(leftovers::exists(grandchild));
-    host.kill().expect("it runs");
-    host.wait().expect("it ends");
-    for pid in [plugin, grandchild] {
-        assert!(is_gone(&h, pid).await, "{pid}");
+    for whole_group in [false, true] {
+        let file = h.dir().join("grandchild");
+        let mut host = h.suite_host(&["guard"]);
+        host.process_group(0);
+        host.args(["--grandchild", file.to_str().expect("text"), "--outlive"]);
+        let (mut host, plugin) = host_and_plugin(&h, host).await;
+        let grandchild: u32 = std::fs::read_to_string(&file)
+            .expect("written")
+            .parse()
+            .expect("a pid");
+        assert!(leftovers::exists(grandchild));
+        if whole_group {
+            // As a shell's `kill %1`: neither guard nor caretaker dies with the host.
+            kill_process_group(Pid::from_child(&host), Signal::KILL).expect("it runs");
+        } else {
+            host.kill().expect("it runs");
+        }
+        host.wait().expect("it ends");
+        for pid in [plugin, grandchild] {
+            assert!(is_gone(&h, pid).await, "{pid}");
+        }
+        // The guard, and who removes the directory.
+        for pid in processes_of(h.dir()) {
+            assert!(is_gone(&h, pid).await, "{pid}");
+        }
+        std::fs::remove_file(file).expect("it was made");
+        assert_eq!(files_in(h.dir()), [""; 0]);
     }
-    // The guard, and who removes the directory.
-    for pid in processes_of(h.dir()) {
-        assert!(is_gone(&h, pid).await, "{pid}");
-    }
-    std::fs::remove_file(file).expect("it was made");
-    assert_eq!(files_in(h.dir()), [""; 0]);
 }
 
 pub async fn a_guarded_plugin_that_is_let_go_of_lives_on(h: Harness) {
