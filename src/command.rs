@@ -172,9 +172,10 @@ impl Command {
         self
     }
 
-    /// Whether the plugin leads a process group of its own, which ends with it, however it ends: all that
-    /// it has started and that has not left the group is killed (unix). It is in the host's group unless
-    /// this is called.
+    /// Whether the plugin leads a process group of its own, which its host ends with it, however it ends: all
+    /// that it has started and that has not left the group is killed (unix). It is in the host's group unless
+    /// this is called. Of a host that is killed itself the system kills the plugin alone: for the rest
+    /// there are [guards](Self::guarded).
     ///
     /// A group of its own is what a terminal's job control goes by. The plugin is no longer in the
     /// terminal's foreground then: a Ctrl-C reaches the host alone, a Ctrl-Z stops the host and not the
@@ -203,12 +204,19 @@ impl Command {
     /// [`RunningPlugin::pid`](crate::RunningPlugin::pid) is the plugin's own number; the number of its
     /// parent is the guard's. Both processes are forked from the host and execute nothing, and so have the
     /// host's name in its list of processes, and share its memory as that was then: what the host changes
-    /// afterwards is in memory twice. Nothing is left alone that was to be
+    /// afterwards is in memory twice, and what it frees stays, with a plugin that was detached for as long as
+    /// that lives. Each is in a session of its own, so that who kills the host's process group does not kill
+    /// them with it; who goes by the name does. Nothing is left alone that was to be
     /// [spared](Self::spare_descendants). A plugin that is to [outlive](Self::outlive_host) its host has no
     /// guard. A guard that is itself killed takes the plugin along, and leaves what that has started.
     ///
+    /// What the host may not kill stays, a program with the rights of another user (set-uid) for example: the
+    /// guard tries for five seconds after the plugin's end, which is told before. And what a
+    /// [wrapper](crate::runner::Wrapper) has somebody else start, as `systemd-run` does, is no descendant.
+    ///
     /// A start fails ([`ConfigError::NoGuard`](crate::ConfigError::NoGuard)) where there are no guards: on
-    /// other systems, and with runners whose programs are no children of the host.
+    /// other systems, with runners whose programs are no children of the host, and where `/proc` does not tell
+    /// which processes are whose, or is that of another pid namespace.
     #[must_use]
     pub fn guarded(mut self, guarded: bool) -> Self {
         self.guarded = guarded;

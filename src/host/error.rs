@@ -161,7 +161,7 @@ pub enum ConfigError {
     /// The plugin was to be guarded.
     #[error(
         "the plugin cannot be guarded as Command::guarded asks: this host's runner, or this system, has no \
-         guards (Linux has, for children of the host)"
+         guards (Linux has, for children of the host, with the /proc of their own pid namespace)"
     )]
     NoGuard,
     /// Calls were to go over the plugin's stdin, which has bytes of the user's.

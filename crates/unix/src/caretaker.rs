@@ -8,6 +8,7 @@
 
 mod rooms;
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,13 +32,16 @@ const PAUSE: u64 = 5;
 /// The stack of the process: the table of directories is on it.
 const STACK: usize = 2 << 20;
 
+/// What the process is called, by which a guard knows it.
+pub(crate) const CARETAKER: &CStr = c"outboard-care";
+
 /// What tells the caretaker of this process of directories. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caretaker(Arc<OwnedFd>);
 
 /// The caretaker, and the process that has begun it: one that was forked has none.
 type Begun = Option<(u32, Caretaker)>;
-static CARETAKER: LazyLock<Mutex<Begun>> = LazyLock::new(|| Mutex::new(Rank::Process, None));
+static BEGUN: LazyLock<Mutex<Begun>> = LazyLock::new(|| Mutex::new(Rank::Process, None));
 
 impl Caretaker {
     /// That of this process, which begins now if there is none.
@@ -45,7 +49,7 @@ impl Caretaker {
     /// # Errors
     /// The system's, unchanged: there is no process to be had, or no pidfd (Linux 5.4 has them).
     pub fn of_this_process() -> io::Result<Self> {
-        let mut begun = CARETAKER.lock();
+        let mut begun = BEGUN.lock();
         let this = process::id();
         if let Some((process, caretaker)) = &*begun
             && *process == this
@@ -124,8 +128,8 @@ fn begin() -> io::Result<Caretaker> {
 
 /// The process itself: system calls alone, on memory of its stack.
 fn care(told: i32, host: i32) -> ! {
-    kernel::close_all_but([told, host, host]);
-    kernel::settle(c"outboard-care");
+    kernel::close_all_but(&mut [told, host]);
+    kernel::settle(CARETAKER);
     let mut rooms = Rooms::new();
     let mut message = [0; 1 + rooms::LONGEST];
     loop {

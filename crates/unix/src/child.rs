@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use outboard_core::exit::Exit;
 use outboard_core::rt::{BoxFuture, Child};
+#[cfg(target_os = "linux")]
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
@@ -35,6 +37,9 @@ pub(crate) struct UnixChild {
     /// Where the child is a guard, whose own child is the plugin.
     #[cfg(target_os = "linux")]
     guard: Option<Guard>,
+    /// Resolves once that has told something.
+    #[cfg(target_os = "linux")]
+    told: Option<BoxFuture<'static, io::Result<()>>>,
 }
 
 /// What becomes of what a child has started itself.
@@ -65,6 +70,8 @@ impl UnixChild {
             noted: Vec::new(),
             #[cfg(target_os = "linux")]
             guard: None,
+            #[cfg(target_os = "linux")]
+            told: None,
         }
     }
 
@@ -84,6 +91,51 @@ impl UnixChild {
         self.ended = Some(ended);
     }
 
+    /// What can be read when its guard has told something, if it has a guard.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn guard_tells(&self) -> io::Result<Option<OwnedFd>> {
+        self.guard.as_ref().map(Guard::told).transpose()
+    }
+
+    /// Sets the event that says that.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watch_guard(&mut self, told: BoxFuture<'static, io::Result<()>>) {
+        self.told = Some(told);
+    }
+
+    /// The plugin's end, where its guard is held up by what is left of it.
+    #[cfg(target_os = "linux")]
+    fn poll_lingers(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(told) = &mut self.told else {
+            return Ok(());
+        };
+        let Poll::Ready(result) = told.as_mut().poll(cx) else {
+            return Ok(());
+        };
+        // It tells this, or that it has ended, which is seen by itself.
+        self.told = None;
+        result?;
+        if let Some(exit) = self.guard.as_mut().and_then(Guard::lingers) {
+            tracing::warn!(
+                pid = self.id,
+                "something that a plugin has started cannot be killed yet"
+            );
+            wait::reap_by_thread(self.handle.try_clone()?)?;
+            self.over(exit);
+        }
+        Ok(())
+    }
+
+    /// It has been seen to its end.
+    #[cfg(target_os = "linux")]
+    fn over(&mut self, exit: Exit) {
+        self.exit = Some(exit);
+        self.told = None;
+        // Of no use any more, while the owner may be kept.
+        self.guard = None;
+        self.handle.pidfd = None;
+    }
+
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -101,12 +153,13 @@ impl UnixChild {
                 Ended::Gone => Some(Exit::Unknown),
             };
             #[cfg(target_os = "linux")]
-            if self.exit.is_some() {
-                // The guard's own end tells nothing, unless somebody else has ended it.
-                let told = self.guard.take().and_then(|guard| guard.status());
-                self.exit = told.or(self.exit);
-                // Of no use any more, while the owner may be kept.
-                self.handle.pidfd = None;
+            if let Some(mut exit) = self.exit {
+                if let Some(guard) = &mut self.guard {
+                    // The guard's own end tells nothing, unless somebody else has ended it.
+                    let own = exit.signal().map_or(Exit::Unknown, |_| exit);
+                    exit = guard.status().unwrap_or(own);
+                }
+                self.over(exit);
                 for noted in std::mem::take(&mut self.noted) {
                     if !crate::descendants::kill(&noted)
                         && let Err(error) = noted.kill()
@@ -192,6 +245,8 @@ impl Child for UnixChild {
 
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         loop {
+            #[cfg(target_os = "linux")]
+            self.poll_lingers(cx)?;
             if let Some(exit) = self.exit {
                 return Poll::Ready(Ok(exit));
             }

@@ -26,7 +26,7 @@ pub(crate) fn kill(root: &Handle) -> bool {
     let pid = root.pid.as_raw_nonzero().get().unsigned_abs();
     // Most plugins have none: then the plugin need not even be stopped. One that is about to make
     // its first at this very moment is not caught.
-    if look(pid).0.is_empty() {
+    if !numbers_are_ours() || look(pid).0.is_empty() {
         return false;
     }
     let Some(pidfd) = root.pidfd.as_ref().and_then(|fd| fd.try_clone().ok()) else {
@@ -67,7 +67,7 @@ pub(crate) fn note(root: &Handle) -> Vec<Handle> {
     };
     let first = root.pid.as_raw_nonzero().get().unsigned_abs();
     let mut held = BTreeMap::from([(first, pidfd)]);
-    let mut found = vec![first];
+    let mut found = Vec::from_iter(numbers_are_ours().then_some(first));
     while let Some(pid) = found.pop() {
         for child in look(pid).0 {
             if held.len() <= MEMBERS
@@ -152,6 +152,13 @@ fn hold(pid: u32, held: &BTreeMap<u32, OwnedFd>) -> Option<OwnedFd> {
     let pidfd = pidfd_open(raw, PidfdFlags::empty()).ok()?;
     let (_, parent) = state(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
     held.contains_key(&parent).then_some(pidfd)
+}
+
+/// Whether the numbers in `/proc` are those of this process's pid namespace.
+fn numbers_are_ours() -> bool {
+    let own = fs::read_link("/proc/self").ok();
+    let own = own.as_deref().and_then(|own| own.to_str());
+    own.and_then(|own| own.parse().ok()) == Some(std::process::id())
 }
 
 /// The children of a process, of all its threads, and whether none of these runs any more.

@@ -25,7 +25,6 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use outboard_core::exit::Exit;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -41,18 +40,30 @@ const PLUGIN: u8 = b'P';
 /// How that ended, as `wait` tells it.
 const STATUS: u8 = b'S';
 
+/// The same, although something that the plugin has started is left, which cannot be killed at once.
+const LINGERS: u8 = b'L';
+
 /// The host's end of what it has with a guard.
 #[derive(Debug)]
 pub(crate) struct Guard {
     control: OwnedFd,
     /// The plugin's own process, which is the guard's child.
     plugin: Option<Pid>,
+    /// How that ended.
+    status: Option<Exit>,
+    /// It has, and the guard has not.
+    lingers: bool,
 }
 
 /// What becomes a guard and its plugin after a fork.
 #[derive(Debug)]
 pub(crate) struct Split {
     control: OwnedFd,
+}
+
+/// Whether there can be guards: the system tells which children a process has.
+pub(crate) fn can_be() -> bool {
+    kernel::lists_children()
 }
 
 /// Both ends, for one launch.
@@ -66,6 +77,8 @@ pub(crate) fn pair() -> io::Result<(Guard, Split)> {
     let guard = Guard {
         control: ours,
         plugin: None,
+        status: None,
+        lingers: false,
     };
     Ok((guard, Split { control: theirs }))
 }
@@ -73,14 +86,14 @@ pub(crate) fn pair() -> io::Result<(Guard, Split)> {
 impl Guard {
     /// The process of the plugin, once that has been executed: the guard has told its number before.
     pub(crate) fn plugin(&mut self) -> io::Result<Pid> {
-        // Of each try to execute it there is a number; the last one counts.
-        while let Some((kind, number)) = self.read()? {
-            if kind == PLUGIN {
-                self.plugin = Pid::from_raw(number);
-            }
-        }
+        self.listen();
         let gone = || io::Error::other("the plugin's guard has ended");
         self.plugin.ok_or_else(gone)
+    }
+
+    /// What can be read when the guard has told something, or has ended.
+    pub(crate) fn told(&self) -> io::Result<OwnedFd> {
+        self.control.try_clone()
     }
 
     /// Has SIGTERM be sent to the plugin.
@@ -104,40 +117,39 @@ impl Guard {
     }
 
     /// How the plugin ended, once the guard has.
-    pub(crate) fn status(&self) -> Option<Exit> {
-        let mut status = None;
-        while let Ok(Some((kind, number))) = self.read() {
-            if kind == STATUS {
-                status = Some(Exit::from_wait_status(number));
-            }
-        }
-        status
+    pub(crate) fn status(&mut self) -> Option<Exit> {
+        self.listen();
+        self.status
     }
 
-    /// The next message, if there is one.
-    fn read(&self) -> io::Result<Option<(u8, i32)>> {
-        let patience = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+    /// How the plugin ended, if its guard goes on since something is left that cannot be killed at once.
+    pub(crate) fn lingers(&mut self) -> Option<Exit> {
+        self.listen();
+        self.status.filter(|_| self.lingers)
+    }
+
+    /// Takes note of all that was told.
+    fn listen(&mut self) {
         let mut bytes = [0; MESSAGE];
         loop {
-            let mut ready = [PollFd::new(&self.control, PollFlags::IN)];
-            match poll(&mut ready, Some(&patience)) {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            return match recv(&self.control, &mut bytes[..], RecvFlags::DONTWAIT) {
+            match recv(&self.control, &mut bytes[..], RecvFlags::DONTWAIT) {
                 Ok((_, MESSAGE)) => {
                     let [kind, number @ ..] = bytes;
-                    Ok(Some((kind, i32::from_ne_bytes(number))))
+                    let number = i32::from_ne_bytes(number);
+                    match kind {
+                        // Of each try to execute it there is a number; the last one counts.
+                        PLUGIN => self.plugin = Pid::from_raw(number),
+                        STATUS | LINGERS => {
+                            self.status = Some(Exit::from_wait_status(number));
+                            self.lingers = kind == LINGERS;
+                        }
+                        _ => {}
+                    }
                 }
-                Ok(_) | Err(Errno::AGAIN | Errno::CONNRESET) => Ok(None),
-                Err(Errno::INTR) => continue,
-                Err(error) => Err(error.into()),
-            };
+                Err(Errno::INTR) => {}
+                // Nothing more, or nobody.
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

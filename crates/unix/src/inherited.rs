@@ -159,15 +159,20 @@ fn prepared(command: Command, before: Before) -> Prepared {
     Prepared::new(command, before).expect("a pipe")
 }
 
-/// Waits on this thread.
-fn outcome(command: Prepared) -> std::io::Result<launcher::Spawned> {
+/// Wakes this thread.
+pub(crate) fn waker() -> Waker {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    Waker::from(Arc::new(Unpark(thread::current())))
+}
+
+/// What comes of a launch, waited for on this thread.
+pub(crate) fn outcome(command: Prepared) -> std::io::Result<launcher::Spawned> {
+    let waker = waker();
     let mut launch = pin!(launcher::spawn(command, Care::default()));
     loop {
         match launch.as_mut().poll(&mut Context::from_waker(&waker)) {

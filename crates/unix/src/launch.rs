@@ -79,7 +79,10 @@ impl Runner for ForkExec {
     }
 
     fn guards(&self) -> bool {
-        cfg!(target_os = "linux")
+        #[cfg(target_os = "linux")]
+        return guard::can_be();
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 }
 
@@ -152,6 +155,10 @@ fn registered(runtime: &SharedRuntime, spawned: Spawned) -> io::Result<Process> 
     let descriptors = runtime.descriptors()?;
     let (mut child, pipes) = spawned.into_parts();
     child.watch(wait::ended(descriptors, child.handle())?);
+    #[cfg(target_os = "linux")]
+    if let Some(told) = child.guard_tells()? {
+        child.watch_guard(descriptors.watch(told)?);
+    }
     let Pipes {
         stdin,
         stdout,

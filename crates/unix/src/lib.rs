@@ -20,6 +20,8 @@ mod descendants;
 mod forked;
 #[cfg(target_os = "linux")]
 mod guard;
+#[cfg(all(test, target_os = "linux"))]
+mod guarded;
 mod handle;
 #[cfg(all(test, target_os = "linux"))]
 mod inherited;

@@ -122,6 +122,72 @@ impl Duty {
     }
 }
 
+/// What has to be gone, while it goes. In milliseconds each, and choices.
+mod limits {
+    /// For the caretakers of hosts among the descendants, which remove directories.
+    pub(super) const CARE: u64 = 300;
+    /// After the plugin's own end, until that is told although something of it is left.
+    pub(super) const LINGER: u64 = 250;
+    /// After the plugin's own end, until what cannot be killed is left alone.
+    pub(super) const END: u64 = 5_000;
+    /// Between two looks, at first and in the end: what ends is told, so that they are for what was missed
+    /// while the list changed.
+    pub(super) const PAUSES: [u64; 2] = [20, 320];
+}
+
+/// The killing of all that descends from the guard, as often as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sweep {
+    begun: u64,
+    /// When the plugin itself was seen to have ended.
+    ended: Option<u64>,
+    told: bool,
+    pause: u64,
+}
+
+/// One time of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Caretakers are left alone.
+    pub(super) spares_caretakers: bool,
+    /// The host is told that the plugin has ended although this goes on.
+    pub(super) tells: bool,
+    /// How long to wait for the end of a child until the next pass.
+    pub(super) pause: u64,
+}
+
+impl Sweep {
+    pub(super) const fn new(now: u64) -> Self {
+        Self {
+            begun: now,
+            ended: None,
+            told: false,
+            pause: limits::PAUSES[0],
+        }
+    }
+
+    /// What to do while there are children. Nothing more, if they cannot be killed and the plugin is not
+    /// among them.
+    pub(super) fn pass(&mut self, now: u64, plugin_ended: bool) -> Option<Pass> {
+        let since = |begun: u64| now.saturating_sub(begun);
+        let mut tells = false;
+        if plugin_ended {
+            let ended = *self.ended.get_or_insert(now);
+            if since(ended) >= limits::END {
+                return None;
+            }
+            tells = since(ended) >= limits::LINGER && !std::mem::replace(&mut self.told, true);
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(limits::PAUSES[1]);
+        Some(Pass {
+            spares_caretakers: since(self.begun) < limits::CARE,
+            tells,
+            pause,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -170,6 +236,31 @@ mod tests {
         assert_eq!(duty.handle(0, Seen::HostGone), Step::Wait);
         assert!(!duty.watches());
         assert_eq!(duty.handle(0, Seen::PluginEnded), Step::Sweep);
+    }
+
+    #[test]
+    fn a_sweep_tells_of_a_plugin_that_has_ended_and_is_over_some_day() {
+        let mut sweep = Sweep::new(7);
+        let first = sweep.pass(7, false).expect("it begins");
+        let wanted = Pass {
+            spares_caretakers: true,
+            tells: false,
+            pause: limits::PAUSES[0],
+        };
+        assert_eq!(first, wanted);
+        // For as long as the plugin itself cannot be killed.
+        let late = 7 + 10 * limits::END;
+        let pass = sweep.pass(late, false).expect("it goes on");
+        assert!(!pass.spares_caretakers && !pass.tells && pass.pause > first.pause);
+        assert!(!sweep.pass(late, true).expect("just now").tells);
+        let mut told = 0;
+        for now in late..late + limits::END {
+            let pass = sweep.pass(now, true).expect("the time is not over");
+            told += u32::from(pass.tells);
+            assert_eq!(told, u32::from(now >= late + limits::LINGER), "{now}");
+            assert!(pass.pause <= limits::PAUSES[1]);
+        }
+        assert_eq!(sweep.pass(late + limits::END, true), None);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The process of a guard. It was forked from one with threads: system calls alone, on memory of its stack.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
 
@@ -7,9 +8,12 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal, setpgid,
 };
 
-use super::duty::{Duty, Order, Seen, Step};
+use super::duty::{Duty, Order, Seen, Step, Sweep};
 use super::kernel::{self, Reaped};
-use super::{MESSAGE, PLUGIN, STATUS};
+use super::{LINGERS, MESSAGE, PLUGIN, STATUS};
+use crate::caretaker::CARETAKER;
+
+const GUARD: &CStr = c"outboard-guard";
 
 /// Splits the forked process into guard and plugin: returns in the plugin alone.
 pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
@@ -17,6 +21,10 @@ pub(super) fn split(control: RawFd, host: Pid, group: bool) -> io::Result<()> {
     // If it died before, the number may be another's.
     if getppid().is_some_and(|now| now != host) {
         return Err(io::ErrorKind::NotFound.into());
+    }
+    if !kernel::lists_children() {
+        // Of what the plugin starts it would never know.
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
     }
     // No signal for the terminal's whole group is the guard's.
     kernel::block_signals();
@@ -71,8 +79,8 @@ impl Keeper {
         // Before the descriptors are closed, among them the one whose end tells the host that the plugin
         // was executed.
         self.tell(PLUGIN, self.plugin);
-        kernel::close_all_but([self.control, self.host, self.signals]);
-        kernel::settle(c"outboard-guard");
+        kernel::close_all_but(&mut [self.control, self.host, self.signals]);
+        kernel::settle(GUARD);
         let mut duty = Duty::new();
         loop {
             let seen = self.wait(&duty);
@@ -100,8 +108,8 @@ impl Keeper {
         let fds = [self.signals, self.control, host];
         let [child, told, gone] = kernel::wait(fds, duty.patience(kernel::now()));
         if child {
-            self.reap();
-            if self.status.is_some() {
+            // Without any child the plugin has ended, though it was not seen how.
+            if self.reap() || self.status.is_some() {
                 return Seen::PluginEnded;
             }
         }
@@ -124,7 +132,7 @@ impl Keeper {
         let mut information = [0; 128];
         while kernel::read(self.signals, &mut information).is_some() {}
         loop {
-            match kernel::reap(false) {
+            match kernel::reap() {
                 Reaped::One(child, status) => self.note(child, status),
                 Reaped::None => return false,
                 Reaped::Childless => return true,
@@ -141,22 +149,25 @@ impl Keeper {
     /// Kills all that descends from this process: its children, and theirs, which become its own with their
     /// parents' ends.
     fn sweep(&mut self) {
-        /// What the end of a child does not end at once, since the list was read while it changed.
-        const PAUSE: u64 = 20;
+        let mut sweep = Sweep::new(kernel::now());
         while !self.reap() {
-            if !kernel::kill_children() {
-                // Nobody tells which there are. The plugin is known.
-                if self.status.is_none() {
-                    kernel::kill(self.plugin, libc::SIGKILL);
-                    while self.status.is_none()
-                        && let Reaped::One(child, status) = kernel::reap(true)
-                    {
-                        self.note(child, status);
-                    }
+            let Some(pass) = sweep.pass(kernel::now(), self.status.is_some()) else {
+                return;
+            };
+            if let Some(status) = self.status {
+                if pass.tells {
+                    self.tell(LINGERS, status);
                 }
+            } else {
+                // By its number, whatever a list says.
+                kernel::kill(self.plugin, libc::SIGKILL);
+            }
+            let spared = pass.spares_caretakers.then_some(CARETAKER);
+            if !kernel::kill_children(spared) && self.status.is_some() {
+                // Nobody tells which there are.
                 return;
             }
-            kernel::wait([self.signals], Some(PAUSE));
+            kernel::wait([self.signals], Some(pass.pause));
         }
     }
 

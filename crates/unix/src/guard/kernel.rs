@@ -2,7 +2,8 @@
 //! ever: nothing here allocates, locks, or calls what may.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::ffi::CStr;
+use std::io::{self, Write as _};
 use std::os::fd::RawFd;
 
 use libc::{c_int, c_long, c_uint, pid_t};
@@ -76,7 +77,7 @@ pub(crate) fn close(fd: RawFd) {
 }
 
 /// Closes every descriptor but these.
-pub(crate) fn close_all_but(mut kept: [RawFd; 3]) {
+pub(crate) fn close_all_but(kept: &mut [RawFd]) {
     kept.sort_unstable();
     let mut first: c_uint = 0;
     for fd in kept {
@@ -103,7 +104,7 @@ fn close_range(first: c_uint, last: c_uint) {
 }
 
 /// Gives the process a name of its own, and a directory that nobody wants to unmount.
-pub(crate) fn settle(name: &std::ffi::CStr) {
+pub(crate) fn settle(name: &CStr) {
     // SAFETY: both strings end with a NUL, and live as long as the calls.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
@@ -111,7 +112,7 @@ pub(crate) fn settle(name: &std::ffi::CStr) {
     }
 }
 
-/// Milliseconds of a clock that only goes forward, in sleep as well.
+/// Milliseconds of a clock that only goes forward, and stands still while the machine sleeps.
 pub(crate) fn now() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -168,10 +169,10 @@ pub(crate) enum Reaped {
     Childless,
 }
 
-/// Reaps a child that has ended; with `wait`, waits for one.
-pub(crate) fn reap(wait: bool) -> Reaped {
+/// Reaps a child that has ended, if there is one.
+pub(crate) fn reap() -> Reaped {
     let mut status = 0;
-    let options = libc::__WALL | if wait { 0 } else { libc::WNOHANG };
+    let options = libc::__WALL | libc::WNOHANG;
     loop {
         // SAFETY: writes to this stack frame.
         let child = unsafe { libc::waitpid(-1, &mut status, options) };
@@ -187,38 +188,90 @@ pub(crate) fn reap(wait: bool) -> Reaped {
     }
 }
 
-/// Kills all children of this process. False if the system does not tell which there are.
-pub(crate) fn kill_children() -> bool {
-    let path = c"/proc/thread-self/children";
+/// Where the system lists the children of the thread that asks.
+const CHILDREN: &CStr = c"/proc/thread-self/children";
+
+/// Whether the system tells which children a process has, by the numbers that they have for this one: not
+/// where `/proc` is that of another pid namespace, in which they are others, of strangers here.
+pub(crate) fn lists_children() -> bool {
+    let list = open_list();
+    if list >= 0 {
+        close(list);
+    }
+    list >= 0
+}
+
+/// The list of this process's children; negative if there is none to be relied on.
+fn open_list() -> RawFd {
+    let mut name = [0; 16];
+    // SAFETY: the path ends with a NUL, and the buffer is as long as is said.
+    let length = unsafe {
+        let path = c"/proc/self".as_ptr();
+        libc::readlink(path, name.as_mut_ptr().cast(), name.len())
+    };
+    let name = usize::try_from(length).ok().and_then(|end| name.get(..end));
+    let number = name.and_then(|name| std::str::from_utf8(name).ok()?.parse::<pid_t>().ok());
+    // SAFETY: no argument, and no memory.
+    if number != Some(unsafe { libc::getpid() }) {
+        return -1;
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the path ends with a NUL.
-    let list = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    unsafe { libc::open(CHILDREN.as_ptr(), flags) }
+}
+
+/// Kills all children of this process, but for those that are called so. False if the system does not tell
+/// which there are.
+pub(crate) fn kill_children(spared: Option<&CStr>) -> bool {
+    let list = open_list();
     if list < 0 {
         return false;
     }
+    let end = |child: pid_t| {
+        if child > 0 && !spared.is_some_and(|name| is_called(child, name)) {
+            kill(child, libc::SIGKILL);
+        }
+    };
     let mut bytes = [0; 1024];
     let mut child: pid_t = 0;
     while let Some(count @ 1..) = read(list, &mut bytes) {
         for byte in &bytes[..count] {
             if byte.is_ascii_digit() {
                 child = child.wrapping_mul(10).wrapping_add((byte - b'0').into());
-            } else if child > 0 {
-                kill(child, libc::SIGKILL);
+            } else {
+                end(child);
                 child = 0;
             }
         }
     }
-    if child > 0 {
-        kill(child, libc::SIGKILL);
-    }
-    // SAFETY: it is of this function alone.
-    unsafe { libc::close(list) };
+    end(child);
+    close(list);
     true
+}
+
+/// Whether a process has this name, as [`settle`] gives it.
+fn is_called(process: pid_t, name: &CStr) -> bool {
+    let mut path = [0_u8; 32];
+    let mut rest = &mut path[..];
+    // Ends with the zeros that are there.
+    if write!(rest, "/proc/{process}/comm").is_err() {
+        return false;
+    }
+    // SAFETY: the path ends with a NUL: it is shorter than its buffer.
+    let file = unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return false;
+    }
+    let mut found = [0; 32];
+    let length = read(file, &mut found).unwrap_or(0);
+    close(file);
+    found[..length].strip_suffix(b"\n") == Some(name.to_bytes())
 }
 
 /// Removes a directory; with `all`, with the files in it first. The path ends with a NUL. True if nothing
 /// of that name is left, or it is not to be had.
 pub(crate) fn remove_directory(path: &[u8], all: bool) -> bool {
-    let Ok(path) = std::ffi::CStr::from_bytes_until_nul(path) else {
+    let Ok(path) = CStr::from_bytes_until_nul(path) else {
         return true;
     };
     if all {
@@ -270,7 +323,7 @@ fn remove_files(directory: RawFd) {
             let (Some(entry), Some(next)) = (rest.get(NAME..length), rest.get(length..)) else {
                 return;
             };
-            if let Ok(name) = std::ffi::CStr::from_bytes_until_nul(entry) {
+            if let Ok(name) = CStr::from_bytes_until_nul(entry) {
                 // SAFETY: the name ends with a NUL; what it names is not followed.
                 unsafe { libc::unlinkat(directory, name.as_ptr(), 0) };
             }
