@@ -10,7 +10,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let dir = out.join(name);
         std::fs::create_dir_all(&dir)?;
         let proto = format!("proto/{name}.proto");
+        // As the feature: the code needs that of outboard.
+        let blocking = std::env::var_os("CARGO_FEATURE_BLOCKING").is_some();
         outboard_build::configure()
+            .blocking(blocking)
             .out_dir(dir)
             .compile(&[proto], &["proto"])?;
     }

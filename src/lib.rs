@@ -155,6 +155,7 @@
 //! - `stdio`: calls over the plugin's own stdin and stdout, between outboard hosts and plugins.
 //! - `sandbox`: on Linux, policies for what plugins may do, see `sandbox`.
 //! - `serde`: [`ReattachConfig`] as part of documents of your own.
+//! - `blocking`: hosts, plugins and clients for programs without async, see `blocking` (unix).
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
@@ -167,6 +168,8 @@ mod passing;
 
 #[cfg(unix)]
 pub mod activation;
+#[cfg(all(unix, feature = "blocking"))]
+pub mod blocking;
 mod broker;
 mod carrier;
 mod client;

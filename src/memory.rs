@@ -49,6 +49,8 @@ use outboard_core::rt::SharedRuntime;
 use crate::carrier::Carried;
 use crate::client::Client;
 
+#[cfg(all(unix, feature = "blocking"))]
+pub(crate) use self::launched::prepare;
 pub use self::launched::start;
 pub use outboard_core::memory::{Duplex, pair, pair_with_capacity};
 

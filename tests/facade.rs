@@ -119,3 +119,53 @@ fn whole_modules_are_found() {
         ]
     );
 }
+
+/// The settings of a builder: its methods that give itself back, by the sources in these places.
+fn settings(of: &str, sources: &[String]) -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    for source in sources {
+        let mut inside = false;
+        let mut lines = source.lines();
+        while let Some(line) = lines.next() {
+            if line.starts_with("impl ") {
+                inside = line == format!("impl {of} {{");
+            }
+            let Some((_, rest)) = line.split_once("    pub fn ").filter(|_| inside) else {
+                continue;
+            };
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            let mut head = rest.to_owned();
+            while !head.contains('{') {
+                head.push_str(lines.next().expect("a function has a body").trim());
+            }
+            let takes_itself = head.contains("(self") || head.contains("(mut self");
+            if takes_itself && head.contains("-> Self") {
+                found.insert(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn blocking_builders_have_every_setting() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (builder, module) in [("Host", "host"), ("Plugin", "plugin")] {
+        let files = std::fs::read_dir(src.join(module)).expect("the module's files");
+        let paths = files.map(|file| file.expect("readable").path());
+        let sources: Vec<String> = paths
+            .filter(|path| path.is_file())
+            .map(|path| std::fs::read_to_string(path).expect("text"))
+            .collect();
+        let plain = settings(builder, &sources);
+        assert!(plain.len() > 10, "{builder}: {plain:?}");
+        let blocking = src.join("blocking").join(format!("{module}.rs"));
+        let blocking = std::fs::read_to_string(blocking).expect("the builder's file");
+        let has = |name: &&String| {
+            let forwarded = blocking.contains(&format!("\n    {name}("));
+            forwarded || blocking.contains(&format!("pub fn {name}"))
+        };
+        let missing: Vec<_> = plain.iter().filter(|name| !has(name)).collect();
+        assert!(missing.is_empty(), "blocking::{builder} has no {missing:?}");
+    }
+}

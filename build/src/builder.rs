@@ -80,6 +80,14 @@ impl Builder {
         self
     }
 
+    /// Whether to generate blocking interfaces beside the async ones; they are not by default. For a service
+    /// `Greeter` these are the trait `GreeterBlocking`, `GreeterBlockingClient` and `GreeterBlockingServer`, for
+    /// which outboard needs its feature `blocking`.
+    pub fn blocking(mut self, yes: bool) -> Self {
+        self.settings.blocking = yes;
+        self
+    }
+
     /// The Rust name of a service's trait, and the beginning of its client's and server's names.
     /// `service` is its full name, such as `acme.Kv`. On the wire nothing changes.
     pub fn rename_service(mut self, service: impl Into<String>, name: impl Into<String>) -> Self {

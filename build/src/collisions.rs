@@ -12,7 +12,7 @@ use prost_types::{
 use crate::Error;
 use crate::names::{camel, is_proto_name, snake};
 use crate::rename::join;
-use crate::service::{HIDDEN, Settings};
+use crate::service::{HIDDEN, Settings, blocking_name};
 
 /// Something with a name in the `.proto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -341,20 +341,19 @@ impl Check<'_> {
         if name.is_empty() {
             return Err(no_name(&Item::of_service(format!("service {full}"), &full)));
         }
-        let client = self
-            .settings
-            .clients
-            .then(|| ("client", format!("{name}Client")));
-        let server = self
-            .settings
-            .servers
-            .then(|| ("server", format!("{name}Server")));
-        for (kind, name) in [Some(("trait", name)), client, server]
-            .into_iter()
-            .flatten()
-        {
-            let what = format!("the {kind} of service {full}");
-            self.declare(module, name, Item::of_service(what, &full))?;
+        let blocking = self.settings.blocking.then(|| blocking_name(&name));
+        for (flavour, name) in [("", Some(name)), ("blocking ", blocking)] {
+            let Some(name) = name else { continue };
+            let of = |kind: &'static str, suffix: &str| (kind, format!("{name}{suffix}"));
+            let client = self.settings.clients.then(|| of("client", "Client"));
+            let server = self.settings.servers.then(|| of("server", "Server"));
+            for (kind, name) in [Some(of("trait", "")), client, server]
+                .into_iter()
+                .flatten()
+            {
+                let what = format!("the {flavour}{kind} of service {full}");
+                self.declare(module, name, Item::of_service(what, &full))?;
+            }
         }
         let mut methods = Names::default();
         for method in &service.method {

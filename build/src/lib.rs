@@ -41,6 +41,12 @@
 //! | server streaming | `async fn f(&self, request: Req) -> Result<S<Resp>, Status>` |
 //! | bidirectional | `async fn f(&self, requests: S<Req>) -> Result<S<Resp>, Status>` |
 //!
+//! # Blocking interfaces
+//!
+//! [`Builder::blocking`] adds, for programs without async, the trait `GreeterBlocking` whose methods are plain
+//! functions, `GreeterBlockingClient` and `GreeterBlockingServer`. Messages are the same; streams are
+//! `outboard::blocking::Streaming`, which are iterators.
+//!
 //! # Names
 //!
 //! Names follow Rust's habits (`rpc GetURL` is `get_url`); a method that would be a keyword is

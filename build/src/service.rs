@@ -9,9 +9,10 @@ use crate::descriptors;
 use crate::names::camel;
 use crate::rename::{Renames, join};
 use crate::templates::{
-    ALLOW, ARC_HEAD, ARM, ARMS, CLIENT_HEAD, CLIENT_TAIL, DESCRIPTOR, METHOD, NO_ARMS,
-    OPTIONAL_DOC, SAME_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_DOC,
-    TRAIT_HEAD, UNIMPLEMENTED,
+    ALLOW, ARC_HEAD, ARM, ARMS, BLOCKING_ARM, BLOCKING_SERVER_HEAD, BLOCKING_TRAIT_DOC,
+    CLIENT_HEAD, CLIENT_TAIL, DESCRIPTOR, METHOD, NO_ARMS, OPTIONAL_DOC, SAME_DESCRIPTOR,
+    SERVER_DESCRIPTOR, SERVER_HEAD, SERVICE_HEAD, SERVICE_MIDDLE, TRAIT_DOC, TRAIT_HEAD,
+    UNIMPLEMENTED,
 };
 
 /// What the user may choose.
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) crate_path: String,
     pub(crate) clients: bool,
     pub(crate) servers: bool,
+    /// Whether to generate blocking interfaces, too.
+    pub(crate) blocking: bool,
     /// Rust names by full service name.
     pub(crate) services: BTreeMap<String, String>,
     /// Rust names by full method name, such as `acme.Kv.Get`.
@@ -38,6 +41,7 @@ impl Default for Settings {
             crate_path: "::outboard".to_owned(),
             clients: true,
             servers: true,
+            blocking: false,
             services: BTreeMap::new(),
             methods: BTreeMap::new(),
             optional: BTreeSet::new(),
@@ -93,17 +97,27 @@ impl ServiceGenerator for Generator {
             return;
         }
         let name = self.settings.trait_name(&full_name, &service.proto_name);
-        let code = Code {
-            client: format!("{name}Client"),
-            server: format!("{name}Server"),
-            name,
+        let mut code = Code {
+            names: Names::of(name),
+            flavour: Flavour::Async,
             krate: &self.settings.crate_path,
             settings: &self.settings,
             full_name,
             service: &service,
         };
         code.write(buf);
+        if self.settings.blocking {
+            let blocking = Names::of(blocking_name(&code.names.name));
+            let plain = std::mem::replace(&mut code.names, blocking);
+            code.flavour = Flavour::Blocking(plain);
+            code.write(buf);
+        }
     }
+}
+
+/// What a service's blocking trait is called, where its other one is called so.
+pub(crate) fn blocking_name(name: &str) -> String {
+    format!("{name}Blocking")
 }
 
 /// Names that an underscore keeps out of the way: methods of the client, and those that the
@@ -159,11 +173,33 @@ impl Kind {
     }
 }
 
-struct Code<'a> {
+/// What an interface's code is called.
+struct Names {
     /// The trait.
     name: String,
     client: String,
     server: String,
+}
+
+impl Names {
+    fn of(name: String) -> Self {
+        Self {
+            client: format!("{name}Client"),
+            server: format!("{name}Server"),
+            name,
+        }
+    }
+}
+
+enum Flavour {
+    Async,
+    /// Beside the async one, which is called so.
+    Blocking(Names),
+}
+
+struct Code<'a> {
+    names: Names,
+    flavour: Flavour,
     /// The path of the outboard crate.
     krate: &'a str,
     settings: &'a Settings,
@@ -186,9 +222,9 @@ impl Code<'_> {
     /// filled in.
     fn put(&self, buf: &mut String, template: &str, more: &[(&str, &str)]) {
         let mut text = template
-            .replace("{Trait}", &self.name)
-            .replace("{Client}", &self.client)
-            .replace("{Server}", &self.server)
+            .replace("{Trait}", &self.names.name)
+            .replace("{Client}", &self.names.client)
+            .replace("{Server}", &self.names.server)
             .replace("{crate}", self.krate)
             .replace("{allow}", ALLOW);
         for (name, value) in more {
@@ -208,7 +244,8 @@ impl Code<'_> {
         if !both.is_empty() {
             self.put(buf, &format!("///\n/// {both}\n"), &[]);
         }
-        self.put(buf, TRAIT_DOC, &[]);
+        let doc = self.choose(TRAIT_DOC, BLOCKING_TRAIT_DOC);
+        self.put(buf, doc, &[]);
         let optional = self.settings.optional.contains(&self.full_name);
         if optional {
             self.put(buf, OPTIONAL_DOC, &[]);
@@ -220,7 +257,11 @@ impl Code<'_> {
             if optional {
                 let (argument, _) = self.argument(method);
                 let path = format!("{:?}", self.path(method));
-                let more = [("{argument}", argument), ("{path}", &path)];
+                let more = [
+                    ("{argument}", argument),
+                    ("{path}", &path),
+                    ("{codegen}", &self.codegen()),
+                ];
                 self.put(buf, UNIMPLEMENTED, &more);
             } else {
                 buf.push_str(";\n");
@@ -233,7 +274,7 @@ impl Code<'_> {
             let (argument, _) = self.argument(method);
             let call = format!(
                 "<T_ as {}>::{}(&**self, {argument})",
-                self.name,
+                self.names.name,
                 self.method_name(method)
             );
             self.write_body(buf, method, &call);
@@ -254,14 +295,15 @@ impl Code<'_> {
                 ""
             };
             let call = format!(
-                "{0}::codegen::call_{marked}{1}({0}::codegen::Prost, &self.channel, {2:?}, {borrow}{argument})",
-                self.krate,
+                "{0}::call_{marked}{1}({3}::codegen::Prost, &self.channel, {2:?}, {borrow}{argument})",
+                self.codegen(),
                 kind.suffix(),
                 self.path(method),
+                self.krate,
             );
-            let call = match kind {
-                Kind::Unary | Kind::ClientStreaming => call,
-                Kind::ServerStreaming | Kind::Bidirectional => {
+            let call = match (kind, &self.flavour) {
+                (Kind::Unary | Kind::ClientStreaming, _) | (_, Flavour::Blocking(_)) => call,
+                (Kind::ServerStreaming | Kind::Bidirectional, Flavour::Async) => {
                     format!("::core::future::ready(::core::result::Result::Ok({call}))")
                 }
             };
@@ -270,17 +312,21 @@ impl Code<'_> {
         buf.push_str("}\n");
         self.put(buf, "{allow}\nimpl {crate}::Client for {Client} {\n", &[]);
         buf.push_str("    ");
-        self.write_descriptor(buf);
+        match &self.flavour {
+            Flavour::Async => self.write_descriptor(buf),
+            Flavour::Blocking(plain) => self.share_descriptor(buf, plain),
+        }
         self.put(buf, CLIENT_TAIL, &[]);
     }
 
     fn write_server(&self, buf: &mut String) {
-        self.put(buf, SERVER_HEAD, &[("{service}", &self.full_name)]);
+        let head = self.choose(SERVER_HEAD, BLOCKING_SERVER_HEAD);
+        self.put(buf, head, &[("{service}", &self.full_name)]);
         buf.push_str("    ");
-        if self.settings.clients {
-            self.put(buf, SAME_DESCRIPTOR, &[]);
-        } else {
-            self.write_descriptor(buf);
+        match &self.flavour {
+            Flavour::Blocking(plain) => self.share_descriptor(buf, plain),
+            Flavour::Async if self.settings.clients => self.share_descriptor(buf, &self.names),
+            Flavour::Async => self.write_descriptor(buf),
         }
         buf.push_str("}\n");
         self.put(buf, SERVICE_HEAD, &[]);
@@ -303,7 +349,7 @@ impl Code<'_> {
                 ("{message}", message),
                 ("{method}", &self.method_name(method)),
             ];
-            self.put(&mut arms, ARM, &more);
+            self.put(&mut arms, self.choose(ARM, BLOCKING_ARM), &more);
         }
         if arms.is_empty() {
             self.put(buf, NO_ARMS, &[("{message}", message)]);
@@ -317,6 +363,15 @@ impl Code<'_> {
             "    {} {{\n        {call}\n    }}\n",
             self.signature(method)
         ));
+    }
+
+    /// The associated constant `SERVICE`, which the interface of these names has already.
+    fn share_descriptor(&self, buf: &mut String, plain: &Names) {
+        if self.settings.clients {
+            self.put(buf, SAME_DESCRIPTOR, &[("{PlainClient}", &plain.client)]);
+        } else {
+            self.put(buf, SERVER_DESCRIPTOR, &[("{PlainServer}", &plain.server)]);
+        }
     }
 
     /// The associated constant `SERVICE`.
@@ -358,7 +413,21 @@ impl Code<'_> {
     }
 
     fn stream_of(&self, message: &str) -> String {
-        format!("{}::Streaming<{message}>", self.krate)
+        let module = self.choose("", "::blocking");
+        format!("{}{module}::Streaming<{message}>", self.krate)
+    }
+
+    /// The path of the functions that the code is made of.
+    fn codegen(&self) -> String {
+        let module = self.choose("", "::blocking");
+        format!("{}{module}::codegen", self.krate)
+    }
+
+    fn choose<'t>(&self, plain: &'t str, blocking: &'t str) -> &'t str {
+        match self.flavour {
+            Flavour::Async => plain,
+            Flavour::Blocking(_) => blocking,
+        }
     }
 
     fn signature(&self, method: &Method) -> String {
@@ -368,12 +437,15 @@ impl Code<'_> {
         } else {
             method.output_type.clone()
         };
-        format!(
-            "fn {}(&self, {argument}: {input}) -> impl ::core::future::Future<Output = \
-             ::core::result::Result<{output}, {}::Status>> + ::core::marker::Send",
-            self.method_name(method),
-            self.krate
-        )
+        let result = format!("::core::result::Result<{output}, {}::Status>", self.krate);
+        let output = match self.flavour {
+            Flavour::Async => {
+                format!("impl ::core::future::Future<Output = {result}> + ::core::marker::Send")
+            }
+            Flavour::Blocking(_) => result,
+        };
+        let name = self.method_name(method);
+        format!("fn {name}(&self, {argument}: {input}) -> {output}")
     }
 }
 

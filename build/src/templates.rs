@@ -29,6 +29,19 @@ pub(crate) const TRAIT_DOC: &str = "\
 /// the same `self`.
 ";
 
+/// The same for a trait whose methods block.
+pub(crate) const BLOCKING_TRAIT_DOC: &str = "\
+///
+/// # Implementing it
+/// A method is a plain function, and may block as long as it likes: it runs on a thread of its
+/// service, of which there is one for each call up to a limit. No thread can be stopped: when its
+/// caller gives up or the deadline passes, a method goes on. What it waits for through
+/// `outboard::blocking` (its requests, room for its answers, calls of its own) ends with
+/// `CANCELLED` then, and `outboard::blocking::is_cancelled` tells it. A method that panics fails its
+/// own call with `INTERNAL` and nothing else, unless the program is built with `panic = \"abort\"`.
+/// Methods are called at the same time, each call with the same `self`.
+";
+
 /// The same for a trait whose methods have bodies.
 pub(crate) const OPTIONAL_DOC: &str = "\
 ///
@@ -39,7 +52,7 @@ pub(crate) const OPTIONAL_DOC: &str = "\
 pub(crate) const UNIMPLEMENTED: &str = "\
  {
         let _ = {argument};
-        {crate}::codegen::unimplemented({path})
+        {codegen}::unimplemented({path})
     }
 ";
 
@@ -131,6 +144,51 @@ impl<T_> ::core::fmt::Debug for {Server}<T_> {
 impl<T_> {Server}<T_> {
 ";
 
+pub(crate) const BLOCKING_SERVER_HEAD: &str = "\
+/// Answers calls of the service `{service}` with an implementation of [`{Trait}`], on threads of its
+/// own. Clones share them.
+{allow}
+pub struct {Server}<T_> {
+    inner: ::std::sync::Arc<T_>,
+    pool: {crate}::blocking::codegen::Pool,
+}
+{allow}
+impl<T_: {Trait}> {Server}<T_> {
+    /// Serves `inner`.
+    #[must_use]
+    pub fn new(inner: T_) -> Self {
+        Self::from_arc(::std::sync::Arc::new(inner))
+    }
+    /// Serves `inner`, which others may use as well.
+    #[must_use]
+    pub fn from_arc(inner: ::std::sync::Arc<T_>) -> Self {
+        Self { inner, pool: {crate}::blocking::codegen::Pool::new() }
+    }
+    /// Answers at most so many calls at once, and at least one; 64 unless this is called. Further
+    /// ones wait for one of those to be done.
+    #[must_use]
+    pub fn threads(self, limit: usize) -> Self {
+        Self { inner: self.inner, pool: {crate}::blocking::codegen::Pool::with_limit(limit) }
+    }
+    /// What is served.
+    #[must_use]
+    pub fn inner(&self) -> &::std::sync::Arc<T_> {
+        &self.inner
+    }
+}
+impl<T_> ::core::clone::Clone for {Server}<T_> {
+    fn clone(&self) -> Self {
+        Self { inner: ::std::sync::Arc::clone(&self.inner), pool: ::core::clone::Clone::clone(&self.pool) }
+    }
+}
+impl<T_> ::core::fmt::Debug for {Server}<T_> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.write_str(\"{Server}\")
+    }
+}
+impl<T_> {Server}<T_> {
+";
+
 pub(crate) const SERVICE_HEAD: &str = "\
 {allow}
 impl<T_: {Trait}> {crate}::codegen::Service for {Server}<T_> {
@@ -155,6 +213,10 @@ pub(crate) const ARM: &str = "            \
             {index} => {crate}::codegen::serve_{kind}({crate}::codegen::Prost, context, {message}, move |request| async move { <T_ as {Trait}>::{method}(&*inner, request).await }),
 ";
 
+pub(crate) const BLOCKING_ARM: &str = "            \
+            {index} => {crate}::blocking::codegen::serve_{kind}({crate}::codegen::Prost, &self.pool, context, {message}, move |request| <T_ as {Trait}>::{method}(&*inner, request)),
+";
+
 pub(crate) const NO_ARMS: &str = "        \
         let _ = (context, {message});
         {crate}::codegen::no_such_method(Self::SERVICE, method)
@@ -170,7 +232,12 @@ const SERVICE: &'static {crate}::codegen::ServiceDescriptor = &{crate}::codegen:
 ";
 
 pub(crate) const SAME_DESCRIPTOR: &str = "\
-const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{Client} as {crate}::Client>::SERVICE;
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{PlainClient} as {crate}::Client>::SERVICE;
+";
+
+/// Where there are no clients.
+pub(crate) const SERVER_DESCRIPTOR: &str = "\
+const SERVICE: &'static {crate}::codegen::ServiceDescriptor = <{PlainServer}<()>>::SERVICE;
 ";
 
 pub(crate) const METHOD: &str = "            \

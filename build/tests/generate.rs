@@ -123,6 +123,47 @@ fn the_path_of_the_crate_can_be_chosen() {
 }
 
 #[test]
+fn blocking_interfaces_are_made_on_request() {
+    let names = ["trait", "struct"].map(|kind| format!("pub {kind} StoreBlocking"));
+    let plain = code(configure());
+    assert!(!plain.contains("Blocking"), "{plain}");
+    let both = code(configure().blocking(true));
+    assert!(both.contains("pub trait Store:"), "{both}");
+    assert!(names.iter().all(|name| both.contains(name)), "{both}");
+    let clients = code(configure().blocking(true).servers(false));
+    assert!(clients.contains("StoreBlockingClient") && !clients.contains("StoreBlockingServer"));
+    let servers = code(configure().blocking(true).clients(false));
+    assert!(servers.contains("StoreBlockingServer") && !servers.contains("StoreBlockingClient"));
+    // Made by one macro of names: what is renamed is renamed in both.
+    let renamed = code(
+        configure()
+            .blocking(true)
+            .rename_service("acme.main.Store", "Shop"),
+    );
+    assert!(renamed.contains("pub trait ShopBlocking:"), "{renamed}");
+}
+
+#[test]
+fn blocking_names_that_are_taken_are_told() {
+    const TAKEN: &str = r#"
+        syntax = "proto3";
+        package acme.taken;
+        service Store { rpc Get(StoreBlocking) returns (StoreBlocking); }
+        message StoreBlocking {}
+    "#;
+    let project = Project::new(&[("taken.proto", TAKEN)]);
+    project
+        .compile(configure(), "taken.proto")
+        .expect("no name is taken");
+    let error = project.compile(configure().blocking(true), "taken.proto");
+    let error = error.expect_err("the trait's is").to_string();
+    assert!(
+        error.contains("the blocking trait of service acme.taken.Store"),
+        "{error}"
+    );
+}
+
+#[test]
 fn clients_and_servers_can_be_left_out() {
     let clients = code(configure().servers(false));
     assert!(clients.contains("pub struct StoreClient") && !clients.contains("StoreServer"));

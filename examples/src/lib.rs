@@ -2,6 +2,8 @@
 
 #[cfg(feature = "netrpc")]
 pub mod basic;
+#[cfg(all(unix, feature = "blocking"))]
+pub mod blocking;
 #[cfg(feature = "netrpc")]
 pub mod kv;
 

@@ -111,6 +111,17 @@ fn a_go_host_lends_to_the_counter_plugin_over_one_connection() {
 }
 
 #[test]
+#[cfg(feature = "blocking")]
+fn the_blocking_host_uses_a_go_plugin() {
+    let Some(peers) = go() else { return };
+    // Built with the others.
+    let greeter = peers.plugin.with_file_name("go-greeter");
+    let mut host = Command::new(example("blocking"));
+    let output = run(host.arg(greeter).stdin(Stdio::null()));
+    assert_eq!(ok(&output), "Hello, world!\n");
+}
+
+#[test]
 fn the_streamer_host_uses_a_go_plugin() {
     let Some(peers) = go() else { return };
     let dir = tempfile::tempdir().expect("a directory");

@@ -43,6 +43,51 @@ fn greeter_greets_and_shows_the_plugins_log_and_output() {
 }
 
 #[test]
+#[cfg(feature = "blocking")]
+fn blocking_greets_and_shows_the_plugins_output() {
+    let stdout = ok(&run(dir().path(), "blocking", &[]));
+    assert!(stdout.contains("Hello, world!\n"), "{stdout}");
+    let printed = "this print of the plugin reaches the host\n";
+    assert!(stdout.contains(printed), "{stdout}");
+    // A plugin that is async is as good.
+    let other = format!(
+        "#!/bin/sh\nexec '{}' plugin\n",
+        example("greeter").display()
+    );
+    let dir = dir();
+    let script = dir.path().join("greeter");
+    std::fs::write(&script, other).expect("written");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, executable).expect("ours");
+    let script = script.to_str().expect("a path in UTF-8");
+    let stdout = ok(&run(dir.path(), "blocking", &[script]));
+    assert!(stdout.contains("Hello, world!\n"), "{stdout}");
+}
+
+/// The lines of code of `examples/basic` in go-plugin 1.8, without comments and empty lines: of its `main.go`, and
+/// of its `plugin/greeter_impl.go`.
+#[cfg(feature = "blocking")]
+const GO_LINES: [usize; 2] = [42, 37];
+
+#[test]
+#[cfg(feature = "blocking")]
+fn blocking_is_as_short_as_go() {
+    let code = |source: &str| {
+        let lines = source.lines().map(str::trim);
+        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+        lines.filter(is_code).count()
+    };
+    // What both sides of each have is in the two files of Go's.
+    let shared = code(include_str!("../src/blocking.rs"));
+    let host = shared + code(include_str!("../blocking.rs"));
+    let plugin = shared + code(include_str!("../blocking-plugin.rs"));
+    assert!(
+        host <= GO_LINES[0] && plugin <= GO_LINES[1],
+        "{host}, {plugin}"
+    );
+}
+
+#[test]
 fn kv_puts_and_gets() {
     let dir = dir();
     ok(&run(dir.path(), "kv", &["put", "hello", "world"]));
@@ -330,6 +375,8 @@ fn no_example_leaves_anything_behind() {
         ("greeter", &[][..]),
         ("negotiated", &["get", "nothing"]),
         ("kv", &["get", "nothing"]),
+        #[cfg(feature = "blocking")]
+        ("blocking", &[]),
     ] {
         let temp = dir.path().join(name);
         std::fs::create_dir(&temp).expect("made");

@@ -44,6 +44,7 @@ mod source;
 mod timer;
 mod turn;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Result};
@@ -131,7 +132,38 @@ fn driven() -> Home {
     Home::default()
 }
 
+/// Whether this thread runs [`Smol::block_on`], or is that of [`Smol::new`]: if it blocks, so does every task
+/// there.
+#[must_use]
+pub fn is_driving() -> bool {
+    // A thread that is ending drives nothing.
+    DRIVING.try_with(Cell::get).unwrap_or(false)
+}
+
+thread_local! {
+    static DRIVING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as one that drives until it is dropped.
+struct Driving {
+    before: bool,
+}
+
+impl Driving {
+    fn begin() -> Self {
+        let before = DRIVING.replace(true);
+        Self { before }
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        DRIVING.set(self.before);
+    }
+}
+
 fn drive<F: Future>(home: &Home, future: F) -> F::Output {
+    let _driving = Driving::begin();
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(reactor) = &home.reactor {
         return reactor.block_on(future);

@@ -102,6 +102,18 @@ impl Tokio {
     }
 }
 
+/// Does nothing where a thread may block: outside of tokio, and in `spawn_blocking` and `block_in_place`.
+///
+/// # Panics
+/// Inside of an async task of tokio, with tokio's own text.
+#[track_caller]
+pub fn assert_may_block() {
+    if let Ok(handle) = Handle::try_current() {
+        // Nobody but tokio can tell.
+        handle.block_on(std::future::ready(()));
+    }
+}
+
 impl From<Tokio> for SharedRuntime {
     fn from(tokio: Tokio) -> Self {
         Arc::new(tokio)

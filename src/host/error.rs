@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use outboard_core::checksum::ChecksumError;
+use outboard_core::fault::Fault;
 use outboard_core::handshake::MisconfiguredHandshake;
 use outboard_core::host::StartError;
 use outboard_core::rpc::Status;
@@ -170,6 +171,12 @@ pub enum ConfigError {
          transport Stdio"
     )]
     StdinTaken,
+    /// There is no thread for what a blocking host does in the background.
+    #[error(
+        "the host needs a thread for what goes on in the background, and the system gives none: {0}. Is a limit \
+         of threads or processes reached (ulimit -u, the cgroup's pids.max)?"
+    )]
+    NoThread(Fault),
     /// The lowest port is above the highest.
     #[error("the port range {min} to {max} is empty: give the lower port first")]
     EmptyPortRange {

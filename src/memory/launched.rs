@@ -69,9 +69,19 @@ pub async fn start(
     plugin: Plugin,
     runtime: impl Into<SharedRuntime>,
 ) -> Result<RunningPlugin, HostError> {
+    let (host, runtime) = prepare(host, plugin, runtime.into())?;
+    host.start(runtime).await
+}
+
+/// The host that starts `plugin` on the runtime that comes with it.
+pub(crate) fn prepare(
+    host: &Host,
+    plugin: Plugin,
+    runtime: SharedRuntime,
+) -> Result<(Host, SharedRuntime), HostError> {
     let program = Program(Arc::new(Mutex::new(Rank::Driver, Some(plugin))));
     let host = host.in_memory(Arc::new(program))?;
-    host.start(InMemory::around(runtime.into())).await
+    Ok((host, InMemory::around(runtime)))
 }
 
 /// The one plugin that is there to be started.

@@ -151,14 +151,19 @@ pub fn unimplemented<T>(path: &'static str) -> impl Future<Output = Result<T, St
 where
     T: Send,
 {
+    ready(Err(left_out(path)))
+}
+
+/// The status of a method that an implementation leaves out.
+pub(crate) fn left_out(path: &'static str) -> Status {
     let (service, method) = path
         .trim_start_matches('/')
         .split_once('/')
         .unwrap_or(("", path));
-    ready(Err(Status::unimplemented(format!(
+    Status::unimplemented(format!(
         "method {method} of service {service} is not implemented on this side, though its .proto \
          has it"
-    ))))
+    ))
 }
 
 /// Makes a unary call. The head of the call is made, and the deadline inherited, at once; dropping

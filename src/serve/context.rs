@@ -215,6 +215,32 @@ pub(crate) fn inherited_deadline() -> Option<Instant> {
     })
 }
 
+/// Whether the code now running answers a call. Costs less than looking at it.
+#[cfg(all(unix, feature = "blocking"))]
+pub(crate) fn is_answering() -> bool {
+    let peek = |scope: &Scope| {
+        let call = scope.call.take();
+        let answers = call.is_some();
+        scope.call.set(call);
+        answers
+    };
+    SCOPE.try_with(peek).unwrap_or(false)
+}
+
+/// As [`capture`], for code that blocks: what `work` captures is on this thread.
+#[cfg(all(unix, feature = "blocking"))]
+pub(crate) fn capture_around<R>(work: impl FnOnce() -> R) -> (R, ResponseMetadata) {
+    let mut slot = Some(Box::<ResponseMetadata>::default());
+    let output = {
+        let _entered = Captured::enter(&mut slot);
+        work()
+    };
+    (
+        output,
+        slot.map_or_else(ResponseMetadata::default, |slot| *slot),
+    )
+}
+
 /// Whether anybody wants the metadata of answers.
 pub(crate) fn is_capturing() -> bool {
     let peek = |scope: &Scope| {

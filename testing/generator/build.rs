@@ -1,7 +1,9 @@
 //! Generates the interfaces that the tests use.
 
 fn main() -> Result<(), outboard_build::Error> {
-    outboard_build::compile(
+    // What outboard has on unix alone.
+    let blocking = std::env::var_os("CARGO_CFG_UNIX").is_some();
+    outboard_build::configure().blocking(blocking).compile(
         &[
             "proto/greeter.proto",
             "proto/kv.proto",
@@ -12,10 +14,12 @@ fn main() -> Result<(), outboard_build::Error> {
         &["proto"],
     )?;
     outboard_build::configure()
+        .blocking(blocking)
         .optional_methods("provider.Provider")
         .compile(&["proto/provider.proto"], &["proto"])?;
     // Later calls must not disturb what the first one wrote.
     outboard_build::configure()
+        .blocking(blocking)
         .include_file("odd_all.rs")
         .rename_service("odd.Clash", "ClashService")
         .bytes([".odd.Everything.raw"])
@@ -37,6 +41,7 @@ fn main() -> Result<(), outboard_build::Error> {
         "values_of_one_name",
     ];
     outboard_build::configure()
+        .blocking(blocking)
         .include_file("hard_all.rs")
         .rename_item("values_of_one_name.Whose.WHOSE_SELF", "Own")
         .rename_method("methods_of_one_name.Book.turnOver", "turn_twice")

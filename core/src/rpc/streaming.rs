@@ -180,8 +180,15 @@ impl<T> fmt::Debug for Streaming<T> {
 }
 
 /// The sending half of [`Streaming::channel`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StreamSender<T>(futures_channel::mpsc::Sender<Result<T, Status>>);
+
+// Messages need not be `Clone` for it.
+impl<T> Clone for StreamSender<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T> StreamSender<T> {
     /// Sends a message as soon as there is room. Cancel-safe: a dropped future sent nothing.

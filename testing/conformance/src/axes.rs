@@ -15,7 +15,10 @@ pub use outboard_kit::axes::{RuntimeKind, TransportKind};
 /// If the system has no room for a runtime.
 pub fn block_on<F: Future>(kind: RuntimeKind, main: impl FnOnce(SharedRuntime) -> F) -> F::Output {
     let mut builder = match kind {
-        RuntimeKind::Smol => return Smol::block_on(|smol| main(smol.into())),
+        // What serves blocking plugins, and what their hosts have in the background.
+        RuntimeKind::Smol | RuntimeKind::Blocking => {
+            return Smol::block_on(|smol| main(smol.into()));
+        }
         RuntimeKind::AsyncIo => {
             let executor = Arc::default();
             let main = main(Smol::on(&executor).into());

@@ -4,6 +4,7 @@
 
 pub mod activate;
 pub mod axes;
+pub mod blocking;
 pub mod cut;
 pub mod end;
 pub mod fork;

@@ -57,6 +57,21 @@ impl Prober {
         (0..count).map(one).collect()
     }
 
+    /// Adds a note.
+    pub fn note_that(&self, text: &str) {
+        self.0.notes.add(text);
+    }
+
+    /// Waits until it is released.
+    pub async fn until_released(&self) {
+        self.0.released.until(|open| open.then_some(())).await;
+    }
+
+    /// Serves these until the end, or until they are not to be served any more.
+    pub fn keep(&self, served: impl IntoIterator<Item = Served>) {
+        self.served().extend(served);
+    }
+
     async fn collect_now(mut requests: Streaming<Payload>) -> Result<Collected, Status> {
         let mut seen = Collected::default();
         while let Some(message) = requests.message().await? {

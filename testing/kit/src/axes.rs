@@ -15,6 +15,8 @@ pub enum RuntimeKind {
     Smol,
     /// smol's executor on the calling thread alone, on async-io's reactor.
     AsyncIo,
+    /// The blocking API: handlers on threads of their own. For plugins; hosts of it have cases of their own.
+    Blocking,
 }
 
 /// A transport and how it is configured.
@@ -38,7 +40,13 @@ pub enum TransportKind {
 
 impl RuntimeKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tokio, Self::TokioThreads, Self::Smol, Self::AsyncIo];
+    pub const ALL: [Self; 5] = [
+        Self::Tokio,
+        Self::TokioThreads,
+        Self::Smol,
+        Self::AsyncIo,
+        Self::Blocking,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -46,6 +54,7 @@ impl RuntimeKind {
             Self::TokioThreads => "tokio-threads",
             Self::Smol => "smol",
             Self::AsyncIo => "async-io",
+            Self::Blocking => "blocking",
         }
     }
 }

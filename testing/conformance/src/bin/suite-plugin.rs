@@ -53,14 +53,15 @@ mod unix {
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
     use std::process::ExitCode;
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
-    use outboard::{Handshake, Plugin, ServeError};
+    use outboard::{Handshake, Plugin, ServeError, Service};
     use outboard_conformance::axes::{self, RuntimeKind, TransportKind};
+    use outboard_conformance::blocking::BlockingProber;
     use outboard_conformance::probe::{self, Prober};
     use outboard_conformance::process::ThisProcess;
-    use outboard_conformance::proto::{ProbeServer, ProcessServer};
+    use outboard_conformance::proto::{ProbeBlockingServer, ProbeServer, ProcessServer};
     use outboard_conformance::{FOREVER, HANDSHAKE, PROBE, PROCESS, end};
 
     pub(super) fn main() -> ExitCode {
@@ -164,7 +165,14 @@ mod unix {
         }
         let process = ThisProcess::new(plugin.health());
         for version in versions {
-            let probe = ProbeServer::new(Prober::default());
+            let probe: Arc<dyn Service> = match runtime {
+                RuntimeKind::Blocking => {
+                    let probe = ProbeBlockingServer::new(BlockingProber::default());
+                    // A case has more calls wait at once than services have threads by default.
+                    Arc::new(probe.threads(512))
+                }
+                _ => Arc::new(ProbeServer::new(Prober::default())),
+            };
             plugin = plugin.provide_version(version, PROBE, probe);
             if !twice {
                 let process = ProcessServer::new(process.clone());
@@ -174,14 +182,25 @@ mod unix {
         if twice {
             plugin = plugin.provide(PROBE, ProcessServer::new(process));
         }
-        let left = axes::block_on(runtime, |runtime| async move {
+        let left = if runtime == RuntimeKind::Blocking {
+            let plugin = outboard::blocking::Plugin::from(plugin);
             if twice {
-                plugin.serve(runtime).await?;
+                plugin.serve()?;
             } else {
-                plugin.serve_or_exit(runtime).await;
+                plugin.serve_or_exit();
             }
-            Ok::<_, ServeError>(probe::alive())
-        })?;
+            // Threads that nobody waits for may still be on their way out of a handler.
+            0
+        } else {
+            axes::block_on(runtime, |runtime| async move {
+                if twice {
+                    plugin.serve(runtime).await?;
+                } else {
+                    plugin.serve_or_exit(runtime).await;
+                }
+                Ok::<_, ServeError>(probe::alive())
+            })?
+        };
         if left > 0 {
             return Err(format!("{left} calls outlive the serving").into());
         }

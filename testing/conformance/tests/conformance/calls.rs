@@ -5,6 +5,7 @@ use std::pin::pin;
 use futures_util::future::{join, join_all, poll_immediate};
 use outboard::codegen::{Prost, call_bidirectional};
 use outboard::{CallOptions, Code, DispenseError, Metadata, Status, Streaming, context};
+use outboard_conformance::axes::RuntimeKind;
 use outboard_conformance::proto::{
     Count, FailRequest, Nothing, Payload, PourRequest, Probe as _, ProbeClient, Process as _, Text,
 };
@@ -290,7 +291,7 @@ pub async fn pings_and_facts(h: Harness) {
     assert_eq!(Some(facts.pid), rig.plugin.pid());
     let smol = facts.threads.iter().all(|name| !name.starts_with("tokio"));
     match h.on.plugin {
-        outboard_conformance::axes::RuntimeKind::Smol => {
+        RuntimeKind::Smol | RuntimeKind::Blocking => {
             assert!(
                 smol && !facts.in_tokio,
                 "no tokio runs beside smol: {facts:?}"

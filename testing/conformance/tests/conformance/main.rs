@@ -650,6 +650,8 @@ combinations! {
         smol_smol_stdio: Smol, Smol, Stdio;
         tokio_smol_h2_tls: Tokio, Smol, H2Tls;
         smol_tokio_h2_streams: Smol, Tokio, H2Streams;
+        tokio_blocking_h2: Tokio, Blocking, H2;
+        smol_blocking_stdio: Smol, Blocking, Stdio;
     }
     layered! {
         tokio_smol_h2_tls_streams: Tokio, Smol, H2TlsStreams;
@@ -661,6 +663,8 @@ combinations! {
         smol_threads_h2_tls: Smol, TokioThreads, H2Tls;
         tokio_smol_h2_streams: Tokio, Smol, H2Streams;
         threads_threads_h2_streams: TokioThreads, TokioThreads, H2Streams;
+        smol_blocking_h2_tls: Smol, Blocking, H2Tls;
+        tokio_blocking_h2_tls_streams: Tokio, Blocking, H2TlsStreams;
     }
     within! {
         tokio_memory_h2: Tokio, Tokio, H2, memory;

@@ -363,6 +363,9 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::ChecksumAndAttach,
         ConfigError::GroupOver,
         ConfigError::NoGuard,
+        ConfigError::NoThread(Fault::other(
+            "Resource temporarily unavailable (os error 11)",
+        )),
         ConfigError::StdinTaken,
         ConfigError::Tls {
             cause: "no server's configuration".to_owned(),
