@@ -23,6 +23,11 @@
 //! with it: its calls fail for good once that has ended, and [`Supervised::dispense`] makes another one in
 //! the next.
 //!
+//! # Another program
+//!
+//! [`Supervised::swap`] replaces the program under its callers ([`Swap`]): beside the old one, so that no call
+//! fails or waits, or after its end.
+//!
 //! # Looking on
 //!
 //! ```no_run
@@ -46,14 +51,18 @@ mod front;
 mod handle;
 mod limit;
 mod process;
+mod programs;
+mod tracked;
 mod usage;
 
 pub use outboard_core::supervisor::{
     Backoff, Budget, Cause, Change, End, HealthCheck, Restart, Supervision,
-    SupervisorEvent as Event, SupervisorPhase as Phase, SupervisorState as State, Waiting,
+    SupervisorEvent as Event, SupervisorPhase as Phase, SupervisorState as State, Swap,
+    SwapFailure, SwapMode, SwapRefusal, SwapReport, SwapStage, SwapState, SwapStep, SwapVersion,
+    Waiting,
 };
 
 pub use self::board::{Events, States};
-pub use self::error::NotUp;
+pub use self::error::{NotUp, SwapError};
 pub use self::handle::Supervised;
 pub use self::limit::StartLimit;

@@ -1,21 +1,29 @@
 //! When a plugin is started, stopped and started again, and what becomes of calls meanwhile.
 
 mod ending;
+mod exchange;
+mod newcomer;
 mod pauses;
 mod policy;
+mod shown;
 mod spent;
 mod starts;
+mod swap;
 mod types;
 mod well;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
+use self::exchange::Exchange;
 use self::pauses::Pauses;
 pub use self::policy::{Backoff, Budget, HealthCheck, Restart, Supervision, Waiting};
 use self::spent::Spent;
 pub use self::starts::Starts;
+pub use self::swap::{
+    Spoken, Swap, SwapFailure, SwapMode, SwapRefusal, SwapReport, SwapStage, SwapState, SwapStep,
+    SwapVersion,
+};
 pub use self::types::{
     Cause, Change, End, Refusal, Stop, SupervisorAction, SupervisorEvent, SupervisorInput,
     SupervisorPhase, SupervisorState, SupervisorTimer,
@@ -41,9 +49,11 @@ use crate::timer::Timers;
 /// ```
 ///
 /// A process is a *generation*, counted from 1. One is live from `Start` until the driver says that it has
-/// ended, and there is never a second one meanwhile: all that is known of the live one is in one place
-/// (`Process`), so that an exchange of two, in which both are live, is a second such place and what moves the
-/// calls between them.
+/// ended, and there is never a second one meanwhile but in a [swap](Self::swap), whose process has a place of its
+/// own (`Exchange`): the new one until calls have moved to it, the old one from there on. What is drawn above is
+/// the life of the present one, which a swap does not touch until then: it may crash and be started again. In an
+/// exclusive swap the present one is ended first. Where it has ended, and what follows is for the swap to say,
+/// its place is vacant.
 ///
 /// Calls wait ([`Hold`](SupervisorAction::Hold)), go to a process ([`Admit`](SupervisorAction::Admit)) or fail
 /// ([`Refuse`](SupervisorAction::Refuse)); until the first of these actions they wait. How long each waits is
@@ -56,7 +66,17 @@ pub struct Supervisor {
     spent: Spent,
     phase: Phase,
     calls: Calls,
+    /// That of the present process, or of the last.
     generation: u64,
+    /// The last that was begun with.
+    newest: u64,
+    /// What the present one is a process of; see [`SupervisorAction::AskPlace`].
+    program: u64,
+    /// What the last process spoke that calls went to.
+    spoken: Option<Spoken>,
+    exchange: Option<Exchange>,
+    /// How many swaps there were.
+    swaps: u64,
     restarts: u64,
     failures: VecDeque<End>,
     timers: Timers<SupervisorTimer>,
@@ -76,7 +96,31 @@ enum Phase {
     Stopping(Cause, Option<Process>),
     Pausing(Instant),
     CrashLoop,
+    /// A swap goes on without it.
+    Vacant(Then),
     Over(Cause),
+}
+
+/// What follows if the new program does not take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Begin,
+    Rest,
+    Pause(Instant),
+    CrashLoop,
+    Over(Cause),
+}
+
+impl Then {
+    fn phase(self) -> SupervisorPhase {
+        match self {
+            Self::Begin => SupervisorPhase::Queued,
+            Self::Rest => SupervisorPhase::Resting,
+            Self::Pause(until) => SupervisorPhase::Pausing(until),
+            Self::CrashLoop => SupervisorPhase::CrashLoop,
+            Self::Over(cause) => SupervisorPhase::Over(cause),
+        }
+    }
 }
 
 /// A process that is or was up.
@@ -91,6 +135,19 @@ struct Process {
     probes: u64,
     /// The one that has no answer yet.
     asked: Option<u64>,
+}
+
+impl Process {
+    fn new(now: Instant, id: Option<String>, pid: Option<u32>) -> Self {
+        Self {
+            id,
+            pid,
+            since: now,
+            missed: 0,
+            probes: 0,
+            asked: None,
+        }
+    }
 }
 
 /// What calls were last told.
@@ -113,6 +170,11 @@ impl Supervisor {
             phase: Phase::Resting,
             calls: Calls::Held,
             generation: 0,
+            newest: 0,
+            program: 0,
+            spoken: None,
+            exchange: None,
+            swaps: 0,
             restarts: 0,
             failures: VecDeque::new(),
             timers: Timers::default(),
@@ -128,6 +190,9 @@ impl Supervisor {
 
     /// Takes note of what happened outside.
     pub fn handle(&mut self, now: Instant, input: SupervisorInput) {
+        if self.handle_other(now, &input) {
+            return;
+        }
         match input {
             SupervisorInput::Wanted => {
                 if self.is_resting() {
@@ -137,7 +202,11 @@ impl Supervisor {
             SupervisorInput::Placed { generation } => {
                 if self.generation == generation && matches!(self.phase, Phase::Queued) {
                     self.enter(Phase::Starting);
-                    self.push(SupervisorAction::Start { generation });
+                    let program = self.program;
+                    self.push(SupervisorAction::Start {
+                        generation,
+                        program,
+                    });
                     self.tell(Change::Starting, None);
                 }
             }
@@ -145,9 +214,11 @@ impl Supervisor {
                 generation,
                 id,
                 pid,
+                spoken,
             } => {
                 if self.generation == generation && matches!(self.phase, Phase::Starting) {
-                    self.on_started(now, id, pid);
+                    self.push(SupervisorAction::LeavePlace { generation });
+                    self.admit(now, Process::new(now, id, pid), spoken);
                 }
             }
             SupervisorInput::StartFailed {
@@ -197,11 +268,17 @@ impl Supervisor {
                     self.wait_for_idle(since.unwrap_or(now));
                 }
             }
+            SupervisorInput::Drained { generation } => {
+                if self.generation == generation {
+                    self.drained();
+                }
+            }
         }
     }
 
     /// Starts the plugin now, where it [rests](SupervisorPhase::Resting), waits for its next attempt or was
-    /// restarted too often; then the budget and the pauses start over. No effect otherwise.
+    /// restarted too often; then the budget and the pauses start over. While another program is started in
+    /// place of it, it is started if that fails. No effect otherwise.
     pub fn start(&mut self) {
         if matches!(
             self.phase,
@@ -211,9 +288,18 @@ impl Supervisor {
                 self.spent.start_over();
                 self.pauses.start_over();
             }
-            self.timers.clear();
+            self.disarm_own();
             self.hold();
             self.begin();
+        } else if let Phase::Vacant(then @ (Then::Rest | Then::Pause(_) | Then::CrashLoop)) =
+            self.phase
+        {
+            if then == Then::CrashLoop {
+                self.spent.start_over();
+                self.pauses.start_over();
+            }
+            self.enter(Phase::Vacant(Then::Begin));
+            self.hold();
         }
     }
 
@@ -236,6 +322,13 @@ impl Supervisor {
                 (SupervisorTimer::Probe, Phase::Up(_)) => self.probe(now),
                 (SupervisorTimer::Answer, Phase::Up(_)) => self.unanswered(),
                 (SupervisorTimer::Idle, Phase::Up(_)) => self.rest(now),
+                (
+                    SupervisorTimer::SwapStart
+                    | SupervisorTimer::SwapCheck
+                    | SupervisorTimer::SwapProbe
+                    | SupervisorTimer::Drain,
+                    _,
+                ) => self.swap_timeout(now, kind),
                 _ => {}
             }
         }
@@ -263,32 +356,6 @@ impl Supervisor {
         matches!(self.phase, Phase::Resting)
     }
 
-    /// What the plugin is doing.
-    #[must_use]
-    pub fn state(&self) -> SupervisorState {
-        let process = match &self.phase {
-            Phase::Up(process) | Phase::Stopping(_, Some(process)) => Some(process),
-            _ => None,
-        };
-        SupervisorState {
-            phase: match &self.phase {
-                Phase::Resting => SupervisorPhase::Resting,
-                Phase::Queued => SupervisorPhase::Queued,
-                Phase::Starting => SupervisorPhase::Starting,
-                Phase::Up(_) => SupervisorPhase::Up,
-                Phase::Stopping(cause, _) => SupervisorPhase::Stopping(*cause),
-                Phase::Pausing(until) => SupervisorPhase::Pausing(*until),
-                Phase::CrashLoop => SupervisorPhase::CrashLoop,
-                Phase::Over(cause) => SupervisorPhase::Over(*cause),
-            },
-            generation: self.generation,
-            id: process.and_then(|process| process.id.clone()),
-            pid: process.and_then(|process| process.pid),
-            restarts: self.restarts,
-            failures: self.failures.iter().cloned().collect::<Arc<[End]>>(),
-        }
-    }
-
     /// A number that grows with each change of [`state`](Self::state).
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -302,31 +369,6 @@ impl Supervisor {
 
     fn push(&mut self, action: SupervisorAction) {
         self.actions.push_back(action);
-    }
-
-    fn tell(&mut self, change: Change, next_attempt: Option<Instant>) {
-        let (id, pid) = match &change {
-            Change::Ended(end) => (end.id.clone(), end.pid),
-            _ => {
-                let state = self.process();
-                let id = state.and_then(|process| process.id.clone());
-                (id, state.and_then(|process| process.pid))
-            }
-        };
-        self.events.push_back(SupervisorEvent {
-            generation: self.generation,
-            id,
-            pid,
-            change,
-            next_attempt,
-        });
-    }
-
-    fn process(&self) -> Option<&Process> {
-        match &self.phase {
-            Phase::Up(process) | Phase::Stopping(_, Some(process)) => Some(process),
-            _ => None,
-        }
     }
 
     fn hold(&mut self) {
@@ -345,23 +387,21 @@ impl Supervisor {
 
     /// The next process.
     fn begin(&mut self) {
-        self.generation += 1;
+        self.newest += 1;
+        self.generation = self.newest;
         self.enter(Phase::Queued);
-        let generation = self.generation;
-        self.push(SupervisorAction::AskPlace { generation });
+        let (generation, program) = (self.generation, self.program);
+        self.push(SupervisorAction::AskPlace {
+            generation,
+            program,
+        });
     }
 
-    fn on_started(&mut self, now: Instant, id: Option<String>, pid: Option<u32>) {
+    /// This is the present process: calls go to it.
+    fn admit(&mut self, now: Instant, process: Process, spoken: Spoken) {
         let generation = self.generation;
-        self.enter(Phase::Up(Process {
-            id,
-            pid,
-            since: now,
-            missed: 0,
-            probes: 0,
-            asked: None,
-        }));
-        self.push(SupervisorAction::LeavePlace { generation });
+        self.enter(Phase::Up(process));
+        self.spoken = Some(spoken);
         self.calls = Calls::Admitted;
         self.push(SupervisorAction::Admit { generation });
         self.tell(Change::Up, None);
@@ -370,6 +410,23 @@ impl Supervisor {
             self.timers.arm(SupervisorTimer::Probe, now, check.every);
         }
         self.wait_for_idle(now);
+    }
+
+    /// Whether calls may still come to a process.
+    fn is_held(&self) -> bool {
+        !matches!(self.calls, Calls::Refused(Refusal::Over(_)))
+    }
+
+    /// Disarms what is about the present process.
+    fn disarm_own(&mut self) {
+        for timer in [
+            SupervisorTimer::Restart,
+            SupervisorTimer::Probe,
+            SupervisorTimer::Answer,
+            SupervisorTimer::Idle,
+        ] {
+            self.timers.disarm(timer);
+        }
     }
 }
 

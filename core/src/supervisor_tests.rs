@@ -1,7 +1,11 @@
+#[path = "supervisor_tests/swaps.rs"]
+mod swaps;
+
 use std::time::Duration;
 
 use super::*;
 use crate::exit::Exit;
+use crate::handshake::Protocol;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,9 +52,7 @@ impl World {
 
     /// Lets a process start that is asked for.
     fn start(&mut self, generation: u64) {
-        assert_eq!(self.actions(), [Action::AskPlace { generation }]);
-        self.input(SupervisorInput::Placed { generation });
-        assert_eq!(self.actions(), [Action::Start { generation }]);
+        self.begin(generation, self.supervisor.program);
         self.started(generation);
         let leave = Action::LeavePlace { generation };
         let admit = Action::Admit { generation };
@@ -62,13 +64,33 @@ impl World {
         assert_eq!(self.phase(), SupervisorPhase::Up);
     }
 
+    /// Lets this be launched.
+    fn begin(&mut self, generation: u64, program: u64) {
+        let ask = Action::AskPlace {
+            generation,
+            program,
+        };
+        assert_eq!(self.actions(), [ask]);
+        self.input(SupervisorInput::Placed { generation });
+        let start = Action::Start {
+            generation,
+            program,
+        };
+        assert_eq!(self.actions(), [start]);
+    }
+
     fn started(&mut self, generation: u64) {
+        self.speaks(generation, Spoken::new(1, Protocol::Grpc));
+    }
+
+    fn speaks(&mut self, generation: u64, spoken: Spoken) {
         let pid = Some(100 + generation as u32);
         let id = pid.map(|pid| pid.to_string());
         self.input(SupervisorInput::Started {
             generation,
             id,
             pid,
+            spoken,
         });
     }
 

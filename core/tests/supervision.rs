@@ -1,5 +1,5 @@
 //! A supervisor in a simulated world, over seeded schedules: processes that start slowly, fail to start,
-//! crash, hang or end by themselves, calls that come and take their time, users who shut it down or let go of
+//! crash, hang or end by themselves, programs that replace one another, calls that come and take their time, users who shut it down or let go of
 //! it at any moment, and a clock that jumps.
 //!
 //! A thousand schedules as a rule; `OUTBOARD_SCHEDULES=1000000` for a million, best with `--release`.
@@ -17,9 +17,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use outboard_core::exit::Exit;
+use outboard_core::handshake::Protocol;
 use outboard_core::supervisor::{
-    Backoff, Cause, Change, HealthCheck, Restart, Supervision, Supervisor, SupervisorAction,
-    SupervisorInput, SupervisorPhase, Waiting,
+    Backoff, Cause, Change, HealthCheck, Restart, Spoken, Supervision, Supervisor,
+    SupervisorAction, SupervisorInput, SupervisorPhase, Swap, SwapMode, SwapRefusal, SwapStep,
+    Waiting,
 };
 use support::{Dice, MS, SECOND, epoch};
 
@@ -41,6 +43,7 @@ enum Coming {
     Shutdown,
     LetGo,
     Again,
+    Swap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +73,23 @@ enum Way {
 /// A process that is not known to have ended.
 #[derive(Clone, Copy, Debug)]
 struct Live {
-    generation: u64,
     up: bool,
     stopping: bool,
+    program: u64,
+    /// It tells when its last call has ended.
+    draining: bool,
+}
+
+/// A swap that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Swapping {
+    number: u64,
+    mode: SwapMode,
+    /// Calls have moved.
+    moved: bool,
+    /// How long calls may go on, and until when.
+    drain: Duration,
+    until: Option<Instant>,
 }
 
 struct World {
@@ -83,7 +100,10 @@ struct World {
     /// What is to come, in order.
     coming: BTreeMap<(Instant, u64), Coming>,
     ticket: u64,
-    live: Option<Live>,
+    live: BTreeMap<u64, Live>,
+    swap: Option<Swapping>,
+    /// The number of the program that is kept up.
+    program: u64,
     way: Way,
     calls: Vec<Call>,
     last_call: Option<Instant>,
@@ -94,6 +114,20 @@ struct World {
     starts: u64,
     ups: u64,
     overs: u32,
+    swaps: Swaps,
+}
+
+/// What came of the swaps of one schedule.
+#[derive(Clone, Copy, Debug, Default)]
+struct Swaps {
+    made: u64,
+    exclusive: u64,
+    failed: u64,
+    refused: u64,
+    cut_off: u64,
+    ended: u64,
+    /// How often two processes were live.
+    pairs: u64,
 }
 
 /// What came of one schedule.
@@ -106,6 +140,7 @@ struct Outcome {
     again: u64,
     crash_loops: u64,
     overs: u64,
+    swaps: Swaps,
 }
 
 fn policy(dice: &mut Dice, cursed: bool) -> Supervision {
@@ -160,7 +195,9 @@ impl World {
             now: epoch() + 100 * MINUTE,
             coming: BTreeMap::new(),
             ticket: 0,
-            live: None,
+            live: BTreeMap::new(),
+            swap: None,
+            program: 0,
             way: Way::Held,
             calls: Vec::new(),
             last_call: None,
@@ -169,6 +206,7 @@ impl World {
             starts: 0,
             ups: 0,
             overs: 0,
+            swaps: Swaps::default(),
         };
         let calls = 1 + world.dice.roll(12);
         for _ in 0..calls {
@@ -178,6 +216,12 @@ impl World {
         if world.dice.roll(4) == 0 {
             let at = world.within(180 * SECOND);
             world.put(at, Coming::Again);
+        }
+        if world.dice.roll(3) != 0 {
+            for _ in 0..=world.dice.roll(6) {
+                let at = world.within(90 * SECOND);
+                world.put(at, Coming::Swap);
+            }
         }
         if !cursed {
             let end = [Coming::Shutdown, Coming::LetGo][world.dice.roll(2) as usize];
@@ -221,7 +265,10 @@ impl World {
             while let Some(event) = self.supervisor.poll_event() {
                 match event.change {
                     Change::Over(_) => self.overs += 1,
-                    Change::Up => self.ups += 1,
+                    Change::Up => {
+                        self.ups += 1;
+                        assert_eq!(Way::To(event.generation), self.way);
+                    }
                     _ => assert_eq!(self.overs, 0, "the end is the last that is told"),
                 }
             }
@@ -238,7 +285,7 @@ impl World {
 
     fn act(&mut self, action: SupervisorAction) {
         match action {
-            SupervisorAction::AskPlace { generation } => {
+            SupervisorAction::AskPlace { generation, .. } => {
                 assert!(!self.told, "it was told to end");
                 let delay = if self.dice.roll(4) == 0 {
                     20 * SECOND
@@ -249,14 +296,32 @@ impl World {
                 self.put(delay, Coming::Placed(generation));
             }
             SupervisorAction::LeavePlace { .. } => {}
-            SupervisorAction::Start { generation } => {
-                assert!(self.live.is_none(), "two are live: {:?}", self.live);
+            SupervisorAction::Start {
+                generation,
+                program,
+            } => {
+                let room = match self.swap {
+                    Some(Swapping {
+                        mode: SwapMode::Beside,
+                        ..
+                    }) => 2,
+                    _ => 1,
+                };
+                assert!(self.live.len() < room, "too many: {:?}", self.live);
+                let offered = self.swap.map(|swap| swap.number);
+                assert!(
+                    program == self.program || Some(program) == offered,
+                    "nobody knows program {program}"
+                );
                 self.starts += 1;
-                self.live = Some(Live {
-                    generation,
+                let live = Live {
                     up: false,
                     stopping: false,
-                });
+                    program,
+                    draining: false,
+                };
+                assert!(self.live.insert(generation, live).is_none());
+                self.swaps.pairs += u64::from(self.live.len() == 2);
                 let slow = if self.dice.roll(10) == 0 {
                     2 * MINUTE
                 } else {
@@ -268,17 +333,34 @@ impl World {
                 self.put(delay, coming(generation));
             }
             SupervisorAction::Stop { generation, .. } => {
-                let live = self.live.as_mut().expect("there is one");
-                assert_eq!(live.generation, generation);
+                let live = self.live.get_mut(&generation).expect("there is one");
                 live.stopping = true;
+                if live.draining && !self.told {
+                    let until = self.swap.and_then(|swap| swap.until);
+                    // The clock that the supervisor was told may have been behind.
+                    let late = until.is_none_or(|until| until <= self.now + SECOND);
+                    let phase = self.supervisor.state().phase;
+                    let unwell = phase == SupervisorPhase::Stopping(Cause::Unhealthy);
+                    assert!(
+                        late || unwell || !self.is_busy(generation),
+                        "calls are cut off"
+                    );
+                }
                 let delay = self.within(3 * SECOND);
                 self.put(delay, Coming::Stopped(generation));
             }
             SupervisorAction::Hold => self.way = Way::Held,
             SupervisorAction::Admit { generation } => {
                 assert!(!self.told, "it was told to end");
-                let live = self.live.expect("there is one");
-                assert!(live.generation == generation && live.up, "{live:?}");
+                let live = self.live[&generation];
+                assert!(live.up && !live.stopping && !live.draining, "{live:?}");
+                if let Some(swap) = &mut self.swap
+                    && swap.number == live.program
+                {
+                    swap.moved = true;
+                    self.program = live.program;
+                }
+                assert_eq!(live.program, self.program);
                 self.way = Way::To(generation);
                 for index in 0..self.calls.len() {
                     if let Call::Held { before, marked } = self.calls[index] {
@@ -297,12 +379,41 @@ impl World {
                     }
                 }
             }
+            SupervisorAction::Drain { generation } => {
+                assert_ne!(self.way, Way::To(generation), "calls go there");
+                let live = self.live.get_mut(&generation).expect("there is one");
+                live.draining = true;
+                if let Some(swap) = &mut self.swap {
+                    swap.until = self.now.checked_add(swap.drain);
+                }
+                self.look_for_drained(generation);
+            }
+            SupervisorAction::SwapOver { swap, outcome } => {
+                let swapping = self.swap.take().expect("there is one");
+                assert_eq!(swapping.number, swap);
+                assert_eq!(outcome.is_ok(), swapping.moved);
+                let both = self.live.len() == 2;
+                assert!(!both, "the swap is over: {:?}", self.live);
+                match *outcome {
+                    Ok(report) => {
+                        self.swaps.made += 1;
+                        self.swaps.exclusive += u64::from(swapping.mode == SwapMode::Exclusive);
+                        self.swaps.cut_off += u64::from(!report.drained);
+                    }
+                    Err(failure) => {
+                        self.swaps.failed += 1;
+                        let ended = matches!(failure.step, SwapStep::Over(_));
+                        self.swaps.ended += u64::from(ended);
+                        let serves = matches!(self.way, Way::To(_));
+                        assert!(!failure.old_serves() || serves, "{failure:?}");
+                    }
+                }
+            }
             SupervisorAction::Rest {
                 generation,
                 unused_since,
             } => {
-                let in_flight = |call: &Call| matches!(call, Call::InFlight { generation: at, .. } if *at == generation);
-                let used = self.calls.iter().any(in_flight);
+                let used = self.is_busy(generation);
                 let since = self.last_call.filter(|last| *last > unused_since);
                 let answer = if used || since.is_some() {
                     let since = if used { None } else { since };
@@ -364,9 +475,52 @@ impl World {
         self.put(delay, Coming::CallDone(index));
     }
 
+    /// Whether it has calls in flight.
+    fn is_busy(&self, generation: u64) -> bool {
+        let in_flight = |call: &Call| matches!(call, Call::InFlight { generation: at, .. } if *at == generation);
+        self.calls.iter().any(in_flight)
+    }
+
+    fn look_for_drained(&mut self, generation: u64) {
+        let draining = self.live.get(&generation).is_some_and(|live| live.draining);
+        if draining && !self.is_busy(generation) {
+            self.supervisor
+                .handle(self.now, SupervisorInput::Drained { generation });
+        }
+    }
+
+    fn swap(&mut self) {
+        let mut plan = if self.dice.roll(3) == 0 {
+            Swap::exclusive()
+        } else {
+            Swap::beside()
+        };
+        plan = plan
+            .start_within(self.within(MINUTE))
+            .check_within(self.within(20 * SECOND))
+            .drain_within(self.within(20 * SECOND));
+        match self.supervisor.swap(self.now, plan) {
+            Ok(number) => {
+                assert!(self.swap.is_none() && !self.told);
+                self.swap = Some(Swapping {
+                    number,
+                    mode: plan.mode,
+                    moved: false,
+                    drain: plan.drain_within,
+                    until: None,
+                });
+            }
+            Err(refusal) => {
+                self.swaps.refused += 1;
+                let swapping = refusal == SwapRefusal::Swapping;
+                assert!(!swapping || self.swap.is_some(), "{refusal:?}");
+            }
+        }
+    }
+
     /// The process of this generation has ended: calls in flight there fail at once.
     fn gone(&mut self, generation: u64) {
-        self.live = None;
+        self.live.remove(&generation);
         let mut again = Vec::new();
         for (index, call) in self.calls.iter_mut().enumerate() {
             if let Call::InFlight {
@@ -393,7 +547,7 @@ impl World {
     }
 
     fn is_live(&self, generation: u64) -> Option<Live> {
-        self.live.filter(|live| live.generation == generation)
+        self.live.get(&generation).copied()
     }
 
     fn happen(&mut self, coming: Coming) {
@@ -403,7 +557,11 @@ impl World {
                 let Some(live) = self.is_live(generation) else {
                     return;
                 };
-                self.live = Some(Live { up: true, ..live });
+                // It was given up.
+                if live.stopping {
+                    return;
+                }
+                self.live.insert(generation, Live { up: true, ..live });
                 // It may not live long, and most do not live for ever.
                 let longest = if self.dice.roll(3) == 0 {
                     SECOND
@@ -418,6 +576,7 @@ impl World {
                     generation,
                     id: None,
                     pid: Some(generation as u32),
+                    spoken: Spoken::new(1 + i64::from(self.cursed), Protocol::Grpc),
                 });
             }
             Coming::NotUp(generation) => {
@@ -451,10 +610,16 @@ impl World {
                 self.call(self.calls.len() - 1, 0, marked);
             }
             Coming::CallDone(index) => {
-                if let Call::InFlight { before, marked, .. } = self.calls[index] {
+                if let Call::InFlight {
+                    before,
+                    marked,
+                    generation,
+                } = self.calls[index]
+                {
                     let sent = before + 1;
                     self.calls[index] = Call::Answered { sent, marked };
                     self.last_call = Some(self.now);
+                    self.look_for_drained(generation);
                 }
             }
             Coming::CallGivenUp(index) => {
@@ -474,6 +639,7 @@ impl World {
                 self.supervisor.let_go();
             }
             Coming::Again => self.supervisor.start(),
+            Coming::Swap => self.swap(),
         }
         self.drain();
     }
@@ -547,16 +713,18 @@ impl World {
     fn judge(&self) -> Outcome {
         let state = self.supervisor.state();
         assert!(state.phase.is_final());
-        assert!(self.live.is_none(), "left behind: {:?}", self.live);
+        assert!(self.live.is_empty(), "left behind: {:?}", self.live);
         assert_eq!(self.way, Way::Refused, "later calls are told");
         assert!(state.failures.len() <= 8);
         let over = matches!(state.phase, SupervisorPhase::Over(_));
         assert_eq!(self.overs, u32::from(over));
+        assert!(self.swap.is_none() && state.swap.is_none(), "{state:?}");
         let mut outcome = Outcome {
             starts: self.starts,
             ups: self.ups,
             crash_loops: u64::from(!over),
             overs: u64::from(over),
+            swaps: self.swaps,
             ..Outcome::default()
         };
         for call in &self.calls {
@@ -574,7 +742,7 @@ impl World {
 }
 
 #[test]
-fn every_schedule_ends_with_all_calls_answered_and_never_two_processes() {
+fn every_schedule_ends_with_all_calls_answered_and_two_processes_only_in_a_swap() {
     let count = std::env::var("OUTBOARD_SCHEDULES").map_or(1000, |count| {
         count.parse().expect("OUTBOARD_SCHEDULES is a number")
     });
@@ -589,10 +757,22 @@ fn every_schedule_ends_with_all_calls_answered_and_never_two_processes() {
         sum.again += outcome.again;
         sum.crash_loops += outcome.crash_loops;
         sum.overs += outcome.overs;
+        let (all, swaps) = (&mut sum.swaps, outcome.swaps);
+        all.made += swaps.made;
+        all.exclusive += swaps.exclusive;
+        all.failed += swaps.failed;
+        all.refused += swaps.refused;
+        all.cut_off += swaps.cut_off;
+        all.ended += swaps.ended;
+        all.pairs += swaps.pairs;
     }
     println!("{count} schedules: {sum:?}");
     // What is to be proved must have happened.
     assert!(sum.starts > count && sum.ups > count && sum.calls > count);
     assert!(sum.answered_by_plugin > count && sum.again > count / 100);
     assert!(sum.crash_loops > count / 10 && sum.overs > count / 2);
+    let swaps = sum.swaps;
+    assert!(swaps.made > count / 5 && swaps.exclusive > count / 20 && swaps.failed > count / 20);
+    assert!(swaps.refused > count / 50 && swaps.cut_off > count / 400);
+    assert!(swaps.ended > count / 100 && swaps.pairs > count / 10);
 }

@@ -184,6 +184,21 @@ fn the_same_examples_run_over_stdio() {
     assert!(output.stdout == content);
 }
 
+/// Programs take over from one another, and no call of whoever uses them fails.
+#[test]
+fn swap_replaces_a_plugin_in_use() {
+    let stdout = ok(&run(dir().path(), "swap", &[]));
+    let expected = "Hello, world!
+process 2 has taken over from process 1, which was replaced by another program
+Good day, world!
+the old process still serves, since the new program did not start
+process 4 has taken over from process 2, which was replaced by another program
+Welcome, world!
+no call has failed
+";
+    assert_eq!(stdout, expected);
+}
+
 /// The old host leaves, and no call of whoever uses its plugin fails.
 #[test]
 fn upgrade_changes_hosts_under_a_plugin_in_use() {

@@ -42,7 +42,7 @@ use crate::supervisor::StartLimit;
 /// there: they may not make blocking calls of this library, and should not block for long.
 #[derive(Clone, Debug)]
 #[must_use = "a host does nothing until it is started"]
-pub struct Host(crate::Host);
+pub struct Host(pub(super) crate::Host);
 
 impl Host {
     /// A host of plugins with this handshake, over gRPC, or over stdio in a build without gRPC.

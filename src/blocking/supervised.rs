@@ -4,12 +4,12 @@ use std::iter::from_fn;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::Broker;
 use super::engine::Engine;
 use super::wait::{wait, wait_within};
+use super::{Broker, Host};
 use crate::client::Dispense;
 use crate::host::{DispenseError, ShutdownError};
-use crate::supervisor::{Event, NotUp, State};
+use crate::supervisor::{Event, NotUp, State, Swap, SwapError, SwapReport};
 
 /// A plugin that is kept up, as [`outboard::Supervised`](crate::Supervised): what that says of itself
 /// without waiting, such as [`state`](crate::Supervised::state), is to be had here as well.
@@ -88,6 +88,19 @@ impl Supervised {
     pub fn events(&self) -> impl Iterator<Item = Event> + Send + use<> {
         let mut events = self.plugin.events();
         from_fn(move || wait(events.next()))
+    }
+
+    /// Replaces the plugin by a new program under its callers, and waits until the old process has ended; see
+    /// [`Supervised::swap`](crate::Supervised::swap).
+    ///
+    /// # Errors
+    /// As that.
+    ///
+    /// # Panics
+    /// In async code.
+    #[track_caller]
+    pub fn swap(&self, host: &Host, plan: Swap) -> Result<SwapReport, SwapError> {
+        wait(self.plugin.swap(&host.0, plan))
     }
 
     /// Ends the plugin in good order, and starts it no more: for all clones. When this returns, the process is

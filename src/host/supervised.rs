@@ -53,8 +53,7 @@ impl Host {
     /// ```
     #[must_use = "the plugin ends when this is dropped"]
     pub fn supervise<R: Into<SharedRuntime>>(&self, policy: Supervision, runtime: R) -> Supervised {
-        let host = self.clone().kill_unreachable(true);
-        Supervised::new(host, policy, runtime.into())
+        Supervised::new(self, policy, runtime.into())
     }
 
     /// Starts no more plugins at once than this limit lets, with all others that are given it: what

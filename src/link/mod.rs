@@ -281,11 +281,14 @@ impl Shared {
     fn retire(self: &Arc<Self>, mut state: MutexGuard<'_, State>, inside: Arc<dyn Connection>) {
         state.epoch += 1;
         let epoch = state.epoch;
+        if self.kind != Kind::OfPeer {
+            // It ends with its process. Its calls hold it, and tell by its drop that there are none.
+            drop(state);
+            return drop(inside);
+        }
         state.retired.insert(epoch, Arc::clone(&inside));
         drop(state);
-        if self.kind == Kind::OfPeer {
-            inside.drain();
-        }
+        inside.drain();
         let closed = inside.closed();
         drop(inside);
         let shared = Arc::downgrade(self);

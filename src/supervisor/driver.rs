@@ -1,38 +1,50 @@
 //! The task that keeps a plugin up: it carries out what the supervisor of outboard-core asks for and tells
 //! it what happened. It decides nothing itself.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rt::SharedRuntime;
 use outboard_core::supervisor::{
     Cause, Change, Refusal, Supervisor, SupervisorAction, SupervisorEvent, SupervisorInput,
-    SupervisorPhase,
+    SupervisorPhase, Swap, SwapFailure, SwapReport,
 };
 use outboard_core::turn::Turn;
 
 use super::board::Board;
-use super::error::refused;
+use super::error::{SwapError, refused};
 use super::limit::StartLimit;
-use super::process::{News, Process, Queue};
+use super::process::{Admitted, News, Process, Queue};
+use super::programs::{Program, Programs};
+use super::tracked::Lease;
 use super::usage::Usage;
 use crate::Status;
-use crate::host::{Host, RunningPlugin, ShutdownError};
+use crate::host::{RunningPlugin, ShutdownError};
 use crate::link::Stable;
 use crate::time::Alarm;
 
 /// What a handle asks for. A closed channel means that all handles are gone.
-#[derive(Clone, Copy, Debug)]
 pub(super) enum Verb {
     Start,
     Shutdown,
+    Swap(Box<Wanted>),
 }
+
+/// A swap that a handle asks for.
+pub(super) struct Wanted {
+    pub(super) program: Program,
+    pub(super) plan: Swap,
+    pub(super) answer: Answer,
+}
+
+pub(super) type Answer = oneshot::Sender<Result<SwapReport, SwapError>>;
 
 /// What the driver and the handles share.
 pub(super) struct Shared {
@@ -46,6 +58,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Present {
     plugin: Option<Arc<RunningPlugin>>,
+    /// What those hold who use the plugin beside its calls, until it drains.
+    lease: Option<Lease>,
     /// What was wrong about the end that was asked for last.
     judged: Option<ShutdownError>,
 }
@@ -75,9 +89,23 @@ impl Shared {
         self.state.lock().plugin.clone()
     }
 
-    fn set_plugin(&self, plugin: Option<Arc<RunningPlugin>>) {
-        let before = std::mem::replace(&mut self.state.lock().plugin, plugin);
-        drop(before);
+    /// The plugin, while it is up, with what is held by those who use it beside its calls.
+    pub(super) fn leased(&self) -> (Option<Arc<RunningPlugin>>, Option<Lease>) {
+        let state = self.state.lock();
+        (state.plugin.clone(), state.lease.clone())
+    }
+
+    fn set_plugin(&self, plugin: Option<Arc<RunningPlugin>>, lease: Option<Lease>) {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut state.plugin, plugin);
+        let held = std::mem::replace(&mut state.lease, lease);
+        drop(state);
+        drop((before, held));
+    }
+
+    fn drop_lease(&self) {
+        let held = self.state.lock().lease.take();
+        drop(held);
     }
 
     pub(super) fn judged(&self) -> Option<ShutdownError> {
@@ -93,8 +121,7 @@ impl Shared {
 /// What is needed to make a [`Driver`].
 pub(super) struct DriverParts {
     pub(super) runtime: SharedRuntime,
-    pub(super) host: Host,
-    pub(super) limit: Option<StartLimit>,
+    pub(super) program: Program,
     pub(super) machine: Supervisor,
     pub(super) stable: Arc<Stable>,
     pub(super) usage: Option<Usage>,
@@ -104,15 +131,21 @@ pub(super) struct DriverParts {
 
 pub(super) struct Driver {
     runtime: SharedRuntime,
-    host: Host,
-    limit: Option<StartLimit>,
+    programs: Programs,
     machine: Supervisor,
     stable: Arc<Stable>,
     usage: Option<Usage>,
     shared: Arc<Shared>,
     verbs: Option<mpsc::UnboundedReceiver<Verb>>,
-    queue: Option<Queue>,
-    process: Process,
+    /// By their generations: two at most, and two only in a swap.
+    queues: BTreeMap<u64, Queue>,
+    processes: BTreeMap<u64, Process>,
+    /// The process that calls went to last.
+    present: u64,
+    /// Who waits for a swap.
+    asker: Option<Answer>,
+    /// What came of it, to be told once that is on show.
+    outcome: Option<Result<SwapReport, SwapFailure>>,
     alarm: Alarm,
     /// Of the state that is on show.
     version: u64,
@@ -122,15 +155,17 @@ impl Driver {
     pub(super) fn new(parts: DriverParts) -> Self {
         Self {
             runtime: parts.runtime,
-            host: parts.host,
-            limit: parts.limit,
+            programs: Programs::new(parts.program),
             machine: parts.machine,
             stable: parts.stable,
             usage: parts.usage,
             shared: parts.shared,
             verbs: Some(parts.verbs),
-            queue: None,
-            process: Process::None,
+            queues: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            present: 0,
+            asker: None,
+            outcome: None,
             alarm: Alarm::default(),
             version: 0,
         }
@@ -155,31 +190,55 @@ impl Driver {
             }
         }
         let over = matches!(self.machine.state().phase, SupervisorPhase::Over(_));
-        let over = over && self.process.is_none();
+        let over = over && self.processes.is_empty();
         let version = self.machine.version();
         if version != self.version || !events.is_empty() || over {
             self.version = version;
             self.shared.board.show(self.machine.state(), events, over);
+        }
+        if let Some(outcome) = self.outcome.take()
+            && let Some(asker) = self.asker.take()
+        {
+            let name = &self.shared.name;
+            // Whoever asked may not wait any more.
+            let _gone = asker.send(outcome.map_err(|failure| SwapError::failed(name, failure)));
         }
         over
     }
 
     fn act(&mut self, action: SupervisorAction) {
         match action {
-            SupervisorAction::AskPlace { generation } => {
-                let place = self.limit.as_ref().map(StartLimit::ask);
-                self.queue = Some(Queue::new(generation, place));
+            SupervisorAction::AskPlace {
+                generation,
+                program,
+            } => {
+                let limit = self.programs.of(program).limit.as_ref();
+                let queue = Queue::new(generation, limit.map(StartLimit::ask));
+                self.queues.insert(generation, queue);
             }
-            SupervisorAction::LeavePlace { .. } => self.queue = None,
-            SupervisorAction::Start { generation } => {
-                self.process = Process::start(&self.host, &self.runtime, generation);
+            SupervisorAction::LeavePlace { generation } => drop(self.queues.remove(&generation)),
+            SupervisorAction::Start {
+                generation,
+                program,
+            } => {
+                let host = &self.programs.of(program).host;
+                let process = Process::start(host, &self.runtime, generation);
+                self.processes.insert(generation, process);
             }
-            SupervisorAction::Stop { how, .. } => self.process.stop(how),
+            SupervisorAction::Stop { generation, how } => {
+                self.of(generation, |process| process.stop(how));
+            }
             SupervisorAction::Hold => self.stable.hold(),
-            SupervisorAction::Admit { .. } => {
-                if let Process::Up(up) = &self.process {
-                    self.stable.replace(Arc::clone(up.plugin.connection()));
+            SupervisorAction::Admit { generation } => self.admit(generation),
+            SupervisorAction::Drain { generation } => {
+                if generation == self.present {
+                    self.shared.drop_lease();
                 }
+                self.of(generation, Process::drain);
+            }
+            SupervisorAction::SwapOver { swap, outcome } => {
+                self.programs.settle(swap, outcome.is_ok());
+                self.outcome = Some(*outcome);
             }
             SupervisorAction::Refuse(refusal) => self.stable.fail(self.refused(refusal)),
             SupervisorAction::Rest {
@@ -200,8 +259,49 @@ impl Driver {
                 };
                 self.input(input);
             }
-            SupervisorAction::Watch { .. } => self.process.watch(),
-            SupervisorAction::Probe { probe, .. } => self.process.probe(probe),
+            SupervisorAction::Watch { generation } => self.of(generation, Process::watch),
+            SupervisorAction::Probe { generation, probe } => {
+                self.of(generation, |process| process.probe(probe));
+            }
+        }
+    }
+
+    fn of(&mut self, generation: u64, what: impl FnOnce(&mut Process)) {
+        if let Some(process) = self.processes.get_mut(&generation) {
+            what(process);
+        }
+    }
+
+    fn admit(&mut self, generation: u64) {
+        let process = self.processes.get_mut(&generation);
+        let Some(admitted) = process.and_then(Process::admit) else {
+            return;
+        };
+        let Admitted {
+            plugin,
+            connection,
+            lease,
+        } = admitted;
+        self.present = generation;
+        self.stable.replace(connection);
+        self.shared.set_plugin(Some(plugin), Some(lease));
+    }
+
+    fn swap(&mut self, wanted: Wanted) {
+        let Wanted {
+            program,
+            plan,
+            answer,
+        } = wanted;
+        match self.machine.swap(self.runtime.now(), plan) {
+            Ok(number) => {
+                self.programs.offer(number, program);
+                self.asker = Some(answer);
+            }
+            Err(refusal) => {
+                // Whoever asked may not wait any more.
+                let _gone = answer.send(Err(SwapError::refused(&self.shared.name, refusal)));
+            }
         }
     }
 
@@ -226,6 +326,12 @@ impl Driver {
             Change::Missed(times) => {
                 tracing::warn!(target: "outboard", plugin, generation, times, "the plugin was not well");
             }
+            Change::Swapped(report) => {
+                tracing::info!(target: "outboard", plugin, generation, "{report}");
+            }
+            Change::SwapFailed(failure) => {
+                tracing::warn!(target: "outboard", plugin, generation, "the plugin was not replaced: {failure}");
+            }
             Change::Up if generation > 1 => {
                 tracing::info!(target: "outboard", plugin, generation, "the plugin is up again");
             }
@@ -248,6 +354,7 @@ impl Driver {
                 self.shared.asked.fetch_sub(1, Ordering::SeqCst);
             }
             Some(Verb::Shutdown) => self.machine.shutdown(),
+            Some(Verb::Swap(wanted)) => self.swap(*wanted),
             None => {
                 self.verbs = None;
                 self.machine.let_go();
@@ -256,27 +363,35 @@ impl Driver {
         true
     }
 
-    fn poll_queue(&mut self, cx: &Context<'_>) -> bool {
-        let Some(queue) = &mut self.queue else {
-            return false;
+    fn poll_queues(&mut self, cx: &Context<'_>) -> bool {
+        let ready = |queue: &mut Queue| match queue.poll(cx) {
+            Poll::Ready(input) => Some(input),
+            Poll::Pending => None,
         };
-        let Poll::Ready(input) = queue.poll(cx) else {
+        let Some(input) = self.queues.values_mut().find_map(ready) else {
             return false;
         };
         self.input(input);
         true
     }
 
-    fn poll_process(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready((input, news)) = self.process.poll(cx) else {
+    fn poll_processes(&mut self, cx: &mut Context<'_>) -> bool {
+        let ready = |(generation, process): (&u64, &mut Process)| match process.poll(cx) {
+            Poll::Ready((input, news)) => Some((*generation, input, news)),
+            Poll::Pending => None,
+        };
+        let Some((generation, input, news)) = self.processes.iter_mut().find_map(ready) else {
             return false;
         };
         match news {
-            News::Up(plugin) => self.shared.set_plugin(Some(plugin)),
             News::Ended(judged) => {
-                self.shared.set_plugin(None);
-                self.shared.set_judged(judged.err());
+                self.processes.remove(&generation);
+                if generation == self.present {
+                    self.shared.set_plugin(None, None);
+                    self.shared.set_judged(judged.err());
+                }
             }
+            News::NotStarted => drop(self.processes.remove(&generation)),
             News::Else => {}
         }
         self.input(input);
@@ -314,8 +429,8 @@ impl Future for Driver {
             // Each of these must be polled in each round, so that all have seen the waker.
             let progress = [
                 this.poll_verbs(cx),
-                this.poll_queue(cx),
-                this.poll_process(cx),
+                this.poll_queues(cx),
+                this.poll_processes(cx),
                 this.poll_wanted(cx),
                 this.poll_timer(cx),
             ];
@@ -333,7 +448,7 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let mut state = self.machine.state();
-        if matches!(state.phase, SupervisorPhase::Over(_)) && self.process.is_none() {
+        if matches!(state.phase, SupervisorPhase::Over(_)) && self.processes.is_empty() {
             return;
         }
         let name = &self.shared.name;
@@ -341,9 +456,9 @@ impl Drop for Driver {
             "the plugin {name} is not kept up any more: the async runtime that did was shut down"
         );
         self.stable.fail(Status::connection_lost(text));
-        self.shared.set_plugin(None);
+        self.shared.set_plugin(None, None);
         state.phase = SupervisorPhase::Over(Cause::Ended);
-        (state.id, state.pid) = (None, None);
+        (state.id, state.pid, state.swap) = (None, None, None);
         self.shared.board.show(state, Vec::new(), true);
     }
 }

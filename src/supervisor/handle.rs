@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use outboard_core::handshake::Protocol;
 use outboard_core::rpc::{Channel, Connection};
 use outboard_core::rt::SharedRuntime;
-use outboard_core::supervisor::{Supervision, Supervisor};
+use outboard_core::supervisor::{Supervision, Supervisor, Swap, SwapRefusal, SwapReport};
 
 use super::board::{Board, Events, States};
-use super::driver::{Driver, DriverParts, Shared, Verb};
-use super::error::NotUp;
+use super::driver::{Driver, DriverParts, Shared, Verb, Wanted};
+use super::error::{NotUp, SwapError};
 use super::front::Front;
+use super::programs::Program;
+use super::tracked::Lease;
 use super::usage::Usage;
-use super::{Phase, State};
+use super::{Cause, Phase, State};
 use crate::broker::Broker;
 use crate::client::{Dispense, Dispensed};
 use crate::host::{DispenseError, Host, RunningPlugin, ShutdownError};
@@ -32,13 +35,13 @@ pub struct Supervised(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     front: Arc<dyn Connection>,
-    may_speak_netrpc: bool,
+    may_speak_netrpc: AtomicBool,
     /// Closed with the last clone.
     verbs: mpsc::UnboundedSender<Verb>,
 }
 
 impl Supervised {
-    pub(crate) fn new(mut host: Host, policy: Supervision, runtime: SharedRuntime) -> Self {
+    pub(crate) fn new(host: &Host, policy: Supervision, runtime: SharedRuntime) -> Self {
         let machine = Supervisor::new(policy.clone(), random::number());
         let stable = Stable::of_processes(&runtime, policy.waiting.limit());
         let usage = policy.idle.map(|_| Usage::new(&runtime));
@@ -49,14 +52,12 @@ impl Supervised {
         let handle = Handle {
             shared: Arc::clone(&shared),
             front: Arc::new(front),
-            may_speak_netrpc: host.may_speak_netrpc(),
+            may_speak_netrpc: AtomicBool::new(host.may_speak_netrpc()),
             verbs,
         };
-        let limit = host.take_start_limit();
         let driver = Driver::new(DriverParts {
             runtime: Arc::clone(&runtime),
-            host,
-            limit,
+            program: Program::new(host),
             machine,
             stable,
             usage,
@@ -81,23 +82,22 @@ impl Supervised {
     ///
     /// Cancel-safe.
     pub async fn dispense<D: Dispense>(&self, name: &str) -> Result<D, DispenseError> {
-        let channel = Dispensed::Channel(self.channel());
+        let channel = || Dispensed::Channel(self.channel());
         let dispensed = loop {
-            let plugin = match self.plugin() {
-                Some(plugin) => plugin,
-                None if self.0.may_speak_netrpc => {
+            let (plugin, lease) = match self.0.shared.leased() {
+                (Some(plugin), lease) => (plugin, lease),
+                (None, _) if self.0.may_speak_netrpc.load(Ordering::Relaxed) => {
                     let up = self.up().await;
-                    up.map_err(|not_up| DispenseError::Refused(not_up.status()))?
+                    up.map_err(|not_up| DispenseError::Refused(not_up.status()))?;
+                    continue;
                 }
-                None => break channel,
+                (None, _) => break channel(),
             };
             match plugin.dispense::<Dispensed>(name).await {
-                Ok(Dispensed::Channel(_)) => break channel,
-                #[cfg(feature = "netrpc")]
-                Ok(instance) => break instance,
+                Ok(dispensed) => break lasting(dispensed, lease).unwrap_or_else(channel),
                 Err(error) if !is_of_process(&error) => return Err(error),
                 // The next process will do.
-                Err(_) if plugin.protocol() != Protocol::NetRpc => break channel,
+                Err(_) if plugin.protocol() != Protocol::NetRpc => break channel(),
                 Err(_) => self.end_of(plugin).await,
             }
         };
@@ -176,6 +176,61 @@ impl Supervised {
         self.0.shared.judged().map_or(Ok(()), Err)
     }
 
+    /// Replaces the plugin by a new program, that of `host`, under its callers, as `plan` says; clones, clients,
+    /// policy and name stay. Returns when calls go to the new one and the old one has ended.
+    ///
+    /// With [`Swap::beside`] the new one is started beside the old. Once it is up, speaks the version that the
+    /// old one speaks and answers that it takes calls, all new calls go to it, and the old one gets time for
+    /// those that it has, streaming ones too; then it is shut down as its host says. No call fails of it, nor
+    /// waits. Whatever fails before that ends the new one and leaves the old one alone, which meanwhile is kept
+    /// up as ever. With [`Swap::exclusive`] the old one finishes its calls and ends first, and new ones wait.
+    ///
+    /// From then on the plugin is restarted with the new program, with a new budget. One that rests, waits for its
+    /// next attempt or was restarted too often is replaced as well: after that, it is up.
+    ///
+    /// What the old process knew ends with it, interfaces that were lent to it or by it too. Over Go's net/rpc the
+    /// instances stay with the old one, which goes on within its limit until the last of them is dropped.
+    ///
+    /// If the future is dropped, the swap goes on. [`shutdown`](Self::shutdown) and the drop of the last clone end
+    /// both processes.
+    ///
+    /// # Errors
+    /// [`SwapError`]: the swap was refused, as another one is under way or the plugin has ended; or it failed,
+    /// at which step, and what the plugin is doing since.
+    ///
+    /// ```no_run
+    /// # async fn example(plugin: outboard::Supervised, host: outboard::Host) {
+    /// use outboard::supervisor::Swap;
+    ///
+    /// match plugin.swap(&host, Swap::beside()).await {
+    ///     Ok(report) => println!("{report}"),
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn swap(&self, host: &Host, plan: Swap) -> Result<SwapReport, SwapError> {
+        if host.may_speak_netrpc() {
+            self.0.may_speak_netrpc.store(true, Ordering::Relaxed);
+        }
+        let (answer, outcome) = oneshot::channel();
+        let program = Program::new(host);
+        let wanted = Wanted {
+            program,
+            plan,
+            answer,
+        };
+        // If the driver is gone, so is whoever would answer, once this is.
+        drop(self.0.verbs.unbounded_send(Verb::Swap(Box::new(wanted))));
+        outcome.await.unwrap_or_else(|oneshot::Canceled| {
+            Err(match self.state().phase {
+                Phase::Over(cause) if cause != Cause::Ended => {
+                    SwapError::refused(self.name(), SwapRefusal::Over(cause))
+                }
+                _ => SwapError::runtime_gone(self.name()),
+            })
+        })
+    }
+
     fn plugin(&self) -> Option<Arc<RunningPlugin>> {
         self.0.shared.plugin()
     }
@@ -212,6 +267,20 @@ impl Supervised {
                 _ => {}
             }
         }
+    }
+}
+
+/// An instance, for which its process goes on, within its limit, when another is to take over. A channel to a
+/// process is nothing that lasts.
+fn lasting(dispensed: Dispensed, lease: Option<Lease>) -> Option<Dispensed> {
+    match (dispensed, lease) {
+        #[cfg(feature = "netrpc")]
+        (Dispensed::Instance(instance), Some(lease)) => {
+            Some(Dispensed::Instance(instance.keeping(lease.into_any())))
+        }
+        #[cfg(feature = "netrpc")]
+        (Dispensed::Instance(instance), None) => Some(Dispensed::Instance(instance)),
+        (Dispensed::Channel(_), _) => None,
     }
 }
 

@@ -1,22 +1,22 @@
-//! The one process of a supervised plugin, from the place among those that start to its end.
+//! A process of a supervised plugin, from the place among those that start to its end.
 
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use outboard_core::rpc::{Code, Status};
+use outboard_core::rpc::{Code, Connection, Status};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
-use outboard_core::supervisor::{Cause, Stop, SupervisorInput};
+use outboard_core::supervisor::{Cause, Spoken, Stop, SupervisorInput};
 use outboard_core::told::Told;
 
 use super::limit::Place;
+use super::tracked::{Lease, Tracked};
 use crate::host::{Ended, Health, Host, HostError, RunningPlugin, ShutdownError};
 use crate::peer::Watched;
 
 /// What there is of a process.
 pub(super) enum Process {
-    None,
     Starting(Starting),
     Up(Up),
 }
@@ -33,18 +33,30 @@ pub(super) struct Starting {
 /// A process that is up, or is being ended.
 pub(super) struct Up {
     generation: u64,
-    pub(super) plugin: Arc<RunningPlugin>,
+    plugin: Arc<RunningPlugin>,
     ended: BoxFuture<'static, Ended>,
     probe: Option<(u64, BoxFuture<'static, Result<Health, Status>>)>,
     watch: Option<Watched>,
+    /// Resolves when nobody uses it, once calls went to it.
+    unused: Option<Told<()>>,
+    /// Whether that is to be told.
+    draining: bool,
+}
+
+/// A process that calls go to.
+pub(super) struct Admitted {
+    pub(super) plugin: Arc<RunningPlugin>,
+    pub(super) connection: Arc<dyn Connection>,
+    /// Held by whoever uses it otherwise.
+    pub(super) lease: Lease,
 }
 
 /// What is to be known of it beside what the machine is told.
 pub(super) enum News {
-    /// It is up.
-    Up(Arc<RunningPlugin>),
     /// It has ended, and this is wrong about it if it was asked to.
     Ended(Result<(), ShutdownError>),
+    /// It did not start, and nothing of it runs.
+    NotStarted,
     /// Nothing else.
     Else,
 }
@@ -59,14 +71,9 @@ impl Process {
         })
     }
 
-    pub(super) fn is_none(&self) -> bool {
-        matches!(self, Self::None)
-    }
-
     /// Ends it.
     pub(super) fn stop(&mut self, how: Stop) {
         match self {
-            Self::None => {}
             // Its drop kills what was started.
             Self::Starting(starting) => starting.attempt = None,
             Self::Up(up) => {
@@ -74,6 +81,27 @@ impl Process {
                 up.watch = None;
                 up.ended = up.plugin.stop(how);
             }
+        }
+    }
+
+    /// What calls are to go through from now on, and the plugin that they go to.
+    pub(super) fn admit(&mut self) -> Option<Admitted> {
+        let Self::Up(up) = self else {
+            return None;
+        };
+        let (lease, unused) = Lease::new();
+        up.unused = Some(unused);
+        Some(Admitted {
+            plugin: Arc::clone(&up.plugin),
+            connection: Tracked::around(up.plugin.connection(), lease.clone()),
+            lease,
+        })
+    }
+
+    /// Has it tell when nobody uses it any more.
+    pub(super) fn drain(&mut self) {
+        if let Self::Up(up) = self {
+            up.draining = true;
         }
     }
 
@@ -92,33 +120,33 @@ impl Process {
     /// What has happened to it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(SupervisorInput, News)> {
         match self {
-            Self::None => Poll::Pending,
             Self::Starting(starting) => {
                 let Poll::Ready(outcome) = starting.poll(cx) else {
                     return Poll::Pending;
                 };
                 let generation = starting.generation;
-                let (input, news, next) = match outcome {
+                match outcome {
                     Ok(plugin) => {
                         let plugin = Arc::new(plugin);
                         let input = SupervisorInput::Started {
                             generation,
                             id: plugin.id(),
                             pid: plugin.pid(),
+                            spoken: Spoken::new(plugin.negotiated_version(), plugin.protocol()),
                         };
-                        let up = Up {
+                        *self = Self::Up(Up {
                             generation,
                             ended: plugin.ended(),
-                            plugin: Arc::clone(&plugin),
+                            plugin,
                             probe: None,
                             watch: None,
-                        };
-                        (input, News::Up(plugin), Self::Up(up))
+                            unused: None,
+                            draining: false,
+                        });
+                        Poll::Ready((input, News::Else))
                     }
-                    Err(input) => (input, News::Else, Self::None),
-                };
-                *self = next;
-                Poll::Ready((input, news))
+                    Err(input) => Poll::Ready((input, News::NotStarted)),
+                }
             }
             Self::Up(up) => {
                 let generation = up.generation;
@@ -128,8 +156,11 @@ impl Process {
                         cause: ended.cause,
                         text: ended.text,
                     };
-                    *self = Self::None;
                     return Poll::Ready((input, News::Ended(ended.judged)));
+                }
+                if up.draining && up.is_unused(cx) {
+                    up.draining = false;
+                    return Poll::Ready((SupervisorInput::Drained { generation }, News::Else));
                 }
                 up.poll_health(cx).map(|input| (input, News::Else))
             }
@@ -169,6 +200,11 @@ impl Starting {
 }
 
 impl Up {
+    fn is_unused(&mut self, cx: &mut Context<'_>) -> bool {
+        let unused = self.unused.as_mut();
+        unused.is_none_or(|unused| Pin::new(unused).poll(cx).is_ready())
+    }
+
     fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<SupervisorInput> {
         let generation = self.generation;
         if let Some(watch) = &mut self.watch

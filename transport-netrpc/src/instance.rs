@@ -1,6 +1,8 @@
 //! What a plugin has dispensed, as clients of it hold it.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use outboard_gob::{Decode, Encode};
@@ -19,6 +21,7 @@ pub struct Instance {
     client: RpcClient,
     broker: MuxBroker,
     timeout: Option<Duration>,
+    kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Instance {
@@ -29,6 +32,7 @@ impl Instance {
             client,
             broker,
             timeout: None,
+            kept: None,
         }
     }
 
@@ -67,6 +71,14 @@ impl Instance {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// The same instance, which keeps this for as long as it or a clone of it lives: for drivers that want to know
+    /// when nobody uses it any more.
+    #[must_use]
+    pub fn keeping(mut self, kept: Arc<dyn Any + Send + Sync>) -> Self {
+        self.kept = Some(kept);
         self
     }
 

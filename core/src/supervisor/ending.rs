@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::exchange::Exchange;
 use super::policy::{Restart, Waiting};
 use super::types::{Cause, Change, End, Refusal, Stop, SupervisorAction, SupervisorTimer};
-use super::{Phase, Supervisor};
+use super::{Phase, Process, Supervisor, Then};
 
 impl Supervisor {
     /// Ends the present process.
     pub(super) fn stop(&mut self, cause: Cause, how: Stop) {
-        self.timers.clear();
+        self.disarm_own();
         let generation = self.generation;
         let process = match std::mem::replace(&mut self.phase, Phase::Resting) {
             Phase::Up(process) => Some(process),
@@ -31,6 +32,7 @@ impl Supervisor {
     }
 
     pub(super) fn finish(&mut self, cause: Cause, how: Stop) {
+        self.finish_swap(cause, how);
         let generation = self.generation;
         match &self.phase {
             Phase::Over(_) => {}
@@ -39,6 +41,12 @@ impl Supervisor {
                 self.push(SupervisorAction::LeavePlace { generation });
                 self.over(cause);
             }
+            Phase::Vacant(Then::Over(before)) if before.is_final() => {
+                if how == Stop::Kill {
+                    self.over(cause);
+                }
+            }
+            Phase::Vacant(_) => self.over(cause),
             Phase::Starting | Phase::Up(_) => {
                 self.refuse(Refusal::Over(cause));
                 self.stop(cause, how);
@@ -87,24 +95,20 @@ impl Supervisor {
                 return;
             }
         };
-        self.timers.clear();
+        self.disarm_own();
         let cause = asked.unwrap_or(cause);
-        let lived = process.as_ref().map(|process| process.since);
-        let lived = lived.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let (id, pid) = process.map_or((None, None), |process| (process.id, process.pid));
-        let end = End {
-            generation: self.generation,
-            id,
-            pid,
-            cause,
-            text,
-            at: now,
-            lived,
-        };
+        let end = End::of(now, self.generation, process, cause, text);
         if cause.is_failure() {
             self.keep(end.clone());
         }
-        self.go_on(now, end, lasting);
+        if cause.is_final() {
+            self.finish_swap(cause, Stop::Ask);
+        }
+        if self.exchange.as_ref().is_some_and(Exchange::is_emptying) {
+            self.emptied(now, end, lasting);
+        } else {
+            self.go_on(now, end, lasting);
+        }
     }
 
     /// What follows from an end.
@@ -141,11 +145,20 @@ impl Supervisor {
         self.tell(Change::Ended(end), Some(until));
     }
 
+    /// Nothing is started any more, but for a new program that may take over, and once nothing runs.
     pub(super) fn over(&mut self, cause: Cause) {
-        self.timers.clear();
-        self.refuse(Refusal::Over(cause));
-        self.enter(Phase::Over(cause));
-        self.tell(Change::Over(cause), None);
+        self.disarm_own();
+        let Some(exchange) = &self.exchange else {
+            self.refuse(Refusal::Over(cause));
+            self.enter(Phase::Over(cause));
+            return self.tell(Change::Over(cause), None);
+        };
+        if exchange.is_promising() {
+            self.hold_or_refuse();
+        } else {
+            self.refuse(Refusal::Over(cause));
+        }
+        self.enter(Phase::Vacant(Then::Over(cause)));
     }
 
     pub(super) fn keep(&mut self, end: End) {
@@ -154,5 +167,28 @@ impl Supervisor {
             self.failures.pop_front();
         }
         self.version += 1;
+    }
+}
+
+impl End {
+    /// The end of this process, or of a start where there was none yet.
+    pub(super) fn of(
+        now: Instant,
+        generation: u64,
+        process: Option<Process>,
+        cause: Cause,
+        text: Arc<str>,
+    ) -> Self {
+        let since = process.as_ref().map(|process| process.since);
+        let (id, pid) = process.map_or((None, None), |process| (process.id, process.pid));
+        Self {
+            generation,
+            id,
+            pid,
+            cause,
+            text,
+            at: now,
+            lived: since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+        }
     }
 }

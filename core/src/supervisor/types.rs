@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::swap::{Spoken, SwapFailure, SwapReport, SwapState};
 use crate::exit::Exit;
 
 /// What happened to the process of a generation; see [`Supervisor::handle`](super::Supervisor::handle).
-/// News of another generation than the present one are ignored.
+/// News of generations that are not live are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SupervisorInput {
@@ -24,6 +25,8 @@ pub enum SupervisorInput {
         id: Option<String>,
         /// Its number, if it is one of this system.
         pid: Option<u32>,
+        /// What was agreed on with it.
+        spoken: Spoken,
     },
     /// It did not start, and nothing of it runs any more.
     StartFailed {
@@ -71,9 +74,32 @@ pub enum SupervisorInput {
         /// When the last one ended; `None` while one is in flight.
         since: Option<Instant>,
     },
+    /// It has no call in flight any more, as [`SupervisorAction::Drain`] asked for.
+    Drained {
+        /// Which.
+        generation: u64,
+    },
     /// A call waits for a process. Matters only while the supervisor
     /// [rests](super::Supervisor::is_resting).
     Wanted,
+}
+
+impl SupervisorInput {
+    /// Which process it is about.
+    pub(super) fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Placed { generation }
+            | Self::Started { generation, .. }
+            | Self::StartFailed { generation, .. }
+            | Self::Exited { generation, .. }
+            | Self::Told { generation, .. }
+            | Self::Probed { generation, .. }
+            | Self::Rested { generation }
+            | Self::InUse { generation, .. }
+            | Self::Drained { generation } => Some(*generation),
+            Self::Wanted => None,
+        }
+    }
 }
 
 /// What the driver is to do.
@@ -83,6 +109,9 @@ pub enum SupervisorAction {
     AskPlace {
         /// For which.
         generation: u64,
+        /// Of which program it is: 0 for the first, and the number of the swap that brought it
+        /// ([`Supervisor::swap`](super::Supervisor::swap)) for others.
+        program: u64,
     },
     /// Give the place back, or up.
     LeavePlace {
@@ -93,6 +122,8 @@ pub enum SupervisorAction {
     Start {
         /// Which.
         generation: u64,
+        /// Of which program; see [`AskPlace`](Self::AskPlace).
+        program: u64,
     },
     /// End its process, also one that is being started, and answer with [`SupervisorInput::Exited`] or
     /// [`SupervisorInput::StartFailed`] once nothing of it runs any more.
@@ -111,6 +142,19 @@ pub enum SupervisorAction {
     },
     /// Calls that wait, and all that come, fail with this. Those in flight go on.
     Refuse(Refusal),
+    /// Answer with [`SupervisorInput::Drained`] as soon as no call is in flight on this one, to which no new ones
+    /// go any more; at once if there is none.
+    Drain {
+        /// Which.
+        generation: u64,
+    },
+    /// The swap of this number is over.
+    SwapOver {
+        /// Which, as [`Supervisor::swap`](super::Supervisor::swap) has told.
+        swap: u64,
+        /// What came of it.
+        outcome: Box<Result<SwapReport, SwapFailure>>,
+    },
     /// If no call is in flight and none was since `unused_since`, hold calls as with
     /// [`Hold`](Self::Hold), and answer with [`SupervisorInput::Rested`]; else with
     /// [`SupervisorInput::InUse`].
@@ -171,6 +215,10 @@ pub enum Cause {
     Unhealthy,
     /// There were no calls.
     Idle,
+    /// Another program has taken its place, or is to.
+    Swapped,
+    /// It was to take another's place and does not fit there.
+    Unfit,
     /// The user ended it.
     Shutdown,
     /// The user let go of it.
@@ -184,9 +232,9 @@ impl Cause {
     #[must_use]
     pub fn is_failure(self) -> bool {
         match self {
-            Self::NotStarted | Self::Unreachable | Self::Unhealthy => true,
+            Self::NotStarted | Self::Unreachable | Self::Unhealthy | Self::Unfit => true,
             Self::Exited(exit) => !exit.success(),
-            Self::Idle | Self::Shutdown | Self::Dropped | Self::Ended => false,
+            Self::Idle | Self::Swapped | Self::Shutdown | Self::Dropped | Self::Ended => false,
         }
     }
 
@@ -198,7 +246,9 @@ impl Cause {
             | Self::Exited(_)
             | Self::Unreachable
             | Self::Unhealthy
-            | Self::Idle => false,
+            | Self::Idle
+            | Self::Swapped
+            | Self::Unfit => false,
         }
     }
 }
@@ -212,6 +262,8 @@ impl fmt::Display for Cause {
             Self::Unreachable => f.write_str("could not be reached any more"),
             Self::Unhealthy => f.write_str("was not well"),
             Self::Idle => f.write_str("had no calls"),
+            Self::Swapped => f.write_str("was replaced by another program"),
+            Self::Unfit => f.write_str("did not fit in another's place"),
             Self::Shutdown => f.write_str("was shut down by its host"),
             Self::Dropped => f.write_str("was dropped by its host"),
             Self::Ended => f.write_str("was ended with others by its host"),
@@ -252,7 +304,8 @@ impl fmt::Display for End {
 pub struct SupervisorState {
     /// What it is doing.
     pub phase: SupervisorPhase,
-    /// Which process is the present one, or was the last; they are counted from 1, and 0 is none yet.
+    /// Which process is the present one, or was the last; they are counted from 1 in the order in which they
+    /// are begun with, and 0 is none yet.
     pub generation: u64,
     /// What the process is called where it runs, while it is up.
     pub id: Option<String>,
@@ -260,8 +313,11 @@ pub struct SupervisorState {
     pub pid: Option<u32>,
     /// How many times it was restarted after it had ended by itself.
     pub restarts: u64,
-    /// The last failures, the latest last; as many as the policy keeps.
+    /// The last failures, the latest last; as many as the policy keeps. Those of programs that were to take
+    /// over and did not are told by the swap alone.
     pub failures: Arc<[End]>,
+    /// The swap that is under way, if there is one.
+    pub swap: Option<SwapState>,
 }
 
 /// What a supervised plugin is doing.
@@ -278,6 +334,8 @@ pub enum SupervisorPhase {
     Up,
     /// Its process is being ended, for this reason.
     Stopping(Cause),
+    /// It has no process: that of a new program is to come, which is not up yet.
+    Swapping,
     /// Its process has ended and is started again at this time.
     Pausing(Instant),
     /// It was restarted too often. Nothing happens until it is told to start again.
@@ -316,8 +374,12 @@ pub struct SupervisorEvent {
 pub enum Change {
     /// A process is being started.
     Starting,
-    /// It is up.
+    /// It is up: calls go to it.
     Up,
+    /// It is to take over from another, and is asked whether it takes calls.
+    Checking,
+    /// No new calls go to it, and it finishes those that it has.
+    Draining,
     /// It did not answer in time, failed to, or said that it takes no calls: so often in a row.
     Missed(u32),
     /// It is being ended.
@@ -326,6 +388,10 @@ pub enum Change {
     Ended(End),
     /// It was restarted too often. This many restarts there were within the budget's time.
     CrashLoop(u32),
+    /// It has taken over from another, which has ended.
+    Swapped(Box<SwapReport>),
+    /// It was to take over, and did not.
+    SwapFailed(Box<SwapFailure>),
     /// Nothing is started any more. The last event, unless it is started again after a crash loop.
     Over(Cause),
 }
@@ -342,6 +408,14 @@ pub enum SupervisorTimer {
     Probe,
     /// There may have been no call for long enough.
     Idle,
+    /// The new program of a swap must be up.
+    SwapStart,
+    /// It must have said that it takes calls.
+    SwapCheck,
+    /// It is to be asked once more whether it does.
+    SwapProbe,
+    /// The old process must have finished its calls.
+    Drain,
 }
 
 /// A phrase that completes "waiting for …".
@@ -352,6 +426,10 @@ impl fmt::Display for SupervisorTimer {
             Self::Probe => "the next ping",
             Self::Answer => "the answer to a ping",
             Self::Idle => "the time without calls",
+            Self::SwapStart => "the start of a new program",
+            Self::SwapCheck => "a new program to take calls",
+            Self::SwapProbe => "the next ping of a new program",
+            Self::Drain => "the calls of the old process",
         })
     }
 }

@@ -11,7 +11,10 @@ const SHORTEST: Duration = Duration::from_millis(1);
 impl Supervisor {
     /// There was a call at `since`.
     pub(super) fn wait_for_idle(&mut self, since: Instant) {
-        if let Some(idle) = self.policy.idle {
+        // A process that is about to be another's is not stopped for want of calls.
+        if self.exchange.is_none()
+            && let Some(idle) = self.policy.idle
+        {
             self.timers.arm(SupervisorTimer::Idle, since, idle);
         }
     }

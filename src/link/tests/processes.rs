@@ -52,11 +52,31 @@ fn what_an_ended_process_has_not_begun_with_moves_to_the_next() {
 fn what_is_replaced_is_left_alone() {
     let stable = of_processes(Duration::MAX);
     let inside = Fake::new("it", []);
-    admit(&stable, &process(&inside));
+    // Its process has it, too.
+    let one = process(&inside);
+    admit(&stable, &one);
     stable.hold();
     assert_eq!(now(&mut unary(&stable, "/1")), None);
     admit(&stable, &process(&Fake::new("next", [])));
     assert_eq!(inside.ended(), Vec::<String>::new());
+    drop(one);
+}
+
+#[test]
+fn what_is_replaced_is_held_by_its_calls_alone() {
+    let stable = of_processes(Duration::MAX);
+    let inside = Fake::new("one", []);
+    let seen = Arc::downgrade(&inside);
+    stable.replace(inside);
+    let mut first = unary(&stable, "/1");
+    let second = unary(&stable, "/2");
+    stable.replace(Fake::new("two", []));
+    assert_eq!(now(&mut unary(&stable, "/3")), Some(Ok("two".into())));
+    assert!(seen.upgrade().is_some(), "two calls have it");
+    assert_eq!(now(&mut first), Some(Ok("one".into())));
+    assert!(seen.upgrade().is_some(), "one has it");
+    drop(second);
+    assert!(seen.upgrade().is_none());
 }
 
 #[test]

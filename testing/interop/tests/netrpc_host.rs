@@ -25,7 +25,7 @@ mod of_go {
         calls: talk unsendable any_order two_instances given_up;
         streams: both_ways nobody much;
         life: crash panic_of_the_process kill quits does_not_end;
-        supervised: kept_up;
+        supervised: kept_up swapped;
         output: printed logged;
         refused: other_protocols versions sizes;
     }
@@ -42,7 +42,7 @@ mod of_rust {
         calls: talk any_order two_instances given_up nil_for_an_unknown_method;
         streams: both_ways nobody much;
         life: crash kill quits does_not_end lost_answer panic_of_a_handler;
-        supervised: kept_up;
+        supervised: kept_up swapped;
         output: printed logged;
         refused: other_protocols versions sizes sizes_of_a_plugin unservable hostile;
     }

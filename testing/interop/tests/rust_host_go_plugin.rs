@@ -38,3 +38,11 @@ scenarios! {
     wrapped: wrapped_failed_start wrapped_killed;
     refused: dies_first cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }
+
+#[test]
+fn a_go_plugin_takes_over_from_a_rust_one_and_back() {
+    if let Some(peers) = go() {
+        let rust = Peer::rust(env!("CARGO_BIN_EXE_rust-plugin-peer"));
+        supervised::swapped(&rust, &Peer::go(peers));
+    }
+}

@@ -23,6 +23,7 @@
 //! --chatter          a thread prints numbered lines from the start until the process ends, which is
 //!                    some lines after serving has ended; one of the main thread is among those
 //! --log-first TEXT   installs the logging and logs TEXT before it serves
+//! --not-serving      has its health service say that it takes no calls
 //! --no-logging       leaves the logging to the program, which has none
 //! --fail-first HOW   before it serves, says "no cheese today" and ends so: with an error of main (return),
 //!                    a panic, or on stderr and then with status 3 (exit, exit-now), SIGABRT (abort),
@@ -62,7 +63,7 @@ mod unix {
     use outboard_conformance::probe::{self, Prober};
     use outboard_conformance::process::ThisProcess;
     use outboard_conformance::proto::{ProbeBlockingServer, ProbeServer, ProcessServer};
-    use outboard_conformance::{FOREVER, HANDSHAKE, PROBE, PROCESS, end};
+    use outboard_conformance::{FOREVER, HANDSHAKE, HEALTH_NAME, PROBE, PROCESS, end};
 
     pub(super) fn main() -> ExitCode {
         match run() {
@@ -154,6 +155,7 @@ mod unix {
                     plugin = plugin.install_logging();
                     tracing::warn!("{}", value()?);
                 }
+                "--not-serving" => plugin.health().set(HEALTH_NAME, false),
                 "--no-logging" => plugin = plugin.logging(false),
                 "--fail-first" => return fail_first(&value()?),
                 "--chatter" => chatter = Some(chatter_on()),

@@ -48,6 +48,7 @@ mod starts;
 mod strangers;
 mod streams;
 mod supervised;
+mod swapped;
 mod swept;
 mod unread;
 mod wrapped;
@@ -344,6 +345,16 @@ macro_rules! pairs {
             it_ends_with_its_last_clone_or_its_group,
             so_many_start_at_once_and_no_more,
             a_call_waits_no_longer_than_it_may,
+        );
+        group!(swapped:
+            callers_notice_nothing,
+            calls_in_flight_finish_where_they_began,
+            an_old_one_that_does_not_finish_is_ended,
+            a_program_that_does_not_fit_leaves_the_old_one_serving,
+            one_that_owns_something_is_stopped_first,
+            what_is_not_up_is_replaced_too,
+            an_old_one_that_crashes_meanwhile_is_started_again,
+            a_swap_ends_with_its_plugin,
         );
         group!(attached:
             what_has_ended_has_no_record;

@@ -17,20 +17,20 @@ use crate::harness::Harness;
 use crate::leftovers;
 
 /// With pauses that nobody notices.
-fn policy() -> Supervision {
+pub fn policy() -> Supervision {
     let millisecond = Duration::from_millis(1);
     Supervision::new().backoff(Backoff::new().first(millisecond).longest(millisecond))
 }
 
 /// A plugin that is kept up, and clients of both its services.
-struct Kept {
-    plugin: Supervised,
-    probe: ProbeClient,
-    process: ProcessClient,
+pub struct Kept {
+    pub plugin: Supervised,
+    pub probe: ProbeClient,
+    pub process: ProcessClient,
 }
 
 impl Kept {
-    async fn of(plugin: Supervised) -> Self {
+    pub async fn of(plugin: Supervised) -> Self {
         Self {
             probe: plugin.dispense(PROBE).await.expect("it has one"),
             process: plugin.dispense(PROCESS).await.expect("it has one"),
@@ -38,20 +38,20 @@ impl Kept {
         }
     }
 
-    async fn up(h: &Harness, policy: Supervision) -> Self {
+    pub async fn up(h: &Harness, policy: Supervision) -> Self {
         let kept = Self::of(h.host([""; 0]).supervise(policy, h.runtime.clone())).await;
         kept.plugin.ready().await.expect("it starts");
         kept
     }
 
     /// Which process answers.
-    async fn pid(&self) -> u32 {
+    pub async fn pid(&self) -> u32 {
         let facts = self.process.facts(Nothing {}).await;
         facts.expect("it answers").pid
     }
 
     /// Has the process end, and gives what the call fails with.
-    async fn crash(&self, code: i32) -> outboard::Status {
+    pub async fn crash(&self, code: i32) -> outboard::Status {
         let request = CrashRequest {
             how: How::Exit.into(),
             code,
@@ -61,7 +61,7 @@ impl Kept {
         crashed.expect_err("there is no answer")
     }
 
-    async fn until(&self, wanted: impl Fn(&State) -> bool) -> State {
+    pub async fn until(&self, wanted: impl Fn(&State) -> bool) -> State {
         let mut states = self.plugin.states();
         while let Some(state) = states.next().await {
             if wanted(&state) {
@@ -71,7 +71,7 @@ impl Kept {
         panic!("it is over: {:?}", self.plugin.state());
     }
 
-    async fn shutdown(self) {
+    pub async fn shutdown(self) {
         self.plugin.shutdown().await.expect("it ends by itself");
         let phase = self.plugin.state().phase;
         assert_eq!(phase, Phase::Over(Cause::Shutdown));

@@ -1,13 +1,19 @@
 //! Plugins that are kept up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use outboard::supervisor::{Backoff, Cause, Change, HealthCheck, Phase, State};
+use futures_util::future::{join, join_all};
+use outboard::supervisor::{Backoff, Cause, Change, HealthCheck, Phase, State, Swap, SwapStep};
 use outboard::{Supervised, Supervision, Tokio};
+use outboard_conformance::axes::RuntimeKind;
 
 use super::{Peer, run};
 use crate::is_alive;
-use crate::proto::probe::{CrashRequest, Nothing, Probe as _, ProbeClient, crash_request::Way};
+use crate::proto::probe::{
+    CrashRequest, Nothing, Payload, Probe as _, ProbeClient, SleepRequest, crash_request::Way,
+};
+use crate::tls::on;
 
 fn policy() -> Supervision {
     let millisecond = Duration::from_millis(1);
@@ -111,4 +117,69 @@ pub fn supervised_idle(peer: &Peer) {
         }
         assert_eq!(ends, [Cause::Idle, Cause::Idle]);
     });
+}
+
+/// Programs of two languages take over from one another on each runtime: no call fails, those that take their
+/// time are finished where they began, and what does not fit changes nothing.
+///
+/// # Panics
+/// If not.
+pub fn swapped(one: &Peer, other: &Peer) {
+    for kind in [RuntimeKind::Tokio, RuntimeKind::Smol] {
+        on(kind, async |runtime| {
+            let plugin = one.host(&["probe"]).supervise(policy(), runtime.clone());
+            plugin.ready().await.expect("it starts");
+            let probe: ProbeClient = plugin.dispense("probe").await.expect("it has one");
+            let over = AtomicBool::new(false);
+            // Each has calls that take longer than the move does.
+            let caller = async |number: u64| {
+                while !over.load(Ordering::SeqCst) {
+                    let millis = number % 4 * 20;
+                    let slept = probe.sleep(SleepRequest { millis }).await;
+                    slept.expect("it is finished where it began");
+                    let data = number.to_be_bytes().to_vec();
+                    let echoed = probe.echo(Payload { data: data.clone() }).await;
+                    assert_eq!(echoed.expect("it answers").data, data);
+                }
+            };
+            let swapper = async {
+                let mut pids = vec![plugin.state().pid.expect("it is up")];
+                for number in 0..8 {
+                    let next = if number % 2 == 0 { other } else { one };
+                    let plan = if number == 5 {
+                        Swap::exclusive()
+                    } else {
+                        Swap::beside()
+                    };
+                    let report = plugin.swap(&next.host(&["probe"]), plan).await;
+                    let report = report.expect("it takes over");
+                    assert!(report.drained, "{report:?}");
+                    let old = report.old.expect("there was one");
+                    assert_eq!((old.cause, old.pid), (Cause::Swapped, pids.last().copied()));
+                    assert!(
+                        old.text.contains("was shut down and exited with status 0"),
+                        "{old}"
+                    );
+                    pids.push(report.pid.expect("it is a process"));
+                }
+                // One that dies before it says anything.
+                let broken = other.host(&["no such mode"]);
+                let failed = plugin.swap(&broken, Swap::beside()).await;
+                let failed = failed.expect_err("it does not start");
+                let failure = failed.failure().expect("it was tried");
+                assert_eq!(failure.step, SwapStep::Start);
+                assert!(failure.old_serves(), "{failure:?}");
+                over.store(true, Ordering::SeqCst);
+                pids
+            };
+            let (pids, _) = join(swapper, join_all((0..16).map(caller))).await;
+            let state = plugin.state();
+            assert_eq!((state.restarts, state.pid), (0, pids.last().copied()));
+            plugin
+                .shutdown()
+                .await
+                .expect("it ends when it is asked to");
+            assert!(!pids.into_iter().any(is_alive));
+        });
+    }
 }
