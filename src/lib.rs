@@ -160,6 +160,7 @@
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // What users see can grow.
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 

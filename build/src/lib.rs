@@ -67,6 +67,8 @@
 //! `edition` are taken as another compiler's descriptor set:
 //! [`Builder::compile_descriptor_set`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod adjust;
 mod builder;
 mod collisions;

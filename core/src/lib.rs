@@ -84,6 +84,7 @@
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
 //! | [`turn`] | how much a task does before others get their turn |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     test,
     allow(

@@ -24,6 +24,7 @@
 //!     runtime.spawn(Box::pin(async { println!("in the background") }));
 //! });
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(unix)]
 
 mod direction;

@@ -15,6 +15,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod apart;
 mod io;
 mod net;

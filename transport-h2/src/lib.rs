@@ -36,6 +36,8 @@
 //! known library makes: an empty value that asks to be put into the table of headers, since nothing
 //! valid is as short. All else passes the filter as it came. `tests/authority.rs` has the values.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod announce;
 mod authority;
 mod call;

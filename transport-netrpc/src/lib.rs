@@ -55,6 +55,7 @@
 //!
 //! What is decoded may take more than what was sent, see [`outboard_gob::Limits::memory`], and each stream
 //! keeps the definitions of its types. A stream that says nothing holds up nobody, other than in go-plugin.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod broker;

@@ -8,6 +8,8 @@
 //!
 //! The protocol is a sans-IO machine in [`wire`], specified in `docs/stdio-protocol.md`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod client;
 mod connection;
 mod driver;

@@ -84,6 +84,7 @@
 //! types, fields, names or memory), errors that say where in the value, `big.Int`, names that are
 //! registered, values that arrive in chunks smaller than a message, and work in proportion to the bytes (a
 //! value of many messages is scanned from its beginning for each). The tests use it as a second opinion.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 // So that what the derive writes finds it here, too.

@@ -15,6 +15,7 @@
 //! How streams are numbered is not in here: a protocol that uses small numbers again keeps them in a
 //! vector, one that never does in a map, and both lead to a [`Handle`]. Keepalive is in
 //! `outboard_core::rpc`, as HTTP/2 needs it too and nothing else of this.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod line;

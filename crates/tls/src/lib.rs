@@ -50,6 +50,7 @@
 //! X25519 comes first. The hybrid with ML-KEM is offered to a peer that insists, not preferred: these
 //! connections stay within one machine, a record of them is worthless by the time anybody could break
 //! X25519, and the hybrid made a handshake of 490 µs one of 560 µs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod config;

@@ -6,6 +6,7 @@
 //! the process may start and reap children as it likes. On Linux the end of a child is an event of
 //! its pidfd, and by that it is killed and reaped: its number may be somebody else's once another
 //! has reaped it. Elsewhere, and on kernels or sandboxes without pidfds, one thread per child waits.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(unix)]
 
 mod attached;

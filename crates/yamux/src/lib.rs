@@ -12,6 +12,7 @@
 //! What a peer can make this side keep is bounded: the streams by [`Config::max_streams`] and
 //! [`Config::backlog`], what comes on a stream by its window, and what is owed in return by ending the
 //! session with a [`Violation`] when the peer asks and never reads.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod config;
