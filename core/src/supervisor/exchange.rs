@@ -167,7 +167,7 @@ impl Supervisor {
     }
 
     /// The swap as it is shown.
-    pub(super) fn swap_state(&self) -> Option<SwapState> {
+    pub(super) fn swap_state(&self) -> Option<Box<SwapState>> {
         let exchange = self.exchange.as_ref()?;
         let (generation, process) = exchange
             .other()
@@ -176,12 +176,12 @@ impl Supervisor {
             Phase::Up(_) => SwapStage::Draining,
             _ => SwapStage::Stopping,
         });
-        Some(SwapState {
+        Some(Box::new(SwapState {
             stage,
             generation,
             id: process.and_then(|process| process.id.clone()),
             pid: process.and_then(|process| process.pid),
-        })
+        }))
     }
 
     /// Sees to it that there is no present process, and has the new one come then.

@@ -317,7 +317,7 @@ pub struct SupervisorState {
     /// over and did not are told by the swap alone.
     pub failures: Arc<[End]>,
     /// The swap that is under way, if there is one.
-    pub swap: Option<SwapState>,
+    pub swap: Option<Box<SwapState>>,
 }
 
 /// What a supervised plugin is doing.

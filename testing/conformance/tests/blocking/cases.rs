@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use outboard::blocking::{self, Host, Streaming};
-use outboard::supervisor::{Backoff, Change, Supervision};
+use outboard::supervisor::{Backoff, Change, Supervision, Swap};
 use outboard::{Code, Command, ExitReason, Health, HostError, Status};
 use outboard_conformance::blocking::BlockingProber;
 use outboard_conformance::proto::{
@@ -268,6 +268,9 @@ pub fn a_plugin_that_is_kept_up(on: On, dir: &Path) {
     let first = pid();
     process.crash(exit_with(3)).expect_err("it ended");
     assert_ne!(pid(), first, "another one answers");
+    let swapped = kept.swap(&on.host(dir), Swap::beside());
+    let report = swapped.expect("the new one is well");
+    assert_eq!(report.pid, Some(pid()));
     assert_eq!(kept.ready_within(PATIENCE), Some(Ok(())));
     let mut ends = events.filter(|event| matches!(event.change, Change::Ended(_)));
     assert!(ends.next().is_some());
