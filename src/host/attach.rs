@@ -116,7 +116,7 @@ impl Host {
         config.means = means;
         // For what its broker serves: the plugin's own are where its first host wanted them.
         let made = (record.protocol == Protocol::Grpc).then(|| self.make_private_dir(&name, false));
-        let (dir, swept) = made.unzip();
+        let (dir, swept) = made.transpose()?.unzip();
         let dir = dir.flatten().map(PrivateDir::of_the_host_alone);
         if let Some(dir) = &dir {
             self.socket_dir = Some(dir.path().to_owned());

@@ -411,7 +411,7 @@ impl Host {
         // Code of the user's: before there is anything to be left behind.
         let sync = SyncWriters::new(self.sync_stdout.as_ref(), self.sync_stderr.as_ref());
         let log_sink = self.log_sink.as_ref().map(|make| make());
-        let (dir, swept) = self.make_private_dir(&name, guarded);
+        let (dir, swept) = self.make_private_dir(&name, guarded)?;
         let mut printed = None;
         if let Some(dir) = &dir {
             printed = self.make_output_pipes(&runtime, dir, &name);

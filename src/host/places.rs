@@ -19,7 +19,7 @@ use outboard_core::rt::SharedRuntime;
 use super::printed::Reading;
 use super::{ConfigError, Host};
 use crate::command::Command;
-use crate::sys::care::Care;
+use crate::sys::care::{self, Care};
 use crate::sys::direct;
 use crate::sys::private::PrivateDir;
 #[cfg(unix)]
@@ -98,14 +98,17 @@ impl Host {
     /// The directory for the sockets and pipes of this launch, where there is to be one.
     /// One that is `guarded` goes with this process, however that ends.
     /// With it comes what resolves when the place is [swept](Self::sweep), which nothing else waits for.
+    ///
+    /// # Errors
+    /// `NoGuard` if there is nobody to see to that.
     pub(super) fn make_private_dir(
         &self,
         plugin: &str,
         guarded: bool,
-    ) -> (Option<PrivateDir>, oneshot::Receiver<()>) {
+    ) -> Result<(Option<PrivateDir>, oneshot::Receiver<()>), ConfigError> {
         let base = self.socket_dir.clone().unwrap_or_else(std::env::temp_dir);
         if cfg!(not(unix)) || !self.private_socket_dir {
-            return (None, self.sweep_up(base, None));
+            return Ok((None, self.sweep_up(base, None)));
         }
         // Shorter ones, for where the sockets would have too long a path. Wherever it is, it is its
         // user's alone.
@@ -119,6 +122,12 @@ impl Host {
         };
         let group = self.socket_group.as_deref();
         let dir = care.and_then(|care| PrivateDir::in_first_that_fits(bases, group, &care));
+        if let Err(error) = &dir
+            && care::is_careless(error)
+        {
+            tracing::warn!(target: "outboard", plugin, %error, "a plugin cannot be guarded");
+            return Err(ConfigError::NoGuard);
+        }
         // Where that was made others have been, too.
         let made = dir.as_ref().ok().map(PrivateDir::path);
         let within = made.and_then(Path::parent).unwrap_or(&base).to_owned();
@@ -131,7 +140,7 @@ impl Host {
                 "no directory of its own for the plugin's sockets"
             );
         });
-        (dir.ok(), swept)
+        Ok((dir.ok(), swept))
     }
 }
 

@@ -46,7 +46,8 @@ impl PrivateDir {
     /// have `care` of it is told before it is there.
     ///
     /// # Errors
-    /// `InvalidFilename` if the path of a socket in it would be too long, otherwise the system's.
+    /// `InvalidFilename` if the path of a socket in it would be too long, otherwise the system's; one that
+    /// [`is_careless`](super::care::is_careless) if nobody takes care of it.
     #[cfg(unix)]
     pub(crate) fn new(base: &Path, group: Option<&str>, care: Care) -> io::Result<Self> {
         use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
