@@ -97,6 +97,14 @@ impl Command {
         self
     }
 
+    /// As [`env_override`](Self::env_override), where that was not called for this variable.
+    pub(crate) fn env_override_unless_set(self, name: &str, value: String) -> Self {
+        match self.overrides.iter().any(|(other, _)| other == name) {
+            true => self,
+            false => self.env_override(name, value),
+        }
+    }
+
     /// Keeps a variable of the host's environment from the plugin, and takes back what was set for
     /// it here. It can be set again afterwards.
     #[must_use]

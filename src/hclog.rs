@@ -21,5 +21,14 @@
 //! # }
 //! ```
 
+/// The variable from which the providers of Terraform and OpenTofu read their level, for
+/// [`Host::log_level_variables`](crate::Host::log_level_variables). Source: terraform-plugin-go,
+/// `internal/logging/environment_variables.go`.
+pub const TF_LOG_PROVIDER: &str = "TF_LOG_PROVIDER";
+/// That of Steampipe's plugins. Source: steampipe-plugin-sdk, `logging`.
+pub const STEAMPIPE_LOG_LEVEL: &str = "STEAMPIPE_LOG_LEVEL";
+/// That of Vault, which some of its plugins read, too.
+pub const VAULT_LOG_LEVEL: &str = "VAULT_LOG_LEVEL";
+
 pub use outboard_core::backlog::{Lost, Missing};
 pub use outboard_core::hclog::{Kind, Level, Record, Timestamp, UnixTime};

@@ -157,6 +157,7 @@
 //! - `serde`: [`ReattachConfig`] as part of documents of your own.
 //! - `blocking`: hosts, plugins and clients for programs without async, see `blocking` (unix).
 //! - `log` (default): [`log::Layer`], which turns a plugin's `tracing` events into log records.
+//! - `trace` (default): spans for calls and handlers, and what bridges them to a tracing system, see [`trace`].
 //!
 //! Runtimes are chosen by a value and transports by negotiation, so features only add.
 
@@ -202,6 +203,7 @@ mod text;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trace;
 pub mod transport;
 mod transports;
 
@@ -225,8 +227,8 @@ pub use self::client::{Client, Dispense, Dispensed, Misfit};
 pub use self::command::Command;
 pub use self::host::{
     AttachError, Checksum, ConfigError, DispenseError, EndStage, ExitReason, ExitReport, Health,
-    Host, HostError, LOG_TARGET, Managed, ManagedGuard, NoRecord, PingError, RunningPlugin,
-    ShutdownError, StageOutcome, StageReport,
+    Host, HostError, LOG_TARGET, LevelAnswer, Managed, ManagedGuard, NoRecord, PingError,
+    RunningPlugin, ShutdownError, StageOutcome, StageReport,
 };
 pub use self::plugin::{Plugin, Provide, Provided, ServeError, TestPlugin};
 pub use self::serve::shutdown::Shutdown;

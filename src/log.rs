@@ -11,10 +11,14 @@ use crate::time;
 mod filter;
 #[cfg(feature = "log")]
 mod layer;
+#[cfg(feature = "log")]
+pub(crate) mod level;
 pub(crate) mod panic;
 
 #[cfg(feature = "log")]
 pub use self::layer::Layer;
+#[cfg(feature = "log")]
+pub use self::level::wanted_level;
 
 /// Logs a record without going through `tracing`, for what must be said whatever the program does
 /// with its subscriber.
@@ -51,13 +55,20 @@ fn is_of_connection(module: &str) -> bool {
 /// Installs [`Layer`] as the global subscriber if there is none yet.
 #[cfg(feature = "log")]
 pub(crate) fn install() {
-    use tracing_subscriber::Registry;
     use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::{Registry, reload};
 
     // Beside the layer, so that what nobody gets is not even made.
-    let filter = filter::Filter::of_environment().targets();
+    let filter = filter::Filter::of_environment();
+    let (targets, reloaded) = reload::Layer::new(filter.targets(wanted_level()));
     let layer = Layer::new().filtered(false);
-    let subscriber = Registry::default().with(filter).with(layer);
+    let subscriber = Registry::default().with(targets).with(layer);
     // The program's own subscriber has precedence.
-    let _taken = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        level::follow();
+        level::reload_with(move |level| {
+            // It is there as long as the process.
+            let _gone = reloaded.reload(filter.targets(level));
+        });
+    }
 }

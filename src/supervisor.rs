@@ -49,6 +49,7 @@ mod driver;
 mod error;
 mod front;
 mod handle;
+mod level;
 mod limit;
 mod process;
 mod programs;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Crates that generated code needs or whose types users make, functions, attributes, and the modules of this
 /// crate's own.
-const NO_TYPES: [&str; 13] = [
+const NO_TYPES: [&str; 15] = [
     "bytes",
     "prost",
     "prost_types",
@@ -18,6 +18,8 @@ const NO_TYPES: [&str; 13] = [
     "self::serve::context",
     "self::enumerate::enumerate",
     "self::launched::start",
+    "self::level::wanted_level",
+    "self::propagator::set_propagator",
     "self::trust::trusted",
 ];
 

@@ -42,6 +42,7 @@ fn generate() -> BTreeMap<&'static str, String> {
     let health = compile(&["grpc/health/v1/health.proto"]);
     let v1 = compile(&["grpc/reflection/v1/reflection.proto"]);
     let v1alpha = compile(&["grpc/reflection/v1alpha/reflection.proto"]);
+    let log = compile(&["outboard/log_level.proto"]);
 
     let descriptors = [
         ("PLUGIN", "package `plugin`", &plugin),
@@ -52,6 +53,7 @@ fn generate() -> BTreeMap<&'static str, String> {
             "package `grpc.reflection.v1alpha`",
             &v1alpha,
         ),
+        ("LOG_LEVEL", "package `outboard.log`", &log),
     ];
     let mut text = HEADER.to_owned();
     for (name, doc, set) in descriptors {
@@ -62,6 +64,7 @@ fn generate() -> BTreeMap<&'static str, String> {
         ("plugin.rs", messages("plugin", plugin)),
         ("health.rs", messages("grpc.health.v1", health)),
         ("reflection.rs", messages("grpc.reflection.v1", v1)),
+        ("log_level.rs", messages("outboard.log", log)),
     ])
 }
 

@@ -82,6 +82,7 @@
 //! | [`endpoint`], [`exit`], [`fault`] | addresses, process exits, system errors as values |
 //! | [`reattach`] | the record of a plugin that runs, for other hosts |
 //! | [`lock`], [`queue`] | locks whose order debug builds assert; a queue with keys |
+//! | [`trace`] | which trace a call belongs to: W3C Trace Context |
 //! | [`turn`] | how much a task does before others get their turn |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -133,6 +134,7 @@ mod text;
 pub mod timer;
 pub mod tls;
 pub mod told;
+pub mod trace;
 pub mod turn;
 pub mod version;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]

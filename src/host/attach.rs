@@ -90,6 +90,7 @@ impl Host {
             return Err(ConfigError::ChecksumAndAttach.into());
         }
         let group = self.group()?;
+        let level = self.log_level.level();
         let (_, expectation) = self.contract(false)?;
         let name = self.name.take().unwrap_or_else(|| name_of(&record));
         let failed = |error| HostError::Attach {
@@ -156,7 +157,12 @@ impl Host {
             let _done = swept.await;
         }
         match driven? {
-            Ok(plugin) => Ok(plugin),
+            Ok(plugin) => {
+                if let Some(level) = level {
+                    plugin.told_log_level(&runtime, level).await;
+                }
+                Ok(plugin)
+            }
             Err(error) => Err(not_attached(name, error)),
         }
     }

@@ -47,6 +47,7 @@ impl Host {
         let mut env = HostEnv::new(self.handshake)
             .ports(min, max)
             .versions(versions.clone());
+        env = self.log_level.within(env);
         if let Some(group) = &self.socket_group {
             env = env.socket_group(SocketGroup::from(group.clone()));
         }

@@ -18,6 +18,9 @@ use super::sync::{BoxWriter, each};
 /// at compile time.
 pub const LOG_TARGET: &str = "outboard::plugin";
 
+/// Records of a log per second: far more than a plugin at TRACE writes. (A choice.)
+pub(super) const LOG_RATE: u32 = 20_000;
+
 /// A user's own use of the log: of all plugins that are started with it.
 pub(super) type LogHook = Arc<dyn Fn(&Record) + Send + Sync>;
 

@@ -12,6 +12,7 @@ mod explain;
 mod in_memory;
 mod lease;
 mod link;
+mod log_level;
 mod logs;
 mod managed;
 mod origin;
@@ -62,12 +63,12 @@ pub use self::origin::NoRecord;
 pub use self::report::{EndStage, ExitReason, ExitReport, StageOutcome, StageReport};
 pub use self::running::RunningPlugin;
 pub(crate) use self::supervised::Ended;
-pub use crate::peer::Health;
+pub use crate::peer::{Health, LevelAnswer};
 
 use self::begin::{drive, share};
 use self::driver::DriverParts;
 use self::lease::Lease;
-use self::logs::{LogHook, LogPump};
+use self::logs::{LOG_RATE, LogHook, LogPump};
 use self::pipes::Pipes;
 use self::process::Running;
 use self::sync::{MakeWriter, SyncWriters};
@@ -133,6 +134,7 @@ pub struct Host {
     on_log: Option<LogHook>,
     log: bool,
     log_rate: u32,
+    log_level: log_level::Wanted,
     settings: Settings,
 }
 
@@ -152,9 +154,6 @@ impl Settings {
         self.plugins.get(&version)?.as_deref()
     }
 }
-
-/// Records of a log per second: far more than a plugin at TRACE writes. (A choice.)
-const LOG_RATE: u32 = 20_000;
 
 impl Host {
     /// A host of plugins with this handshake, over gRPC, or over stdio in a build without gRPC.
@@ -189,6 +188,7 @@ impl Host {
             on_log: None,
             log: true,
             log_rate: LOG_RATE,
+            log_level: log_level::Wanted::default(),
             settings: Settings {
                 max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
                 shutdown_grace: Duration::from_secs(2),

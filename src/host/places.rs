@@ -46,6 +46,7 @@ impl Host {
             (None, Some(name)) => (Command::new(""), name),
             (None, None) => return Err(ConfigError::NoCommand),
         };
+        let command = self.log_level.on(command);
         Ok((command, self.name.take().unwrap_or(name)))
     }
 

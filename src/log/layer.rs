@@ -7,12 +7,12 @@ use outboard_core::rpc::guard::PANIC_TARGET;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::filter::Filter;
-use super::panic;
+use super::{level, panic};
 
 /// A `tracing` layer for plugins: each event becomes one line in hclog's format on the original
 /// stderr, with the event's target as module and its fields, and those of the spans around it, as
@@ -27,6 +27,10 @@ use super::panic;
 /// Without that variable it is everything from INFO on, and all of the program's own crate, the one
 /// named as its file is; add to it or take it away with [`filtered(false)`](Self::filtered) and
 /// filters of your own.
+///
+/// A host that wants a certain level (`Host::log_level`, the variable `OUTBOARD_LOG_LEVEL`) gets the program's own crate
+/// from that level on, whatever `RUST_LOG` says of it, and nothing below it. Other crates have the same limit, and go
+/// beyond INFO only where `RUST_LOG` lets them. When the host changes the level, the layer follows.
 #[derive(Debug)]
 pub struct Layer {
     filter: Option<Filter>,
@@ -41,8 +45,9 @@ impl Layer {
         }
     }
 
-    /// Whether `RUST_LOG`, or what stands in for it, decides what goes to the host. It does unless
-    /// this is called with `false`: then it is whatever the filters around this layer let through.
+    /// Whether `RUST_LOG`, or what stands in for it, and the level that the host wants decide what goes to the
+    /// host. They do unless this is called with `false`: then it is whatever the filters around this layer let
+    /// through, and those go by [`Plugin::on_log_level`](crate::Plugin::on_log_level) if they are to follow.
     #[must_use]
     pub fn filtered(mut self, filtered: bool) -> Self {
         self.filter = filtered.then(Filter::of_environment);
@@ -63,6 +68,12 @@ impl<S> tracing_subscriber::Layer<S> for Layer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    fn on_register_dispatch(&self, _subscriber: &Dispatch) {
+        if self.filter.is_some() {
+            level::follow();
+        }
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
@@ -81,7 +92,8 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let filter = self.filter.as_ref();
-        if filter.is_some_and(|filter| !filter.lets_through(event.metadata())) {
+        let wanted = level::wanted_level();
+        if filter.is_some_and(|filter| !filter.lets_through(event.metadata(), wanted)) {
             return;
         }
         if event.metadata().target() == PANIC_TARGET && panic::is_installed() {
@@ -102,9 +114,8 @@ where
             pairs,
         };
         event.record(&mut fields);
-        let level = level(*event.metadata().level());
         super::write_entry(
-            level,
+            level_of(*event.metadata().level()),
             event.metadata().target(),
             &fields.message,
             &fields.pairs,
@@ -112,7 +123,7 @@ where
     }
 }
 
-fn level(level: tracing::Level) -> Level {
+fn level_of(level: tracing::Level) -> Level {
     match level {
         tracing::Level::TRACE => Level::Trace,
         tracing::Level::DEBUG => Level::Debug,
@@ -131,6 +142,10 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        // Directives for OpenTelemetry's layer are no news to anybody else.
+        if field.name().starts_with("otel.") {
+            return;
+        }
         self.pairs.insert(field.name().to_owned(), value.into());
     }
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use futures_util::future::ready;
 use futures_util::stream::{self, TryStreamExt as _};
 use outboard_core::backlog::Source;
+use outboard_core::hclog::Level;
 use outboard_core::rpc::{Channel, Code, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::health::{
     CHECK, HEALTH, HealthCheckRequest, HealthCheckResponse, WATCH,
     health_check_response::ServingStatus,
 };
+use outboard_core::wire::log_level::{LOG_LEVEL, LevelSet, WantedLevel};
 use outboard_core::wire::plugin::{
     BROKER, CONTROLLER, ConnInfo, Empty, STDIO, STDIO_LOG, STDIO_LOG_APART, StdioData, stdio_data,
 };
 
-use super::{Asked, Health, Output, Peer, Watched};
+use super::{Asked, Health, LevelAnswer, Output, Peer, Watched};
 use crate::client::Dispensed;
 use crate::codegen::{Prost, call_bidirectional, call_server_streaming};
 use crate::services::health::HealthService;
@@ -63,6 +65,29 @@ impl Peer for Grpc {
     fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>> {
         let channel = on.clone();
         Box::pin(async move { super::reflected::interfaces(&channel).await })
+    }
+
+    fn set_log_level(
+        &self,
+        on: &Channel,
+        level: Level,
+    ) -> BoxFuture<'static, Result<LevelAnswer, Status>> {
+        let channel = on.clone();
+        Box::pin(async move {
+            let wanted = WantedLevel {
+                level: level.name().to_owned(),
+            };
+            // Calls that take all the room there is do not keep it from being told.
+            let mut head = channel.head(LOG_LEVEL.methods[0].path);
+            head.urgent = true;
+            let answer = channel.unary::<_, _, LevelSet>(Prost, head, &wanted);
+            match answer.await {
+                Ok(reply) if reply.message.followed => Ok(LevelAnswer::Followed),
+                Ok(_) => Ok(LevelAnswer::NotFollowed),
+                Err(status) if status.code() == Code::Unimplemented => Ok(LevelAnswer::Unsupported),
+                Err(status) => Err(status),
+            }
+        })
     }
 
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked> {

@@ -3,6 +3,7 @@
 
 mod grpc;
 mod health;
+mod level;
 #[cfg(feature = "netrpc")]
 mod netrpc;
 mod reflected;
@@ -15,11 +16,13 @@ use bytes::Bytes;
 use futures_core::Stream;
 use outboard_core::backlog::Source;
 use outboard_core::handshake::Protocol;
+use outboard_core::hclog::Level;
 use outboard_core::rpc::{Channel, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
 
 pub use self::health::Health;
+pub use self::level::LevelAnswer;
 
 use crate::client::Dispensed;
 
@@ -53,6 +56,13 @@ pub(crate) trait Peer: Send + Sync + fmt::Debug + 'static {
 
     /// The names of what the plugin says it provides, beside what all plugins have, sorted.
     fn interfaces(&self, on: &Channel) -> BoxFuture<'static, Result<Vec<String>, Status>>;
+
+    /// Has the plugin log from this level on.
+    fn set_log_level(
+        &self,
+        on: &Channel,
+        level: Level,
+    ) -> BoxFuture<'static, Result<LevelAnswer, Status>>;
 
     /// Asks the plugin to end. It does not wait for a stream that calls hold.
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked>;

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_io::AsyncRead as _;
 use outboard_core::backlog::Source;
+use outboard_core::hclog::Level;
 use outboard_core::rpc::{Channel, Connection, DispenseFailure, Status, Streaming};
 use outboard_core::rt::BoxFuture;
 use outboard_core::wire::plugin::ConnInfo;
 use outboard_transport_netrpc::{self as netrpc, CallError, DispenseError, HostConnection};
 
-use super::{Asked, Health, Output, Peer, Watched};
+use super::{Asked, Health, LevelAnswer, Output, Peer, Watched};
 use crate::client::Dispensed;
 
 /// How long a plugin has to make what is dispensed: as long as a phase of the start.
@@ -73,6 +74,14 @@ impl Peer for NetRpc {
         Box::pin(std::future::ready(Err(Status::unimplemented(
             "Go's net/rpc has no way to ask what a plugin provides: dispense what you expect",
         ))))
+    }
+
+    fn set_log_level(
+        &self,
+        _on: &Channel,
+        _level: Level,
+    ) -> BoxFuture<'static, Result<LevelAnswer, Status>> {
+        Box::pin(std::future::ready(Ok(LevelAnswer::Unsupported)))
     }
 
     fn shutdown(&self, on: &Channel) -> BoxFuture<'static, Asked> {

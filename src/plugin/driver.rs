@@ -58,6 +58,8 @@ pub(super) struct DriverParts {
     pub(super) routers: BTreeMap<i64, Router>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) health: HealthService,
+    #[cfg(feature = "log")]
+    pub(super) on_log_level: Option<crate::log::level::Hook>,
     pub(super) in_flight: Arc<InFlight>,
     /// Tells handlers and the program that the end has begun.
     pub(super) shutdown: Teller<StopReason>,
@@ -300,6 +302,8 @@ impl Driver {
             output: Arc::clone(&self.parts.events.output),
             broker: broker.clone(),
             health: self.parts.health.clone(),
+            #[cfg(feature = "log")]
+            log_level: self.follower(),
         };
         if let Err(error) = services::add_all(&mut router, internal) {
             // Such names were refused before the listener was made.

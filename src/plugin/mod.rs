@@ -5,6 +5,8 @@ mod common;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "log")]
+mod log_level;
 #[cfg(feature = "netrpc")]
 mod netrpc;
 mod parts;
@@ -101,6 +103,8 @@ pub struct Plugin {
     allowed: Allowed,
     given: sockets::Given,
     logging: bool,
+    #[cfg(feature = "log")]
+    on_log_level: Option<crate::log::level::Hook>,
 }
 
 impl Plugin {
@@ -126,6 +130,10 @@ impl Plugin {
             .find_map(private::given);
         if matches!(claim, Some(Ok(_))) {
             crate::log::panic::install();
+            #[cfg(feature = "log")]
+            if let Some(level) = env.and_then(PluginEnv::log_level) {
+                crate::log::level::want(level);
+            }
         }
         Self {
             handshake,
@@ -147,6 +155,8 @@ impl Plugin {
             allowed: Allowed::default(),
             given: sockets::Given::default(),
             logging: true,
+            #[cfg(feature = "log")]
+            on_log_level: None,
         }
     }
 

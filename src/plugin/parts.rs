@@ -69,6 +69,10 @@ impl Plugin {
         security
             .can_accept()
             .map_err(|fault| ServeError::TlsProvider(fault.into()))?;
+        #[cfg(feature = "log")]
+        if let (Some(level), Some(hook)) = (env.log_level(), &self.on_log_level) {
+            hook(level);
+        }
         let (asked, shutdown_calls) = mpsc::unbounded();
         Ok(DriverParts {
             runtime,
@@ -82,6 +86,8 @@ impl Plugin {
             routers,
             transports: self.transports,
             health: self.health,
+            #[cfg(feature = "log")]
+            on_log_level: self.on_log_level,
             in_flight,
             shutdown: self.shutdown,
             security,

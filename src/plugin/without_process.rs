@@ -134,6 +134,8 @@ impl Served {
             routers: BTreeMap::from([(1, Router::new())]),
             transports: vec![Arc::new(wire.clone())],
             health: HealthService::new(),
+            #[cfg(feature = "log")]
+            on_log_level: None,
             in_flight: Arc::clone(&calls),
             shutdown: Teller::new(),
             security: Security::default(),

@@ -14,6 +14,7 @@ use futures_core::Stream;
 use outboard_core::rpc::{Metadata, Single, single_request};
 
 use super::context::{self, Answering, CurrentCall, Entered, ResponseMetadata};
+use crate::trace::spans::{self, Calling};
 
 pub use bytes::{self, Bytes};
 pub use outboard_core::rpc::{
@@ -36,7 +37,7 @@ pub type StreamAnswer = BoxFuture<'static, Result<StreamReply, Status>>;
 /// Answers a unary call with what `handler` returns.
 pub fn serve_unary<C, Req, Resp, F, Fut>(
     _codec: C,
-    context: CallContext,
+    mut context: CallContext,
     message: Bytes,
     handler: F,
 ) -> UnaryAnswer
@@ -47,9 +48,10 @@ where
     F: FnOnce(Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Resp, Status>> + Send,
 {
+    let serving = spans::serving(&mut context);
     // Made out here: what is moved within a future has two places in it.
     let mut call = Some(Answering::Alone(context));
-    Box::pin(async move {
+    serving.unary(Box::pin(async move {
         let request = decode_request::<C, Req>(message)?;
         let result = context::enter_around(&mut call, async { handler(request).await }).await;
         let answer = call.map_or_else(ResponseMetadata::default, Answering::into_answer);
@@ -61,7 +63,7 @@ where
             }
             Err(status) => Err(with_trailers(status, &answer.trailers)),
         }
-    })
+    }))
 }
 
 /// Answers a client-streaming call with the message that `handler` returns.
@@ -86,7 +88,7 @@ where
 /// Answers a server-streaming call with the stream that `handler` returns.
 pub fn serve_server_streaming<C, Req, Resp, F, Fut>(
     codec: C,
-    context: CallContext,
+    mut context: CallContext,
     call: Box<dyn Call>,
     handler: F,
 ) -> StreamAnswer
@@ -97,16 +99,17 @@ where
     F: FnOnce(Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Streaming<Resp>, Status>> + Send,
 {
-    Box::pin(async move {
+    let serving = spans::serving(&mut context);
+    serving.streaming(Box::pin(async move {
         let request = decode_request::<C, Req>(single_request(call).await?)?;
         answer_with_stream(codec, context, async { handler(request).await }).await
-    })
+    }))
 }
 
 /// Answers a bidirectional call with the stream that `handler` returns.
 pub fn serve_bidirectional<C, Req, Resp, F, Fut>(
     codec: C,
-    context: CallContext,
+    mut context: CallContext,
     call: Box<dyn Call>,
     handler: F,
 ) -> StreamAnswer
@@ -117,10 +120,11 @@ where
     F: FnOnce(Streaming<Req>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Streaming<Resp>, Status>> + Send,
 {
-    Box::pin(async move {
+    let serving = spans::serving(&mut context);
+    serving.streaming(Box::pin(async move {
         let requests = Streaming::from_call(codec, call);
         answer_with_stream(codec, context, async { handler(requests).await }).await
-    })
+    }))
 }
 
 /// Answers a call of a method that the service does not have, or has with another kind. Routers
@@ -166,7 +170,7 @@ pub(crate) fn left_out(path: &'static str) -> Status {
     ))
 }
 
-/// Makes a unary call. The head of the call is made, and the deadline inherited, at once; dropping
+/// Makes a unary call. The head of the call is made, and deadline and trace are inherited, at once; dropping
 /// the future cancels the call.
 ///
 /// # Errors
@@ -182,7 +186,7 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    call_with(codec, channel, head(channel, path), request)
+    call_with(codec, channel, begin(channel, path), request)
 }
 
 /// As [`call_unary`], of a method that may be called again where it is not known whether the other side has
@@ -201,15 +205,15 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    let mut head = head(channel, path);
+    let (mut head, calling) = begin(channel, path);
     head.idempotent = true;
-    call_with(codec, channel, head, request)
+    call_with(codec, channel, (head, calling), request)
 }
 
 fn call_with<C, Req, Resp>(
     codec: C,
     channel: &Channel,
-    head: CallHead,
+    (head, mut calling): (CallHead, Calling),
     request: &Req,
 ) -> impl Future<Output = Result<Resp, Status>> + Send + use<C, Req, Resp>
 where
@@ -218,13 +222,15 @@ where
     Resp: Send + 'static,
 {
     let reply = channel.unary(codec, head, request);
-    async {
+    async move {
+        let reply = reply.await;
+        calling.ended(reply.as_ref().err());
         let Reply {
             message,
             headers,
             trailers,
             ..
-        } = reply.await?;
+        } = reply?;
         context::record(headers, trailers);
         Ok(message)
     }
@@ -246,7 +252,7 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    let mut answers: Streaming<Resp> = channel.streaming(codec, head(channel, path), requests);
+    let mut answers: Streaming<Resp> = streaming(codec, channel, path, requests);
     async move {
         let mut answer = Single::response();
         // The status comes after the message, and the call is not done well before it came.
@@ -275,7 +281,7 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    channel.streaming(codec, head(channel, path), Streaming::once(request))
+    streaming(codec, channel, path, Streaming::once(request))
 }
 
 /// Starts a bidirectional call, as [`call_server_streaming`] does.
@@ -290,15 +296,29 @@ where
     Req: Send + 'static,
     Resp: Send + 'static,
 {
-    channel.streaming(codec, head(channel, path), requests)
+    streaming(codec, channel, path, requests)
 }
 
-fn head(channel: &Channel, path: &'static str) -> CallHead {
+fn streaming<C, Req, Resp>(
+    codec: C,
+    channel: &Channel,
+    path: &'static str,
+    requests: Streaming<Req>,
+) -> Streaming<Resp>
+where
+    C: Codec<Req> + Codec<Resp>,
+    Req: Send + 'static,
+{
+    let (head, calling) = begin(channel, path);
+    channel.streaming_around(codec, head, requests, |call| calling.streaming(call))
+}
+
+/// The head of a call that is made now, and what sees to its span.
+fn begin(channel: &Channel, path: &'static str) -> (CallHead, Calling) {
     let mut head = channel.head(path);
-    if head.deadline.is_none() {
-        head.deadline = context::inherited_deadline();
-    }
-    head
+    context::inherit_deadline(&mut head);
+    let calling = spans::calling(&mut head);
+    (head, calling)
 }
 
 fn decode_request<C: Codec<Req>, Req>(message: Bytes) -> Result<Req, Status> {

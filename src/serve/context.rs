@@ -26,6 +26,10 @@
 //! an explicit [deadline](crate::CallOptions::deadline) replaces it; inside [`detach`] there is
 //! nothing to inherit.
 //!
+//! **So do traces**: such a client passes on the [trace](crate::trace) that the current call belongs to, so
+//! that the spans of a caller and those of whatever is called in turn are of one trace. Metadata of the client
+//! that names a trace itself wins; inside [`detach`] there is nothing to pass on.
+//!
 //! A caller reads the metadata of an answer with [`capture`].
 
 use std::borrow::Cow;
@@ -38,7 +42,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use outboard_core::lock::{Mutex, MutexGuard, Rank};
-use outboard_core::rpc::{CallContext, Metadata, MetadataError};
+use outboard_core::rpc::{CallContext, CallHead, Metadata, MetadataError};
+use outboard_core::trace::{self, TraceContext};
 
 pub use outboard_core::rpc::Extensions;
 
@@ -54,7 +59,7 @@ pub fn current() -> Option<CurrentCall> {
     })
 }
 
-/// Runs `future` without a current call: its own calls inherit no deadline.
+/// Runs `future` without a current call: its own calls inherit no deadline and no trace.
 ///
 /// Cancel-safe if `future` is.
 pub async fn detach<F: Future>(future: F) -> F::Output {
@@ -120,6 +125,13 @@ impl CurrentCall {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.0.context.deadline
+    }
+
+    /// The trace that the call belongs to, and the caller's span in it, as the caller's metadata
+    /// (`traceparent`, `tracestate`) says. `None` if it says nothing that can be read.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        TraceContext::of(self.metadata())
     }
 
     /// What the driver added, such as the broker of the connection.
@@ -206,11 +218,34 @@ impl fmt::Debug for CurrentCall {
     }
 }
 
-/// The deadline a call made now inherits.
-pub(crate) fn inherited_deadline() -> Option<Instant> {
+/// Has a call that is made now inherit the deadline of the current one.
+pub(crate) fn inherit_deadline(head: &mut CallHead) {
+    if head.deadline.is_none() {
+        head.deadline = peek(|current| current.deadline);
+    }
+}
+
+/// Has a call that is made now go on in the trace of the current one, where it does not name one.
+pub(crate) fn pass_trace_on(head: &mut CallHead) {
+    peek(|current| {
+        trace::pass_on(&current.metadata, &mut head.metadata);
+        Some(())
+    });
+}
+
+/// Where in a trace the current call is: its handler's own place, or else its caller's.
+pub(crate) fn trace_here() -> Option<TraceContext> {
+    peek(|current| match &current.trace {
+        Some(own) => Some(TraceContext::clone(own)),
+        None => TraceContext::of(&current.metadata),
+    })
+}
+
+/// Looks at the current call, without a place of its own for it.
+fn peek<R>(with: impl FnOnce(&CallContext) -> Option<R>) -> Option<R> {
     look(|call| match call {
-        Some(Answering::Alone(context)) => context.deadline,
-        Some(Answering::Shared(call)) => call.deadline(),
+        Some(Answering::Alone(context)) => with(context),
+        Some(Answering::Shared(call)) => with(&call.0.context),
         None => None,
     })
 }

@@ -33,6 +33,8 @@ pub(crate) struct Internal {
     pub(crate) output: Arc<Output>,
     pub(crate) broker: Broker,
     pub(crate) health: HealthService,
+    #[cfg(feature = "log")]
+    pub(crate) log_level: crate::log::level::Follower,
 }
 
 /// `plugin.GRPCController`: the host's request to end.

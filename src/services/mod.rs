@@ -2,6 +2,8 @@
 
 pub(crate) mod health;
 mod internal;
+#[cfg(feature = "log")]
+mod level;
 pub(crate) mod output;
 pub(crate) mod reflection;
 
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use outboard_core::rpc::{DuplicateService, Router};
 use outboard_core::wire::health::HEALTH;
+use outboard_core::wire::log_level::LOG_LEVEL;
 use outboard_core::wire::plugin::{BROKER, CONTROLLER, STDIO};
 use outboard_core::wire::reflection::{V1, V1ALPHA};
 
@@ -17,20 +20,31 @@ use self::reflection::Reflection;
 
 pub(crate) use self::internal::{Asked, Internal};
 
-/// Adds everything that go-plugin's plugins serve beside their own: health, controller, stdio,
-/// broker, and reflection of it all.
+/// Adds everything that go-plugin's plugins serve beside their own, health, controller, stdio, broker, and reflection of
+/// it all; and the level of the log.
 pub(crate) fn add_all(router: &mut Router, internal: Internal) -> Result<(), DuplicateService> {
     router.extensions_mut().insert(internal.broker.clone());
     router.add(Arc::new(internal.health))?;
     router.add(Arc::new(Controller::new(internal.asked)))?;
     router.add(Arc::new(Stdio::new(internal.output)))?;
     router.add(Arc::new(BrokerControl::new(internal.broker)))?;
+    #[cfg(feature = "log")]
+    router.add(Arc::new(level::LogLevel::new(internal.log_level)))?;
     Reflection::add_to(router)
 }
 
 /// Refuses a user's services that bear the name of one of these, before anybody connects.
 pub(crate) fn check_names(router: &Router) -> Result<(), DuplicateService> {
-    let own = [&HEALTH, &CONTROLLER, &STDIO, &BROKER, &V1, &V1ALPHA].map(|own| own.name);
+    let own = [
+        &HEALTH,
+        &CONTROLLER,
+        &STDIO,
+        &BROKER,
+        &LOG_LEVEL,
+        &V1,
+        &V1ALPHA,
+    ]
+    .map(|own| own.name);
     match router
         .services()
         .find(|service| own.contains(&service.name))

@@ -20,6 +20,7 @@ use outboard_core::turn::Turn;
 
 use super::board::Board;
 use super::error::{SwapError, refused};
+use super::level::WantedLevel;
 use super::limit::StartLimit;
 use super::process::{Admitted, News, Process, Queue};
 use super::programs::{Program, Programs};
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) board: Board,
     /// Starts that a handle has asked for, and the driver has not seen.
     asked: AtomicUsize,
+    pub(super) log_level: WantedLevel,
     state: Mutex<Present>,
 }
 
@@ -70,6 +72,7 @@ impl Shared {
             name,
             board,
             asked: AtomicUsize::new(0),
+            log_level: WantedLevel::new(),
             state: Mutex::new(Rank::Driver, Present::default()),
         }
     }
@@ -221,8 +224,8 @@ impl Driver {
                 generation,
                 program,
             } => {
-                let host = &self.programs.of(program).host;
-                let process = Process::start(host, &self.runtime, generation);
+                let host = self.shared.log_level.on(&self.programs.of(program).host);
+                let process = Process::start(&host, &self.runtime, generation);
                 self.processes.insert(generation, process);
             }
             SupervisorAction::Stop { generation, how } => {
@@ -285,6 +288,12 @@ impl Driver {
         self.present = generation;
         self.stable.replace(connection);
         self.shared.set_plugin(Some(plugin), Some(lease));
+        // It may have been another one when it was launched. Who wants one from here on finds the process.
+        if self.shared.log_level.get().is_some() {
+            let shared = Arc::clone(&self.shared);
+            let telling = async move { shared.tell_log_level().await.map_or((), drop) };
+            self.runtime.spawn(Box::pin(telling));
+        }
     }
 
     fn swap(&mut self, wanted: Wanted) {

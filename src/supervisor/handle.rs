@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_channel::{mpsc, oneshot};
 use outboard_core::handshake::Protocol;
-use outboard_core::rpc::{Channel, Connection};
+use outboard_core::hclog::Level;
+use outboard_core::rpc::{Channel, Connection, Status};
 use outboard_core::rt::SharedRuntime;
 use outboard_core::supervisor::{Supervision, Supervisor, Swap, SwapRefusal, SwapReport};
 
@@ -20,7 +21,7 @@ use super::usage::Usage;
 use super::{Cause, Phase, State};
 use crate::broker::Broker;
 use crate::client::{Dispense, Dispensed};
-use crate::host::{DispenseError, Host, RunningPlugin, ShutdownError};
+use crate::host::{DispenseError, Host, LevelAnswer, RunningPlugin, ShutdownError};
 use crate::link::Stable;
 use crate::sys::random;
 
@@ -160,6 +161,17 @@ impl Supervised {
         self.0.shared.ask_start();
         // If the driver is gone, so is the plugin.
         let _over = self.0.verbs.unbounded_send(Verb::Start);
+    }
+
+    /// Has the plugin log from this level on, this process and each later one; see
+    /// [`RunningPlugin::set_log_level`]. Of calls at once the last one that was made is heeded last. Cancel-safe: the
+    /// level holds from the first poll on, for whoever is told of it.
+    ///
+    /// # Errors
+    /// The status of the call to a process that is up and does not answer as it should.
+    pub async fn set_log_level(&self, level: Level) -> Result<LevelAnswer, Status> {
+        self.0.shared.log_level.set(level);
+        self.0.shared.tell_log_level().await
     }
 
     /// Ends the plugin in good order, as [`RunningPlugin::shutdown`] does, and starts it no more: for all

@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::{
-    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_OUTPUT_DIR, OUTBOARD_TRANSPORTS,
-    PROTOCOL_VERSIONS, SocketGroup, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
+    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_LOG_LEVEL, OUTBOARD_OUTPUT_DIR,
+    OUTBOARD_TRANSPORTS, PROTOCOL_VERSIONS, SocketGroup, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
 };
 use crate::handshake::{Handshake, Protocol};
+use crate::hclog::Level;
 
 /// The port range when none is configured, as go-plugin's hosts send it.
 const DEFAULT_PORTS: (u16, u16) = (10_000, 25_000);
@@ -28,6 +29,7 @@ pub struct HostEnv {
     socket_dir: Option<PathBuf>,
     transports: Vec<Protocol>,
     output_dir: Option<PathBuf>,
+    log_level: Option<Level>,
 }
 
 impl HostEnv {
@@ -45,6 +47,7 @@ impl HostEnv {
             socket_dir: None,
             transports: Vec::new(),
             output_dir: None,
+            log_level: None,
         }
     }
 
@@ -107,6 +110,13 @@ impl HostEnv {
         self
     }
 
+    /// The level from which on the plugin is to log.
+    #[must_use]
+    pub fn log_level(mut self, level: Level) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
     /// What the host sets, and nothing else.
     #[must_use]
     pub fn variables(&self) -> Vec<(OsString, OsString)> {
@@ -144,6 +154,9 @@ impl HostEnv {
         }
         if let Some(dir) = &self.output_dir {
             set.push((OUTBOARD_OUTPUT_DIR.into(), dir.into()));
+        }
+        if let Some(level) = self.log_level {
+            set.push((OUTBOARD_LOG_LEVEL.into(), level.name().into()));
         }
         set
     }

@@ -77,6 +77,11 @@ fn features_set_their_variable_and_only_that() {
             "/run/o",
             base.clone().output_dir("/run/o"),
         ),
+        (
+            OUTBOARD_LOG_LEVEL,
+            "debug",
+            base.clone().log_level(Level::Debug),
+        ),
     ] {
         let env = host.variables();
         assert_eq!(env.len(), always + 1, "{name}");

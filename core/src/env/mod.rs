@@ -31,6 +31,10 @@ pub const OUTBOARD_TRANSPORTS: &str = "OUTBOARD_TRANSPORTS";
 /// that does not, sends its output over the connection.
 pub const OUTBOARD_OUTPUT_DIR: &str = "OUTBOARD_OUTPUT_DIR";
 
+/// outboard's own: the level from which on the plugin is to log, by its name as in hclog's records
+/// (`trace`, `debug`, `info`, `warn`, `error`). Not set where the host wants none in particular.
+pub const OUTBOARD_LOG_LEVEL: &str = "OUTBOARD_LOG_LEVEL";
+
 /// The name of the pipe for stdout in [`OUTBOARD_OUTPUT_DIR`].
 pub const OUTPUT_STDOUT: &str = "stdout";
 /// The name of the pipe for stderr in [`OUTBOARD_OUTPUT_DIR`].
@@ -40,7 +44,7 @@ pub const OUTPUT_STDERR: &str = "stderr";
 /// host that is itself a plugin would otherwise confuse its own plugins. A plugin keeps them in its own
 /// environment, which nothing can change safely while threads run; see
 /// [`PluginEnv::names_to_remove`] for the programs it starts.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     MIN_PORT,
     MAX_PORT,
     PROTOCOL_VERSIONS,
@@ -50,4 +54,5 @@ pub const ALL: [&str; 9] = [
     UNIX_SOCKET_DIR,
     OUTBOARD_TRANSPORTS,
     OUTBOARD_OUTPUT_DIR,
+    OUTBOARD_LOG_LEVEL,
 ];

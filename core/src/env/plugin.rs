@@ -5,10 +5,11 @@ use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
 use super::{
-    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_OUTPUT_DIR, OUTBOARD_TRANSPORTS,
-    PROTOCOL_VERSIONS, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
+    CLIENT_CERT, MAX_PORT, MIN_PORT, MULTIPLEX_GRPC, OUTBOARD_LOG_LEVEL, OUTBOARD_OUTPUT_DIR,
+    OUTBOARD_TRANSPORTS, PROTOCOL_VERSIONS, UNIX_SOCKET_DIR, UNIX_SOCKET_GROUP,
 };
 use crate::handshake::{Handshake, MisconfiguredHandshake, Protocol};
+use crate::hclog::Level;
 use crate::text::{excerpt, parse_go_bool};
 use crate::version::Offered;
 
@@ -28,6 +29,7 @@ pub struct PluginEnv {
     socket_dir: Option<PathBuf>,
     transports: Vec<Protocol>,
     output_dir: Option<PathBuf>,
+    log_level: Option<Level>,
 }
 
 impl PluginEnv {
@@ -66,6 +68,7 @@ impl PluginEnv {
                 .map(|list| parse_transports(&list))
                 .unwrap_or_default(),
             output_dir: os(OUTBOARD_OUTPUT_DIR).map(PathBuf::from),
+            log_level: text(OUTBOARD_LOG_LEVEL).and_then(|name| Level::from_name(&name)),
         }
     }
 
@@ -156,6 +159,12 @@ impl PluginEnv {
     #[must_use]
     pub fn output_dir(&self) -> Option<&Path> {
         self.output_dir.as_deref()
+    }
+
+    /// The level from which on the host wants the plugin to log, if it told one that there is.
+    #[must_use]
+    pub fn log_level(&self) -> Option<Level> {
+        self.log_level
     }
 
     /// The names to remove from the environment of the programs that a plugin starts, so that they

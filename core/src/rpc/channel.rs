@@ -178,8 +178,23 @@ impl Channel {
         C: Codec<Req> + Codec<Resp>,
         Req: 'static,
     {
+        self.streaming_around(codec, head, requests, |call| call)
+    }
+
+    /// As [`streaming`](Self::streaming), of a call that `around` puts something around.
+    pub fn streaming_around<C, Req, Resp>(
+        &self,
+        codec: C,
+        head: CallHead,
+        requests: Streaming<Req>,
+        around: impl FnOnce(Box<dyn Call>) -> Box<dyn Call>,
+    ) -> Streaming<Resp>
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Req: 'static,
+    {
         let requests = requests.into_messages(codec);
-        let call: Box<dyn Call> = self.connection.open(head, requests);
+        let call = around(self.connection.open(head, requests));
         Streaming::of_connection(codec, call, Arc::clone(&self.connection))
     }
 }

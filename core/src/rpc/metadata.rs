@@ -161,6 +161,18 @@ impl Metadata {
         self.extend(other);
     }
 
+    /// Adds those entries of `other` that have one of these names.
+    pub fn extend_named(&mut self, other: &Self, names: &[&str]) {
+        let named = |(name, _): &&(Cow<'static, str>, Bytes)| names.contains(&name.as_ref());
+        let entries = other.entries.iter().filter(named).cloned();
+        self.entries.extend(entries);
+    }
+
+    /// Takes out all entries with this name.
+    pub fn remove(&mut self, name: &str) {
+        self.entries.retain(|(other, _)| other != name);
+    }
+
     /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {

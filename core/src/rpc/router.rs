@@ -180,11 +180,13 @@ impl Router {
     }
 }
 
-/// Whether servers of all plugins have this service, gRPC's own and go-plugin's, so that its name tells nobody
-/// anything.
+/// Whether servers of all plugins may have this service, gRPC's own, go-plugin's and outboard's, so that its name
+/// tells nobody anything.
 #[must_use]
 pub fn is_common(service: &str) -> bool {
-    service.starts_with("grpc.") || service.starts_with("plugin.GRPC")
+    ["grpc.", "plugin.GRPC", "outboard.log."]
+        .iter()
+        .any(|common| service.starts_with(common))
 }
 
 /// Names for a message to people: a bounded number of bounded length, and how many there are more.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Call, MessageStream, Metadata, OutMessage, Reply, Status};
 use crate::rt::BoxFuture;
+use crate::trace::TraceContext;
 
 /// Which side sends how many messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +88,9 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
     /// What the driver adds, such as the broker of the connection the call came on.
     pub extensions: Extensions,
+    /// The handler's own place in its trace, where somebody has made it one. Without it, what the handler does
+    /// belongs to the span that its caller's metadata names.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl CallContext {
@@ -98,6 +102,7 @@ impl CallContext {
             metadata: Metadata::new(),
             deadline: None,
             extensions: Extensions::default(),
+            trace: None,
         }
     }
 }

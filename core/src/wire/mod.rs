@@ -1,4 +1,4 @@
-//! The messages and services that go-plugin's own protocol consists of, beside the handshake.
+//! The messages and services that go-plugin's own protocol consists of, beside the handshake, and one of ours.
 //!
 //! The messages are generated from `core/proto` and kept in the tree, so that building needs no
 //! generator; `build/tests/wire.rs` proves that they match and writes them anew. Source of the
@@ -6,6 +6,7 @@
 //! reflection protos.
 
 pub mod health;
+pub mod log_level;
 pub mod plugin;
 pub mod reflection;
 
@@ -19,6 +20,7 @@ pub mod reflection;
 mod generated {
     pub(crate) mod descriptors;
     pub(crate) mod health;
+    pub(crate) mod log_level;
     pub(crate) mod plugin;
     pub(crate) mod reflection;
 }

@@ -78,6 +78,13 @@ impl Driver {
         }
     }
 
+    /// What heeds the level that the host wants to be logged: of the process's log only where that is the plugin's.
+    #[cfg(feature = "log")]
+    pub(super) fn follower(&self) -> crate::log::level::Follower {
+        let hook = self.parts.on_log_level.clone();
+        crate::log::level::Follower::new(hook).of_process(self.parts.around.claim.is_some())
+    }
+
     /// Tells whoever waits for it where it serves.
     pub(super) fn tell_serving(&mut self, line: &HandshakeLine) {
         if self.parts.around.interruptible {

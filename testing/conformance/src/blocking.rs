@@ -4,7 +4,7 @@ use outboard::blocking::{Broker, Streaming};
 use outboard::{Served, Status, context};
 use outboard_kit::reflect::reflect;
 
-use crate::probe::Prober;
+use crate::probe::{Prober, named, told_of_trace};
 use crate::proto::{
     BrokerId, BrokerIds, Collected, Count, Entries, Entry, FailRequest, Nothing, Payload,
     PourRequest, Probe, ProbeBlocking, ProbeBlockingClient, ProbeBlockingServer, RelayRequest,
@@ -174,6 +174,13 @@ impl ProbeBlocking for BlockingProber {
                 let id = peer.which(Nothing {})?.id;
                 let data = id.to_string().into();
                 Ok(Payload { data })
+            }
+            Op::Trace => {
+                let peer = match named(&data)? {
+                    Some(own) => peer.with_metadata(own),
+                    None => peer,
+                };
+                Ok(told_of_trace(&peer.reflect(Nothing {})?))
             }
             Op::Relay => {
                 let inner = request.inner;

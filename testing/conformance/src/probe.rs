@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outboard::{Broker, BrokerError, Code, Served, Status, Streaming, context};
+use outboard::trace::{TRACEPARENT, TRACESTATE};
+use outboard::{Broker, BrokerError, Code, Metadata, Served, Status, Streaming, context};
 use outboard_kit::reflect::reflect;
 
 use crate::proto::{
@@ -107,6 +108,29 @@ impl Drop for NoteOnDrop {
         ALIVE.fetch_sub(1, Ordering::Relaxed);
         self.0.0.notes.add(self.1);
     }
+}
+
+/// The metadata that names this trace, for a call that says it itself.
+pub(crate) fn named(parent: &[u8]) -> Result<Option<Metadata>, Status> {
+    if parent.is_empty() {
+        return Ok(None);
+    }
+    let mut metadata = Metadata::new();
+    let named = metadata.insert(TRACEPARENT, &String::from_utf8_lossy(parent));
+    named.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    Ok(Some(metadata))
+}
+
+/// What the side that was called got of a trace.
+pub(crate) fn told_of_trace(called_with: &Entries) -> Payload {
+    let of = |name: &'static str| {
+        let entries = called_with.entries.iter();
+        let named = entries.filter(move |entry| entry.key == name);
+        named.map(|entry| entry.value.as_slice())
+    };
+    let found: Vec<&[u8]> = of(TRACEPARENT).chain(of(TRACESTATE)).collect();
+    let data = found.join(&b' ');
+    Payload { data }
 }
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -282,6 +306,13 @@ impl Probe for Prober {
                 let id = peer.which(Nothing {}).await?.id;
                 let data = id.to_string().into();
                 Ok(Payload { data })
+            }
+            Op::Trace => {
+                let peer = match named(&data)? {
+                    Some(own) => peer.with_metadata(own),
+                    None => peer,
+                };
+                Ok(told_of_trace(&peer.reflect(Nothing {}).await?))
             }
             Op::Relay => {
                 let inner = request.inner;

@@ -101,3 +101,11 @@ n\x12\x7f\n\x14ServerReflectionInfo\x120.grpc.reflection.v1alpha.ServerRe\
 flectionRequest\x1a1.grpc.reflection.v1alpha.ServerReflectionRe\
 sponse(\x010\x01b\x06proto3\
 ";
+
+/// The encoded `FileDescriptorSet` of package `outboard.log`, with its imports.
+pub(crate) const LOG_LEVEL: &[u8] = b"\
+\n\xc3\x01\n\x18outboard/log_level.proto\x12\x0coutboard.log\"#\n\x0bWantedLevel\x12\x14\
+\n\x05level\x18\x01\x20\x01(\tR\x05level\"&\n\x08LevelSet\x12\x1a\n\x08followed\x18\x01\x20\x01(\x08R\x08followed\
+2D\n\x08LogLevel\x128\n\x03Set\x12\x19.outboard.log.WantedLevel\x1a\x16.outboard.lo\
+g.LevelSetb\x06proto3\
+";

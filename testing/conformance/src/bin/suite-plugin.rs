@@ -24,6 +24,8 @@
 //!                    some lines after serving has ended; one of the main thread is among those
 //! --log-first TEXT   installs the logging and logs TEXT before it serves
 //! --not-serving      has its health service say that it takes no calls
+//! --traced           makes spans of its handlers and calls
+//! --print-levels     prints each log level that its host wants
 //! --no-logging       leaves the logging to the program, which has none
 //! --fail-first HOW   before it serves, says "no cheese today" and ends so: with an error of main (return),
 //!                    a panic, or on stderr and then with status 3 (exit, exit-now), SIGABRT (abort),
@@ -156,6 +158,10 @@ mod unix {
                     tracing::warn!("{}", value()?);
                 }
                 "--not-serving" => plugin.health().set(HEALTH_NAME, false),
+                "--traced" => outboard::trace::set_propagator(outboard::trace::Ids)?,
+                "--print-levels" => {
+                    plugin = plugin.on_log_level(|level| println!("level {level}"));
+                }
                 "--no-logging" => plugin = plugin.logging(false),
                 "--fail-first" => return fail_first(&value()?),
                 "--chatter" => chatter = Some(chatter_on()),

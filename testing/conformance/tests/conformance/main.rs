@@ -34,6 +34,7 @@ mod in_memory;
 mod inherited;
 mod last_words;
 mod leftovers;
+mod levels;
 mod logs;
 mod managed;
 mod output;
@@ -50,6 +51,7 @@ mod streams;
 mod supervised;
 mod swapped;
 mod swept;
+mod traces;
 mod unread;
 mod wrapped;
 
@@ -236,6 +238,21 @@ macro_rules! pairs {
             without_parsing_the_raw_sink_still_works,
             a_hook_that_panics_gets_nothing_more,
             a_sink_of_the_log_that_panics_is_told_of_and_dropped,
+        );
+        group!(levels:
+            a_level_is_told_at_the_launch_and_changed_while_it_runs,
+            directives_open_other_crates_and_not_beyond_the_level,
+            a_program_that_logs_otherwise_is_told_or_says_so,
+            variables_of_other_loggers_are_set_where_a_level_is,
+            later_processes_have_the_present_level;
+            $on:
+            [H2: of_several_hosts_the_last_is_heeded]
+        );
+        group!(traces:
+            a_trace_goes_on_through_handlers_and_the_broker,
+            a_call_of_no_trace_says_nothing_of_one,
+            what_a_handler_says_of_its_calls_itself_wins,
+            a_plugin_with_spans_puts_its_own_between,
         );
         group!(crash:
             calls_say_that_the_runtime_is_gone,
@@ -495,6 +512,11 @@ macro_rules! within {
             what_is_no_longer_served_cannot_be_used,
             a_dial_can_be_given_up,
             an_id_can_be_dialled_once_where_go_plugin_says_so,
+        );
+        group!(traces:
+            a_trace_goes_on_through_handlers_and_the_broker,
+            a_call_of_no_trace_says_nothing_of_one,
+            what_a_handler_says_of_its_calls_itself_wins,
         );
         group!(shutdown:
             calls_in_flight_are_finished,

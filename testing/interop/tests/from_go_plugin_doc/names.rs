@@ -63,6 +63,7 @@ named! {
     Host::command => (any(), any::<Command>());
     Host::identity_key => (any(), KeyKind::default());
     Host::inherit_env;
+    Host::log_level;
     Host::log_rate;
     Host::log_sink => (any(), io::sink);
     Host::managed;
