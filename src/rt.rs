@@ -16,7 +16,7 @@ pub use outboard_core::rt::OpenProgram;
 pub use outboard_core::rt::{
     Accepted, AddressTranslator, BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream, Child,
     Descriptors, Joined, Launch, Listener, OsSocket, OwnAddresses, Process, Runner, Runtime,
-    SharedRunner, SharedRuntime, Stdin, Timer,
+    SharedRunner, SharedRuntime, SpanLeft, Stdin, Timer,
 };
 #[cfg(target_os = "linux")]
 pub use outboard_core::rt::{Confinement, FilterStep, Limit};

@@ -60,9 +60,9 @@ use async_executor::Executor;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, BoxWriter, Descriptors, Listener, Runtime, SharedRuntime,
-    Timer,
+    SpanLeft, Timer,
 };
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::direction::Interest;
 use crate::fd::Home;
@@ -206,7 +206,12 @@ impl Runtime for Smol {
         outboard_core::lock::assert_unlocked("a spawn");
         // Without an executor the runtime has shut down, and the task is dropped.
         if let Some(executor) = self.executor.upgrade() {
-            executor.spawn(task.in_current_span()).detach();
+            let span = if SpanLeft::is_left() {
+                Span::none()
+            } else {
+                Span::current()
+            };
+            executor.spawn(task.instrument(span)).detach();
         }
     }
 

@@ -40,10 +40,10 @@ use std::time::Instant;
 use outboard_core::endpoint::Endpoint;
 use outboard_core::rt::{
     BoxByteStream, BoxFuture, BoxReader, BoxWriter, Descriptors, Listener, OsSocket, Runtime,
-    SharedRuntime, Timer,
+    SharedRuntime, SpanLeft, Timer,
 };
 use tokio::runtime::{Handle, RuntimeFlavor, TryCurrentError};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 #[cfg(windows)]
 pub use process::TokioProcesses;
@@ -140,7 +140,12 @@ impl Runtime for Tokio {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         // A runtime that has shut down drops it.
         outboard_core::lock::assert_unlocked("a spawn");
-        drop(self.handle.spawn(task.in_current_span()));
+        let span = if SpanLeft::is_left() {
+            Span::none()
+        } else {
+            Span::current()
+        };
+        drop(self.handle.spawn(task.instrument(span)));
     }
 
     fn spawn_apart(&self, task: BoxFuture<'static, ()>) {

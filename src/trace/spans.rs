@@ -11,7 +11,7 @@ use outboard_core::rpc::{
     Call, CallContext, CallHead, Code, MessageStream, Metadata, OutMessage, Status, StreamReply,
     is_common,
 };
-use outboard_core::rt::BoxFuture;
+use outboard_core::rt::{BoxFuture, SpanLeft};
 use outboard_core::trace::{TRACEPARENT, TraceContext};
 use tracing::Span;
 use tracing::field::Empty;
@@ -232,7 +232,7 @@ impl<T> Future for Handling<T> {
         let (Some(answer), Some(open)) = (&mut this.answer, &this.open) else {
             return Poll::Pending;
         };
-        let entered = open.span.enter();
+        let entered = (open.span.enter(), SpanLeft::enter());
         let polled = answer.as_mut().poll(cx);
         if polled.is_ready() {
             this.answer = None;
@@ -248,7 +248,7 @@ impl<T> Future for Handling<T> {
 impl<T> Drop for Handling<T> {
     fn drop(&mut self) {
         if let Some(open) = &self.open {
-            let _entered = open.span.enter();
+            let _entered = (open.span.enter(), SpanLeft::enter());
             self.answer = None;
         }
     }
@@ -269,7 +269,7 @@ impl Stream for HandlingStream {
             return Poll::Ready(None);
         };
         let polled = {
-            let _entered = this.open.span.enter();
+            let _entered = (this.open.span.enter(), SpanLeft::enter());
             messages.as_mut().poll_next(cx)
         };
         match &polled {
@@ -283,7 +283,7 @@ impl Stream for HandlingStream {
 
 impl Drop for HandlingStream {
     fn drop(&mut self) {
-        let _entered = self.open.span.enter();
+        let _entered = (self.open.span.enter(), SpanLeft::enter());
         self.messages = None;
     }
 }

@@ -23,6 +23,7 @@ mod image;
 mod joined;
 mod runner;
 mod runtime;
+mod span_left;
 mod stream;
 
 #[cfg(target_os = "linux")]
@@ -35,4 +36,5 @@ pub use self::runner::{AddressTranslator, Child, Launch, Process, Runner, Shared
 pub use self::runtime::{
     Accepted, Listener, OsSocket, OwnAddresses, Runtime, SharedRuntime, Timer,
 };
+pub use self::span_left::SpanLeft;
 pub use self::stream::{BoxByteStream, BoxFuture, BoxReader, BoxWriter, ByteStream};

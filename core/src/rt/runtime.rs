@@ -40,7 +40,7 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
 
     /// Runs `task` to its end in the background. The tracing span that is current here is current
-    /// in the task. When the runtime shuts down, the task is dropped.
+    /// in the task, unless it is [left](super::SpanLeft) here. When the runtime shuts down, the task is dropped.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
     /// As [`spawn`](Self::spawn), for a task whose code may keep its thread for a while before it

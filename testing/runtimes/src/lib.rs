@@ -48,6 +48,7 @@ macro_rules! conformance {
                 spawns_from_any_thread,
                 task_is_dropped_at_shutdown,
                 span_is_carried_into_the_task,
+                a_span_that_is_left_is_not_carried,
                 looking_again_lets_events_through,
                 a_busy_task_lets_timers_and_events_through,
                 waking_after_io_from_any_thread,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::AsyncReadExt as _;
 use futures_util::future::join;
+use outboard_core::rt::SpanLeft;
 use tracing::Span;
 
 use crate::support::{Run, descriptors, elsewhere, expired, yield_now};
@@ -83,6 +84,24 @@ pub fn span_is_carried_into_the_task(run: Run) {
         let seen = receiver.await.expect("the task runs");
         assert_eq!(seen, (span.id(), span.id()));
         assert_eq!(Span::current().id(), None);
+    });
+}
+
+/// Nor is it there where it is left.
+pub fn a_span_that_is_left_is_not_carried(run: Run) {
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+
+    run.case(|runtime| async move {
+        let span = tracing::info_span!("caller");
+        assert!(span.id().is_some(), "the subscriber is in force");
+        let (sender, receiver) = oneshot::channel();
+        span.in_scope(|| {
+            let _left = SpanLeft::enter();
+            runtime.spawn(Box::pin(async move {
+                sender.send(Span::current().id()).expect("the case waits");
+            }));
+        });
+        assert_eq!(receiver.await.expect("the task runs"), None);
     });
 }
 
