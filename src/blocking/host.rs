@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outboard_core::handshake::Handshake;
-use outboard_core::hclog::Record;
+use outboard_core::hclog::{Level, Record};
 use outboard_core::reattach::ReattachConfig;
 use outboard_core::rpc::Transport;
 use outboard_core::rt::{Runner, SharedRuntime};
@@ -166,6 +166,8 @@ forward! { Host:
     checksum(checksum: Checksum);
     on_log(hook: impl Fn(&Record) + Send + Sync + 'static);
     log_rate(records_per_second: u32);
+    log_level(level: Level);
+    log_level_variables(names: impl IntoIterator<Item = impl Into<String>>);
     parse_log(parse: bool);
 }
 

@@ -137,6 +137,7 @@ forward! { Plugin:
 #[cfg(feature = "log")]
 forward! { Plugin:
     install_logging();
+    on_log_level(hook: impl Fn(outboard_core::hclog::Level) + Send + Sync + 'static);
 }
 
 #[cfg(feature = "multiplex")]

@@ -11,6 +11,7 @@ use futures_channel::oneshot;
 use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rpc::Status;
 use outboard_core::rpc::guard::{Panicked, Whose, catch_panic};
+use outboard_core::rt::SpanLeft;
 use tracing::Span;
 
 use super::streaming::{self, Outgoing};
@@ -127,6 +128,7 @@ impl Pool {
         let mut around = Around {
             call: current(),
             span: Span::current(),
+            left: SpanLeft::is_left(),
         };
         let theirs = Arc::clone(&cancel);
         let job = Box::new(move || {
@@ -242,12 +244,15 @@ impl Shared {
 struct Around {
     call: Option<CurrentCall>,
     span: Span,
+    /// Whether what the handler brings about is kept out of the span.
+    left: bool,
 }
 
 impl Around {
     fn run<T>(&mut self, work: impl FnOnce() -> T) -> Result<T, Panicked> {
         let mut slot = self.call.clone().map(Answering::Shared);
         let _span = self.span.enter();
+        let _left = self.left.then(SpanLeft::enter);
         catch_panic(|| {
             let _entered = Entered::enter(&mut slot);
             work()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use outboard_core::hclog::Level;
 use outboard_core::rpc::Status;
 use outboard_core::told::Told;
 
@@ -11,7 +12,7 @@ use super::Broker;
 use super::engine::Engine;
 use super::wait::{wait, wait_anywhere, wait_for_call, wait_within};
 use crate::client::Dispense;
-use crate::host::{DispenseError, ExitReport, Health, PingError, ShutdownError};
+use crate::host::{DispenseError, ExitReport, Health, LevelAnswer, PingError, ShutdownError};
 
 /// A plugin that has been started, as [`outboard::RunningPlugin`](crate::RunningPlugin): what that says
 /// of itself without waiting, such as [`pid`](crate::RunningPlugin::pid) or
@@ -120,6 +121,19 @@ impl RunningPlugin {
     #[track_caller]
     pub fn ping(&self) -> Result<(), PingError> {
         wait(self.plugin().ping())
+    }
+
+    /// Has the plugin log from this level on; see
+    /// [`RunningPlugin::set_log_level`](crate::RunningPlugin::set_log_level).
+    ///
+    /// # Errors
+    /// The status of the call.
+    ///
+    /// # Panics
+    /// In async code.
+    #[track_caller]
+    pub fn set_log_level(&self, level: Level) -> Result<LevelAnswer, Status> {
+        wait_for_call(self.plugin().set_log_level(level))
     }
 
     /// Ends the plugin in good order, and waits until it is gone; see

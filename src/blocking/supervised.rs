@@ -4,11 +4,14 @@ use std::iter::from_fn;
 use std::ops::Deref;
 use std::time::Duration;
 
+use outboard_core::hclog::Level;
+use outboard_core::rpc::Status;
+
 use super::engine::Engine;
-use super::wait::{wait, wait_within};
+use super::wait::{wait, wait_for_call, wait_within};
 use super::{Broker, Host};
 use crate::client::Dispense;
-use crate::host::{DispenseError, ShutdownError};
+use crate::host::{DispenseError, LevelAnswer, ShutdownError};
 use crate::supervisor::{Event, NotUp, State, Swap, SwapError, SwapReport};
 
 /// A plugin that is kept up, as [`outboard::Supervised`](crate::Supervised): what that says of itself
@@ -101,6 +104,19 @@ impl Supervised {
     #[track_caller]
     pub fn swap(&self, host: &Host, plan: Swap) -> Result<SwapReport, SwapError> {
         wait(self.plugin.swap(&host.0, plan))
+    }
+
+    /// Has the plugin log from this level on, this process and each later one; see
+    /// [`Supervised::set_log_level`](crate::Supervised::set_log_level).
+    ///
+    /// # Errors
+    /// The status of the call to a process that is up and does not answer as it should.
+    ///
+    /// # Panics
+    /// In async code.
+    #[track_caller]
+    pub fn set_log_level(&self, level: Level) -> Result<LevelAnswer, Status> {
+        wait_for_call(self.plugin.set_log_level(level))
     }
 
     /// Ends the plugin in good order, and starts it no more: for all clones. When this returns, the process is
