@@ -5,7 +5,7 @@ use outboard_interop::{
     go,
     rust_host::{
         Peer, calls, checksum, few_streams, life, output, reconnect, refused, services, supervised,
-        wrapped,
+        told, wrapped,
     },
 };
 
@@ -35,6 +35,7 @@ scenarios! {
         few_streams_one_connection;
     supervised: supervised supervised_idle;
     reconnect: connection_age connection_cut stream_ids;
+    told: trace log_level;
     wrapped: wrapped_failed_start wrapped_killed;
     refused: dies_first cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }

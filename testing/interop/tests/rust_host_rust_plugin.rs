@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use outboard_interop::rust_host::{
-    Peer, calls, checksum, life, output, reconnect, refused, services, wrapped,
+    Peer, calls, checksum, life, output, reconnect, refused, services, told, wrapped,
 };
 
 /// One test per scenario.
@@ -26,6 +26,7 @@ scenarios! {
         shutdown_with_stdout_locked
         killed dropped runtime_dropped grandchild environment two_at_once;
     reconnect: connection_cut stream_ids;
+    told: trace log_level;
     wrapped: wrapped_failed_start wrapped_killed;
     refused: cookie_mismatch ends_at_once bad_lines silent nobody_listens given_up;
 }

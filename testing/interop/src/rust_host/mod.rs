@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod refused;
 pub mod services;
 pub mod supervised;
+pub mod told;
 pub mod wrapped;
 
 /// The handshake of go-plugin's examples, which all peers use.

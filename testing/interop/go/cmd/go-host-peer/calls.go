@@ -177,6 +177,24 @@ func metadataBothWays(ctx context.Context, h *host) (findings, error) {
 			}
 		}
 	}
+	// The trace of a call is metadata like any other.
+	trace := metadata.Pairs(
+		"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		"tracestate", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
+	)
+	traced, err := client.Metadata(metadata.NewOutgoingContext(ctx, trace), &probepb.Nothing{})
+	if err != nil {
+		return nil, err
+	}
+	seen := metadata.MD{}
+	for _, entry := range traced.Entries {
+		seen.Append(entry.Key, string(entry.Value))
+	}
+	for key, values := range trace {
+		if got := seen.Get(key); fmt.Sprintf("%q", got) != fmt.Sprintf("%q", values) {
+			return nil, fmt.Errorf("the plugin's reply: %s has %q, sent %q", key, got, values)
+		}
+	}
 	return findings{"user_agent": received.Get("user-agent"), "authority": received.Get(":authority")}, nil
 }
 
