@@ -179,6 +179,7 @@ mod command;
 #[cfg(unix)]
 pub mod discover;
 pub mod error;
+pub mod figures;
 pub mod hclog;
 mod host;
 mod link;

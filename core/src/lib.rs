@@ -110,6 +110,7 @@ pub mod endpoint;
 pub mod env;
 pub mod exit;
 pub mod fault;
+pub mod figures;
 pub mod grpc;
 #[allow(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 pub mod handshake;

@@ -168,6 +168,7 @@ forward! { Host:
     log_rate(records_per_second: u32);
     log_level(level: Level);
     log_level_variables(names: impl IntoIterator<Item = impl Into<String>>);
+    figures(count: bool);
     parse_log(parse: bool);
 }
 

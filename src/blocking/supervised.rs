@@ -61,6 +61,7 @@ impl Supervised {
     /// # Panics
     /// In async code.
     #[track_caller]
+    #[allow(clippy::result_large_err, reason = "it is that of the async one")]
     pub fn ready(&self) -> Result<(), NotUp> {
         wait(self.plugin.ready())
     }

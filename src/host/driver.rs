@@ -23,6 +23,7 @@ use outboard_core::tls::TlsFault;
 use outboard_core::turn::Turn;
 
 use super::diagnosis;
+use super::figures::StartClock;
 use super::lease::Lease;
 use super::link::Started;
 use super::origin::Origin;
@@ -75,6 +76,7 @@ pub(super) struct Driver {
     verbs: Option<mpsc::UnboundedReceiver<Verb>>,
     ready: Option<oneshot::Sender<Result<Started, StartError>>>,
     alarm: Alarm,
+    clock: StartClock,
     /// The transport of a plugin on its own pipes, until those are connected.
     over_pipes: Option<Arc<dyn Transport>>,
     /// What such a plugin sent right behind its handshake line.
@@ -110,6 +112,7 @@ impl Driver {
             verbs: Some(verbs),
             ready: Some(ready),
             alarm: Alarm::default(),
+            clock: StartClock::default(),
             over_pipes: None,
             after_line: Vec::new(),
             _lease: parts.lease,
@@ -160,8 +163,12 @@ impl Driver {
 
     fn act(&mut self, action: HostAction) {
         match action {
-            HostAction::Launch => self.process.launch(&self.runtime),
+            HostAction::Launch => {
+                self.clock.launch(self.runtime.now());
+                self.process.launch(&self.runtime);
+            }
             HostAction::Connect { location, protocol } => {
+                self.clock.connect(self.runtime.now());
                 let transport = self.transports.iter().find(|t| t.protocol() == protocol);
                 match (location.endpoint(), transport) {
                     (None, Some(transport)) if !protocol.has_socket() => {
@@ -245,6 +252,7 @@ impl Driver {
                         protocol,
                         origin,
                         link,
+                        times: self.clock.times(self.runtime.now()),
                     }));
                 }
             }
@@ -398,6 +406,7 @@ impl Driver {
                     self.runtime.spawn(feeding);
                 }
                 let id = self.process.id().map(str::to_owned);
+                self.clock.launched(self.runtime.now());
                 self.input(HostInput::Launched { id });
                 let now = self.runtime.now();
                 let pipes = [launched.stdout, launched.stderr];

@@ -20,6 +20,7 @@ use super::shared::{AtEnd, Shared};
 use super::standing::{Standing, StandingParts};
 use crate::broker::{Broker, BrokerParts, Control};
 use crate::carrier::{Carried, Carrier};
+use crate::figures::StartTimes;
 use crate::link::{self, Stable};
 use crate::peer::{self, Asked, Peer};
 
@@ -43,6 +44,7 @@ pub(super) struct Started {
     pub(super) protocol: Protocol,
     pub(super) origin: Origin,
     pub(super) link: Link,
+    pub(super) times: StartTimes,
 }
 
 /// What is inside a [`Link`], now or soon.
@@ -169,6 +171,11 @@ impl Link {
             connection: carried.connect(runtime, &*self.transport, config),
             superseded,
         }
+    }
+
+    /// How many calls wait for a connection.
+    pub(super) fn waiting(&self) -> usize {
+        self.stable.as_ref().map_or(0, |stable| stable.waiting())
     }
 
     /// Calls wait from now on until another inside is there.

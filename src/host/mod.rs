@@ -9,6 +9,7 @@ mod driver;
 mod ends;
 mod error;
 mod explain;
+mod figures;
 mod in_memory;
 mod lease;
 mod link;
@@ -145,6 +146,8 @@ pub(crate) struct Settings {
     shutdown_grace: Duration,
     last_output_within: Duration,
     listen: ListenPolicy,
+    /// Whether calls are counted.
+    figures: bool,
     /// The names of the plugins per version, where the user told them.
     plugins: BTreeMap<i64, Option<Vec<String>>>,
 }
@@ -194,6 +197,7 @@ impl Host {
                 shutdown_grace: Duration::from_secs(2),
                 last_output_within: Duration::from_secs(5),
                 listen: ListenPolicy::default(),
+                figures: false,
                 plugins: BTreeMap::new(),
             },
         }

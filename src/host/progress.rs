@@ -38,6 +38,12 @@ impl Progress {
         (done, self.begun.load(Ordering::Relaxed) != done)
     }
 
+    /// How many pieces a writer has yet to take.
+    pub(super) fn waiting(&self) -> u64 {
+        let done = self.done.load(Ordering::Relaxed);
+        self.begun.load(Ordering::Relaxed).saturating_sub(done)
+    }
+
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }

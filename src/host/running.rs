@@ -13,12 +13,14 @@ use outboard_core::rpc::{Channel, DispenseFailure, Status};
 use outboard_core::rt::SharedRuntime;
 
 use super::error::{DispenseError, PingError, ShutdownError};
+use super::figures::began;
 use super::link::{Link, Started};
 use super::origin::{NoRecord, Origin};
 use super::report::{ExitReason, ExitReport};
 use super::shared::{Shared, Verb};
 use crate::broker::Broker;
 use crate::client::Dispense;
+use crate::figures::{Measured, StartTimes, Tally};
 use crate::peer::Health;
 use crate::time;
 
@@ -38,6 +40,11 @@ pub struct RunningPlugin {
     protocol: Protocol,
     origin: Origin,
     link: Link,
+    times: StartTimes,
+    /// When the process began, as the system tells it.
+    began: Option<String>,
+    /// Of its calls, if they are counted.
+    tally: Option<Tally>,
 }
 
 /// What [`RunningPlugin::shutdown`] and [`RunningPlugin::kill`] wait beyond the time that the last
@@ -51,6 +58,13 @@ impl RunningPlugin {
         verbs: mpsc::UnboundedSender<Verb>,
         started: Started,
     ) -> Self {
+        let tally = shared.settings().figures.then(|| Tally::new(&runtime));
+        let mut link = started.link;
+        if let Some(tally) = &tally {
+            // Only the user's calls: the driver has the link as it is.
+            link.connection = Measured::around(link.connection, tally);
+        }
+        let began = began(shared.process().and_then(|(_, pid)| pid));
         Self {
             shared,
             runtime,
@@ -58,7 +72,10 @@ impl RunningPlugin {
             version: started.version,
             protocol: started.protocol,
             origin: started.origin,
-            link: started.link,
+            link,
+            times: started.times,
+            began,
+            tally,
         }
     }
 
@@ -286,6 +303,18 @@ impl RunningPlugin {
 
     pub(super) fn link(&self) -> &Link {
         &self.link
+    }
+
+    pub(super) fn start_times(&self) -> StartTimes {
+        self.times
+    }
+
+    pub(super) fn began(&self) -> Option<&str> {
+        self.began.as_deref()
+    }
+
+    pub(super) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
     }
 
     /// What a group of plugins has of it.

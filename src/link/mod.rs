@@ -127,6 +127,14 @@ impl Stable {
         Self::made(runtime, Stage::Waiting, Kind::OfProcesses(patience))
     }
 
+    /// How many calls wait for a connection.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = self.0.state.lock();
+        let streaming = state.streaming.iter();
+        let streaming = streaming.filter(|slot| slot.strong_count() > 0).count();
+        state.waiting.len() + streaming
+    }
+
     fn made(runtime: &SharedRuntime, stage: Stage, kind: Kind) -> Arc<Self> {
         let state = State {
             stage,

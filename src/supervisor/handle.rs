@@ -21,6 +21,7 @@ use super::usage::Usage;
 use super::{Cause, Phase, State};
 use crate::broker::Broker;
 use crate::client::{Dispense, Dispensed};
+use crate::figures::{Figures, Measured, Tally};
 use crate::host::{DispenseError, Host, LevelAnswer, RunningPlugin, ShutdownError};
 use crate::link::Stable;
 use crate::sys::random;
@@ -36,6 +37,10 @@ pub struct Supervised(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     front: Arc<dyn Connection>,
+    /// The same without what is around it.
+    stable: Arc<Stable>,
+    /// Of its calls, if they are counted.
+    tally: Option<Tally>,
     may_speak_netrpc: AtomicBool,
     /// Closed with the last clone.
     verbs: mpsc::UnboundedSender<Verb>,
@@ -50,9 +55,17 @@ impl Supervised {
         let front = Front::new(&runtime, &stable, &policy, usage.clone());
         let shared = Arc::new(Shared::new(host.known_as(), Board::new(machine.state())));
         let (verbs, wanted) = mpsc::unbounded();
+        let tally = host.has_figures().then(|| Tally::new(&runtime));
+        let front: Arc<dyn Connection> = Arc::new(front);
+        let front = match &tally {
+            Some(tally) => Measured::around(front, tally),
+            None => front,
+        };
         let handle = Handle {
             shared: Arc::clone(&shared),
-            front: Arc::new(front),
+            front,
+            stable: Arc::clone(&stable),
+            tally,
             may_speak_netrpc: AtomicBool::new(host.may_speak_netrpc()),
             verbs,
         };
@@ -144,6 +157,18 @@ impl Supervised {
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.shared.board.events()
+    }
+
+    /// What is going on with the plugin; see [`Figures`]. Of its process it is that of the present one, and nothing
+    /// while there is none; calls and restarts are of all.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let plugin = self.plugin();
+        let mut figures = plugin.map_or_else(Figures::default, |plugin| plugin.figures());
+        figures.restarts = self.state().restarts;
+        figures.calls = self.0.tally.as_ref().map(Tally::figures);
+        figures.calls_waiting += self.0.stable.waiting();
+        figures
     }
 
     /// Waits until the plugin is up. It is started if it rests, since it is lazy or was stopped for want of

@@ -12,7 +12,9 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn new(host: &Host) -> Self {
         // One that lives and cannot be reached again is of no use to anybody here.
-        let mut host = host.clone().kill_unreachable(true);
+        let host = host.clone().kill_unreachable(true);
+        // Calls are counted around all processes.
+        let mut host = host.figures(false);
         let limit = host.take_start_limit();
         Self { host, limit }
     }

@@ -25,6 +25,7 @@ mod diagnosed;
 mod ends;
 mod events;
 mod faults;
+mod figures;
 mod floods;
 mod given;
 mod harness;
@@ -342,6 +343,11 @@ macro_rules! pairs {
             ]
         );
         group!(sandboxed: a_plugin_works_in_a_sandbox,);
+        group!(figures:
+            calls_are_counted_by_method_if_that_is_wanted,
+            the_start_and_the_process_are_told,
+            those_of_a_supervised_plugin_are_of_all_its_processes,
+        );
         group!(managed:
             one_call_ends_all_in_parallel,
             a_guard_kills_all_when_it_is_dropped,
