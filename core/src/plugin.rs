@@ -70,6 +70,8 @@ pub struct Plugin {
     interrupts: u64,
     /// Whether its process was told to end, which counts once.
     terminated: bool,
+    /// When the end in good order began.
+    ending: Option<Instant>,
     reason: Option<StopReason>,
 }
 
@@ -123,6 +125,7 @@ impl Plugin {
             connections: 0,
             interrupts: 0,
             terminated: false,
+            ending: None,
             reason: None,
         };
         match plugin.plan() {

@@ -18,8 +18,10 @@ impl Host {
     /// killed. 500 ms if this is not called; zero leaves the signal out, as go-plugin does.
     ///
     /// The signal goes to the plugin's process alone. What that has started by then is killed once it has
-    /// ended, as by a kill, unless it is to be [spared](crate::Command::spare_descendants). Where there are no
-    /// signals, and with runners that cannot send any, the kill comes at once.
+    /// ended, as by a kill, unless it is to be [spared](crate::Command::spare_descendants). A plugin of this
+    /// library that still finishes calls, a second or more after it was asked to end, drops them at the
+    /// signal and ends in order. Where there are no signals, and with runners that cannot send any, the kill
+    /// comes at once.
     pub fn terminate_grace(mut self, grace: Duration) -> Self {
         self.terminate_grace = Some(grace);
         self

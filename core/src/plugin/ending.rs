@@ -1,8 +1,11 @@
 //! How a plugin machine answers what happens while it serves, and on the way to the end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Plugin, PluginAction, PluginEvent, PluginTimer, Stage, State, StopReason};
+
+/// What comes within this after a request to end may have been sent in the same moment. (A choice.)
+const SAME_MOMENT: Duration = Duration::from_secs(1);
 
 /// While it serves.
 impl Plugin {
@@ -85,17 +88,25 @@ impl Plugin {
         }
     }
 
-    /// The first asks for the end in good order and the second for the end at once, whoever else has asked
-    /// before: a service manager tells a host and its plugins at the same moment, and so the host's own
-    /// request and the signal come in either order.
+    /// The first asks for the end in good order and the second for the end at once. Who else has asked just
+    /// before does not count: a service manager tells a host and its plugins at the same moment, and so the
+    /// host's own request and the signal come in either order. Later, it is the host that does not wait any
+    /// longer.
     pub(super) fn on_terminated(&mut self, now: Instant) {
         let again = std::mem::replace(&mut self.terminated, true);
         match self.state {
             State::Listening | State::Announcing => self.abort(now, StopReason::Terminated),
             State::Serving => self.stop(now, StopReason::Terminated),
-            State::Ending(_) if again => self.abort(now, StopReason::Terminated),
+            State::Ending(_) if again || self.ends_since(now) >= SAME_MOMENT => {
+                self.abort(now, StopReason::Terminated);
+            }
             State::Ending(_) | State::Aborting | State::Finished => {}
         }
+    }
+
+    fn ends_since(&self, now: Instant) -> Duration {
+        let began = self.ending.unwrap_or(now);
+        now.saturating_duration_since(began)
     }
 
     pub(super) fn on_shutdown_called(&mut self, now: Instant) {
@@ -117,6 +128,7 @@ impl Plugin {
             State::Serving => {
                 self.stopping(reason);
                 self.stop_listening();
+                self.ending = Some(now);
                 self.state = State::Ending(Stage::Calls);
                 self.timers.clear();
                 self.actions.push_back(PluginAction::Drain);

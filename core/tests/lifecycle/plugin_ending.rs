@@ -202,6 +202,21 @@ fn a_termination_beside_the_hosts_own_request_cuts_nothing_off() {
     assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
 }
 
+/// Its host has waited as long as it does: what was finished until then has to do.
+#[test]
+fn a_termination_long_after_the_hosts_request_ends_it_at_once() {
+    let (mut plugin, now) = ending(&[]);
+    let sooner = now + SECOND - MS;
+    plugin.handle(sooner, PluginInput::Terminated);
+    assert_eq!(actions(&mut plugin), []);
+    let (mut plugin, now) = ending(&[]);
+    let later = now + SECOND;
+    plugin.handle(later, PluginInput::Terminated);
+    assert_eq!(actions(&mut plugin), [PluginAction::Abort]);
+    plugin.handle(later, PluginInput::AllClosed);
+    assert_eq!(finish(&mut plugin), (0, StopReason::Shutdown));
+}
+
 #[test]
 fn the_end_at_once_overtakes_what_nobody_has_begun_with() {
     // A driver that is dropped before it has done anything makes no listener for it.
