@@ -114,6 +114,10 @@ impl Plugin {
     /// panics show at the host as errors. The streams are given back when serving ends or the plugin
     /// is dropped. A stdout that carries the calls is not: what the program prints after serving goes
     /// to stderr then.
+    ///
+    /// Call it on the program's first thread. It takes the place of the signal by which a host of ours has the
+    /// kernel kill its plugin when the host dies (Linux), and that is a matter of each thread: made on another one,
+    /// the plugin is killed at its host's death, without a drain.
     pub fn new(handshake: Handshake) -> Self {
         let environment = PluginEnv::read(&handshake, |name| std::env::var_os(name));
         let events = Arc::new(PluginEvents::default());

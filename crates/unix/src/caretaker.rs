@@ -82,7 +82,7 @@ impl Caretaker {
         self.say(Word::Expect, path)
     }
 
-    /// That was made, and is this process's. If this process ends now, it is removed with the files in it.
+    /// That was made, and is this process's. If this process ends now, it is removed with all that is in it.
     ///
     /// # Errors
     /// As those of [`expect`](Self::expect).
@@ -240,6 +240,7 @@ fn care(told: i32, host: i32) -> ! {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::os::unix::process::ExitStatusExt as _;
     use std::path::PathBuf;
 
@@ -379,6 +380,11 @@ mod tests {
                 }
                 if name != "expected" {
                     fs::write(path.join("file"), "").expect("made");
+                }
+                if name == "kept" {
+                    fs::create_dir_all(path.join("deeper/and/deeper")).expect("made");
+                    fs::write(path.join("deeper/and/file"), "").expect("made");
+                    symlink(dir, path.join("deeper/link")).expect("made");
                 }
             }
             caretaker.forget(&dir.join("forgotten"));

@@ -60,11 +60,16 @@ impl Handle {
             return ended_is_fine(rustix::process::pidfd_send_signal(pidfd, signal));
         }
         // Only while it is ours: afterwards the number may be a stranger's.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if matches!(waitid(self.wait_id(), options), Err(Errno::CHILD)) {
+        if !self.is_there() {
             return Ok(());
         }
         ended_is_fine(kill_process(self.pid, signal))
+    }
+
+    /// Whether its number is its own still: nobody has reaped it.
+    pub(crate) fn is_there(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(self.wait_id(), options), Err(Errno::CHILD))
     }
 
     /// Whether it has ended and waits to be reaped.

@@ -21,33 +21,26 @@ pub(super) struct Signals {
 /// A signal that is caught.
 struct Caught {
     _interrupts: Interrupts,
-    /// Gets a byte for each. Without it nobody is told, and they have their effect all the same.
-    told: Option<BoxReader>,
+    /// Gets a byte for each.
+    told: BoxReader,
 }
 
 impl Caught {
-    fn new(runtime: &SharedRuntime, (interrupts, told): (Interrupts, PipeReader)) -> Self {
+    /// Where nobody can be told of it, the signal has its default action again.
+    fn new(runtime: &SharedRuntime, (interrupts, told): (Interrupts, PipeReader)) -> Option<Self> {
         let descriptors = runtime.descriptors();
-        Self {
+        let told = descriptors.and_then(|with| with.pipe_reader(told)).ok()?;
+        Some(Self {
             _interrupts: interrupts,
-            told: descriptors.and_then(|with| with.pipe_reader(told)).ok(),
-        }
+            told,
+        })
     }
 
-    /// How many there were since.
+    /// How many there were since; none if nothing can be read any more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        let Some(told) = &mut self.told else {
-            return Poll::Pending;
-        };
         let mut bytes = [0; 16];
-        match Pin::new(told).poll_read(cx, &mut bytes) {
-            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(count),
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(_) => {
-                self.told = None;
-                Poll::Pending
-            }
-        }
+        let read = Pin::new(&mut self.told).poll_read(cx, &mut bytes);
+        read.map(|count| count.unwrap_or(0))
     }
 }
 
@@ -58,8 +51,8 @@ impl Driver {
         let caught = |caught| Caught::new(runtime, caught);
         let interrupts = Interrupts::catch(self.parts.config.held);
         self.signals = Signals {
-            interrupts: interrupts.map(caught),
-            terminations: Interrupts::catch_termination().map(caught),
+            interrupts: interrupts.and_then(caught),
+            terminations: Interrupts::catch_termination().and_then(caught),
         };
     }
 
@@ -68,9 +61,13 @@ impl Driver {
             interrupts,
             terminations,
         } = &mut self.signals;
-        let mut count = |caught: &mut Option<Caught>| match caught {
-            Some(caught) => caught.poll(cx),
-            None => Poll::Pending,
+        let mut count = |caught: &mut Option<Caught>| {
+            let count = caught.as_mut().map_or(Poll::Pending, |one| one.poll(cx));
+            if count == Poll::Ready(0) {
+                *caught = None;
+                return Poll::Pending;
+            }
+            count
         };
         let counts = [
             (count(interrupts), PluginInput::Interrupted),

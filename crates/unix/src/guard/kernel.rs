@@ -268,7 +268,7 @@ fn is_called(process: pid_t, name: &CStr) -> bool {
     found[..length].strip_suffix(b"\n") == Some(name.to_bytes())
 }
 
-/// Removes a directory; with `all`, with the files in it first. The path ends with a NUL. True if nothing
+/// Removes a directory; with `all`, with what is in it first. The path ends with a NUL. True if nothing
 /// of that name is left, or it is not to be had.
 pub(crate) fn remove_directory(path: &[u8], all: bool) -> bool {
     let Ok(path) = CStr::from_bytes_until_nul(path) else {
@@ -279,7 +279,7 @@ pub(crate) fn remove_directory(path: &[u8], all: bool) -> bool {
         // SAFETY: the path ends with a NUL.
         let directory = unsafe { libc::open(path.as_ptr(), flags) };
         if directory >= 0 {
-            remove_files(directory);
+            remove_all_in(directory, DEPTH);
             // SAFETY: it is of this function alone.
             unsafe { libc::close(directory) };
         }
@@ -298,8 +298,11 @@ pub(crate) fn remove_directory(path: &[u8], all: bool) -> bool {
         ))
 }
 
-/// Removes the files in a directory, sockets and pipes among them; directories stay.
-fn remove_files(directory: RawFd) {
+/// Directories in directories are followed so far: each takes its share of the stack. (A choice.)
+const DEPTH: u32 = 16;
+
+/// Removes what is in a directory; links are removed and not followed.
+fn remove_all_in(directory: RawFd, depth: u32) {
     /// Where in an entry its length and its name are (`struct linux_dirent64`).
     const LENGTH: usize = 16;
     const NAME: usize = 19;
@@ -324,11 +327,31 @@ fn remove_files(directory: RawFd) {
                 return;
             };
             if let Ok(name) = CStr::from_bytes_until_nul(entry) {
-                // SAFETY: the name ends with a NUL; what it names is not followed.
-                unsafe { libc::unlinkat(directory, name.as_ptr(), 0) };
+                remove(directory, name, depth);
             }
             rest = next;
         }
+    }
+}
+
+/// Removes what has this name in a directory, also a directory with all in it.
+fn remove(directory: RawFd, name: &CStr, depth: u32) {
+    if [c".", c".."].contains(&name) {
+        return;
+    }
+    // SAFETY: the name ends with a NUL; what it names is not followed.
+    let removed = unsafe { libc::unlinkat(directory, name.as_ptr(), 0) };
+    if removed == 0 || depth == 0 {
+        return;
+    }
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: as above.
+    let inner = unsafe { libc::openat(directory, name.as_ptr(), flags) };
+    if inner >= 0 {
+        remove_all_in(inner, depth - 1);
+        close(inner);
+        // SAFETY: as above.
+        unsafe { libc::unlinkat(directory, name.as_ptr(), libc::AT_REMOVEDIR) };
     }
 }
 
