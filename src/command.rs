@@ -170,10 +170,13 @@ impl Command {
         self
     }
 
-    /// Whether a kill, of a start that failed among others, leaves alone what the launched program
-    /// has started itself. It does not unless this is called: with a wrapper such as `sh -c`, that is
-    /// the plugin. Its descendants are stopped, then killed, as far as they can be found (Linux 5.4
-    /// and later): one whose own parent has ended is nobody's descendant any more.
+    /// Whether the end of a plugin, a kill of a start that failed among others, leaves alone what the launched
+    /// program has started itself. It does not unless this is called: with a wrapper such as `sh -c`, that is
+    /// the plugin. At a kill its descendants are stopped with it, then killed; of a plugin that is asked to
+    /// end those that it had then are killed once it has ended. Each as far as they can be found (Linux 5.4
+    /// and later): one whose own parent has ended is nobody's descendant any more, and those of a plugin that
+    /// crashes are found by a [guard](Self::guarded) alone. A host that is itself killed in the
+    /// milliseconds of such a kill may leave stopped processes, without a guard.
     #[must_use]
     pub fn spare_descendants(mut self, spare: bool) -> Self {
         self.spare_descendants = spare;

@@ -195,7 +195,10 @@ impl Driver {
                     self.uplink.close_broker();
                 }
             }
-            HostAction::CallShutdown => self.uplink.call_shutdown(),
+            HostAction::CallShutdown => {
+                self.process.begin_end();
+                self.uplink.call_shutdown();
+            }
             HostAction::Abandon => self.uplink.abandon(),
             HostAction::Disconnect => {
                 // The watch stays, though nothing follows from its news any more: what a crash cuts
@@ -215,11 +218,12 @@ impl Driver {
                 }
             }
             HostAction::Release => {
-                self.process.release();
-                self.shared.set_process(None);
+                // First: if this host is killed in between, nobody is to remove what it has let go of.
                 if let Some(dir) = self.dir.take() {
                     dir.leave();
                 }
+                self.process.release();
+                self.shared.set_process(None);
             }
             HostAction::Cleanup => self.clean_up(),
         }
@@ -494,10 +498,10 @@ impl Drop for Driver {
             return;
         }
         let (reason, why) = if self.machine.outlives_its_driver() {
-            self.process.release();
             if let Some(dir) = self.dir.take() {
                 dir.leave();
             }
+            self.process.release();
             (ExitReason::Released, "left")
         } else {
             // Kills and reaps.

@@ -85,6 +85,15 @@ impl Running {
         }
     }
 
+    /// It is asked to end.
+    pub(super) fn begin_end(&mut self) {
+        if let Some(child) = &mut self.child
+            && !self.reaped
+        {
+            child.begin_end();
+        }
+    }
+
     /// Has it told to end.
     pub(super) fn terminate(&mut self) {
         self.terminating = self.child.is_some();

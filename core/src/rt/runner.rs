@@ -219,6 +219,10 @@ pub trait Child: Send {
     /// The number of the process, if it is one of this system and in this host's view of it.
     fn pid(&self) -> Option<u32>;
 
+    /// Its host begins to end it, and asks it over its connection. What it has started by now goes along once
+    /// it has ended, with a runner that sees to that; nothing is done by default.
+    fn begin_end(&mut self) {}
+
     /// Tells it to end (SIGTERM), which it may do in its own time or not at all. Begun with the first poll
     /// and polled until it is ready, which says that it was told. No error if it has ended already. A
     /// [kill](Self::poll_kill) takes the place of one that is under way.

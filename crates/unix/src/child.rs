@@ -31,7 +31,7 @@ pub(crate) struct UnixChild {
     /// How long dropping it may wait for it to end.
     patience: Duration,
     care: Care,
-    /// What descended from it when it was told to end, and is killed once it has.
+    /// What descended from it when it was asked to end, or told to, and is killed once it has.
     #[cfg(target_os = "linux")]
     noted: Vec<Handle>,
     /// Where the child is a guard, whose own child is the plugin.
@@ -181,8 +181,11 @@ impl UnixChild {
         self.care.group && !self.care.spare_descendants
     }
 
-    /// For as long as it has not been reaped.
+    /// For as long as nobody has reaped it: afterwards the number may be that of a stranger's group.
     fn kill_group(&self) {
+        if !self.handle.is_there() {
+            return;
+        }
         if let Err(error) = kill_process_group(self.handle.pid, Signal::KILL)
             && error != Errno::SRCH
         {
@@ -220,6 +223,14 @@ impl Child for UnixChild {
         Some(self.pid)
     }
 
+    fn begin_end(&mut self) {
+        // A guard knows all that there is.
+        #[cfg(target_os = "linux")]
+        if self.exit.is_none() && self.guard.is_none() && !self.care.spare_descendants {
+            self.noted = crate::descendants::note(&self.handle);
+        }
+    }
+
     fn poll_terminate(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.exit.is_some() {
             return Poll::Ready(Ok(()));
@@ -229,10 +240,7 @@ impl Child for UnixChild {
             guard.terminate();
             return Poll::Ready(Ok(()));
         }
-        #[cfg(target_os = "linux")]
-        if !self.care.spare_descendants {
-            self.noted = crate::descendants::note(&self.handle);
-        }
+        self.begin_end();
         Poll::Ready(self.handle.terminate())
     }
 
@@ -301,6 +309,7 @@ impl Drop for UnixChild {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
     use std::process::{self, Command, Stdio};
     use std::sync::Arc;
     use std::task::{Wake, Waker};
@@ -342,6 +351,8 @@ mod tests {
     fn shell(script: &str) -> (UnixChild, process::ChildStdin) {
         let mut child = Command::new("/bin/sh")
             .args(["-c", script])
+            // A number that it has is that of a group, too.
+            .process_group(0)
             .stdin(Stdio::piped())
             .spawn()
             .expect("there is a shell");
@@ -410,13 +421,15 @@ mod tests {
         kill(&mut child);
     }
 
-    /// Somebody else in the process has reaped the child, and its number is a stranger's now.
+    /// Somebody else in the process has reaped the child, and its number is a stranger's now, or that of a
+    /// stranger's group.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_stranger_with_the_childs_number_is_left_alone() {
         let (mut child, _stdin) = shell("exit 5");
         waitpid(Some(child.handle.pid), WaitOptions::empty()).expect("a child");
         let (mut stranger, stdin) = shell("read line; exit 6");
+        child.care.group = true;
         child.handle.pid = stranger.handle.pid;
         kill(&mut child);
         assert_eq!(wait_for(&mut child), Exit::Unknown);

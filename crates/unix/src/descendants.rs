@@ -11,7 +11,7 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::handle::{Handle, ended_is_fine};
-use crate::tree::{MEMBERS, Step, Tree};
+use crate::tree::{Step, Tree};
 
 /// How long the caller is held up; a thread goes on from there, since a process that is stopped first
 /// has to be given a processor. (A choice: an idle machine needs a fraction of it.)
@@ -59,6 +59,9 @@ pub(crate) fn kill(root: &Handle) -> bool {
     true
 }
 
+/// More are not taken note of: each has a descriptor for as long as the plugin takes to end. (A choice.)
+const NOTED: usize = 128;
+
 /// Those that descend from a process now, for when it has ended: they are nobody's descendants then. None
 /// of them is stopped, so that what it makes meanwhile is not among them.
 pub(crate) fn note(root: &Handle) -> Vec<Handle> {
@@ -70,8 +73,15 @@ pub(crate) fn note(root: &Handle) -> Vec<Handle> {
     let mut found = Vec::from_iter(numbers_are_ours().then_some(first));
     while let Some(pid) = found.pop() {
         for child in look(pid).0 {
-            if held.len() <= MEMBERS
-                && !held.contains_key(&child)
+            if held.len() > NOTED {
+                tracing::warn!(
+                    pid = first,
+                    "a plugin that is to end has started more than {NOTED} processes: not all go along"
+                );
+                found.clear();
+                break;
+            }
+            if !held.contains_key(&child)
                 && let Some(pidfd) = hold(child, &held)
             {
                 held.insert(child, pidfd);

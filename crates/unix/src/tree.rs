@@ -40,7 +40,7 @@ pub(crate) struct Tree {
 const PASSES: u32 = 1000;
 
 /// More are not looked for: each takes a descriptor.
-pub(crate) const MEMBERS: usize = 512;
+const MEMBERS: usize = 512;
 
 impl Tree {
     pub(crate) fn new(root: u32) -> Self {

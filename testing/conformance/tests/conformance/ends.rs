@@ -177,6 +177,21 @@ pub async fn a_process_group_ends_with_its_plugin(h: Harness) {
     }
 }
 
+pub async fn what_a_plugin_that_is_asked_to_end_has_started_goes_along(h: Harness) {
+    for spared in [false, true] {
+        let command = h.plugin([""; 0]).spare_descendants(spared);
+        let rig = h.start_host(h.host_of(command)).await;
+        let child = child_of(&rig).await;
+        let report = h.promptly(rig.plugin.shutdown()).await;
+        assert_eq!(report.expect("in good order").exit, Exit::Code(0));
+        if spared {
+            assert!(leftovers::exists(child), "it was to be spared");
+            leftovers::kill(child);
+        }
+        assert!(is_gone(&h, child).await);
+    }
+}
+
 pub async fn what_a_plugin_that_is_told_to_end_has_started_goes_along(h: Harness) {
     for spared in [false, true] {
         let command = h.plugin(["--stubborn"]).spare_descendants(spared);

@@ -310,6 +310,7 @@ macro_rules! pairs {
             a_termination_ends_it_in_good_order,
             a_second_termination_ends_it_at_once,
             a_process_group_ends_with_its_plugin,
+            what_a_plugin_that_is_asked_to_end_has_started_goes_along,
             what_a_plugin_that_is_told_to_end_has_started_goes_along,
             a_guard_ends_what_its_plugin_has_started,
             a_killed_host_takes_all_of_a_guarded_plugin_along;

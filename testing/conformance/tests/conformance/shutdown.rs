@@ -207,7 +207,8 @@ pub fn until_exists(file: &std::path::Path) {
 pub async fn a_grandchild_with_the_streams_holds_nothing_up(h: Harness) {
     let file = h.dir().join("grandchild");
     let options = ["--grandchild", file.to_str().expect("text")];
-    let rig = h.start_host(h.host(options)).await;
+    let command = h.plugin(options).spare_descendants(true);
+    let rig = h.start_host(h.host_of(command)).await;
     let grandchild: u32 = std::fs::read_to_string(&file)
         .expect("written")
         .parse()
@@ -240,7 +241,8 @@ pub async fn a_grandchild_with_the_streams_holds_nothing_up(h: Harness) {
 }
 
 pub async fn a_child_with_the_captured_streams_holds_nothing_up(h: Harness) {
-    let rig = h.start().await;
+    let command = h.plugin([""; 0]).spare_descendants(true);
+    let rig = h.start_host(h.host_of(command)).await;
     let child = rig.process.spawn(Nothing {}).await.expect("spawned").pid;
     h.promptly(rig.plugin.shutdown())
         .await

@@ -297,7 +297,9 @@ pub fn runtime_dropped(peer: &Peer) {
 /// A child of the plugin that holds the pipes open does not hold up its end.
 pub fn grandchild(peer: &Peer) {
     run(async {
-        let (plugin, probe) = peer.probe().await;
+        let command = peer.command(&["probe"]).spare_descendants(true);
+        let plugin = start(peer.host(&[]).command(command)).await;
+        let (plugin, probe) = dispense::<ProbeClient>(plugin, "probe").await;
         let spawn = SpawnRequest {
             hold_millis: 60_000,
         };
