@@ -1,5 +1,6 @@
 //! The calls of a stable connection, and what else is asked of one.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -82,6 +83,11 @@ impl Connection for Stable {
             // Calls wait for the next one, or say why there is none.
             Way::Wait | Way::Nowhere(_) => Box::pin(std::future::ready(Ok(None))),
         }
+    }
+
+    /// Whoever has one of these inside knows that calls may wait there.
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn drain(&self) {

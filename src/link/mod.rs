@@ -350,7 +350,7 @@ impl Shared {
         let slots = std::mem::take(&mut state.streaming);
         drop(state);
         for slot in slots.iter().filter_map(Weak::upgrade) {
-            slot.fail(status.clone().unsent());
+            slot.give_back(status.clone());
         }
         wakers.into_values().for_each(Waker::wake);
         self.retiring.tell(());

@@ -1,17 +1,18 @@
 //! Streaming calls over a stable connection.
 //!
 //! A call that is made at once is the inside's own. One that has to wait is made by whoever brings
-//! the next connection, polled or not.
+//! the next connection, polled or not. Where that is the connection of a process, which may turn out to have ended,
+//! it waits there, and comes home to wait for the next process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use outboard_core::lock::{Mutex, Rank};
+use outboard_core::lock::{Mutex, MutexGuard, Rank};
 use outboard_core::rpc::{Call, CallHead, Connection, MessageStream, Metadata, Status, Untaken};
 
-use super::{Patience, Shared, Stage};
+use super::{Kind, Patience, Shared, Stable, Stage, State};
 
 /// Where a call that waits and those who make it or give it up meet.
 pub(super) struct Slot(Mutex<SlotState>);
@@ -19,6 +20,15 @@ pub(super) struct Slot(Mutex<SlotState>);
 struct SlotState {
     progress: Progress,
     waker: Option<Waker>,
+    lent: Option<Lent>,
+}
+
+/// What a call that waits in the connection of a process is to that of all processes.
+struct Lent {
+    /// Where it goes on waiting if the process has ended.
+    home: Weak<Shared>,
+    /// The process's, as calls hold it.
+    by: Arc<dyn Connection>,
 }
 
 enum Progress {
@@ -30,10 +40,11 @@ enum Progress {
 }
 
 impl Slot {
-    fn new(head: CallHead, messages: MessageStream) -> Arc<Self> {
+    fn new(head: CallHead, messages: MessageStream, lent: Option<Lent>) -> Arc<Self> {
         let state = SlotState {
             progress: Progress::Waiting(head, messages),
             waker: None,
+            lent,
         };
         Arc::new(Self(Mutex::new(Rank::Call, state)))
     }
@@ -45,6 +56,13 @@ impl Slot {
         };
         match inside.try_open(head, messages) {
             Ok(call) => {
+                let call: Box<dyn Call> = match self.take_lent() {
+                    Some(lent) => Box::new(Holding {
+                        call,
+                        by: Some(lent.by),
+                    }),
+                    None => call,
+                };
                 self.put(Progress::Made(call));
                 true
             }
@@ -71,6 +89,31 @@ impl Slot {
                 state.progress = progress;
                 None
             }
+        }
+    }
+
+    fn take_lent(&self) -> Option<Lent> {
+        self.0.lock().lent.take()
+    }
+
+    fn is_lent(&self) -> bool {
+        self.0.lock().lent.is_some()
+    }
+
+    /// The connection that it waits in has ended: fails it, or has it wait where it came from.
+    pub(super) fn give_back(self: &Arc<Self>, status: Status) {
+        let home = self.take_lent().and_then(|lent| lent.home.upgrade());
+        match home {
+            Some(home) => come_home(&home, self),
+            None => self.fail(status.unsent()),
+        }
+    }
+
+    /// Has its caller look at it again.
+    fn wake(&self) {
+        let waker = self.0.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -109,6 +152,8 @@ impl Slot {
 /// A call that waits for a connection, or has waited.
 struct Waited {
     shared: Arc<Shared>,
+    /// That of the process in whose connection it waits first.
+    lent_to: Option<Arc<Shared>>,
     slot: Arc<Slot>,
     deadline: Option<Instant>,
     patience: Patience,
@@ -135,29 +180,14 @@ pub(super) fn try_open(
 ) -> Result<Box<dyn Call>, Box<Untaken<MessageStream>>> {
     let mut refusals = 0;
     loop {
-        let mut state = shared.state.lock();
+        let state = shared.state.lock();
         let (inside, epoch) = match &state.stage {
             Stage::Up(inside) | Stage::Last(inside) => (Arc::clone(inside), state.epoch),
             Stage::Waiting => {
                 let deadline = head.deadline;
-                let slot = Slot::new(head, messages);
-                // Those whose callers have lost interest are swept out before the list grows.
-                if state.streaming.len() == state.streaming.capacity() {
-                    state.streaming.retain(|slot| slot.strong_count() > 0);
-                }
-                state.streaming.push_back(Arc::downgrade(&slot));
-                let wanted = state.wanted.take();
-                drop(state);
-                if let Some(wanted) = wanted {
-                    wanted.wake();
-                }
-                return Ok(Box::new(Waited {
-                    shared: Arc::clone(shared),
-                    slot,
-                    deadline,
-                    patience: Patience::default(),
-                    outcome: Outcome::None,
-                }));
+                let slot = Slot::new(head, messages, None);
+                park(state, &slot);
+                return Ok(Waited::new(shared, None, slot, deadline));
             }
             Stage::Gone(status, _) => {
                 let status = status.clone().unsent();
@@ -166,6 +196,18 @@ pub(super) fn try_open(
             }
         };
         drop(state);
+        if shared.kind != Kind::OfPeer
+            && let Some(process) = inside.as_any().and_then(|any| any.downcast_ref())
+        {
+            let deadline = head.deadline;
+            match wait_in(process, shared, &inside, head, messages) {
+                Ok(slot) => {
+                    let lent_to = Some(Arc::clone(&process.0));
+                    return Ok(Waited::new(shared, lent_to, slot, deadline));
+                }
+                Err(call) => (head, messages) = *call,
+            }
+        }
         let untaken = match inside.try_open(head, messages) {
             Ok(call) => return Ok(call),
             Err(untaken) => *untaken,
@@ -183,23 +225,103 @@ pub(super) fn try_open(
     }
 }
 
+/// Has a call wait for the next connection.
+fn park(mut state: MutexGuard<'_, State>, slot: &Arc<Slot>) {
+    // Those whose callers have lost interest are swept out before the list grows.
+    if state.streaming.len() == state.streaming.capacity() {
+        state.streaming.retain(|slot| slot.strong_count() > 0);
+    }
+    state.streaming.push_back(Arc::downgrade(slot));
+    let wanted = state.wanted.take();
+    drop(state);
+    if let Some(wanted) = wanted {
+        wanted.wake();
+    }
+}
+
+/// Has a call wait in the connection of a process, if calls wait there; `home` is that of all processes, which has
+/// this one inside as `by`.
+fn wait_in(
+    process: &Stable,
+    home: &Arc<Shared>,
+    by: &Arc<dyn Connection>,
+    head: CallHead,
+    messages: MessageStream,
+) -> Result<Arc<Slot>, Box<(CallHead, MessageStream)>> {
+    let state = process.0.state.lock();
+    if !matches!(state.stage, Stage::Waiting) {
+        drop(state);
+        return Err(Box::new((head, messages)));
+    }
+    let lent = Lent {
+        home: Arc::downgrade(home),
+        by: Arc::clone(by),
+    };
+    let slot = Slot::new(head, messages, Some(lent));
+    park(state, &slot);
+    Ok(slot)
+}
+
+/// A call that has waited in the connection of a process which has ended is made on the next, or waits for it.
+fn come_home(home: &Arc<Shared>, slot: &Arc<Slot>) {
+    let mut refusals = 0;
+    loop {
+        let state = home.state.lock();
+        let (inside, epoch) = match &state.stage {
+            Stage::Up(inside) | Stage::Last(inside) => (Arc::clone(inside), state.epoch),
+            Stage::Waiting => {
+                park(state, slot);
+                // There is another limit to its patience from now on.
+                return slot.wake();
+            }
+            Stage::Gone(status, _) => {
+                let status = status.clone().unsent();
+                drop(state);
+                return slot.fail(status);
+            }
+        };
+        drop(state);
+        if slot.start(&inside) {
+            return;
+        }
+        if !home.once_more(&inside, epoch, &mut refusals) {
+            let text = "no connection of the plugin takes this call";
+            return slot.fail(Status::connection_lost(text).unsent());
+        }
+    }
+}
+
 fn failed(shared: &Arc<Shared>, status: Status) -> Box<dyn Call> {
-    Box::new(Waited {
-        shared: Arc::clone(shared),
-        slot: Arc::new(Slot(Mutex::new(
-            Rank::Call,
-            SlotState {
-                progress: Progress::Taken,
-                waker: None,
-            },
-        ))),
-        deadline: None,
-        patience: Patience::default(),
-        outcome: Outcome::Failed(status),
-    })
+    let slot = Arc::new(Slot(Mutex::new(
+        Rank::Call,
+        SlotState {
+            progress: Progress::Taken,
+            waker: None,
+            lent: None,
+        },
+    )));
+    let mut waited = Waited::new(shared, None, slot, None);
+    waited.outcome = Outcome::Failed(status);
+    waited
 }
 
 impl Waited {
+    fn new(
+        shared: &Arc<Shared>,
+        lent_to: Option<Arc<Shared>>,
+        slot: Arc<Slot>,
+        deadline: Option<Instant>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            shared: Arc::clone(shared),
+            lent_to,
+            slot,
+            deadline,
+            patience: Patience::default(),
+            outcome: Outcome::None,
+        })
+    }
+
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !matches!(self.outcome, Outcome::None) {
             return Poll::Ready(());
@@ -208,7 +330,9 @@ impl Waited {
             Poll::Ready(Ok(call)) => Outcome::Call(call),
             Poll::Ready(Err(status)) => Outcome::Failed(status),
             Poll::Pending => {
-                let late = ready!(self.patience.poll(&self.shared, self.deadline, cx));
+                let lent_to = self.lent_to.as_ref().filter(|_| self.slot.is_lent());
+                let waits_in = lent_to.unwrap_or(&self.shared);
+                let late = ready!(self.patience.poll(waits_in, self.deadline, cx));
                 match self.slot.take() {
                     // Made at the last moment: its own deadline will end it.
                     Progress::Made(call) => Outcome::Call(call),
@@ -258,5 +382,29 @@ impl Drop for Waited {
     fn drop(&mut self) {
         // The caller's messages go with the caller, also while somebody else holds the slot.
         drop(self.slot.take());
+    }
+}
+
+/// A call that holds the connection of its process until its end, as those do that have not waited.
+struct Holding {
+    call: Box<dyn Call>,
+    by: Option<Arc<dyn Connection>>,
+}
+
+impl Call for Holding {
+    fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
+        self.call.poll_headers(cx)
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        let message = self.call.poll_message(cx);
+        if let Poll::Ready(None | Some(Err(_))) = &message {
+            self.by = None;
+        }
+        message
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        self.call.trailers()
     }
 }

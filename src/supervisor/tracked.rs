@@ -1,5 +1,6 @@
 //! Which calls use a process: known when the last of them has ended.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +30,7 @@ impl Lease {
 
     /// The same, for those who need not know what they hold.
     #[cfg(feature = "netrpc")]
-    pub(super) fn into_any(self) -> Arc<dyn std::any::Any + Send + Sync> {
+    pub(super) fn into_any(self) -> Arc<dyn Any + Send + Sync> {
         self.0
     }
 }
@@ -125,6 +126,10 @@ impl Connection for Tracked {
 
     fn closed(&self) -> BoxFuture<'static, Status> {
         self.inside.closed()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inside.as_any()
     }
 
     fn dispense(

@@ -124,3 +124,55 @@ fn it_is_held_only_where_nobody_uses_it() {
     assert!(stable.hold_if(|| true));
     assert_eq!(now(&mut unary(&stable, "/2")), None);
 }
+
+#[test]
+fn a_streaming_call_that_finds_a_lost_connection_waits_for_what_comes_of_that() {
+    let stable = of_processes(Duration::MAX);
+    let inside = Fake::new("one", []);
+    let one = process(&inside);
+    admit(&stable, &one);
+    one.interrupt();
+    // The connection comes back.
+    let mut call = open(&stable, "/1");
+    assert_eq!(message(&mut call), None);
+    one.replace(Fake::new("again", []));
+    assert_eq!(message(&mut call), Some(Ok(Bytes::from_static(b"again"))));
+    // The process has ended.
+    one.interrupt();
+    let mut polled = open(&stable, "/2");
+    assert_eq!(message(&mut polled), None);
+    let mut not_polled = open(&stable, "/3");
+    one.settle_with(Status::connection_lost("it has ended"));
+    assert_eq!(message(&mut polled), None, "for the next process");
+    let next = Fake::new("two", []);
+    admit(&stable, &process(&next));
+    let two = Some(Ok(Bytes::from_static(b"two")));
+    assert_eq!(message(&mut polled), two);
+    assert_eq!(next.made(), ["/2", "/3"], "also what nobody polls");
+    assert_eq!(message(&mut not_polled), two);
+    // There is no other.
+    let last = process(&Fake::new("last", []));
+    admit(&stable, &last);
+    last.interrupt();
+    let mut late = open(&stable, "/4");
+    stable.fail(cut());
+    assert_eq!(message(&mut late), None, "its connection may come back");
+    last.settle_with(Status::connection_lost("it has ended"));
+    assert_eq!(message(&mut late), Some(Err(cut().unsent())));
+}
+
+#[test]
+fn a_streaming_call_that_has_waited_holds_its_process_until_its_end() {
+    let stable = of_processes(Duration::MAX);
+    let one = process(&Fake::new("one", []));
+    let seen = Arc::downgrade(&one);
+    admit(&stable, &one);
+    one.interrupt();
+    let call = open(&stable, "/1");
+    one.replace(Fake::new("again", []));
+    drop(one);
+    stable.replace(Fake::new("two", []));
+    assert!(seen.upgrade().is_some(), "a call has it");
+    drop(call);
+    assert!(seen.upgrade().is_none());
+}
