@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! Counting a call takes less than a quarter of a microsecond; a host that is not asked to does nothing
-//! for it. Memory is bounded: 128 methods are told apart, with 5 KiB each, and further ones are counted as one.
+//! Calls are counted by one more connection around that of the clients, which a host that is not asked to count does
+//! not have: there it costs nothing. Memory is bounded: 128 methods are told apart, with 5 KiB each, and further ones are counted as one.
 
 mod measured;
 

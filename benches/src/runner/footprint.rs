@@ -98,7 +98,7 @@ impl Plan {
             (self.progress)(&format!("building programs with {name} alone"));
             let feature = match runtime {
                 RuntimeKind::Tokio | RuntimeKind::TokioThreads => "tokio",
-                RuntimeKind::Smol | RuntimeKind::AsyncIo => "smol",
+                RuntimeKind::Smol | RuntimeKind::AsyncIo | RuntimeKind::Blocking => "smol",
             };
             let features = format!("{feature},{spoken}");
             build_alone(&features, profile, &self.scratch, &dir)?;
