@@ -131,6 +131,8 @@ struct Process {
     since: Instant,
     /// How often in a row it was not well.
     missed: u32,
+    /// How many pings in a row it did not answer in time.
+    silent: u32,
     /// How many pings there were.
     probes: u64,
     /// The one that has no answer yet.
@@ -144,6 +146,7 @@ impl Process {
             pid,
             since: now,
             missed: 0,
+            silent: 0,
             probes: 0,
             asked: None,
         }
@@ -265,7 +268,7 @@ impl Supervisor {
             }
             SupervisorInput::InUse { generation, since } => {
                 if self.generation == generation && matches!(self.phase, Phase::Up(_)) {
-                    self.wait_for_idle(since.unwrap_or(now));
+                    self.wait_for_idle(now, since);
                 }
             }
             SupervisorInput::Drained { generation } => {
@@ -350,6 +353,12 @@ impl Supervisor {
         self.timers.next()
     }
 
+    /// Whether there is no process and there will be none.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over(_))
+    }
+
     /// Whether there is no process and a call [starts](SupervisorInput::Wanted) the next.
     #[must_use]
     pub fn is_resting(&self) -> bool {
@@ -409,7 +418,7 @@ impl Supervisor {
             self.push(SupervisorAction::Watch { generation });
             self.timers.arm(SupervisorTimer::Probe, now, check.every);
         }
-        self.wait_for_idle(now);
+        self.wait_for_idle(now, Some(now));
     }
 
     /// Whether calls may still come to a process.

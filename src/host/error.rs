@@ -115,6 +115,12 @@ pub enum ConfigError {
          or memory::start with a host that does not attach"
     )]
     MemoryAndAttach,
+    /// The host is to attach to a plugin, and to keep one up.
+    #[error(
+        "the host is to attach to a plugin that runs, and to start one anew whenever it ends: call \
+         Host::command in place of Host::attach, or Host::start in place of Host::supervise"
+    )]
+    SuperviseAndAttach,
     /// The host is to multiplex and to attach.
     #[error(
         "the host is to attach to a plugin and to multiplex, which go together with no plugin: one that \

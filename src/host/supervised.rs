@@ -84,6 +84,10 @@ impl Host {
         Told<()>,
     ) {
         let (lease, gone) = Lease::new();
+        if self.attach.is_some() {
+            let refused = Err(HostError::Config(ConfigError::SuperviseAndAttach));
+            return (Box::pin(std::future::ready(refused)), gone);
+        }
         let mut host = self.clone();
         host.lease = Some(lease);
         (Box::pin(host.launch(Arc::clone(runtime))), gone)

@@ -62,7 +62,9 @@ struct Present {
     plugin: Option<Arc<RunningPlugin>>,
     /// What those hold who use the plugin beside its calls, until it drains.
     lease: Option<Lease>,
-    /// What was wrong about the end that was asked for last.
+    /// Whether anybody has its broker.
+    lent: bool,
+    /// What was wrong about the end that the user asked for.
     judged: Option<ShutdownError>,
 }
 
@@ -100,10 +102,24 @@ impl Shared {
 
     fn set_plugin(&self, plugin: Option<Arc<RunningPlugin>>, lease: Option<Lease>) {
         let mut state = self.state.lock();
+        state.lent = false;
         let before = std::mem::replace(&mut state.plugin, plugin);
         let held = std::mem::replace(&mut state.lease, lease);
         drop(state);
         drop((before, held));
+    }
+
+    /// The plugin, while it is up, for somebody who uses it in ways that nobody counts.
+    pub(super) fn lend(&self) -> Option<Arc<RunningPlugin>> {
+        let mut state = self.state.lock();
+        state.lent = state.plugin.is_some();
+        state.plugin.clone()
+    }
+
+    /// Whether anybody may use the plugin who makes no call.
+    fn is_used_beside(&self) -> bool {
+        let state = self.state.lock();
+        state.lent || state.lease.as_ref().is_some_and(Lease::is_held_beside)
     }
 
     fn drop_lease(&self) {
@@ -181,24 +197,11 @@ impl Driver {
 
     /// Carries out everything the machine asks for now, and shows what has changed. True once all is over.
     fn drain(&mut self) -> bool {
-        let mut events = Vec::new();
-        loop {
-            if let Some(action) = self.machine.poll_action() {
-                self.act(action);
-            } else if let Some(event) = self.machine.poll_event() {
-                self.log(&event);
-                events.push(event);
-            } else {
-                break;
-            }
+        while let Some(action) = self.machine.poll_action() {
+            self.act(action);
         }
-        let over = matches!(self.machine.state().phase, SupervisorPhase::Over(_));
-        let over = over && self.processes.is_empty();
-        let version = self.machine.version();
-        if version != self.version || !events.is_empty() || over {
-            self.version = version;
-            self.shared.board.show(self.machine.state(), events, over);
-        }
+        let over = self.machine.is_over() && self.processes.is_empty();
+        self.show(over);
         if let Some(outcome) = self.outcome.take()
             && let Some(asker) = self.asker.take()
         {
@@ -207,6 +210,19 @@ impl Driver {
             let _gone = asker.send(outcome.map_err(|failure| SwapError::failed(name, failure)));
         }
         over
+    }
+
+    fn show(&mut self, over: bool) {
+        let mut events = Vec::new();
+        while let Some(event) = self.machine.poll_event() {
+            self.log(&event);
+            events.push(event);
+        }
+        let version = self.machine.version();
+        if version != self.version || !events.is_empty() || over {
+            self.version = version;
+            self.shared.board.show(self.machine.state(), events, over);
+        }
     }
 
     fn act(&mut self, action: SupervisorAction) {
@@ -249,8 +265,10 @@ impl Driver {
                 unused_since,
             } => {
                 let rests = match &self.usage {
-                    Some(usage) => self.stable.hold_if(|| usage.is_unused(unused_since)),
-                    None => false,
+                    Some(usage) if !self.shared.is_used_beside() => {
+                        self.stable.hold_if(|| usage.is_unused(unused_since))
+                    }
+                    _ => false,
                 };
                 let input = if rests {
                     SupervisorInput::Rested { generation }
@@ -286,8 +304,10 @@ impl Driver {
             lease,
         } = admitted;
         self.present = generation;
-        self.stable.replace(connection);
         self.shared.set_plugin(Some(plugin), Some(lease));
+        // Who has been answered by it must find it on show.
+        self.show(false);
+        self.stable.replace(connection);
         // It may have been another one when it was launched. Who wants one from here on finds the process.
         if self.shared.log_level.get().is_some() {
             let shared = Arc::clone(&self.shared);
@@ -397,6 +417,10 @@ impl Driver {
                 self.processes.remove(&generation);
                 if generation == self.present {
                     self.shared.set_plugin(None, None);
+                }
+                // Whoever shuts it down is told of that end and of no earlier one.
+                let shut_down = SupervisorPhase::Stopping(Cause::Shutdown);
+                if self.machine.state().phase == shut_down {
                     self.shared.set_judged(judged.err());
                 }
             }
@@ -457,7 +481,7 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let mut state = self.machine.state();
-        if matches!(state.phase, SupervisorPhase::Over(_)) && self.processes.is_empty() {
+        if self.machine.is_over() && self.processes.is_empty() {
             return;
         }
         let name = &self.shared.name;

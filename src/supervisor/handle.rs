@@ -129,10 +129,11 @@ impl Supervised {
     }
 
     /// The broker of the present process, while one is up. What is served on it, and what was dialled there,
-    /// goes with the process.
+    /// goes with the process, which is not stopped for want of calls any more.
     #[must_use]
     pub fn broker(&self) -> Option<Broker> {
-        self.plugin().map(|plugin| plugin.broker().clone())
+        let plugin = self.0.shared.lend();
+        plugin.map(|plugin| plugin.broker().clone())
     }
 
     /// What people call this plugin.
@@ -180,8 +181,8 @@ impl Supervised {
         self.up().await.map(drop)
     }
 
-    /// Starts the plugin now if it rests, waits for its next attempt, or was restarted too often; after that,
-    /// the count of restarts starts over. No effect where it is up, being started, or has ended for good.
+    /// Starts the plugin now if it rests, waits for its next attempt, or was restarted too often; after the
+    /// last of these, its budget and its pauses start over. No effect where it is up, being started, or has ended for good.
     pub fn start(&self) {
         self.0.shared.ask_start();
         // If the driver is gone, so is the plugin.
@@ -286,8 +287,6 @@ impl Supervised {
     async fn up(&self) -> Result<Arc<RunningPlugin>, NotUp> {
         let mut states = self.states();
         loop {
-            // Before the look: whatever was asked for earlier shows there.
-            let asked = self.0.shared.is_start_asked();
             let Some(state) = states.next().await else {
                 return Err(NotUp::new(self.name(), self.state()));
             };
@@ -299,7 +298,10 @@ impl Supervised {
                     }
                 }
                 Phase::Resting => self.start(),
-                Phase::CrashLoop if asked => {}
+                // A start that was asked for shows before it counts as seen: so in this order.
+                Phase::CrashLoop
+                    if self.0.shared.is_start_asked() || self.state().phase != Phase::CrashLoop => {
+                }
                 phase if phase.is_final() => return Err(NotUp::new(self.name(), state)),
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use outboard_core::rpc::{Code, Connection, Status};
 use outboard_core::rt::{BoxFuture, SharedRuntime};
@@ -24,8 +24,10 @@ pub(super) enum Process {
 /// A process that is being started.
 pub(super) struct Starting {
     generation: u64,
-    /// `None` once it was given up.
+    /// `None` once it was given up, or is not to be.
     attempt: Option<BoxFuture<'static, Result<RunningPlugin, HostError>>>,
+    /// Why, for people.
+    given_up: Arc<str>,
     /// Nothing of it runs any more.
     gone: Told<()>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Up {
     plugin: Arc<RunningPlugin>,
     ended: BoxFuture<'static, Ended>,
     probe: Option<(u64, BoxFuture<'static, Result<Health, Status>>)>,
-    watch: Option<Watched>,
+    watch: Watch,
     /// Resolves when nobody uses it, once calls went to it.
     unused: Option<Told<()>>,
     /// Whether that is to be told.
@@ -49,6 +51,15 @@ pub(super) struct Admitted {
     pub(super) connection: Arc<dyn Connection>,
     /// Held by whoever uses it otherwise.
     pub(super) lease: Lease,
+}
+
+/// What it says by itself of whether it takes calls.
+enum Watch {
+    /// It is not asked to, or does not.
+    Not,
+    Open(Watched),
+    /// It did on a connection that was lost; with the next ping it is asked again.
+    Lost,
 }
 
 /// What is to be known of it beside what the machine is told.
@@ -67,6 +78,7 @@ impl Process {
         Self::Starting(Starting {
             generation,
             attempt: Some(attempt),
+            given_up: "its start was given up".into(),
             gone,
         })
     }
@@ -78,7 +90,7 @@ impl Process {
             Self::Starting(starting) => starting.attempt = None,
             Self::Up(up) => {
                 up.probe = None;
-                up.watch = None;
+                up.watch = Watch::Not;
                 up.ended = up.plugin.stop(how);
             }
         }
@@ -107,13 +119,16 @@ impl Process {
 
     pub(super) fn watch(&mut self) {
         if let Self::Up(up) = self {
-            up.watch = Some(up.plugin.watch());
+            up.watch = Watch::Open(up.plugin.watch());
         }
     }
 
     pub(super) fn probe(&mut self, probe: u64) {
         if let Self::Up(up) = self {
             up.probe = Some((probe, up.plugin.probe()));
+            if matches!(up.watch, Watch::Lost) {
+                up.watch = Watch::Open(up.plugin.watch());
+            }
         }
     }
 
@@ -139,7 +154,7 @@ impl Process {
                             ended: plugin.ended(),
                             plugin,
                             probe: None,
-                            watch: None,
+                            watch: Watch::Not,
                             unused: None,
                             draining: false,
                         });
@@ -177,25 +192,25 @@ impl Starting {
                 Err(SupervisorInput::Exited {
                     generation,
                     cause: Cause::Ended,
-                    text: "its start was given up".into(),
+                    text: Arc::clone(&self.given_up),
                 })
             });
         };
-        attempt.as_mut().poll(cx).map_err(|error| {
-            if error.is_end() {
-                return SupervisorInput::Exited {
-                    generation,
-                    cause: Cause::Ended,
-                    text: error.to_string().into(),
-                };
+        match ready!(attempt.as_mut().poll(cx)) {
+            Ok(plugin) => Poll::Ready(Ok(plugin)),
+            Err(error) if error.is_end() => {
+                // What was launched may have to be killed yet.
+                self.given_up = error.to_string().into();
+                self.attempt = None;
+                self.poll(cx)
             }
-            SupervisorInput::StartFailed {
+            Err(error) => Poll::Ready(Err(SupervisorInput::StartFailed {
                 generation,
                 // Its sources and all.
                 text: format!("{error:?}").into(),
                 lasting: matches!(error, HostError::Config(_)),
-            }
-        })
+            })),
+        }
     }
 }
 
@@ -207,20 +222,7 @@ impl Up {
 
     fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<SupervisorInput> {
         let generation = self.generation;
-        if let Some(watch) = &mut self.watch
-            && let Poll::Ready(told) = watch.as_mut().poll_next(cx)
-        {
-            match told {
-                Some(Ok(health)) => {
-                    return Poll::Ready(SupervisorInput::Told {
-                        generation,
-                        serving: health != Health::NotServing,
-                    });
-                }
-                // It does not tell, or no more. It is pinged all the same.
-                Some(Err(_)) | None => self.watch = None,
-            }
-        }
+        // An answer that has come is not to lose against the time for it.
         if let Some((probe, answer)) = &mut self.probe
             && let Poll::Ready(answer) = answer.as_mut().poll(cx)
         {
@@ -231,6 +233,21 @@ impl Up {
                 probe,
                 serving: is_well(&answer),
             });
+        }
+        if let Watch::Open(watch) = &mut self.watch
+            && let Poll::Ready(told) = watch.as_mut().poll_next(cx)
+        {
+            match told {
+                Some(Ok(health)) => {
+                    return Poll::Ready(SupervisorInput::Told {
+                        generation,
+                        serving: health != Health::NotServing,
+                    });
+                }
+                Some(Err(status)) if status.is_connection_lost() => self.watch = Watch::Lost,
+                // It does not tell, or no more. It is pinged all the same.
+                Some(Err(_)) | None => self.watch = Watch::Not,
+            }
         }
         Poll::Pending
     }

@@ -15,10 +15,7 @@ use outboard_core::told::{Teller, Told};
 
 /// What is held by whoever uses a process. Clones are the same; the drop of the last one tells.
 #[derive(Clone)]
-pub(super) struct Lease(
-    #[cfg_attr(not(feature = "netrpc"), expect(dead_code, reason = "its drop tells"))]
-    Arc<Teller<()>>,
-);
+pub(super) struct Lease(Arc<Teller<()>>);
 
 impl Lease {
     /// With it comes what resolves once nobody has it any more.
@@ -26,6 +23,12 @@ impl Lease {
         let teller = Teller::new();
         let over = teller.told();
         (Self(Arc::new(teller)), over)
+    }
+
+    /// Whether it is held by more than those two that hold it for the calls: who admits them, and the connection
+    /// that they go through.
+    pub(super) fn is_held_beside(&self) -> bool {
+        Arc::strong_count(&self.0) > 2
     }
 
     /// The same, for those who need not know what they hold.

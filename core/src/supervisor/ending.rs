@@ -114,6 +114,7 @@ impl Supervisor {
     /// What follows from an end.
     pub(super) fn go_on(&mut self, now: Instant, end: End, lasting: bool) {
         let cause = end.cause;
+        self.pauses.lived(end.lived);
         let again = match self.policy.restart {
             Restart::Never => false,
             Restart::AfterCrash => cause.is_failure(),
@@ -128,7 +129,6 @@ impl Supervisor {
             self.tell(Change::Ended(end), None);
             return self.over(cause);
         }
-        self.pauses.lived(end.lived);
         if !self.spent.spend(now) {
             self.tell(Change::Ended(end), None);
             self.refuse(Refusal::CrashLoop);

@@ -383,7 +383,7 @@ impl Supervisor {
     /// There is no swap any more.
     pub(super) fn go_on_alone(&mut self, now: Instant) {
         match self.phase {
-            Phase::Up(_) => self.wait_for_idle(now),
+            Phase::Up(_) => self.wait_for_idle(now, Some(now)),
             Phase::Vacant(then) => match then {
                 Then::Begin => self.begin(),
                 Then::Rest => {

@@ -92,7 +92,9 @@ impl Supervision {
     }
 
     /// Stops the plugin when no call was in flight for this long; the next one starts it again. It is not
-    /// stopped so unless this is called.
+    /// stopped so unless this is called. Who has its broker uses it, and so does who has an instance over Go's
+    /// net/rpc: it is not stopped meanwhile. A call in flight is looked for ten times a second at most, so
+    /// that much later it may be stopped.
     pub const fn stop_when_idle(mut self, after: Duration) -> Self {
         self.idle = Some(after);
         self

@@ -8,15 +8,26 @@ use super::{Phase, Supervisor};
 /// The shortest interval of a timer that arms itself: a driver that does what it is told must not spin.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// How often it is looked at least whether a call that was in flight still is, where the time without calls is
+/// shorter than that. (A choice.)
+const LOOK: Duration = Duration::from_millis(100);
+
 impl Supervisor {
-    /// There was a call at `since`.
-    pub(super) fn wait_for_idle(&mut self, since: Instant) {
+    /// There was a call at `since`, or there is one now.
+    pub(super) fn wait_for_idle(&mut self, now: Instant, since: Option<Instant>) {
         // A process that is about to be another's is not stopped for want of calls.
-        if self.exchange.is_none()
-            && let Some(idle) = self.policy.idle
-        {
-            self.timers.arm(SupervisorTimer::Idle, since, idle);
+        if self.exchange.is_some() {
+            return;
         }
+        let Some(idle) = self.policy.idle.filter(|idle| *idle < Duration::MAX) else {
+            return;
+        };
+        let left = match since {
+            None => idle.max(LOOK),
+            Some(since) => idle.saturating_sub(now.saturating_duration_since(since)),
+        };
+        let left = left.max(SHORTEST);
+        self.timers.arm(SupervisorTimer::Idle, now, left);
     }
 
     pub(super) fn rest(&mut self, now: Instant) {
@@ -47,7 +58,13 @@ impl Supervisor {
     /// Whether this ping had no answer yet; now it has.
     pub(super) fn answer(&mut self, probe: u64) -> bool {
         match &mut self.phase {
-            Phase::Up(process) => process.asked.take_if(|asked| *asked == probe).is_some(),
+            Phase::Up(process) => {
+                let answered = process.asked.take_if(|asked| *asked == probe).is_some();
+                if answered {
+                    process.silent = 0;
+                }
+                answered
+            }
             _ => false,
         }
     }
@@ -56,6 +73,7 @@ impl Supervisor {
     pub(super) fn unanswered(&mut self) {
         if let Phase::Up(process) = &mut self.phase {
             process.asked = None;
+            process.silent = process.silent.saturating_add(1);
         }
         self.on_health(false, Stop::Kill);
     }
@@ -66,7 +84,8 @@ impl Supervisor {
             return;
         };
         if serving {
-            process.missed = 0;
+            // One that says by itself that it is well and answers no ping is not.
+            process.missed = process.silent;
             return;
         }
         process.missed = process.missed.saturating_add(1);

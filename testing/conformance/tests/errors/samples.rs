@@ -360,6 +360,7 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
         ConfigError::TwoWaysToStart,
         ConfigError::MultiplexAndAttach,
         ConfigError::MemoryAndAttach,
+        ConfigError::SuperviseAndAttach,
         ConfigError::ChecksumAndAttach,
         ConfigError::GroupOver,
         ConfigError::NoGuard,
