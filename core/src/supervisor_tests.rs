@@ -9,6 +9,7 @@ use crate::handshake::Protocol;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 type Action = SupervisorAction;
 
@@ -289,6 +290,68 @@ fn a_lazy_plugin_is_started_by_a_call_and_an_idle_one_stopped_until_the_next() {
     world.start(2);
     let state = world.supervisor.state();
     assert_eq!((state.restarts, state.failures.len()), (0, 0));
+}
+
+#[test]
+fn a_time_without_calls_however_short_keeps_nobody_busy_during_a_call() {
+    for idle in [Duration::ZERO, MS] {
+        let mut world = World::up(Supervision::new().stop_when_idle(idle));
+        world.wait();
+        for _ in 0..3 {
+            world.actions();
+            world.input(SupervisorInput::InUse {
+                generation: 1,
+                since: None,
+            });
+            assert_eq!(world.wait(), (100 * MS, SupervisorTimer::Idle));
+        }
+        // It ended long ago, but something else was in the way.
+        world.actions();
+        world.input(SupervisorInput::InUse {
+            generation: 1,
+            since: Some(world.now - MINUTE),
+        });
+        assert_eq!(world.wait(), (MS, SupervisorTimer::Idle));
+    }
+}
+
+#[test]
+fn pauses_start_over_after_a_process_that_was_up_for_long_however_it_ended() {
+    let pauses = Backoff::new().first(SECOND).longest(MINUTE).seed(3);
+    let policy = Supervision::new().backoff(pauses).budget(u32::MAX, MINUTE);
+    let mut world = World::up(policy);
+    for generation in 1..8 {
+        world.exit(generation, 1);
+        world.actions();
+        world.wait();
+        world.start(generation + 1);
+    }
+    world.now += 10 * MINUTE;
+    world.input(SupervisorInput::Rested { generation: 8 });
+    world.actions();
+    world.stopped(8);
+    world.input(SupervisorInput::Wanted);
+    world.start(9);
+    world.exit(9, 1);
+    assert!(world.wait().0 <= SECOND, "not the eighth");
+}
+
+#[test]
+fn one_that_says_that_it_is_well_and_answers_no_ping_is_not() {
+    let mut world = World::up(checked());
+    world.wait();
+    world.actions();
+    world.wait();
+    let told = SupervisorInput::Told {
+        generation: 1,
+        serving: true,
+    };
+    world.input(told.clone());
+    assert_eq!(world.phase(), SupervisorPhase::Up);
+    world.wait();
+    world.input(told);
+    world.wait();
+    assert_eq!(world.phase(), SupervisorPhase::Stopping(Cause::Unhealthy));
 }
 
 fn checked() -> Supervision {

@@ -10,7 +10,6 @@ mod idle;
 /// What brings a world to where it is to be.
 type Reach = fn(&mut World);
 
-const MINUTE: Duration = Duration::from_secs(60);
 
 fn stop(generation: u64, how: Stop) -> Action {
     Action::Stop { generation, how }

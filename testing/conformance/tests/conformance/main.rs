@@ -369,6 +369,9 @@ macro_rules! pairs {
             it_ends_with_its_last_clone_or_its_group,
             so_many_start_at_once_and_no_more,
             a_call_waits_no_longer_than_it_may,
+            one_whose_broker_is_used_is_not_stopped_for_want_of_calls;
+            $on:
+            [H2: a_host_that_attaches_is_not_kept_up]
         );
         group!(swapped:
             callers_notice_nothing,
@@ -596,7 +599,10 @@ macro_rules! hosts {
             ]
         );
         group!(logs: what_is_dropped_of_a_log_reaches_the_sink_and_the_evidence,);
-        group!(supervised: what_never_starts_is_told_and_what_is_set_up_wrongly_at_once,);
+        group!(supervised:
+            what_never_starts_is_told_and_what_is_set_up_wrongly_at_once,
+            who_waits_for_a_start_that_fails_is_told,
+        );
         group!(sandboxed:
             files_outside_of_the_rules_cannot_be_used,
             limits_bite,

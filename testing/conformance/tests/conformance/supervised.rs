@@ -345,6 +345,63 @@ pub async fn what_never_starts_is_told_and_what_is_set_up_wrongly_at_once(h: Har
     assert_eq!(not_up.state.restarts, 0);
 }
 
+pub async fn one_whose_broker_is_used_is_not_stopped_for_want_of_calls(h: Harness) {
+    let idle = Duration::from_millis(40);
+    let kept = Kept::up(&h, policy().stop_when_idle(idle)).await;
+    let (lent, generation) = loop {
+        // It may be stopped before anybody has the broker.
+        let served = kept.probe.serve(Nothing {}).await.expect("it serves");
+        let up = kept.plugin.state().generation;
+        if let Some(broker) = kept.plugin.broker()
+            && let Ok(lent) = broker.dial::<ProbeClient>(served.id).await
+        {
+            break (lent, up);
+        }
+    };
+    // Far longer than it takes to stop it.
+    crate::floods::sleep(&h, 10 * idle).await;
+    assert_eq!(lent.echo(payload("x")).await, Ok(payload("x")));
+    assert_eq!(kept.plugin.state().generation, generation);
+    kept.shutdown().await;
+}
+
+pub async fn who_waits_for_a_start_that_fails_is_told(h: Harness) {
+    let policy = policy().budget(0, Duration::MAX);
+    let gate = h.dir().join("gate");
+    let script = format!(
+        "until [ -e {} ]; do sleep 0.01; done; exit 4",
+        gate.display()
+    );
+    let plugin = h.script(&script).supervise(policy, h.runtime.clone());
+    let mut states = plugin.states();
+    while plugin.state().phase != Phase::Starting {
+        states.next().await.expect("it goes on");
+    }
+    // It is being started already, so that this has no effect.
+    plugin.start();
+    let open = async {
+        // Whoever waits has seen that it starts by now.
+        crate::floods::sleep(&h, Duration::from_millis(20)).await;
+        std::fs::write(&gate, "").expect("written");
+    };
+    let waits = futures_util::future::join(plugin.ready(), open);
+    let (ready, ()) = h.promptly(waits).await;
+    assert_eq!(ready.expect_err("it fails").state.phase, Phase::CrashLoop);
+    std::fs::remove_file(&gate).expect("it is there");
+}
+
+pub async fn a_host_that_attaches_is_not_kept_up(h: Harness) {
+    let rig = h.start().await;
+    let record = rig.plugin.reattach_config().expect("it has one");
+    let host = Host::new(outboard_conformance::HANDSHAKE).attach(record);
+    let host = outboard_conformance::axes::of_host(h.on.transport, host);
+    let plugin = host.supervise(policy(), h.runtime.clone());
+    let refused = h.promptly(plugin.ready()).await.expect_err("it cannot be");
+    assert_eq!(refused.state.phase, Phase::Over(Cause::NotStarted));
+    assert!(refused.to_string().contains("Host::attach"), "{refused}");
+    rig.shutdown().await;
+}
+
 pub async fn a_call_waits_no_longer_than_it_may(h: Harness) {
     let hour = Duration::from_secs(3600);
     let policy = Supervision::new()
