@@ -10,7 +10,6 @@ mod idle;
 /// What brings a world to where it is to be.
 type Reach = fn(&mut World);
 
-
 fn stop(generation: u64, how: Stop) -> Action {
     Action::Stop { generation, how }
 }
