@@ -53,6 +53,7 @@ mod level;
 mod limit;
 mod process;
 mod programs;
+mod shared;
 mod tracked;
 mod usage;
 

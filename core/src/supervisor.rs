@@ -4,6 +4,7 @@ mod ending;
 mod exchange;
 mod newcomer;
 mod pauses;
+mod phase;
 mod policy;
 mod shown;
 mod spent;
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use self::exchange::Exchange;
 use self::pauses::Pauses;
+pub use self::phase::{Cause, End, SupervisorPhase};
 pub use self::policy::{Backoff, Budget, HealthCheck, Restart, Supervision, Waiting};
 use self::spent::Spent;
 pub use self::starts::Starts;
@@ -25,8 +27,8 @@ pub use self::swap::{
     SwapVersion,
 };
 pub use self::types::{
-    Cause, Change, End, Refusal, Stop, SupervisorAction, SupervisorEvent, SupervisorInput,
-    SupervisorPhase, SupervisorState, SupervisorTimer,
+    Change, Refusal, Stop, SupervisorAction, SupervisorEvent, SupervisorInput, SupervisorState,
+    SupervisorTimer,
 };
 use crate::timer::Timers;
 

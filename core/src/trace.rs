@@ -239,13 +239,33 @@ impl fmt::Display for TraceContext {
     }
 }
 
+/// How many bytes of a `traceparent` are passed on at most. Its version 00 has 55; later ones may have more.
+const MAX_PARENT: usize = 512;
+
+/// How many bytes of `tracestate` are passed on at most, all entries together. The standard wants 512 at least, and lets
+/// more be left out.
+const MAX_STATE: usize = 8 << 10;
+
 /// Has what a handler does go on in its caller's trace, where nobody has a span of its own there: the entries
 /// that `caller` has go along with the call as they are, unless the call says something of it itself.
+///
+/// What the caller sends is bounded before it is sent to others: several `traceparent`s, or one of more than 512 bytes,
+/// are no trace, and more than 8 KiB of `tracestate` are left out.
 pub fn pass_on(caller: &Metadata, call: &mut Metadata) {
+    let mut parents = texts(caller, TRACEPARENT);
     // Whatever their version, and however little this side knows of it.
-    if call.get(TRACEPARENT).is_none() && caller.get(TRACEPARENT).is_some() {
-        call.remove(TRACESTATE);
+    let (Some(parent), None) = (parents.next(), parents.next()) else {
+        return;
+    };
+    if parent.len() > MAX_PARENT || call.get(TRACEPARENT).is_some() {
+        return;
+    }
+    call.remove(TRACESTATE);
+    let state = texts(caller, TRACESTATE).map(|text| text.len() + 1);
+    if state.sum::<usize>() <= MAX_STATE {
         call.extend_named(caller, &[TRACEPARENT, TRACESTATE]);
+    } else {
+        call.extend_named(caller, &[TRACEPARENT]);
     }
 }
 

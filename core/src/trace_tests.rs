@@ -218,6 +218,29 @@ fn what_is_passed_on_stays_as_it_is_and_what_is_said_wins() {
     assert_eq!(nothing, metadata(&[("tracestate", "stays=1")]));
 }
 
+#[test]
+fn what_is_passed_on_is_bounded_whatever_the_caller_sends() {
+    let passed = |caller: &[(&'static str, &str)]| {
+        let mut call = Metadata::new();
+        pass_on(&metadata(caller), &mut call);
+        call
+    };
+    let parent = ("traceparent", VALID);
+    assert!(passed(&[parent, parent]).is_empty(), "which one is it?");
+    let (long, longer) = ("a".repeat(512), "a".repeat(513));
+    assert_eq!(passed(&[("traceparent", &long)]).len(), 1);
+    assert!(passed(&[("traceparent", &longer)]).is_empty());
+    let part = "a".repeat(4095);
+    let (a, b) = (("tracestate", part.as_str()), ("tracestate", ""));
+    assert_eq!(passed(&[parent, a, a]).len(), 3);
+    assert_eq!(passed(&[parent, a, a, b]), metadata(&[parent]));
+    let many = vec![b; 9000];
+    assert_eq!(
+        passed(&[&[parent][..], &many].concat()),
+        metadata(&[parent])
+    );
+}
+
 fn any_context() -> impl Strategy<Value = TraceContext> {
     let members = prop::collection::vec(
         (

@@ -132,7 +132,7 @@ fn start(
     runtime: &SharedRuntime,
     engine: Engine,
 ) -> Result<RunningPlugin, HostError> {
-    let (started, gone) = host.start_supervised(runtime);
+    let (started, gone) = host.start_leased(runtime);
     let plugin = wait(started)?;
     Ok(RunningPlugin::new(plugin, gone, engine))
 }

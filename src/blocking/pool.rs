@@ -175,9 +175,10 @@ impl Pool {
             // It waits for one of those.
             return Ok(ticket);
         }
-        let job = state.jobs.remove(&ticket);
+        // Others may have trusted in a thread that did not come either: nobody is there to take any of these.
+        let jobs = std::mem::take(&mut state.jobs);
         drop(state);
-        drop(job);
+        drop(jobs);
         Err(error)
     }
 }

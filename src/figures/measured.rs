@@ -242,7 +242,12 @@ struct Streamed {
 
 impl Call for Streamed {
     fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
-        self.call.poll_headers(cx)
+        let headers = self.call.poll_headers(cx);
+        if let Poll::Ready(Err(status)) = &headers {
+            // Who asks for these may not ask for anything else.
+            self.counted.end(status.code());
+        }
+        headers
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {

@@ -99,8 +99,8 @@ impl RunningPlugin {
     /// Cancel-safe: dropped, it may have been heeded or not.
     ///
     /// # Errors
-    /// The status of the call, if the plugin has ended or does not answer as it should. That it does not
-    /// know the call is no error ([`LevelAnswer::Unsupported`]).
+    /// The status of the call, if the plugin has ended or does not answer as it should, within ten seconds. That it
+    /// does not know the call is no error ([`LevelAnswer::Unsupported`]).
     pub fn set_log_level(
         &self,
         level: Level,

@@ -74,8 +74,7 @@ impl Host {
         protocols.any(|protocol| protocol == Protocol::NetRpc)
     }
 
-    /// A start, and what resolves once nothing of its plugin runs any more, be it that the start failed,
-    /// was given up, or that the plugin has ended.
+    /// A start of a plugin that is to be started again, which one that is attached to cannot be.
     pub(crate) fn start_supervised(
         &self,
         runtime: &SharedRuntime,
@@ -83,11 +82,24 @@ impl Host {
         BoxFuture<'static, Result<RunningPlugin, HostError>>,
         Told<()>,
     ) {
-        let (lease, gone) = Lease::new();
-        if self.attach.is_some() {
-            let refused = Err(HostError::Config(ConfigError::SuperviseAndAttach));
-            return (Box::pin(std::future::ready(refused)), gone);
+        let (start, gone) = self.start_leased(runtime);
+        if self.attach.is_none() {
+            return (start, gone);
         }
+        let refused = Err(HostError::Config(ConfigError::SuperviseAndAttach));
+        (Box::pin(std::future::ready(refused)), gone)
+    }
+
+    /// A start, and what resolves once nothing of its plugin runs any more, be it that the start failed,
+    /// was given up, or that the plugin has ended.
+    pub(crate) fn start_leased(
+        &self,
+        runtime: &SharedRuntime,
+    ) -> (
+        BoxFuture<'static, Result<RunningPlugin, HostError>>,
+        Told<()>,
+    ) {
+        let (lease, gone) = Lease::new();
         let mut host = self.clone();
         host.lease = Some(lease);
         (Box::pin(host.launch(Arc::clone(runtime))), gone)

@@ -68,7 +68,7 @@ fn no_process(limit: Duration) -> Status {
     Status::connection_lost(text).unsent()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::sync::Arc;
 

@@ -337,7 +337,9 @@ impl Waited {
                     // Made at the last moment: its own deadline will end it.
                     Progress::Made(call) => Outcome::Call(call),
                     Progress::Failed(status) => Outcome::Failed(status),
-                    Progress::Waiting(..) | Progress::Taken => Outcome::Failed(late),
+                    Progress::Waiting(..) => Outcome::Failed(late),
+                    // It is being made right now, by another thread.
+                    Progress::Taken => Outcome::Failed(late.maybe_sent()),
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! gRPC's way: services of go-plugin's own, and the standard one for health.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::ready;
 use futures_util::stream::{self, TryStreamExt as _};
@@ -21,6 +22,9 @@ use super::{Asked, Health, LevelAnswer, Output, Peer, Watched};
 use crate::client::Dispensed;
 use crate::codegen::{Prost, call_bidirectional, call_server_streaming};
 use crate::services::health::HealthService;
+
+/// How long a plugin may take to say that it has heard of a level. (A choice.)
+const LEVEL_SET_WITHIN: Duration = Duration::from_secs(10);
 
 /// What go-plugin's gRPC hosts call.
 #[derive(Debug)]
@@ -80,6 +84,8 @@ impl Peer for Grpc {
             // Calls that take all the room there is do not keep it from being told.
             let mut head = channel.head(LOG_LEVEL.methods[0].path);
             head.urgent = true;
+            // One that is stopped does not hold up who tells the next.
+            head.timeout.get_or_insert(LEVEL_SET_WITHIN);
             let answer = channel.unary::<_, _, LevelSet>(Prost, head, &wanted);
             match answer.await {
                 Ok(reply) if reply.message.followed => Ok(LevelAnswer::Followed),

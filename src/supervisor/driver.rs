@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
-use outboard_core::lock::{Mutex, Rank};
 use outboard_core::rt::SharedRuntime;
 use outboard_core::supervisor::{
     Cause, Change, Refusal, Supervisor, SupervisorAction, SupervisorEvent, SupervisorInput,
@@ -18,16 +16,13 @@ use outboard_core::supervisor::{
 };
 use outboard_core::turn::Turn;
 
-use super::board::Board;
 use super::error::{SwapError, refused};
-use super::level::WantedLevel;
 use super::limit::StartLimit;
 use super::process::{Admitted, News, Process, Queue};
 use super::programs::{Program, Programs};
-use super::tracked::Lease;
+use super::shared::Shared;
 use super::usage::Usage;
 use crate::Status;
-use crate::host::{RunningPlugin, ShutdownError};
 use crate::link::Stable;
 use crate::time::Alarm;
 
@@ -46,96 +41,6 @@ pub(super) struct Wanted {
 }
 
 pub(super) type Answer = oneshot::Sender<Result<SwapReport, SwapError>>;
-
-/// What the driver and the handles share.
-pub(super) struct Shared {
-    pub(super) name: String,
-    pub(super) board: Board,
-    /// Starts that a handle has asked for, and the driver has not seen.
-    asked: AtomicUsize,
-    pub(super) log_level: WantedLevel,
-    state: Mutex<Present>,
-}
-
-#[derive(Default)]
-struct Present {
-    plugin: Option<Arc<RunningPlugin>>,
-    /// What those hold who use the plugin beside its calls, until it drains.
-    lease: Option<Lease>,
-    /// Whether anybody has its broker.
-    lent: bool,
-    /// What was wrong about the end that the user asked for.
-    judged: Option<ShutdownError>,
-}
-
-impl Shared {
-    pub(super) fn new(name: String, board: Board) -> Self {
-        Self {
-            name,
-            board,
-            asked: AtomicUsize::new(0),
-            log_level: WantedLevel::new(),
-            state: Mutex::new(Rank::Driver, Present::default()),
-        }
-    }
-
-    /// A start is asked for from now on.
-    pub(super) fn ask_start(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Whether one is asked for that does not show yet.
-    pub(super) fn is_start_asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst) > 0
-    }
-
-    /// The plugin, while it is up.
-    pub(super) fn plugin(&self) -> Option<Arc<RunningPlugin>> {
-        self.state.lock().plugin.clone()
-    }
-
-    /// The plugin, while it is up, with what is held by those who use it beside its calls.
-    pub(super) fn leased(&self) -> (Option<Arc<RunningPlugin>>, Option<Lease>) {
-        let state = self.state.lock();
-        (state.plugin.clone(), state.lease.clone())
-    }
-
-    fn set_plugin(&self, plugin: Option<Arc<RunningPlugin>>, lease: Option<Lease>) {
-        let mut state = self.state.lock();
-        state.lent = false;
-        let before = std::mem::replace(&mut state.plugin, plugin);
-        let held = std::mem::replace(&mut state.lease, lease);
-        drop(state);
-        drop((before, held));
-    }
-
-    /// The plugin, while it is up, for somebody who uses it in ways that nobody counts.
-    pub(super) fn lend(&self) -> Option<Arc<RunningPlugin>> {
-        let mut state = self.state.lock();
-        state.lent = state.plugin.is_some();
-        state.plugin.clone()
-    }
-
-    /// Whether anybody may use the plugin who makes no call.
-    fn is_used_beside(&self) -> bool {
-        let state = self.state.lock();
-        state.lent || state.lease.as_ref().is_some_and(Lease::is_held_beside)
-    }
-
-    fn drop_lease(&self) {
-        let held = self.state.lock().lease.take();
-        drop(held);
-    }
-
-    pub(super) fn judged(&self) -> Option<ShutdownError> {
-        self.state.lock().judged.clone()
-    }
-
-    fn set_judged(&self, judged: Option<ShutdownError>) {
-        let before = std::mem::replace(&mut self.state.lock().judged, judged);
-        drop(before);
-    }
-}
 
 /// What is needed to make a [`Driver`].
 pub(super) struct DriverParts {
@@ -311,7 +216,13 @@ impl Driver {
         // It may have been another one when it was launched. Who wants one from here on finds the process.
         if self.shared.log_level.get().is_some() {
             let shared = Arc::clone(&self.shared);
-            let telling = async move { shared.tell_log_level().await.map_or((), drop) };
+            let telling = async move {
+                shared
+                    .log_level
+                    .tell(|| shared.plugin())
+                    .await
+                    .map_or((), drop)
+            };
             self.runtime.spawn(Box::pin(telling));
         }
     }
@@ -380,7 +291,7 @@ impl Driver {
                 self.machine.start();
                 // Whoever knows that it is asked for must find more than that on show.
                 self.drain();
-                self.shared.asked.fetch_sub(1, Ordering::SeqCst);
+                self.shared.start_seen();
             }
             Some(Verb::Shutdown) => self.machine.shutdown(),
             Some(Verb::Swap(wanted)) => self.swap(*wanted),
@@ -420,8 +331,10 @@ impl Driver {
                 }
                 // Whoever shuts it down is told of that end and of no earlier one.
                 let shut_down = SupervisorPhase::Stopping(Cause::Shutdown);
-                if self.machine.state().phase == shut_down {
-                    self.shared.set_judged(judged.err());
+                if self.machine.state().phase == shut_down
+                    && let Err(judged) = judged
+                {
+                    self.shared.set_judged(Some(judged));
                 }
             }
             News::NotStarted => drop(self.processes.remove(&generation)),

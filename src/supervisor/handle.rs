@@ -12,10 +12,11 @@ use outboard_core::rt::SharedRuntime;
 use outboard_core::supervisor::{Supervision, Supervisor, Swap, SwapRefusal, SwapReport};
 
 use super::board::{Board, Events, States};
-use super::driver::{Driver, DriverParts, Shared, Verb, Wanted};
+use super::driver::{Driver, DriverParts, Verb, Wanted};
 use super::error::{NotUp, SwapError};
 use super::front::Front;
 use super::programs::Program;
+use super::shared::Shared;
 use super::tracked::Lease;
 use super::usage::Usage;
 use super::{Cause, Phase, State};
@@ -197,7 +198,8 @@ impl Supervised {
     /// The status of the call to a process that is up and does not answer as it should.
     pub async fn set_log_level(&self, level: Level) -> Result<LevelAnswer, Status> {
         self.0.shared.log_level.set(level);
-        self.0.shared.tell_log_level().await
+        let shared = &self.0.shared;
+        shared.log_level.tell(|| shared.plugin()).await
     }
 
     /// Ends the plugin in good order, as [`RunningPlugin::shutdown`] does, and starts it no more: for all

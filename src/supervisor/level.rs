@@ -1,13 +1,13 @@
 //! What a plugin that is kept up is to log, whichever process it has.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use futures_util::lock::Mutex;
 use outboard_core::hclog::Level;
 
-use super::driver::Shared;
 use crate::Status;
-use crate::host::{Host, LevelAnswer};
+use crate::host::{Host, LevelAnswer, RunningPlugin};
 
 /// The level that is wanted of the present process and of the next ones, once anybody has said one.
 pub(super) struct WantedLevel {
@@ -37,21 +37,13 @@ impl WantedLevel {
         Level::ALL.get(place).copied()
     }
 
-    /// The host as it launches a process now.
-    pub(super) fn on(&self, host: &Host) -> Host {
-        let host = host.clone();
-        match self.get() {
-            Some(level) => host.log_level(level),
-            None => host,
-        }
-    }
-}
-
-impl Shared {
-    /// Tells the process that is up of the level that is wanted now. The next one is told at its launch.
-    pub(super) async fn tell_log_level(&self) -> Result<LevelAnswer, Status> {
-        let _turn = self.log_level.telling.lock().await;
-        let (Some(level), Some(plugin)) = (self.log_level.get(), self.plugin()) else {
+    /// Tells the process that `present` gives of the level that is wanted now. The next one is told at its launch.
+    pub(super) async fn tell(
+        &self,
+        present: impl FnOnce() -> Option<Arc<RunningPlugin>>,
+    ) -> Result<LevelAnswer, Status> {
+        let _turn = self.telling.lock().await;
+        let (Some(level), Some(plugin)) = (self.get(), present()) else {
             return Ok(LevelAnswer::Later);
         };
         let telling = plugin.set_log_level(level);
@@ -59,6 +51,15 @@ impl Shared {
         match telling.await {
             Err(status) if status.is_connection_lost() => Ok(LevelAnswer::Later),
             answered => answered,
+        }
+    }
+
+    /// The host as it launches a process now.
+    pub(super) fn on(&self, host: &Host) -> Host {
+        let host = host.clone();
+        match self.get() {
+            Some(level) => host.log_level(level),
+            None => host,
         }
     }
 }

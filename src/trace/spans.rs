@@ -1,5 +1,6 @@
 //! The spans of calls and handlers. Nothing is made, and nothing allocated, where no propagator is set.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ struct Open {
     span: Span,
     /// Which statuses are errors of it.
     is_error: fn(Code) -> bool,
-    told: bool,
+    told: Cell<bool>,
 }
 
 /// Has a call that is made now say which trace it belongs to.
@@ -128,7 +129,7 @@ impl Calling {
     /// The call has ended, with this if not well.
     #[inline]
     pub(crate) fn ended(&mut self, failure: Option<&Status>) {
-        if let Some(open) = &mut self.0 {
+        if let Some(open) = &self.0 {
             open.ended(failure);
         }
     }
@@ -150,7 +151,7 @@ impl Serving {
             Some(open) => Box::pin(Handling::<_> {
                 answer: Some(answer),
                 open: Some(open),
-                ended: |mut open, answered| {
+                ended: |open, answered| {
                     open.ended(answered.as_ref().err());
                     answered
                 },
@@ -165,7 +166,7 @@ impl Serving {
             Some(open) => Box::pin(Handling::<StreamReply> {
                 answer: Some(answer),
                 open: Some(open),
-                ended: |mut open, answered| match answered {
+                ended: |open, answered| match answered {
                     Ok(mut reply) => {
                         let messages = Some(reply.messages);
                         reply.messages = Box::pin(HandlingStream { messages, open });
@@ -187,16 +188,16 @@ impl Open {
         Box::new(Self {
             span,
             is_error,
-            told: false,
+            told: Cell::new(false),
         })
     }
 
-    fn ended(&mut self, failure: Option<&Status>) {
+    fn ended(&self, failure: Option<&Status>) {
         self.tell(failure.map_or(Code::Ok, Status::code));
     }
 
-    fn tell(&mut self, code: Code) {
-        if std::mem::replace(&mut self.told, true) {
+    fn tell(&self, code: Code) {
+        if self.told.replace(true) {
             return;
         }
         self.span.record("rpc.response.status_code", code.name());
@@ -211,6 +212,17 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.tell(Code::Cancelled);
+    }
+}
+
+/// Tells of a handler that panics while this is held: whoever catches it answers for it.
+struct Panics<'a>(&'a Open);
+
+impl Drop for Panics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.tell(Code::Internal);
+        }
     }
 }
 
@@ -232,7 +244,7 @@ impl<T> Future for Handling<T> {
         let (Some(answer), Some(open)) = (&mut this.answer, &this.open) else {
             return Poll::Pending;
         };
-        let entered = (open.span.enter(), SpanLeft::enter());
+        let entered = (Panics(open), open.span.enter(), SpanLeft::enter());
         let polled = answer.as_mut().poll(cx);
         if polled.is_ready() {
             this.answer = None;
@@ -269,7 +281,8 @@ impl Stream for HandlingStream {
             return Poll::Ready(None);
         };
         let polled = {
-            let _entered = (this.open.span.enter(), SpanLeft::enter());
+            let open = &this.open;
+            let _entered = (Panics(open), open.span.enter(), SpanLeft::enter());
             messages.as_mut().poll_next(cx)
         };
         match &polled {
@@ -296,7 +309,12 @@ struct CallingStream {
 
 impl Call for CallingStream {
     fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<&Metadata, Status>> {
-        self.call.poll_headers(cx)
+        let headers = self.call.poll_headers(cx);
+        if let Poll::Ready(Err(status)) = &headers {
+            // Who asks for these may not ask for anything else.
+            self.open.ended(Some(status));
+        }
+        headers
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use super::phase::{Cause, End};
 use super::policy::{Restart, Waiting};
-use super::types::{Cause, Change, End, Refusal, Stop, SupervisorAction, SupervisorTimer};
+use super::types::{Change, Refusal, Stop, SupervisorAction, SupervisorTimer};
 use super::{Phase, Process, Supervisor, Then};
 
 impl Supervisor {

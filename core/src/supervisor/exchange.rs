@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::phase::{Cause, End, SupervisorPhase};
 use super::policy::Restart;
 use super::swap::{
     Spoken, Swap, SwapFailure, SwapMode, SwapRefusal, SwapReport, SwapStage, SwapState, SwapStep,
 };
-use super::types::{Cause, Change, End, Stop, SupervisorAction, SupervisorPhase, SupervisorTimer};
+use super::types::{Change, Stop, SupervisorAction, SupervisorTimer};
 use super::{Phase, Process, Supervisor, Then};
 
 /// The second place of a supervisor.

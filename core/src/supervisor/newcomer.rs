@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::exchange::{Exchange, New, Old, Side, Step, Taker};
+use super::phase::{Cause, End};
 use super::swap::{Spoken, SwapStep, misfit};
-use super::types::{Cause, Change, End, Stop, SupervisorAction, SupervisorInput, SupervisorTimer};
+use super::types::{Change, Stop, SupervisorAction, SupervisorInput, SupervisorTimer};
 use super::{Phase, Process, Supervisor};
 
 /// From one ping of a new process to the next. (A choice.)

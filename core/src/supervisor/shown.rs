@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::types::{Change, End, SupervisorEvent, SupervisorPhase, SupervisorState};
+use super::phase::{End, SupervisorPhase};
+use super::types::{Change, SupervisorEvent, SupervisorState};
 use super::{Phase, Process, Supervisor, Then};
 
 impl Supervisor {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::types::{Cause, End, SupervisorPhase};
+use super::phase::{Cause, End, SupervisorPhase};
 use crate::handshake::Protocol;
 
 /// How the process of a supervised plugin is replaced by one of a new program. Durations of

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::types::{Cause, Change, Stop, SupervisorAction, SupervisorTimer};
+use super::phase::Cause;
+use super::types::{Change, Stop, SupervisorAction, SupervisorTimer};
 use super::{Phase, Supervisor};
 
 /// The shortest interval of a timer that arms itself: a driver that does what it is told must not spin.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use outboard::blocking::{self, Host, Streaming};
 use outboard::supervisor::{Backoff, Change, Supervision, Swap};
 use outboard::{Code, Command, ExitReason, Health, HostError, Status};
+use outboard_conformance::axes::{self, TransportKind};
 use outboard_conformance::blocking::BlockingProber;
 use outboard_conformance::proto::{
     CrashRequest, FailRequest, LogRequest, Nothing, Payload, PourRequest, PrintRequest,
@@ -86,7 +87,8 @@ pub fn statuses_and_panics_are_those_of_the_async_api(on: On, dir: &Path) {
 pub fn deadlines_and_drops_cancel(on: On, dir: &Path) {
     let rig = on.start(dir);
     let note = || rig.probe.next_note(Nothing {}).expect("a note").text;
-    let hasty = rig.probe.with_timeout(Duration::from_millis(100));
+    // Long enough for a handler to begin on a busy machine.
+    let hasty = rig.probe.with_timeout(Duration::from_secs(1));
     let status = hasty.wait(Nothing {}).expect_err("nobody answers");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(note(), "wait began");
@@ -138,6 +140,32 @@ pub fn interfaces_go_both_ways(on: On, dir: &Path) {
     assert_eq!(other.echo(payload(b"back")), Ok(payload(b"back")));
     let again = other.serve(Nothing {}).expect("it serves").id;
     assert_ne!(again, id);
+    rig.shutdown();
+}
+
+pub fn a_second_host_attaches_and_lets_go(on: On, dir: &Path) {
+    let rig = on.start(dir);
+    let Ok(record) = rig.plugin.reattach_config() else {
+        // What multiplexes takes one connection.
+        let takes_one = matches!(
+            on.transport,
+            TransportKind::H2Streams | TransportKind::H2TlsStreams
+        );
+        assert!(takes_one || !on.transport.has_sockets());
+        return rig.shutdown();
+    };
+    let second = axes::of_host(on.transport, outboard::Host::new(HANDSHAKE));
+    let second = Host::from(second.attach(record)).socket_dir(dir);
+    if on.transport.is_secured() {
+        let refused = second.start().expect_err("it has no identity");
+        assert!(matches!(refused, HostError::Attach { .. }), "{refused:?}");
+        return rig.shutdown();
+    }
+    let second = second.start().expect("it runs");
+    let probe: ProbeBlockingClient = second.dispense(PROBE).expect("it is provided");
+    assert_eq!(probe.echo(payload(b"second")), Ok(payload(b"second")));
+    assert_eq!(second.detach().reason, ExitReason::Released);
+    assert_eq!(rig.probe.echo(payload(b"first")), Ok(payload(b"first")));
     rig.shutdown();
 }
 

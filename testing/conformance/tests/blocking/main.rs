@@ -133,6 +133,7 @@ cases! {
     statuses_and_panics_are_those_of_the_async_api,
     deadlines_and_drops_cancel,
     interfaces_go_both_ways,
+    a_second_host_attaches_and_lets_go,
     threads_share_a_client,
     a_handler_that_blocks_holds_up_nobody,
     output_and_logs_arrive,

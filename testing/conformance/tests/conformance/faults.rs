@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use outboard::supervisor::{Backoff, HealthCheck, Phase, Supervision, Waiting};
+use outboard::supervisor::{Backoff, HealthCheck, Supervision, Waiting};
 use outboard::{Status, Supervised};
 use outboard_conformance::PROCESS;
 use outboard_conformance::proto::{
@@ -37,7 +37,7 @@ enum Fault {
     Stop,
     /// It is stopped for a moment.
     Pause,
-    /// The files of its sockets are removed.
+    /// It is killed, and the files of its sockets are removed while the next one starts.
     Unlink,
     /// It prints more than pipes hold, to a host that is slow to take it.
     Flood,
@@ -100,7 +100,8 @@ pub async fn every_call_is_accounted_for_whatever_happens(h: Harness) {
         calls.change(|calls| calls.over = true);
     };
     join(join_all(callers), storm).await;
-    assert_eq!(plugin.state().phase, Phase::Up);
+    plugin.ready().await.expect("it is up, or soon again");
+    assert!(plugin.state().restarts > 0, "nothing has happened");
     plugin.shutdown().await.expect("it ends by itself");
     account(&calls.change(std::mem::take), &path);
 }
@@ -130,9 +131,12 @@ async fn some_calls(calls: &Watched<Calls>) {
 }
 
 async fn inflict(h: &Harness, fault: Fault, plugin: &Supervised, process: &ProcessClient) {
-    // It may just have been found unwell.
-    let Some(pid) = plugin.state().pid else {
-        return;
+    let pid = loop {
+        // It may just have been found unwell.
+        plugin.ready().await.expect("it is kept up");
+        if let Some(pid) = plugin.state().pid {
+            break pid;
+        }
     };
     match fault {
         Fault::Kill => leftovers::kill(pid),
@@ -151,9 +155,13 @@ async fn inflict(h: &Harness, fault: Fault, plugin: &Supervised, process: &Proce
             leftovers::resume(pid);
         }
         Fault::Unlink => {
-            for socket in sockets_in(h.dir()) {
-                // A plugin that ends just now removes its own.
-                let _gone = fs::remove_file(socket);
+            leftovers::kill(pid);
+            for _ in 0..20 {
+                for socket in sockets_in(h.dir()) {
+                    // A plugin that ends just now removes its own.
+                    let _gone = fs::remove_file(socket);
+                }
+                crate::floods::sleep(h, Duration::from_millis(2)).await;
             }
         }
         Fault::Flood => flood(process).await,
