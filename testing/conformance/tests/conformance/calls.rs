@@ -332,6 +332,7 @@ pub async fn reflection_tells_what_is_served(h: Harness) {
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
+            "outboard.log.LogLevel",
             "outboard.suite.Probe",
             "outboard.suite.Process",
             "plugin.GRPCBroker",
