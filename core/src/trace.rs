@@ -57,7 +57,7 @@ pub struct TraceContext {
 }
 
 /// Why a text is no `traceparent`. Whoever gets one begins a trace of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceParentError {
     /// It does not begin with a version and a dash.
@@ -94,6 +94,8 @@ pub enum TraceParentError {
     )]
     Flags,
 }
+
+crate::debug_as_text!(TraceParentError);
 
 impl TraceContext {
     /// A span of a trace, without a state.

@@ -28,12 +28,14 @@ pub trait Propagator: Send + Sync + 'static {
 }
 
 /// The process has its propagator already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this process has a propagator of traces already: it is set once, by the program and not by its libraries"
 )]
 #[non_exhaustive]
 pub struct AlreadySet;
+
+outboard_core::debug_as_text!(AlreadySet);
 
 /// Sets what tells the traces of all calls of this process: by the program, before it starts or serves a plugin. It is
 /// one for the process, as the subscriber is whose spans it knows.

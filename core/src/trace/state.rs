@@ -15,7 +15,7 @@ pub struct TraceState {
 }
 
 /// Why a text is no `tracestate`, or a key and value no member of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceStateError {
     /// More members than there may be.
@@ -37,6 +37,8 @@ pub enum TraceStateError {
     #[error("a member of a tracestate without '=': expected key=value; all of it is ignored")]
     NoValue,
 }
+
+crate::debug_as_text!(TraceStateError);
 
 impl TraceState {
     /// No members. Does not allocate.

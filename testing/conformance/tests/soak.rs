@@ -133,7 +133,11 @@ impl Soak {
     }
 
     async fn crash(&self) {
-        let lost = self.process.crash(CrashRequest::default()).await;
+        let request = CrashRequest {
+            code: 1,
+            ..CrashRequest::default()
+        };
+        let lost = self.process.crash(request).await;
         assert!(lost.expect_err("no answer").is_connection_lost());
         // It waits for the next process.
         echo(&self.probe).await;

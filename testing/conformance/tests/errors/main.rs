@@ -9,6 +9,7 @@ mod samples;
 mod sandboxed;
 mod sockets;
 mod supervised;
+mod traces;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -501,4 +501,5 @@ fn facade(all: &mut BTreeMap<&'static str, Vec<Sample>>) {
     super::checksums::samples(all);
     super::discovery::samples(all);
     super::supervised::samples(all);
+    super::traces::samples(all);
 }
