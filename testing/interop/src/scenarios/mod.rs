@@ -38,6 +38,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Whether it is the Go plugin.
+    #[must_use]
+    pub fn is_go(&self) -> bool {
+        self.command.first().map(OsString::as_os_str) == Some(self.peers.plugin.as_os_str())
+    }
+
     /// The same driver with the plugin of this command.
     #[must_use]
     pub fn with_command(self, command: Vec<OsString>) -> Self {
