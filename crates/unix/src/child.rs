@@ -263,6 +263,11 @@ impl Child for UnixChild {
                 self.ended = None;
                 result?;
             }
+            // Its last thread tells its end before it is done with its entries in `/proc`, where somebody
+            // looked. The kernel lets whoever reaps it turn in circles meanwhile: for a whole turn of this
+            // thread, if both share a processor.
+            #[cfg(target_os = "linux")]
+            std::thread::yield_now();
             if self.try_reap()?.is_none() {
                 // Ended, but a debugger that is attached to it has the first claim on its status.
                 self.ended = Some(wait::ended_by_thread(self.handle.try_clone()?)?);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub(crate) fn kill(root: &Handle) -> bool {
     let pid = root.pid.as_raw_nonzero().get().unsigned_abs();
     // Most plugins have none: then the plugin need not even be stopped. One that is about to make
     // its first at this very moment is not caught.
-    if !numbers_are_ours() || look(pid).0.is_empty() {
+    if !numbers_are_ours() || children(pid).is_empty() {
         return false;
     }
     let Some(pidfd) = root.pidfd.as_ref().and_then(|fd| fd.try_clone().ok()) else {
@@ -72,7 +73,7 @@ pub(crate) fn note(root: &Handle) -> Vec<Handle> {
     let mut held = BTreeMap::from([(first, pidfd)]);
     let mut found = Vec::from_iter(numbers_are_ours().then_some(first));
     while let Some(pid) = found.pop() {
-        for child in look(pid).0 {
+        for child in children(pid) {
             if held.len() > NOTED {
                 tracing::warn!(
                     pid = first,
@@ -171,25 +172,37 @@ fn numbers_are_ours() -> bool {
     own.and_then(|own| own.parse().ok()) == Some(std::process::id())
 }
 
-/// The children of a process, of all its threads, and whether none of these runs any more.
+/// The children of a process, of all its threads.
+fn children(pid: u32) -> Vec<u32> {
+    threads(pid)
+        .flat_map(|thread| children_of(&thread))
+        .collect()
+}
+
+/// Its [`children`], and whether none of its threads runs any more.
 fn look(pid: u32) -> (Vec<u32>, bool) {
     let (mut children, mut still) = (Vec::new(), true);
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return (children, true);
-    };
-    for thread in threads.flatten().map(|thread| thread.path()) {
+    for thread in threads(pid) {
         // The state first: a thread at a standstill makes no children that are not in the list.
         if let Ok(stat) = fs::read_to_string(thread.join("stat")) {
             still &= state(&stat).is_none_or(|(state, _)| "TtZXx".contains(state));
         }
-        if let Ok(list) = fs::read_to_string(thread.join("children")) {
-            children.extend(
-                list.split_whitespace()
-                    .filter_map(|pid| pid.parse::<u32>().ok()),
-            );
-        }
+        children.extend(children_of(&thread));
     }
     (children, still)
+}
+
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    threads.map(|thread| thread.path())
+}
+
+fn children_of(thread: &Path) -> Vec<u32> {
+    // A thread that is gone has none.
+    let list = fs::read_to_string(thread.join("children")).unwrap_or_default();
+    let numbers = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+    numbers.collect()
 }
 
 /// State and parent out of a line of `stat`. The name before them may hold anything.
